@@ -1,0 +1,2 @@
+#[marque_macros::main]
+async fn main() {}

@@ -1,0 +1,4 @@
+#[marque_macros::main]
+fn main() -> Result<(), std::io::Error> {
+    Ok(())
+}

@@ -1,0 +1,375 @@
+//! An agent: a name, a model, a steward, a memory and tools. A plain struct; clones share it.
+
+use crate::{
+    AgentError, Event, Spent, Steward, Task, TaskLimits, Tool,
+    config::{Config, DEFAULT_PATIENCE, Names},
+    cx::lock,
+    memory::{Memory, blocking, random_hex},
+};
+use marque_models::{Llama, Model};
+use marque_net::{Client as Net, Guard};
+use marque_steward_client::{Client, View};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::sync::broadcast;
+use url::Url;
+
+/// The longest name of an agent, in bytes.
+const MAX_NAME: usize = 32;
+
+/// Events that a slow watcher may lag behind before it loses the oldest.
+const EVENTS: usize = 1024;
+
+/// An autonomous agent, opened.
+#[derive(Clone)]
+pub struct Agent {
+    pub(crate) core: Arc<Core>,
+    pub(crate) tools: Vec<Arc<dyn Tool>>,
+}
+
+/// What all clones share.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) name: String,
+    pub(crate) model: Arc<dyn Model>,
+    pub(crate) steward: Arc<dyn Steward>,
+    pub(crate) memory: Memory,
+    pub(crate) limits: TaskLimits,
+    pub(crate) patience: Duration,
+    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) names: Arc<Names>,
+    net: Mutex<Option<Net>>,
+    running: Mutex<HashSet<String>>,
+}
+
+impl Agent {
+    /// Opens the agent `name` in the home that `MARQUE_HOME` names: reads its `agent.toml`,
+    /// connects to its steward, loads its model and opens its memory.
+    ///
+    /// # Errors
+    /// [`AgentError::Home`], [`AgentError::Name`], [`AgentError::Unknown`], [`AgentError::Config`],
+    /// [`AgentError::Connect`], [`AgentError::Model`] or [`AgentError::Store`].
+    pub async fn open(name: &str) -> Result<Self, AgentError> {
+        Self::open_with_model(name, None).await
+    }
+
+    /// As [`Agent::open`], thinking with the GGUF file `model` where one is given.
+    ///
+    /// # Errors
+    /// As for [`Agent::open`].
+    pub async fn open_with_model(name: &str, model: Option<&Path>) -> Result<Self, AgentError> {
+        let chosen = model.map(Path::to_owned);
+        let home = std::env::var_os("MARQUE_HOME").filter(|home| !home.is_empty());
+        let home = PathBuf::from(home.ok_or(AgentError::Home)?);
+        let folder = folder(&home, name)?;
+        let config = Config::read(&folder)?;
+        let steward = Client::connect(folder.join("steward.sock")).await?;
+        let Config { model, llama, limits, patience, names } = config;
+        let model = blocking(move || {
+            let file = match chosen.or(model) {
+                Some(file) => file,
+                None => Llama::built_in_path()?,
+            };
+            Ok(Llama::load(file, llama)?)
+        })
+        .await?;
+        Self::builder(name)
+            .model(Arc::new(model))
+            .steward(Arc::new(steward))
+            .mind_dir(folder.join("mind"))
+            .limits(limits)
+            .patience(patience)
+            .names(names)
+            .build()
+            .await
+    }
+
+    /// Puts an agent together from parts: for tests, and for programs with a home of their own
+    /// shape.
+    #[must_use]
+    pub fn builder(name: &str) -> AgentBuilder {
+        AgentBuilder {
+            name: name.to_owned(),
+            model: None,
+            steward: None,
+            mind_dir: None,
+            limits: TaskLimits::default(),
+            patience: Duration::from_secs(DEFAULT_PATIENCE),
+            names: Names::new(),
+        }
+    }
+
+    /// Adds a tool, in place of one that has its name. It is offered to the model while the policy
+    /// permits a tool of that name.
+    #[must_use]
+    pub fn tool(mut self, tool: impl Tool + 'static) -> Self {
+        self.tools.retain(|other| other.name() != tool.name());
+        self.tools.push(Arc::new(tool));
+        self
+    }
+
+    /// Pursues a goal until the model answers.
+    ///
+    /// The model writes the answer under the schema of `T`: its fields where `T` is a struct with
+    /// named fields, one value named `answer` otherwise.
+    ///
+    /// A task with this very goal that is kept unfinished, because the mind was killed or the owner
+    /// had to be asked, is taken up again instead of starting anew: what it had bought is not
+    /// bought twice.
+    ///
+    /// # Errors
+    /// See [`AgentError`].
+    pub async fn run<T>(&self, goal: impl AsRef<str> + Send) -> Result<T, AgentError>
+    where
+        T: DeserializeOwned + JsonSchema,
+    {
+        let goal = goal.as_ref();
+        for task in self.core.memory.tasks().await? {
+            if task.goal() == goal && !task.is_over() {
+                if let Ok(claim) = self.core.claim(task.id()) {
+                    return self.drive(task, claim).await;
+                }
+            }
+        }
+        let id = format!("task-{}", random_hex::<6>()?);
+        let claim = self.core.claim(&id)?;
+        self.drive(Task::new(&id, goal, self.core.limits)?, claim).await
+    }
+
+    /// As [`Agent::run`], under a name of the caller's. A task of this name that is there already
+    /// is taken up, or answers again what it answered.
+    ///
+    /// # Errors
+    /// [`AgentError::OtherGoal`] where the name is taken by another goal; see [`AgentError`].
+    pub async fn run_as<T>(&self, task: &str, goal: impl AsRef<str> + Send) -> Result<T, AgentError>
+    where
+        T: DeserializeOwned + JsonSchema,
+    {
+        let goal = goal.as_ref();
+        let claim = self.core.claim(task)?;
+        let task = match self.core.memory.task(task).await? {
+            Some(kept) if kept.goal() == goal => kept,
+            Some(kept) => {
+                let (id, goal) = (kept.id().to_owned(), kept.goal().to_owned());
+                return Err(AgentError::OtherGoal { id, goal });
+            }
+            None => Task::new(task, goal, self.core.limits)?,
+        };
+        self.drive(task, claim).await
+    }
+
+    /// Takes up a kept task.
+    ///
+    /// # Errors
+    /// [`AgentError::NoTask`] where there is none of this name; see [`AgentError`].
+    pub async fn resume<T>(&self, task: &str) -> Result<T, AgentError>
+    where
+        T: DeserializeOwned + JsonSchema,
+    {
+        let claim = self.core.claim(task)?;
+        let kept = self.core.memory.task(task).await?;
+        let kept = kept.ok_or_else(|| AgentError::NoTask(task.to_owned()))?;
+        self.drive(kept, claim).await
+    }
+
+    /// A kept task with its steps, to look at.
+    ///
+    /// # Errors
+    /// [`AgentError::Store`] or [`AgentError::TaskUnreadable`].
+    pub async fn task(&self, id: &str) -> Result<Option<Task>, AgentError> {
+        self.core.memory.task(id).await
+    }
+
+    /// Everything that happens from now on. A watcher that falls far behind loses the oldest.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.core.events.subscribe()
+    }
+
+    /// Every window of every limit with what was spent in it, as the steward counts.
+    ///
+    /// # Errors
+    /// [`AgentError::Steward`] where the steward does not answer.
+    pub async fn spent(&self) -> Result<Vec<Spent>, AgentError> {
+        Ok(Spent::all(&self.view().await?))
+    }
+
+    /// What this agent may do and has left, as the steward sees it now.
+    ///
+    /// # Errors
+    /// [`AgentError::Steward`] where the steward does not answer.
+    pub async fn view(&self) -> Result<View, AgentError> {
+        self.core.steward.view().await.map_err(AgentError::Steward)
+    }
+
+    /// The agent's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.core.name
+    }
+
+    /// The model that it thinks with.
+    #[must_use]
+    pub fn model(&self) -> &Arc<dyn Model> {
+        &self.core.model
+    }
+}
+
+impl Core {
+    /// Marks a task as being run, until the claim is dropped.
+    fn claim(self: &Arc<Self>, task: &str) -> Result<Claim, AgentError> {
+        if !lock(&self.running).insert(task.to_owned()) {
+            return Err(AgentError::Running(task.to_owned()));
+        }
+        Ok(Claim { core: Arc::clone(self), task: task.to_owned() })
+    }
+
+    /// Nobody has to watch.
+    pub(crate) fn emit(&self, event: Event) {
+        drop(self.events.send(event));
+    }
+
+    /// A client that reaches this machine only where the policy names it. Made anew when the policy
+    /// names other hosts.
+    pub(crate) fn net(&self, view: &View) -> Result<Net, AgentError> {
+        let tools = view.tools.iter().flat_map(|tool| &tool.hosts);
+        let payees = view.payees.iter().filter_map(|payee| payee.host.as_ref());
+        let guard = Guard::naming(tools.chain(payees).map(String::as_str));
+        let net = &mut *lock(&self.net);
+        match net {
+            Some(net) if *net.guard() == guard => Ok(net.clone()),
+            _ => Ok(net.insert(Net::new(guard)?).clone()),
+        }
+    }
+}
+
+/// A task that is being run. One task is never run twice at the same time.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    core: Arc<Core>,
+    task: String,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        lock(&self.core.running).remove(&self.task);
+    }
+}
+
+impl fmt::Debug for Agent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tools: Vec<_> = self.tools.iter().map(|tool| tool.name()).collect();
+        f.debug_struct("Agent")
+            .field("name", &self.core.name)
+            .field("model", self.core.model.info())
+            .field("tools", &tools)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The parts of an agent.
+#[derive(Debug)]
+pub struct AgentBuilder {
+    name: String,
+    model: Option<Arc<dyn Model>>,
+    steward: Option<Arc<dyn Steward>>,
+    mind_dir: Option<PathBuf>,
+    limits: TaskLimits,
+    patience: Duration,
+    names: Names,
+}
+
+impl AgentBuilder {
+    /// What it thinks with.
+    #[must_use]
+    pub fn model(mut self, model: Arc<dyn Model>) -> Self {
+        self.model = Some(model);
+        self
+    }
+
+    /// Who decides.
+    #[must_use]
+    pub fn steward(mut self, steward: Arc<dyn Steward>) -> Self {
+        self.steward = Some(steward);
+        self
+    }
+
+    /// Where it keeps its tasks. One process at a time.
+    #[must_use]
+    pub fn mind_dir(mut self, dir: impl AsRef<Path>) -> Self {
+        self.mind_dir = Some(dir.as_ref().to_owned());
+        self
+    }
+
+    /// When a new task gives up.
+    #[must_use]
+    pub const fn limits(mut self, limits: TaskLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// How long a run waits for the owner before it ends with [`AgentError::Held`].
+    #[must_use]
+    pub const fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// What the model calls a place (`https://feed.example`), and where it is.
+    #[must_use]
+    pub fn names(mut self, names: BTreeMap<String, Url>) -> Self {
+        self.names = names;
+        self
+    }
+
+    /// Opens the memory.
+    ///
+    /// # Errors
+    /// [`AgentError::Name`], [`AgentError::Incomplete`], [`AgentError::Memory`] or
+    /// [`AgentError::Store`].
+    pub async fn build(self) -> Result<Agent, AgentError> {
+        vet_name(&self.name)?;
+        let model = self.model.ok_or(AgentError::Incomplete("model"))?;
+        let steward = self.steward.ok_or(AgentError::Incomplete("steward"))?;
+        let dir = self.mind_dir.ok_or(AgentError::Incomplete("folder for its mind"))?;
+        let core = Core {
+            name: self.name,
+            model,
+            steward,
+            memory: Memory::open(&dir).await?,
+            limits: self.limits,
+            patience: self.patience,
+            events: broadcast::Sender::new(EVENTS),
+            names: Arc::new(self.names),
+            net: Mutex::new(None),
+            running: Mutex::new(HashSet::new()),
+        };
+        Ok(Agent { core: Arc::new(core), tools: Vec::new() })
+    }
+}
+
+/// The folder of an agent in a home.
+pub(crate) fn folder(home: &Path, name: &str) -> Result<PathBuf, AgentError> {
+    vet_name(name)?;
+    let folder = home.join("agents").join(name);
+    if !folder.is_dir() {
+        return Err(AgentError::Unknown { name: name.to_owned(), home: home.to_owned() });
+    }
+    Ok(folder)
+}
+
+/// A name is a folder's name and nothing else.
+fn vet_name(name: &str) -> Result<(), AgentError> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(plain) {
+        return Err(AgentError::Name(name.escape_debug().take(MAX_NAME).collect()));
+    }
+    Ok(())
+}

@@ -1,0 +1,427 @@
+//! A tool's only way out: to the network, to money, to memory.
+//!
+//! A request through [`Cx`] is an intent of its own: it is proposed before it is made, under an
+//! ordinal that counts up in the order of the requests, so that a call that is made again after a
+//! crash proposes the same intents under the same ids and pays nothing twice. Where the owner has
+//! to be asked, the request waits; where the owner takes too long, the run ends and the task stays.
+//!
+//! Native code in a tool can open its own socket: hosts and byte budgets bind honest tools. Money
+//! does not depend on that, since only the steward signs.
+
+use crate::{AgentError, Event, Steward, ToolError, config::Names, memory::Memory};
+use marque_net::{HeaderValue, Method, Request, bytes_out, header, host_port};
+use marque_payments::{Buyer, Errand, Paid, PaymentError};
+use marque_policies::{
+    Intent, IntentId, Label, Labels, Money, Row,
+    intent::{Fetch, ToolUse},
+    money::parse_units,
+};
+use marque_steward_client::{Outcome, PaymentState, Proposal, View};
+use serde::de::DeserializeOwned;
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{sync::broadcast, time::Instant};
+use url::Url;
+
+/// The longest that one question to the steward waits for the owner.
+const WAIT: Duration = Duration::from_secs(30);
+
+/// How often something approved is proposed again before the owner is left to it.
+const ROUNDS: u32 = 3;
+
+/// Characters of a stranger's error that a model is shown.
+const EXCERPT: usize = 80;
+
+/// What a call has to itself: where it stands, and its way out. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Cx {
+    scope: Arc<Scope>,
+    max: Option<Money>,
+}
+
+/// One call's surroundings.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    /// Who decides.
+    pub(crate) steward: Arc<dyn Steward>,
+    /// Who buys.
+    pub(crate) buyer: Buyer,
+    /// The mind's folder.
+    pub(crate) memory: Memory,
+    /// Who watches.
+    pub(crate) events: broadcast::Sender<Event>,
+    /// What the model calls a place, and where it is.
+    pub(crate) names: Arc<Names>,
+    /// How long to wait for the owner.
+    pub(crate) patience: Duration,
+    /// The task's name.
+    pub(crate) task: String,
+    /// The step.
+    pub(crate) step: u32,
+    /// The tool that was called.
+    pub(crate) tool: String,
+    /// The next ordinal; 0 is the use of the tool itself.
+    pub(crate) ordinal: AtomicU32,
+    /// Where everything came from that the call has seen.
+    pub(crate) labels: Mutex<Labels>,
+    /// Why the run has to end although the task has not.
+    pub(crate) interrupted: Mutex<Option<AgentError>>,
+}
+
+/// An answer from outside, which was a success.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// The body.
+    pub body: Vec<u8>,
+    /// Who answered, as a policy names hosts.
+    pub host: String,
+    /// The content type, if the answer names one.
+    pub content_type: Option<String>,
+    /// What was paid for it, if anything.
+    pub paid: Option<Paid>,
+}
+
+impl Response {
+    /// The body as text.
+    ///
+    /// # Errors
+    /// [`ToolError::Unreadable`] where it is not UTF-8.
+    pub fn text(&self) -> Result<&str, ToolError> {
+        std::str::from_utf8(&self.body).map_err(|error| self.unreadable(error.to_string()))
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Errors
+    /// [`ToolError::Unreadable`] where it is no `T`.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, ToolError> {
+        serde_json::from_slice(&self.body).map_err(|error| self.unreadable(error.to_string()))
+    }
+
+    fn unreadable(&self, why: String) -> ToolError {
+        ToolError::Unreadable { host: self.host.clone(), why }
+    }
+}
+
+impl Cx {
+    pub(crate) fn new(scope: Scope) -> Self {
+        Self { scope: Arc::new(scope), max: None }
+    }
+
+    /// The same way out, on which one request may cost `max` at most. Without it the policy alone
+    /// decides.
+    #[must_use]
+    pub fn max_price(&self, max: Money) -> Self {
+        Self { scope: Arc::clone(&self.scope), max: Some(max) }
+    }
+
+    /// Gets a URL. Where the answer asks for a payment, it is made within the policy.
+    ///
+    /// # Errors
+    /// [`ToolError::Refused`], [`ToolError::Held`], [`ToolError::Denied`], [`ToolError::Payment`]
+    /// where the request did not come about, [`ToolError::Status`] for an answer that is no success.
+    pub async fn get(&self, url: impl AsRef<str>) -> Result<Response, ToolError> {
+        self.send(Request::get(self.scope.place(url.as_ref())?)).await
+    }
+
+    /// Posts JSON to a URL. Otherwise as [`Cx::get`].
+    ///
+    /// # Errors
+    /// As for [`Cx::get`].
+    pub async fn post_json(
+        &self,
+        url: impl AsRef<str>,
+        body: &(impl serde::Serialize + Sync),
+    ) -> Result<Response, ToolError> {
+        let mut request = Request::get(self.scope.place(url.as_ref())?);
+        request.method = Method::POST;
+        request.body =
+            serde_json::to_vec(body).map_err(|error| ToolError::Failed(error.into()))?;
+        request
+            .headers
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        self.send(request).await
+    }
+
+    /// Sends a request. Otherwise as [`Cx::get`].
+    ///
+    /// # Errors
+    /// As for [`Cx::get`].
+    pub async fn send(&self, request: Request) -> Result<Response, ToolError> {
+        let bytes = bytes_out(&request);
+        let purchase = self
+            .buy(&request.method, &request.url, bytes, |buyer, errand| {
+                let request = request.clone();
+                async move { buyer.send(request, &errand).await }
+            })
+            .await?;
+        if let Some(paid) = &purchase.paid {
+            self.announce(paid);
+        }
+        let response = purchase.response;
+        let host = host_port(&response.url);
+        if !response.is_success() {
+            let body = String::from_utf8_lossy(&response.body);
+            let body = body.chars().filter(|c| !c.is_control()).take(EXCERPT).collect();
+            return Err(ToolError::Status { host, status: response.status, body });
+        }
+        let content_type = response.headers.get(header::CONTENT_TYPE);
+        let content_type = content_type.and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Ok(Response { body: response.body, host, content_type, paid: purchase.paid })
+    }
+
+    /// Makes one purchase by means of somebody else's client: proposes the request of `bytes` bytes
+    /// to `url`, then hands out the buyer and the errand under which it pays. `attempt` is made
+    /// again where the owner had to be asked in between; it must do the same each time.
+    ///
+    /// # Errors
+    /// As for [`Cx::get`], and whatever `attempt` answers.
+    pub async fn buy<T, E, F, Fut>(
+        &self,
+        method: &Method,
+        url: &Url,
+        bytes: u64,
+        attempt: F,
+    ) -> Result<T, ToolError>
+    where
+        F: Fn(Buyer, Errand) -> Fut + Send + Sync,
+        Fut: Future<Output = Result<T, E>> + Send,
+        E: Into<ToolError> + Send,
+        T: Send,
+    {
+        let scope = &self.scope;
+        let fetch_ordinal = scope.ordinal.fetch_add(2, Ordering::SeqCst);
+        let host = host_port(url);
+        let labels = lock(&scope.labels).clone();
+        let path = match url.query() {
+            Some(query) => format!("{}?{query}", url.path()),
+            None => url.path().to_owned(),
+        };
+        let fetch =
+            Fetch { method: method.to_string(), host: host.clone(), path, bytes_out: bytes };
+        scope.use_tool(fetch_ordinal, Some(fetch), labels.clone()).await?;
+        let errand = Errand {
+            task: scope.task.clone(),
+            step: scope.step,
+            ordinal: fetch_ordinal.saturating_add(1),
+            attempt: 0,
+            max: self.max,
+            labels,
+        };
+        let mut round = 0;
+        let bought = loop {
+            let answer = attempt(scope.buyer.clone(), errand.clone()).await.map_err(Into::into);
+            round += 1;
+            match answer {
+                Err(ToolError::Held { id, table }) => scope.ask_owner(id, table, round).await?,
+                // A lost connection says nothing about the payment; the same errand asks again for
+                // the same goods with the same bytes.
+                Err(ToolError::Payment(PaymentError::Undelivered(lost)))
+                    if lost.status.is_none() && round < ROUNDS =>
+                {
+                    tokio::time::sleep(Duration::from_millis(300)).await;
+                }
+                other => break other,
+            }
+        };
+        let labels = &mut *lock(&scope.labels);
+        *labels = std::mem::take(labels).with(Label::Web(host));
+        bought.map_err(|error| scope.sort(error))
+    }
+
+    /// Tells whoever watches what was paid. [`Cx::send`] does that by itself.
+    pub fn announce(&self, paid: &Paid) {
+        self.scope.emit(Event::Paid {
+            task: self.scope.task.clone(),
+            id: paid.id,
+            payee: paid.payee.clone(),
+            amount: paid.amount,
+            transaction: paid.transaction,
+        });
+    }
+
+    /// What this agent may do and has left, as the steward sees it now.
+    ///
+    /// # Errors
+    /// [`ToolError::Payment`] where the steward does not answer.
+    pub async fn view(&self) -> Result<View, ToolError> {
+        self.scope.steward.view().await.map_err(|error| self.scope.sort(error.into()))
+    }
+
+    /// An amount as an owner writes it, `"0.05 USDC"`, of an asset in the policy.
+    ///
+    /// # Errors
+    /// [`ToolError::Arguments`] for anything else.
+    pub async fn amount(&self, text: &str) -> Result<Money, ToolError> {
+        let view = self.view().await?;
+        let bad = |why: String| ToolError::Arguments(format!("\"{text}\": {why}"));
+        let (number, name) = text
+            .split_once(' ')
+            .ok_or_else(|| bad("an amount is a number and an asset, such as \"0.05 USDC\"".into()))?;
+        let asset = view
+            .assets
+            .iter()
+            .find(|asset| asset.name == name)
+            .ok_or_else(|| bad(format!("the policy knows no asset {name}")))?;
+        let units = parse_units(number, asset.decimals).map_err(|error| bad(error.to_string()))?;
+        Ok(Money::new(units, asset.id))
+    }
+
+    /// Keeps a file for later calls and tasks of this agent, in place of an older one of that name.
+    ///
+    /// # Errors
+    /// [`ToolError::Memory`] for a name with anything but letters, digits, `-`, `_` and `.`, or
+    /// where it cannot be written.
+    pub fn keep(&self, name: &str, bytes: &[u8]) -> Result<(), ToolError> {
+        self.scope.memory.keep(name, bytes).map_err(|error| ToolError::Memory(error.to_string()))
+    }
+
+    /// A file that was kept, if there is one of that name.
+    ///
+    /// # Errors
+    /// As for [`Cx::keep`].
+    pub fn kept(&self, name: &str) -> Result<Option<Vec<u8>>, ToolError> {
+        self.scope.memory.kept(name).map_err(|error| ToolError::Memory(error.to_string()))
+    }
+
+    /// The task's name.
+    #[must_use]
+    pub fn task(&self) -> &str {
+        &self.scope.task
+    }
+
+    /// The step of the task, from 0.
+    #[must_use]
+    pub fn step(&self) -> u32 {
+        self.scope.step
+    }
+
+    pub(crate) fn scope(&self) -> &Scope {
+        &self.scope
+    }
+}
+
+impl Scope {
+    /// Where a URL that a model wrote leads: its own place, or the one that its name stands for.
+    fn place(&self, text: &str) -> Result<Url, ToolError> {
+        let mut url = read_url(text)?;
+        let name = url.origin().ascii_serialization();
+        if let Some(place) = self.names.get(&name) {
+            let (path, query) = (url.path().to_owned(), url.query().map(str::to_owned));
+            url.clone_from(place);
+            url.set_path(&path);
+            url.set_query(query.as_deref());
+        }
+        Ok(url)
+    }
+
+    /// Proposes the use of the tool, alone or with a request, and waits for the owner if need be.
+    pub(crate) async fn use_tool(
+        &self,
+        ordinal: u32,
+        fetch: Option<Fetch>,
+        labels: Labels,
+    ) -> Result<(), ToolError> {
+        let proposal = Proposal {
+            task: self.task.clone(),
+            step: self.step,
+            ordinal,
+            // A refusal goes to the model, whose next call is another step, so nothing here is ever
+            // attempted under the same step twice.
+            attempt: 0,
+            intent: Intent::Tool(ToolUse { tool: self.tool.clone(), fetch, labels }),
+        };
+        let mut round = 0;
+        loop {
+            let outcome = self.steward.propose(proposal.clone()).await;
+            round += 1;
+            match outcome.map_err(|error| self.sort(error.into()))? {
+                Outcome::Allowed { .. } => return Ok(()),
+                Outcome::Held { id, table } => self.ask_owner(id, table, round).await?,
+                Outcome::Refused { id, table } => {
+                    return Err(self.sort(ToolError::Refused { id, table }));
+                }
+            }
+        }
+    }
+
+    /// Waits until the owner has approved. In the last round, and when patience ends, the run is
+    /// interrupted instead.
+    async fn ask_owner(&self, id: IntentId, table: Vec<Row>, round: u32) -> Result<(), ToolError> {
+        let held = || ToolError::Held { id, table: table.clone() };
+        self.emit(Event::Held { task: self.task.clone(), id, table: table.clone() });
+        let deadline = Instant::now() + self.patience;
+        while round < ROUNDS {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let asked = Instant::now();
+            let state = self.steward.wait(id, left.min(WAIT)).await;
+            match state.map_err(|error| self.sort(error.into()))?.state {
+                PaymentState::Held => {
+                    if asked.elapsed() < Duration::from_millis(50) {
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                }
+                PaymentState::Denied => return Err(ToolError::Denied { id }),
+                PaymentState::Expired | PaymentState::Released | PaymentState::Cancelled => {
+                    return Err(ToolError::Over { id });
+                }
+                // Approved, or decided meanwhile: proposing again tells.
+                _ => return Ok(()),
+            }
+        }
+        Err(self.sort(held()))
+    }
+
+    /// Tells apart what the model is told and what ends the run while the task stays as it is. A
+    /// steward that is away must not become a result: the payment under way may have been signed.
+    fn sort(&self, error: ToolError) -> ToolError {
+        let interruption = match &error {
+            ToolError::Held { id, table } => {
+                Some(AgentError::Held { id: *id, table: table.clone() })
+            }
+            ToolError::Refused { id, table } => {
+                let table = table.clone();
+                self.emit(Event::Refused { task: self.task.clone(), id: *id, table });
+                None
+            }
+            ToolError::Payment(PaymentError::Steward(why)) => {
+                Some(AgentError::Steward(PaymentError::Steward(why.clone())))
+            }
+            ToolError::Payment(PaymentError::Fault(fault)) if is_passing(&fault.code) => {
+                Some(AgentError::Steward(PaymentError::Fault(fault.clone())))
+            }
+            _ => None,
+        };
+        if let Some(interruption) = interruption {
+            lock(&self.interrupted).get_or_insert(interruption);
+        }
+        error
+    }
+
+    /// Nobody has to watch.
+    pub(crate) fn emit(&self, event: Event) {
+        drop(self.events.send(event));
+    }
+}
+
+/// Whether a question that was not accepted for this reason may be accepted later.
+fn is_passing(code: &str) -> bool {
+    matches!(code, "frozen" | "chain" | "rate" | "internal" | "stale" | "version")
+}
+
+fn read_url(text: &str) -> Result<Url, ToolError> {
+    Url::parse(text).map_err(|_| ToolError::Url(text.chars().take(EXCERPT).collect()))
+}
+
+/// What a panicking thread left behind is as good as before: every value here is replaced whole.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,146 @@
+//! Why an agent could not be opened, or a run ended without an answer.
+
+use crate::task::{Failure, MAX_ID};
+use marque_models::ModelError;
+use marque_net::NetError;
+use marque_payments::PaymentError;
+use marque_policies::{IntentId, Row, verdict::Mark};
+use marque_steward_client::ClientError;
+use marque_store::StoreError;
+use std::path::PathBuf;
+
+/// Why an agent could not be opened, or a run ended without an answer.
+///
+/// After [`AgentError::Held`], [`AgentError::Frozen`], [`AgentError::Steward`] and anything that
+/// went wrong with memory or model the task is unfinished, not lost: running it again goes on where
+/// it stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AgentError {
+    /// The agent's name cannot be one.
+    #[error("\"{0}\" is not a name for an agent; use up to 32 lower-case letters, digits and \"-\"")]
+    Name(String),
+    /// Nobody said where agents live.
+    #[error("MARQUE_HOME is not set; start the program through `#[marque::main]` or set it")]
+    Home,
+    /// There is no such agent.
+    #[error("no agent \"{name}\" in {}; make one with `marque new {name}`", home.display())]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The home that was looked at.
+        home: PathBuf,
+    },
+    /// `agent.toml` cannot be used.
+    #[error("{}: {why}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// One line that says what and where.
+        why: String,
+    },
+    /// The builder lacks a part.
+    #[error("the agent has no {0}; give the builder one")]
+    Incomplete(&'static str),
+    /// The steward could not be connected to.
+    #[error(transparent)]
+    Connect(#[from] ClientError),
+    /// The steward could not be asked, or did not accept the question.
+    #[error(transparent)]
+    Steward(PaymentError),
+    /// The steward is frozen.
+    #[error("the steward is frozen since journal entry {0}; the owner thaws it with `marque thaw`")]
+    Frozen(u64),
+    /// The model failed.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The network could not be set up.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// The tasks could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The mind's folder could not be read or written.
+    #[error("memory: {0}")]
+    Memory(String),
+    /// A kept task cannot be read.
+    #[error("a kept task cannot be read: {0}")]
+    TaskUnreadable(String),
+    /// The task's name cannot be one.
+    #[error("\"{0}\" is not a name for a task; use 1 to {MAX_ID} printable ASCII characters")]
+    TaskName(String),
+    /// No task has this name.
+    #[error("there is no task \"{0}\"")]
+    NoTask(String),
+    /// A task of this name has another goal.
+    #[error("task \"{id}\" has another goal: \"{goal}\"; name the new task differently")]
+    OtherGoal {
+        /// The task's name.
+        id: String,
+        /// The goal that it has.
+        goal: String,
+    },
+    /// The task is being run already.
+    #[error("task \"{0}\" is being run already")]
+    Running(String),
+    /// The step machine was fed what it had not asked for.
+    #[error("the task was fed {0} that it had not asked for")]
+    OutOfTurn(&'static str),
+    /// A tool cannot be offered.
+    #[error("the tool \"{name}\" cannot be offered: {why}")]
+    Tool {
+        /// The tool.
+        name: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// The answer's type has no flat schema.
+    #[error("an answer of type {0} cannot be asked for: the type contains itself")]
+    AnswerType(&'static str),
+    /// The conversation does not fit into the model's context.
+    #[error(
+        "the conversation needs {tokens} tokens and the model holds {limit} beside its reply; \
+         permit fewer tools, shorten the goal or take a model with a longer context"
+    )]
+    Context {
+        /// Tokens needed, or a lower bound.
+        tokens: usize,
+        /// Tokens that there are.
+        limit: usize,
+    },
+    /// The owner has not decided yet.
+    #[error(
+        "intent {id} is held for the owner ({}); run the task again once it is approved", asked(.table)
+    )]
+    Held {
+        /// The held intent.
+        id: IntentId,
+        /// Every rule's answer.
+        table: Vec<Row>,
+    },
+    /// The task ended without an answer.
+    #[error("task \"{task}\" failed: {failure}")]
+    Failed {
+        /// The task's name.
+        task: String,
+        /// Why.
+        failure: Failure,
+    },
+    /// The answer is not of the wanted type.
+    #[error("the answer of task \"{task}\" is no {wanted}: {why}")]
+    Answer {
+        /// The task's name.
+        task: String,
+        /// The wanted type.
+        wanted: &'static str,
+        /// What does not fit.
+        why: String,
+    },
+}
+
+/// The rules that ask, by name.
+fn asked(table: &[Row]) -> String {
+    let rules: Vec<_> =
+        table.iter().filter(|row| row.mark == Mark::Ask).map(|row| row.rule.as_str()).collect();
+    rules.join(", ")
+}

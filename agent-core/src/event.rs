@@ -1,0 +1,76 @@
+//! What an agent is doing, for whoever watches: a story, a log, a screen.
+
+use crate::Call;
+use marque_policies::{IntentId, Money, Row};
+use serde_json::{Map, Value};
+
+/// One thing that happened in a task. Watching changes nothing, and nobody has to.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The model is asked for the next step.
+    Thinking {
+        /// The task's name.
+        task: String,
+        /// The step, from 0.
+        step: u32,
+    },
+    /// The model chose a call. Seen again when a task is taken up between call and result.
+    Call {
+        /// The task's name.
+        task: String,
+        /// The step, from 0.
+        step: u32,
+        /// What is called.
+        call: Call,
+    },
+    /// The policy refused something that the call needed.
+    Refused {
+        /// The task's name.
+        task: String,
+        /// The refused intent.
+        id: IntentId,
+        /// Every rule's answer.
+        table: Vec<Row>,
+    },
+    /// The owner is asked.
+    Held {
+        /// The task's name.
+        task: String,
+        /// The held intent.
+        id: IntentId,
+        /// Every rule's answer.
+        table: Vec<Row>,
+    },
+    /// Something was bought.
+    Paid {
+        /// The task's name.
+        task: String,
+        /// The payment.
+        id: IntentId,
+        /// The payee's name in the policy.
+        payee: String,
+        /// What was paid.
+        amount: Money,
+        /// The transaction that settled it, as the seller says.
+        transaction: Option<alloy_primitives::B256>,
+    },
+    /// The call came back, as the model is shown it.
+    Result {
+        /// The task's name.
+        task: String,
+        /// The step, from 0.
+        step: u32,
+        /// The tool.
+        tool: String,
+        /// What it brought.
+        result: Value,
+    },
+    /// The task has its answer.
+    Answer {
+        /// The task's name.
+        task: String,
+        /// The arguments of `finish`.
+        answer: Map<String, Value>,
+    },
+}

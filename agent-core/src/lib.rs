@@ -1,0 +1,46 @@
+//! The mind: think, propose, act, observe.
+//!
+//! Everything in this crate is untrusted. It holds no key and decides nothing about money: whatever
+//! a model, a page or a peer makes of it, an effect happens only after the steward has allowed the
+//! intent that names it.
+//!
+//! - [`Agent`] opens an agent, takes tools and runs goals to a typed answer.
+//! - [`Task`] is the loop itself: a serialisable step machine without I/O. The driver stores it
+//!   after every transition, before it goes on, so that a killed mind takes up where it was, with
+//!   the same intents under the same ids.
+//! - [`Tool`] is what a model can call, [`Cx`] is a tool's only way out: to the network, to money,
+//!   to memory. Each request is proposed before it is made.
+//! - The model writes its calls under a grammar of the tools that the policy permits at that
+//!   moment, so a call is always one that could be allowed.
+//! - [`fence`](mod@fence) takes from the process what a mind never needs, before it loads a model.
+
+mod agent;
+mod call;
+mod config;
+mod context;
+mod cx;
+mod drive;
+mod error;
+mod event;
+pub mod fence;
+mod memory;
+#[doc(hidden)]
+pub mod private;
+mod prompt;
+mod schema;
+mod spent;
+mod steward;
+pub mod task;
+mod tool;
+
+pub use agent::{Agent, AgentBuilder};
+pub use call::Call;
+pub use config::model_file;
+pub use cx::{Cx, Response};
+pub use error::AgentError;
+pub use event::Event;
+pub use private as __private;
+pub use spent::Spent;
+pub use steward::Steward;
+pub use task::{Task, TaskLimits};
+pub use tool::{Tool, ToolError};

@@ -1,0 +1,91 @@
+//! The fence, in a process of its own: this test program starts itself again, as the one test that
+//! is named.
+
+#![cfg(target_os = "linux")]
+
+use marque_agent_core::fence::{Fence, fence};
+use rustix::{
+    io::Errno,
+    process::{
+        PidfdFlags, PidfdGetfdFlags, getpid, getppid, pidfd_getfd, pidfd_open, test_kill_process,
+    },
+};
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+const FOLDER: &str = "MARQUE_FENCE_TEST_FOLDER";
+
+/// Runs the ignored test `name` of this program with `folder`.
+fn start(name: &str, folder: &Path) -> Output {
+    Command::new(env::current_exe().unwrap())
+        .args(["--exact", name, "--ignored", "--nocapture", "--test-threads=1"])
+        .env(FOLDER, folder)
+        .output()
+        .unwrap()
+}
+
+fn is_denied<T>(result: io::Result<T>) -> bool {
+    result.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+}
+
+#[test]
+fn a_fenced_mind_reads_and_writes_what_is_listed_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    for folder in ["mind", "keys"] {
+        fs::create_dir(dir.path().join(folder)).unwrap();
+    }
+    for file in ["model.gguf", "keys/scout", "policy.toml"] {
+        fs::write(dir.path().join(file), "content").unwrap();
+    }
+    let output = start("inside_the_fence", dir.path());
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{out}\n{err}");
+    assert!(out.contains("1 passed"), "{out}\n{err}");
+}
+
+#[test]
+#[ignore = "run by the test above, in a process of its own"]
+fn inside_the_fence() {
+    let Some(home) = env::var_os(FOLDER).map(PathBuf::from) else { return };
+    assert_eq!(take_own_descriptor(), Ok(()), "the fence is what denies it below");
+    let walls =
+        fence(&Fence { read: vec![home.join("model.gguf")], write: vec![home.join("mind")] });
+    println!("{walls}");
+    // The harness waits in a thread of its own, which is therefore outside, and noticed.
+    assert_eq!(walls.missing, ["threads that were started before: 1"]);
+
+    assert_eq!(fs::read_to_string(home.join("model.gguf")).unwrap(), "content");
+    fs::write(home.join("mind/new"), "x").unwrap();
+    fs::rename(home.join("mind/new"), home.join("mind/old")).unwrap();
+    fs::create_dir(home.join("mind/folder")).unwrap();
+    assert_eq!(fs::read_to_string(home.join("mind/old")).unwrap(), "x");
+    fs::write("/dev/null", "x").unwrap();
+    assert!(!fs::read_to_string("/proc/self/status").unwrap().is_empty());
+    assert!(fs::read_dir("/usr/lib").unwrap().count() > 0);
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    std::thread::spawn(|| {}).join().unwrap();
+
+    assert!(is_denied(fs::read(home.join("keys/scout"))));
+    assert!(is_denied(fs::read(home.join("policy.toml"))));
+    assert!(is_denied(fs::read_dir(&home)));
+    assert!(is_denied(fs::write(home.join("model.gguf"), "x")));
+    assert!(is_denied(fs::write(home.join("keys/new"), "x")));
+    assert!(is_denied(fs::rename(home.join("mind/old"), home.join("keys/old"))));
+    assert!(is_denied(fs::read("/etc/shadow")));
+    assert!(is_denied(fs::read("/proc/1/status")));
+    assert!(is_denied(Command::new("/bin/true").status()));
+    let parent = getppid().unwrap();
+    assert_eq!(test_kill_process(parent), Err(Errno::PERM));
+    assert_eq!(take_own_descriptor(), Err(Errno::PERM));
+    let status = fs::read_to_string("/proc/thread-self/status").unwrap();
+    assert!(status.contains("Seccomp:\t2") && status.contains("NoNewPrivs:\t1"), "{status}");
+}
+
+/// What a debugger would do to another process, done to our own, which needs no privilege.
+fn take_own_descriptor() -> Result<(), Errno> {
+    let this = pidfd_open(getpid(), PidfdFlags::empty())?;
+    pidfd_getfd(this, 0, PidfdGetfdFlags::empty()).map(drop)
+}

@@ -1,0 +1,120 @@
+//! A mind that is killed goes on where it was.
+
+use crate::{
+    desk::Desk,
+    scout,
+    tools::{ENTERED, Feed, read},
+};
+use marque_agent_core::AgentError;
+use marque_steward_client::Proposal;
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+const FINISH: &str = r#"{"tool":"finish","args":{"answer":"value is 77"}}"#;
+
+/// Proposals by their place, each of which must have one body only.
+fn by_place(proposals: &[Proposal]) -> BTreeMap<(u32, u32, u32), Proposal> {
+    let mut places = BTreeMap::new();
+    for proposal in proposals {
+        let place = (proposal.step, proposal.ordinal, proposal.attempt);
+        let before = places.insert(place, proposal.clone());
+        assert!(before.is_none_or(|before| before == *proposal), "two bodies under one id");
+    }
+    places
+}
+
+async fn run(desk: &Arc<Desk>, dir: &Path, task: &str, script: &[&str]) -> Option<String> {
+    let agent = scout(desk, dir, script).build().await.unwrap().tool(read);
+    tokio::select! {
+        answer = agent.run_as::<String>(task, "read it") => Some(answer.unwrap()),
+        () = desk.silent.notified() => None,
+    }
+}
+
+#[tokio::test]
+async fn a_mind_killed_at_any_edge_proposes_the_same_ids_and_repeats_no_result() {
+    let feed = Feed::answering("200 OK", r#"{"value":"7"}"#).await;
+    let (one, two) = (feed.call("read", "1"), feed.call("read", "2"));
+    let script = [one.as_str(), two.as_str(), FINISH];
+
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Arc::new(Desk::permitting(&["read"], &[&feed.host]));
+    let answer = run(&desk, dir.path(), "edge", &script).await;
+    assert_eq!(answer.as_deref(), Some("value is 77"));
+    let undisturbed = by_place(&desk.proposals.lock().unwrap());
+    assert_eq!(undisturbed.len(), 6);
+    let questions = desk.questions();
+
+    for edge in 0..2 * questions {
+        let dir = tempfile::tempdir().unwrap();
+        let desk = Arc::new(Desk::permitting(&["read"], &[&feed.host]));
+        desk.falls_silent_at(Some(edge));
+        assert_eq!(run(&desk, dir.path(), "edge", &script).await, None, "edge {edge}");
+
+        desk.falls_silent_at(None);
+        let agent = scout(&desk, dir.path(), &script).build().await.unwrap().tool(read);
+        let kept = agent.task("edge").await.unwrap();
+        let done = kept.map_or(0, |task| task.step());
+        drop(agent);
+        ENTERED.lock().unwrap().clear();
+        let answer = run(&desk, dir.path(), "edge", &script).await;
+        assert_eq!(answer.as_deref(), Some("value is 77"), "edge {edge}");
+        let places = by_place(&desk.proposals.lock().unwrap());
+        assert_eq!(places, undisturbed, "edge {edge}");
+        let entered = ENTERED.lock().unwrap().clone();
+        let repeated = entered.iter().any(|(task, step)| task == "edge" && *step < done);
+        assert!(!repeated, "edge {edge}: {done} steps were done, and {entered:?} were entered");
+    }
+}
+
+#[tokio::test]
+async fn running_the_same_goal_again_takes_up_the_unfinished_task() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Arc::new(Desk::permitting(&[], &[]));
+    let agent = scout(&desk, dir.path(), &[FINISH]).build().await.unwrap();
+    desk.falls_silent_at(Some(2));
+    tokio::select! {
+        answer = agent.run::<String>("the goal") => panic!("{answer:?}"),
+        () = desk.silent.notified() => {}
+    }
+    desk.falls_silent_at(None);
+    let first: String = agent.run("the goal").await.unwrap();
+    assert_eq!(first, "value is 77");
+    let again: String = agent.run("the goal").await.unwrap();
+    assert_eq!(again, first);
+    let tasks: Vec<_> = desk.notes.lock().unwrap().iter().map(|note| note.task.clone()).collect();
+    assert_eq!(tasks.len(), 2);
+    assert_ne!(tasks[0], tasks[1], "a finished task is not taken up by a run");
+}
+
+#[tokio::test]
+async fn a_finished_task_answers_again_what_it_answered_and_asks_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Arc::new(Desk::permitting(&[], &[]));
+    let agent = scout(&desk, dir.path(), &[FINISH]).build().await.unwrap();
+    let first: String = agent.run_as("once", "the goal").await.unwrap();
+    let before = desk.questions();
+    assert_eq!(agent.run_as::<String>("once", "the goal").await.unwrap(), first);
+    assert_eq!(agent.resume::<String>("once").await.unwrap(), first);
+    assert_eq!(desk.questions(), before);
+    let error = agent.run_as::<String>("once", "another goal").await.unwrap_err();
+    assert!(matches!(error, AgentError::OtherGoal { .. }), "{error}");
+    let error = agent.resume::<String>("never").await.unwrap_err();
+    assert_eq!(error.to_string(), "there is no task \"never\"");
+}
+
+#[tokio::test]
+async fn one_task_is_never_run_twice_at_the_same_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Arc::new(Desk::permitting(&[], &[]));
+    let agent = scout(&desk, dir.path(), &[FINISH]).build().await.unwrap();
+    desk.falls_silent_at(Some(0));
+    let other = agent.clone();
+    let first = tokio::spawn(async move { other.run_as::<String>("one", "goal").await });
+    desk.silent.notified().await;
+    let error = agent.run_as::<String>("one", "goal").await.unwrap_err();
+    assert!(matches!(error, AgentError::Running(_)), "{error}");
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    desk.falls_silent_at(None);
+    assert_eq!(agent.run_as::<String>("one", "goal").await.unwrap(), "value is 77");
+}

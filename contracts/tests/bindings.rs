@@ -1,0 +1,118 @@
+//! The Rust bindings and the compiled contracts are two descriptions of one interface; here they are
+//! compared, so that neither can change alone.
+
+#![cfg(test)]
+
+use alloy_primitives::{B256, b256, keccak256};
+use alloy_sol_types::{SolEventInterface, SolInterface, SolStruct};
+use marque_contracts::{
+    Contract, IERC20, IERC3009, IERC3009Bytes, IdentityRegistry, TestDollar, bytecode, registry,
+    token,
+};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+fn artifact(name: &str) -> Value {
+    let path = format!("{}/artifacts/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// `name(type,...)` as selectors are made of, tuples written out.
+fn signature(item: &Value) -> String {
+    fn types(params: &Value) -> String {
+        let types: Vec<String> = params
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|param| match param["type"].as_str().unwrap().strip_prefix("tuple") {
+                Some(array) => format!("({}){array}", types(&param["components"])),
+                None => param["type"].as_str().unwrap().to_owned(),
+            })
+            .collect();
+        types.join(",")
+    }
+    format!("{}({})", item["name"].as_str().unwrap(), types(&item["inputs"]))
+}
+
+fn hashes(name: &str, kind: &str) -> BTreeSet<B256> {
+    artifact(name)["abi"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|item| item["type"] == kind)
+        .map(|item| keccak256(signature(item)))
+        .collect()
+}
+
+fn assert_calls<I: SolInterface>(name: &str) {
+    let compiled: BTreeSet<[u8; 4]> =
+        hashes(name, "function").iter().map(|hash| hash[..4].try_into().unwrap()).collect();
+    for selector in I::selectors() {
+        assert!(compiled.contains(&selector), "{name} has no function 0x{}", hex::encode(selector));
+    }
+    assert!(I::COUNT > 0);
+}
+
+fn assert_events<E: SolEventInterface>(name: &str, topics: &[B256]) {
+    let compiled = hashes(name, "event");
+    assert_eq!(topics.len(), E::COUNT);
+    for topic in topics {
+        assert!(compiled.contains(topic), "{name} has no event {topic}");
+    }
+}
+
+#[test]
+fn bindings_are_those_of_the_compiled_contracts() {
+    assert_calls::<IERC20::IERC20Calls>("TestDollar");
+    assert_calls::<IERC3009::IERC3009Calls>("TestDollar");
+    assert_calls::<IERC3009Bytes::IERC3009BytesCalls>("TestDollar");
+    assert_calls::<TestDollar::TestDollarCalls>("TestDollar");
+    assert_calls::<IdentityRegistry::IdentityRegistryCalls>("IdentityRegistry");
+
+    let topics =
+        |selectors: &[[u8; 32]]| selectors.iter().copied().map(B256::from).collect::<Vec<_>>();
+    assert_events::<IERC20::IERC20Events>("TestDollar", &topics(IERC20::IERC20Events::SELECTORS));
+    assert_events::<IERC3009::IERC3009Events>(
+        "TestDollar",
+        &topics(IERC3009::IERC3009Events::SELECTORS),
+    );
+    assert_events::<IdentityRegistry::IdentityRegistryEvents>(
+        "IdentityRegistry",
+        &topics(IdentityRegistry::IdentityRegistryEvents::SELECTORS),
+    );
+}
+
+#[test]
+fn bytecode_is_that_of_the_artifact() {
+    for (contract, name) in
+        [(Contract::TestDollar, "TestDollar"), (Contract::IdentityRegistry, "IdentityRegistry")]
+    {
+        assert_eq!(artifact(name)["bytecode"], format!("{}", bytecode(contract)), "{name}");
+    }
+}
+
+#[test]
+fn type_hashes_are_those_of_the_standards() {
+    let none = alloy_primitives::Address::ZERO;
+    let transfer = token::TransferWithAuthorization {
+        from: none,
+        to: none,
+        value: Default::default(),
+        validAfter: Default::default(),
+        validBefore: Default::default(),
+        nonce: B256::ZERO,
+    };
+    // The constants of USDC's verified source.
+    assert_eq!(
+        transfer.eip712_type_hash(),
+        b256!("7c7c6cdb67a18743f49ec6fa9b35f50d52ed05cbed4cc592e13b44501c1a2267")
+    );
+    assert_eq!(
+        token::CancelAuthorization { authorizer: none, nonce: B256::ZERO }.eip712_type_hash(),
+        b256!("158b0a9edf7a828aad02f63cd515c68ef2f50ba807396f6d12842833a1597429")
+    );
+    assert_eq!(
+        registry::AgentWalletSet::eip712_root_type(),
+        "AgentWalletSet(uint256 agentId,address newWallet,address owner,uint256 deadline)"
+    );
+}

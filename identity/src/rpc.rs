@@ -1,0 +1,225 @@
+//! JSON-RPC over the endpoints that the policy names, the one that answered last first.
+//!
+//! An endpoint that cannot be reached, is rate-limited or talks nonsense is passed over for the next
+//! one. An endpoint that answers, if only to refuse, has spoken for the chain. No proxy, no redirect:
+//! nobody else is asked, whatever the environment or an endpoint says.
+
+use crate::IdentityError;
+use alloy::{
+    rpc::{client::RpcClient, json_rpc::ErrorPayload},
+    transports::RpcError,
+};
+use alloy_primitives::Bytes;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::{
+    error::Error,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use url::Url;
+
+/// How long one endpoint may take for one answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// JSON-RPC code of an executed call that reverted, as geth and its kin use it.
+const REVERTED: i64 = 3;
+
+/// A chain as its RPC endpoints tell it. Cheap to clone; clones share their connections.
+#[derive(Clone)]
+pub struct Rpc {
+    endpoints: Arc<[Endpoint]>,
+    /// Where the last answer came from: the next question goes there first.
+    preferred: Arc<AtomicUsize>,
+}
+
+#[derive(Clone)]
+struct Endpoint {
+    /// Host and port. The whole URL may hold an access key and is never shown.
+    host: String,
+    client: RpcClient,
+}
+
+impl fmt::Debug for Rpc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.hosts()).finish()
+    }
+}
+
+impl Rpc {
+    /// A client for the endpoints in `urls`, which are copies of the same chain. Asks none of them
+    /// yet.
+    ///
+    /// # Errors
+    /// [`IdentityError::NoEndpoints`], [`IdentityError::Endpoint`] for something that is no http or
+    /// https URL, [`IdentityError::Setup`] where TLS cannot be set up.
+    pub fn new(urls: &[String]) -> Result<Self, IdentityError> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(TIMEOUT)
+            .timeout(TIMEOUT)
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| IdentityError::Setup(innermost(&error)))?;
+        let endpoints = urls
+            .iter()
+            .enumerate()
+            .map(|(index, text)| Endpoint::new(text, index + 1, http.clone()))
+            .collect::<Result<Arc<[_]>, _>>()?;
+        if endpoints.is_empty() {
+            return Err(IdentityError::NoEndpoints);
+        }
+        Ok(Self { endpoints, preferred: Arc::default() })
+    }
+
+    /// The endpoints one by one, for questions on which more than one must agree.
+    pub fn each(&self) -> impl Iterator<Item = Self> {
+        self.endpoints.iter().map(|endpoint| Self {
+            endpoints: Arc::new([endpoint.clone()]),
+            preferred: Arc::default(),
+        })
+    }
+
+    /// The endpoints' hosts, in the policy's order.
+    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.endpoints.iter().map(|endpoint| endpoint.host.as_str())
+    }
+
+    /// Asks one question; the answer is `null` where the chain knows nothing of what is asked.
+    pub(crate) async fn ask_maybe<R: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        params: Value,
+    ) -> Result<Option<R>, IdentityError> {
+        let first = self.preferred.load(Ordering::Relaxed);
+        let mut tried = Vec::new();
+        let order = self.endpoints.iter().enumerate().cycle();
+        for (index, endpoint) in order.skip(first).take(self.endpoints.len()) {
+            let failure = match endpoint.client.request::<_, Value>(method, params.clone()).await {
+                Ok(answer) => match serde_json::from_value(answer) {
+                    Ok(answer) => {
+                        self.preferred.store(index, Ordering::Relaxed);
+                        return Ok(answer);
+                    }
+                    Err(error) => format!("an answer that cannot be read ({error})"),
+                },
+                Err(RpcError::ErrorResp(refusal)) if !refusal.is_retry_err() => {
+                    self.preferred.store(index, Ordering::Relaxed);
+                    return Err(refused(&endpoint.host, method, &refusal));
+                }
+                Err(RpcError::ErrorResp(refusal)) => shortened(&refusal.message),
+                Err(RpcError::Transport(error)) => shortened(&innermost(&error)),
+                Err(RpcError::DeserError { err, .. }) => {
+                    format!("an answer that cannot be read ({err})")
+                }
+                Err(error) => shortened(&error.to_string()),
+            };
+            tracing::debug!(host = endpoint.host, method, failure, "an RPC endpoint failed");
+            tried.push(format!("{}: {failure}", endpoint.host));
+        }
+        Err(IdentityError::Unreachable { method, tried })
+    }
+
+    /// Asks one question that always has an answer.
+    pub(crate) async fn ask<R: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        params: Value,
+    ) -> Result<R, IdentityError> {
+        let answer = self.ask_maybe(method, params).await?;
+        answer.ok_or_else(|| IdentityError::answer(method, "it is null"))
+    }
+}
+
+impl Endpoint {
+    fn new(text: &str, number: usize, http: reqwest::Client) -> Result<Self, IdentityError> {
+        let wrong = |why: String| IdentityError::Endpoint { number, why };
+        let url: Url = text.parse().map_err(|error: url::ParseError| wrong(error.to_string()))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(wrong(format!("its scheme is \"{}\"", url.scheme())));
+        }
+        let host = match (url.host_str(), url.port()) {
+            (Some(host), Some(port)) => format!("{host}:{port}"),
+            (Some(host), None) => host.to_owned(),
+            (None, _) => return Err(wrong("it has no host".to_owned())),
+        };
+        Ok(Self { host, client: RpcClient::new_http_with_client(http, url) })
+    }
+}
+
+/// The contract's words where it was a contract that refused, else the node's.
+fn refused(host: &str, method: &'static str, refusal: &ErrorPayload) -> IdentityError {
+    let data = refusal.as_revert_data();
+    if refusal.code == REVERTED || data.is_some() {
+        let reason = data.filter(|data| !data.is_empty());
+        let reason = reason.map_or_else(|| shortened(&refusal.message), |data| explain(&data));
+        return IdentityError::Reverted { reason };
+    }
+    IdentityError::Refused {
+        host: host.to_owned(),
+        method,
+        code: refusal.code,
+        message: shortened(&refusal.message),
+    }
+}
+
+/// Revert data in words: `Error(string)`, `Panic(uint256)`, else as hex.
+fn explain(data: &Bytes) -> String {
+    match alloy_sol_types::decode_revert_reason(data) {
+        Some(reason) => shortened(reason.trim_start_matches("revert: ")),
+        None => shortened(&data.to_string()),
+    }
+}
+
+/// Words from outside, bounded and on one line.
+fn shortened(text: &str) -> String {
+    const LONGEST: usize = 300;
+    let clean = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut short: String = clean.clone().take(LONGEST).collect();
+    if clean.count() > LONGEST {
+        short.push('…');
+    }
+    short
+}
+
+/// The innermost cause: what a person can act on. An outer one may repeat the URL.
+fn innermost(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::hex;
+
+    #[test]
+    fn endpoints_are_urls_and_their_keys_are_not_shown() {
+        assert!(matches!(Rpc::new(&[]), Err(IdentityError::NoEndpoints)));
+        for wrong in ["", "localhost:8545", "ws://localhost:8545", "https://"] {
+            let answer = Rpc::new(&["http://one.example".to_owned(), wrong.to_owned()]);
+            assert!(matches!(answer, Err(IdentityError::Endpoint { number: 2, .. })), "{wrong}");
+        }
+        let rpc = Rpc::new(&["https://rpc.example/v3/s3cret".to_owned()]).unwrap();
+        assert_eq!(format!("{rpc:?}"), "[\"rpc.example\"]");
+    }
+
+    #[test]
+    fn a_revert_is_told_in_words_where_it_has_words() {
+        let text = hex!(
+            "08c379a0"
+            "0000000000000000000000000000000000000000000000000000000000000020"
+            "0000000000000000000000000000000000000000000000000000000000000008"
+            "746f6f206c617465000000000000000000000000000000000000000000000000"
+        );
+        assert_eq!(explain(&Bytes::from(text)), "too late");
+        assert_eq!(explain(&Bytes::from(hex!("7e273289"))), "0x7e273289");
+    }
+}

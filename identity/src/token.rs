@@ -1,0 +1,107 @@
+//! Questions about tokens: balances, and what became of EIP-3009 authorisations.
+
+use crate::{IdentityError, Rpc, receipt::WireLog};
+use alloy_primitives::{Address, B256, U64, U256};
+use alloy_sol_types::{SolCall, SolEvent as _};
+use marque_contracts::{IERC20, IERC3009};
+use serde_json::json;
+
+impl Rpc {
+    /// Base units of `token` that `account` holds.
+    ///
+    /// # Errors
+    /// [`IdentityError::Answer`] where `token` is no ERC-20 contract, otherwise [`IdentityError`].
+    pub async fn erc20_balance(
+        &self,
+        token: Address,
+        account: Address,
+    ) -> Result<U256, IdentityError> {
+        self.view("balanceOf", token, IERC20::balanceOfCall { account }).await
+    }
+
+    /// Whether the authorisation with this nonce is used up: settled, or cancelled.
+    ///
+    /// # Errors
+    /// [`IdentityError::Answer`] where `token` has no EIP-3009, otherwise [`IdentityError`].
+    pub async fn authorization_state(
+        &self,
+        token: Address,
+        from: Address,
+        nonce: B256,
+    ) -> Result<bool, IdentityError> {
+        let call = IERC3009::authorizationStateCall { authorizer: from, nonce };
+        self.view("authorizationState", token, call).await
+    }
+
+    /// The transaction and the block in which the authorisation with this nonce was settled, at
+    /// `from_block` or later. A cancelled one was not settled.
+    ///
+    /// # Errors
+    /// [`IdentityError`]; public nodes refuse ranges of too many blocks.
+    pub async fn authorization_used(
+        &self,
+        token: Address,
+        from: Address,
+        nonce: B256,
+        from_block: u64,
+    ) -> Result<Option<(B256, u64)>, IdentityError> {
+        let topics = json!([IERC3009::AuthorizationUsed::SIGNATURE_HASH, from.into_word(), nonce]);
+        let filter = json!({
+            "address": token,
+            "fromBlock": U64::from(from_block),
+            "toBlock": "latest",
+            "topics": topics,
+        });
+        let logs: Vec<WireLog> = self.ask("eth_getLogs", json!([filter])).await?;
+        // The node filters; we look again, since money is counted by the answer.
+        Ok(logs.into_iter().filter(|log| !log.removed).find_map(|log| {
+            let place = log.transaction_hash.zip(log.block_number.map(|number| number.to()));
+            let log = log.into_log();
+            let event = IERC3009::AuthorizationUsed::decode_log(&log).ok()?;
+            let ours = log.address == token && event.authorizer == from && event.nonce == nonce;
+            place.filter(|_| ours)
+        }))
+    }
+
+    /// Base units of `token` that went from `from` to `to` in a transaction that succeeded; `None`
+    /// where it moved none between them, failed, or is not mined.
+    ///
+    /// # Errors
+    /// [`IdentityError`].
+    pub async fn transfer_in(
+        &self,
+        transaction: B256,
+        token: Address,
+        from: Address,
+        to: Address,
+    ) -> Result<Option<U256>, IdentityError> {
+        let Some(receipt) = self.receipt(transaction).await?.filter(|receipt| receipt.success)
+        else {
+            return Ok(None);
+        };
+        let moved = receipt
+            .logs
+            .iter()
+            .filter(|log| log.address == token)
+            .filter_map(|log| IERC20::Transfer::decode_log(log).ok())
+            .filter(|event| event.from == from && event.to == to)
+            .map(|event| event.value)
+            .reduce(U256::saturating_add);
+        Ok(moved)
+    }
+
+    /// What a contract's view function answers.
+    pub(crate) async fn view<C: SolCall>(
+        &self,
+        name: &'static str,
+        contract: Address,
+        call: C,
+    ) -> Result<C::Return, IdentityError> {
+        let answer = self.call(None, contract, call.abi_encode().into()).await?;
+        if answer.is_empty() {
+            let why = format!("there is no contract at {contract} that knows it");
+            return Err(IdentityError::answer(name, why));
+        }
+        C::abi_decode_returns(&answer).map_err(|error| IdentityError::answer(name, error))
+    }
+}

@@ -1,0 +1,87 @@
+//! What llama.cpp has once per process: its backend, its log, and one lock.
+//!
+//! llama.cpp reports a failed load as a null pointer; why it failed stands only in its log. The
+//! log therefore goes to `tracing` and, for the thread that is loading, into a note that
+//! [`noting_errors`] returns.
+#![expect(unsafe_code, reason = "llama.cpp offers its log through a C callback only")]
+
+use std::cell::RefCell;
+use std::ffi::{CStr, c_char, c_void};
+use std::sync::{Mutex, OnceLock};
+
+use llama_cpp_2::llama_backend::LlamaBackend;
+use llama_cpp_sys_2::ggml_log_level;
+
+use crate::error::ModelError;
+
+/// Held while a context is made: llama.cpp changes the model while it does so.
+pub(crate) static CREATING_CONTEXT: Mutex<()> = Mutex::new(());
+
+/// The backend of this process.
+pub(crate) fn backend() -> Result<&'static LlamaBackend, ModelError> {
+    static BACKEND: OnceLock<Result<LlamaBackend, String>> = OnceLock::new();
+    BACKEND
+        .get_or_init(|| {
+            // SAFETY: `forward` is a function without state that lives as long as the process,
+            // and it reads nothing but the text that it is called with.
+            unsafe { llama_cpp_sys_2::llama_log_set(Some(forward), std::ptr::null_mut()) };
+            LlamaBackend::init().map_err(|error| error.to_string())
+        })
+        .as_ref()
+        .map_err(|error| ModelError::Inference(format!("llama.cpp did not start: {error}")))
+}
+
+thread_local! {
+    static FIRST_ERROR: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Runs `work` and returns with its result the first error that llama.cpp logged on this thread.
+pub(crate) fn noting_errors<T>(work: impl FnOnce() -> T) -> (T, Option<String>) {
+    FIRST_ERROR.take();
+    let result = work();
+    (result, FIRST_ERROR.take())
+}
+
+/// llama.cpp is talkative: only its errors are worth a warning, since callers get errors anyway.
+unsafe extern "C" fn forward(level: ggml_log_level, text: *const c_char, _: *mut c_void) {
+    if text.is_null() {
+        return;
+    }
+    // SAFETY: llama.cpp passes a text that ends with a zero byte and outlives this call.
+    let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
+    let text = text.trim();
+    if text.is_empty() {
+        return;
+    }
+    match level {
+        llama_cpp_sys_2::GGML_LOG_LEVEL_ERROR => {
+            FIRST_ERROR.with_borrow_mut(|first| {
+                first.get_or_insert_with(|| without_function_name(text).to_owned());
+            });
+            tracing::warn!(target: "llama_cpp", "{text}");
+        }
+        llama_cpp_sys_2::GGML_LOG_LEVEL_WARN => tracing::debug!(target: "llama_cpp", "{text}"),
+        _ => tracing::trace!(target: "llama_cpp", "{text}"),
+    }
+}
+
+/// `llama_model_load: error loading model: <reason>` is for people only from the reason on.
+fn without_function_name(text: &str) -> &str {
+    let text = match text.split_once(": ") {
+        Some((function, rest)) if !function.contains(' ') => rest,
+        _ => text,
+    };
+    text.strip_prefix("error loading model: ").unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_function_name;
+
+    #[test]
+    fn a_reason_starts_where_the_function_names_end() {
+        let text = "llama_model_load: error loading model: unknown model architecture: 'x'";
+        assert_eq!(without_function_name(text), "unknown model architecture: 'x'");
+        assert_eq!(without_function_name("plain words: here"), "plain words: here");
+    }
+}

@@ -1,0 +1,118 @@
+//! Everything that can keep a model from loading or a reply from being whole.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Why there is no model, or no reply.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// There is no file at this path.
+    #[error("no model file at {}; give the path of a GGUF file", .0.display())]
+    NotFound(PathBuf),
+    /// The file could not be read.
+    #[error("cannot read model file {}: {source}", path.display())]
+    Unreadable {
+        /// The model file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The file is something else than a model in GGUF form.
+    #[error("{} is not a GGUF model: {reason}", path.display())]
+    NotGguf {
+        /// The file.
+        path: PathBuf,
+        /// What was found instead.
+        reason: String,
+    },
+    /// The file ends before its header does, or its header contradicts itself.
+    #[error("model file {} is damaged: {reason}; download it again", path.display())]
+    Damaged {
+        /// The model file.
+        path: PathBuf,
+        /// Where the header stops making sense.
+        reason: String,
+    },
+    /// llama.cpp does not know this kind of model, or it cannot write text.
+    #[error("model file {} has architecture {architecture:?}, which is not supported: {reason}", path.display())]
+    UnsupportedArchitecture {
+        /// The model file.
+        path: PathBuf,
+        /// The architecture that its header names.
+        architecture: String,
+        /// Why it does not serve.
+        reason: String,
+    },
+    /// llama.cpp refused the file.
+    #[error("llama.cpp refused model file {}: {reason}", path.display())]
+    Refused {
+        /// The model file.
+        path: PathBuf,
+        /// The last thing that llama.cpp said.
+        reason: String,
+    },
+    /// The options do not suit this model.
+    #[error("model options: {0}")]
+    Options(String),
+    /// The built-in model could not be written to the cache folder.
+    #[error("cannot keep the built-in model in {}: {source}; set MARQUE_CACHE to a writable folder", path.display())]
+    Cache {
+        /// The file or folder that could not be written.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// There is no home folder to put the cache in.
+    #[error("no cache folder for the built-in model; set MARQUE_CACHE to a writable folder")]
+    NoCacheFolder,
+    /// The chat template of the model cannot express this conversation.
+    #[error("chat template: {0}")]
+    Template(String),
+    /// The request contradicts itself.
+    #[error("request: {0}")]
+    Request(String),
+    /// The prompt leaves no room for a reply.
+    #[error(
+        "prompt of {tokens} tokens does not fit into a context of {limit}; shorten the messages"
+    )]
+    PromptTooLong {
+        /// Tokens of the prompt, or a lower bound for a prompt too long to count.
+        tokens: usize,
+        /// Tokens that prompt and reply may have together.
+        limit: usize,
+    },
+    /// The constraint could not be compiled or followed.
+    #[error("constraint: {0}")]
+    Constraint(String),
+    /// Tokens ran out before the constrained reply was complete.
+    #[error(
+        "reply was cut after {tokens} tokens before its JSON was complete; raise max_tokens or bound the strings of the schema"
+    )]
+    Truncated {
+        /// Tokens that were generated.
+        tokens: u32,
+    },
+    /// The request was cancelled.
+    #[error("cancelled")]
+    Cancelled,
+    /// llama.cpp failed while computing.
+    #[error("inference failed: {0}")]
+    Inference(String),
+    /// The engine thread is gone.
+    #[error("the inference engine has stopped")]
+    Stopped,
+    /// A scripted model was asked for more than its script holds.
+    #[error("script has {replies} replies, and reply {wanted} was asked for")]
+    ScriptEnded {
+        /// Replies that the script holds.
+        replies: usize,
+        /// The number of the reply that was asked for, counted from 1.
+        wanted: usize,
+    },
+    /// A model elsewhere failed.
+    #[error("remote model: {0}")]
+    Remote(String),
+}

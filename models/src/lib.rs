@@ -1,0 +1,50 @@
+//! Local inference on llama.cpp: engine, sequences, constraints, templates, and the built-in
+//! model.
+//!
+//! [`Model`] is what an agent thinks with. [`Llama`] runs a GGUF file in this process: one
+//! thread owns the model and its KV cache, callers send it [`Request`]s and await
+//! [`Generation`]s. [`Scripted`] answers from a list, for tests. Models behind HTTP implement
+//! the same trait elsewhere; this is the only crate that touches llama.cpp.
+//!
+//! Three promises hold whatever the model does:
+//! - text that came from outside never becomes a control token of the model;
+//! - under [`Constraint::JsonSchema`] the reply is complete, valid JSON of that schema, or an
+//!   error;
+//! - nothing is truncated silently: what does not fit is refused with the figures.
+//!
+//! ```no_run
+//! use marque_models::{Llama, Message, Model, Request};
+//!
+//! # async fn example() -> Result<(), marque_models::ModelError> {
+//! let model = Llama::built_in()?;
+//! let request = Request::new(vec![
+//!     Message::system("get_balance() show wallet balance\nfinish(answer) done, report the answer"),
+//!     Message::user("What is my balance?"),
+//! ]);
+//! println!("{}", model.generate(request).await?.text);
+//! # Ok(())
+//! # }
+//! ```
+
+mod backend;
+mod built_in;
+mod constraint;
+mod engine;
+mod error;
+mod gguf;
+mod llama;
+mod model;
+mod prompt;
+mod request;
+mod sampler;
+mod scripted;
+mod sequences;
+mod template;
+
+pub use crate::error::ModelError;
+pub use crate::llama::{Llama, LlamaOptions, Profile};
+pub use crate::model::{Model, ModelInfo, SessionId};
+pub use crate::request::{
+    Cancel, Constraint, Generation, Message, Request, Role, Sampling, Stop, Usage,
+};
+pub use crate::scripted::Scripted;

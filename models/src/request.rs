@@ -1,0 +1,230 @@
+//! The vocabulary of one completion: what is asked, under which constraint, and what comes back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::Notify;
+
+use crate::model::SessionId;
+
+/// One completion to compute.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Whose work may be reused; `None` computes everything afresh.
+    pub session: Option<SessionId>,
+    /// The conversation so far, oldest first.
+    pub messages: Vec<Message>,
+    /// What the reply must look like.
+    pub constraint: Constraint,
+    /// The most tokens that the reply may have; at least 1.
+    pub max_tokens: u32,
+    /// How the next token is chosen.
+    pub sampling: Sampling,
+    /// Stops the work early.
+    pub cancel: Cancel,
+}
+
+impl Request {
+    /// Asks for a free, greedy reply of at most 256 tokens.
+    #[must_use]
+    pub fn new(messages: Vec<Message>) -> Self {
+        Self {
+            session: None,
+            messages,
+            constraint: Constraint::None,
+            max_tokens: 256,
+            sampling: Sampling::default(),
+            cancel: Cancel::default(),
+        }
+    }
+
+    /// Names the session whose work may be reused.
+    #[must_use]
+    pub fn session(mut self, session: impl Into<SessionId>) -> Self {
+        self.session = Some(session.into());
+        self
+    }
+
+    /// Wants a reply that is JSON of this schema, without white space between its tokens.
+    #[must_use]
+    pub fn json_schema(mut self, schema: Value) -> Self {
+        self.constraint = Constraint::JsonSchema(schema);
+        self
+    }
+
+    /// Sets the most tokens that the reply may have.
+    #[must_use]
+    pub fn max_tokens(mut self, max_tokens: u32) -> Self {
+        self.max_tokens = max_tokens;
+        self
+    }
+
+    /// Sets how the next token is chosen.
+    #[must_use]
+    pub fn sampling(mut self, sampling: Sampling) -> Self {
+        self.sampling = sampling;
+        self
+    }
+
+    /// Lets `cancel` stop the work.
+    #[must_use]
+    pub fn cancel(mut self, cancel: Cancel) -> Self {
+        self.cancel = cancel;
+        self
+    }
+}
+
+/// A part of the conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Message {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said. Never read as control tokens of the model, whatever it contains.
+    pub content: String,
+}
+
+impl Message {
+    /// What the model is and may do.
+    pub fn system(content: impl Into<String>) -> Self {
+        Self::new(Role::System, content)
+    }
+
+    /// What a person asks.
+    pub fn user(content: impl Into<String>) -> Self {
+        Self::new(Role::User, content)
+    }
+
+    /// What the model said before.
+    pub fn assistant(content: impl Into<String>) -> Self {
+        Self::new(Role::Assistant, content)
+    }
+
+    /// What a tool answered.
+    pub fn tool(content: impl Into<String>) -> Self {
+        Self::new(Role::Tool, content)
+    }
+
+    fn new(role: Role, content: impl Into<String>) -> Self {
+        Self { role, content: content.into() }
+    }
+}
+
+/// Who speaks in a [`Message`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The frame that the caller sets.
+    System,
+    /// The person or agent that asks.
+    User,
+    /// The model.
+    Assistant,
+    /// The result of a call that the model made.
+    Tool,
+}
+
+impl Role {
+    /// The name that chat templates and wire formats use.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+            Self::Tool => "tool",
+        }
+    }
+}
+
+/// What a reply must look like.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Constraint {
+    /// Anything.
+    #[default]
+    None,
+    /// JSON of this schema. A schema that the grammar engine cannot hold exactly is refused.
+    JsonSchema(Value),
+}
+
+/// How the next token is chosen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sampling {
+    /// 0 takes the likeliest token; 1 samples from the model's own distribution.
+    pub temperature: f32,
+    /// Start of the pseudo-random sequence; the same request and seed give the same reply.
+    pub seed: u64,
+}
+
+/// A flag that stops work early; clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel(Arc<Flag>);
+
+#[derive(Debug, Default)]
+struct Flag {
+    set: AtomicBool,
+    changed: Notify,
+}
+
+impl Cancel {
+    /// A flag that is not set.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the flag, for good.
+    pub fn cancel(&self) {
+        self.0.set.store(true, Ordering::Release);
+        self.0.changed.notify_waiters();
+    }
+
+    /// Whether the flag is set.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.set.load(Ordering::Acquire)
+    }
+
+    /// Waits until the flag is set.
+    pub async fn cancelled(&self) {
+        // Made before the flag is read, so that no change falls between the two.
+        let changed = self.0.changed.notified();
+        if !self.is_cancelled() {
+            changed.await;
+        }
+    }
+}
+
+/// A reply.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generation {
+    /// The text, without control tokens.
+    pub text: String,
+    /// What it took.
+    pub usage: Usage,
+    /// Why it ended.
+    pub stop: Stop,
+}
+
+/// Tokens of one request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens of the whole prompt, template included.
+    pub prompt_tokens: u32,
+    /// How many of them the session had computed before.
+    pub reused_tokens: u32,
+    /// Tokens that were generated, the one that ended the reply included.
+    pub completion_tokens: u32,
+}
+
+/// Why a reply ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stop {
+    /// The model ended it, or the constraint was complete.
+    End,
+    /// `max_tokens` or the context was used up. Never under a constraint.
+    Length,
+}

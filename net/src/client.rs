@@ -1,0 +1,236 @@
+//! The client: vet, connect, take at most so much, follow by hand.
+
+use crate::{
+    Guard, HeaderMap, HeaderValue, Method, NetError, Request, Response, header,
+    message::host_port,
+    redirect::{carries_payment, next_hop},
+    resolve::{Lookup, System, Vetted},
+};
+use std::{error::Error, fmt, sync::Arc, time::Duration};
+use url::Url;
+
+/// Headers that decide where a request goes or where its body ends.
+const OUR_OWN: [header::HeaderName; 7] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::HOST,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// No connection takes longer than this to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A guarded HTTP client. Cheap to clone; clones share their connections.
+#[derive(Clone)]
+pub struct Client {
+    guard: Arc<Guard>,
+    http: reqwest::Client,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("guard", &self.guard).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A client inside these bounds.
+    ///
+    /// # Errors
+    /// [`NetError::NotLoopback`] for a loopback entry that is none, [`NetError::Setup`] where TLS
+    /// cannot be set up (no root certificates on this machine).
+    pub fn new(guard: Guard) -> Result<Self, NetError> {
+        Self::with_lookup(guard, Arc::new(System))
+    }
+
+    fn with_lookup(guard: Guard, lookup: Arc<dyn Lookup>) -> Result<Self, NetError> {
+        guard.vet_loopback()?;
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT.min(guard.timeout))
+            .dns_resolver(Arc::new(Vetted::new(lookup, &guard)))
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .user_agent(concat!("marque/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| NetError::Setup(words(&error)))?;
+        Ok(Self { guard: Arc::new(guard), http })
+    }
+
+    /// The bounds.
+    #[must_use]
+    pub fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    /// Sends a request and follows redirects on the same host, as the policy names hosts. A request
+    /// that carries a payment is not followed anywhere: its 3xx answer is returned as it is.
+    ///
+    /// # Errors
+    /// [`NetError::RedirectElsewhere`] for a redirect to another host: being allowed to ask one host
+    /// is not being allowed to ask those that it points to. Otherwise whatever the guard refuses or
+    /// the network breaks.
+    pub async fn send(&self, request: Request) -> Result<Response, NetError> {
+        self.send_following(request, |_| false).await
+    }
+
+    /// As [`Self::send`], and follows to other hosts where `allow` says so. Credentials, payments
+    /// and everything else but a few harmless headers stay behind on a change of host.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub async fn send_following(
+        &self,
+        request: Request,
+        allow: impl Fn(&Url) -> bool + Send,
+    ) -> Result<Response, NetError> {
+        let host = host_port(&request.url);
+        let after = self.guard.timeout;
+        match tokio::time::timeout(after, self.follow(request, allow)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(NetError::Timeout { host, after }),
+        }
+    }
+
+    async fn follow(
+        &self,
+        mut request: Request,
+        allow: impl Fn(&Url) -> bool + Send,
+    ) -> Result<Response, NetError> {
+        let paid = carries_payment(&request.headers);
+        for _ in 0..=self.guard.max_redirects {
+            let answer = self.exchange(&request).await?;
+            if paid {
+                return self.take(answer, request.url).await;
+            }
+            let Some(next) = next_hop(&request, answer.status().as_u16(), answer.headers())? else {
+                return self.take(answer, request.url).await;
+            };
+            self.guard.vet(&next.url)?;
+            let (from, to) = (host_port(&request.url), host_port(&next.url));
+            if from != to && !allow(&next.url) {
+                return Err(NetError::RedirectElsewhere { from, to });
+            }
+            tracing::debug!(%from, %to, "following a redirect");
+            request = next;
+        }
+        Err(NetError::TooManyRedirects { limit: self.guard.max_redirects })
+    }
+
+    /// One request, one answer without its body.
+    async fn exchange(&self, request: &Request) -> Result<reqwest::Response, NetError> {
+        self.guard.vet(&request.url)?;
+        vet_method(&request.method)?;
+        let mut headers = vet_headers(&request.headers)?;
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        self.http
+            .request(request.method.clone(), request.url.clone())
+            .headers(headers)
+            .body(request.body.clone())
+            .send()
+            .await
+            .map_err(|error| translate(&error, &request.url))
+    }
+
+    /// The whole answer, or an error as soon as it gets too long.
+    async fn take(&self, mut answer: reqwest::Response, url: Url) -> Result<Response, NetError> {
+        let host = host_port(&url);
+        let limit = self.guard.max_body;
+        if let Some(encoding) = answer.headers().get(header::CONTENT_ENCODING)
+            && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
+        {
+            let encoding = String::from_utf8_lossy(encoding.as_bytes()).into_owned();
+            return Err(NetError::Encoded { host, encoding });
+        }
+        if answer.content_length().is_some_and(|length| length > limit as u64) {
+            return Err(NetError::TooLong { host, limit });
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|error| translate(&error, &url))? {
+            if body.len().saturating_add(chunk.len()) > limit {
+                return Err(NetError::TooLong { host, limit });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let status = answer.status().as_u16();
+        Ok(Response { status, headers: answer.headers().clone(), body, url })
+    }
+}
+
+fn vet_method(method: &Method) -> Result<(), NetError> {
+    match *method {
+        Method::CONNECT | Method::TRACE => Err(NetError::Method(method.to_string())),
+        _ => Ok(()),
+    }
+}
+
+fn vet_headers(headers: &HeaderMap) -> Result<HeaderMap, NetError> {
+    match headers.keys().find(|name| OUR_OWN.contains(name)) {
+        Some(name) => Err(NetError::Header(name.to_string())),
+        None => Ok(headers.clone()),
+    }
+}
+
+/// Our own refusal where the resolver made one, else the transport's words.
+fn translate(error: &reqwest::Error, url: &Url) -> NetError {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(current) = cause {
+        if let Some(ours) = current.downcast_ref::<NetError>() {
+            return ours.clone();
+        }
+        cause = current.source();
+    }
+    NetError::Transport { host: host_port(url), why: words(error) }
+}
+
+/// The innermost cause: what a person can act on.
+fn words(error: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        io,
+        net::IpAddr,
+        pin::Pin,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    /// Another private address for each question: DNS rebinding, once the name has been let through.
+    struct Rebinding(AtomicUsize);
+
+    impl Lookup for Rebinding {
+        fn lookup(
+            &self,
+            _: String,
+        ) -> Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>> {
+            let first = self.0.fetch_add(1, Ordering::SeqCst) == 0;
+            let answer = if first { [10, 0, 0, 1] } else { [127, 0, 0, 1] };
+            Box::pin(async move { Ok(vec![IpAddr::from(answer)]) })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_public_name_with_a_private_address_reaches_nothing() {
+        let sentinel = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = sentinel.local_addr().unwrap().port();
+        let guard = Guard { ports: vec![port], ..Guard::default() };
+        let client = Client::with_lookup(guard, Arc::new(Rebinding(AtomicUsize::new(0)))).unwrap();
+        for _ in 0..3 {
+            let url = Url::parse(&format!("https://rebind.example:{port}/")).unwrap();
+            let error = client.send(Request::get(url)).await.unwrap_err();
+            assert!(matches!(error, NetError::Address { .. }), "{error}");
+        }
+        let knock = tokio::time::timeout(Duration::from_millis(50), sentinel.accept()).await;
+        assert!(knock.is_err(), "the sentinel was reached");
+    }
+}

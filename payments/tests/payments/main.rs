@@ -1,0 +1,12 @@
+//! Payments from outside: the wire, each side of the counter against a scripted other, and both.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail like tests"
+)]
+
+mod buyer;
+mod counter;
+mod seller;
+mod support;
+mod wire;

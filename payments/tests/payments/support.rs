@@ -1,0 +1,261 @@
+//! A steward that fits into a test: it signs with a key and remembers by the real ids, and does
+//! as it is told about everything that the real one decides.
+
+use alloy_primitives::{Address, B256, Bytes, U256, address, keccak256};
+use async_trait::async_trait;
+use k256::ecdsa::SigningKey;
+use marque_contracts::{Authorization, TokenDomain, eip3009_digest};
+use marque_net::{Client, Guard};
+use marque_payments::{Authority, PaymentError};
+use marque_policies::{AssetId, Intent, IntentId, Mark, Money, Row};
+use marque_steward_client::{
+    Artifact, AssetView, Authorisation, Fault, IntentState, Outcome, PayeeView, PaymentState,
+    Proposal, Report, Said, View,
+};
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::net::TcpListener;
+use url::Url;
+
+pub(crate) const NOW: u64 = 1_800_000_000;
+pub(crate) const USDC: AssetId =
+    AssetId { chain: 31_337, token: address!("0x5fbdb2315678afecb367f032d93f642f64180aa3") };
+pub(crate) const EURC: AssetId =
+    AssetId { chain: 31_337, token: address!("0x00000000000000000000000000000000000000e1") };
+pub(crate) const STRANGER: Address = address!("0x00000000000000000000000000000000000bad01");
+
+pub(crate) fn usdc(units: u64) -> Money {
+    Money::new(U256::from(units), USDC)
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Key(SigningKey);
+
+impl Key {
+    pub(crate) fn new(seed: u8) -> Self {
+        Self(SigningKey::from_slice(&[seed; 32]).unwrap())
+    }
+
+    pub(crate) fn address(&self) -> Address {
+        let point = self.0.verifying_key().to_encoded_point(false);
+        Address::from_raw_public_key(&point.as_bytes()[1..])
+    }
+
+    pub(crate) fn sign(&self, digest: B256) -> [u8; 65] {
+        let (signature, recovery) = self.0.sign_prehash_recoverable(digest.as_slice()).unwrap();
+        let mut bytes = [0; 65];
+        bytes[..64].copy_from_slice(&signature.to_bytes());
+        bytes[64] = 27 + recovery.to_byte();
+        bytes
+    }
+
+    pub(crate) fn authorise(&self, asset: AssetId, authorization: &Authorization) -> Bytes {
+        let domain = TokenDomain {
+            name: "USD Coin".to_owned(),
+            version: "2".to_owned(),
+            chain: asset.chain,
+            token: asset.token,
+        };
+        self.sign(eip3009_digest(&domain, authorization)).into()
+    }
+}
+
+/// What the scripted steward decides.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Verdict {
+    #[default]
+    Allow,
+    Hold,
+    Refuse,
+    Fault(&'static str),
+    /// Allow, but sign this instead.
+    Sign(Authorization),
+}
+
+#[derive(Debug)]
+pub(crate) struct Steward {
+    pub(crate) key: Key,
+    pub(crate) view: Mutex<View>,
+    pub(crate) verdict: Mutex<Verdict>,
+    /// What `wait` answers of an allowed settlement.
+    pub(crate) state: Mutex<PaymentState>,
+    pub(crate) proposals: Mutex<Vec<Proposal>>,
+    pub(crate) reports: Mutex<Vec<Said>>,
+    pub(crate) bodies: Mutex<HashMap<IntentId, B256>>,
+    pub(crate) settlements: AtomicUsize,
+}
+
+impl Steward {
+    /// An agent called `name` that may pay `payee` at `host` and be paid in USDC.
+    pub(crate) fn new(name: &str, seed: u8, payee: Address, host: &str) -> Self {
+        let key = Key::new(seed);
+        let asset = |name: &str, id| AssetView {
+            name: name.to_owned(),
+            id,
+            decimals: 6,
+            domain: Some(("USD Coin".to_owned(), "2".to_owned())),
+        };
+        let view = View {
+            agent: name.to_owned(),
+            address: key.address(),
+            owner: Address::repeat_byte(9),
+            origin: B256::repeat_byte(seed),
+            policy_version: 1,
+            policy_hash: B256::ZERO,
+            now: NOW * 1000,
+            frozen_at: None,
+            tools: vec![],
+            payees: vec![PayeeView {
+                name: "feed".to_owned(),
+                address: payee,
+                host: Some(host.to_owned()),
+            }],
+            assets: vec![
+                asset("USDC", USDC),
+                asset("EURC", EURC),
+                AssetView {
+                    name: "ETH".to_owned(),
+                    id: AssetId::native(31_337),
+                    decimals: 18,
+                    domain: None,
+                },
+            ],
+            budgets: vec![],
+            income: vec![USDC],
+            intents: vec![],
+        };
+        Self {
+            key,
+            view: Mutex::new(view),
+            verdict: Mutex::default(),
+            state: Mutex::new(PaymentState::Seen),
+            proposals: Mutex::default(),
+            reports: Mutex::default(),
+            bodies: Mutex::default(),
+            settlements: AtomicUsize::new(0),
+        }
+    }
+
+    pub(crate) fn decide(&self, verdict: Verdict) {
+        *self.verdict.lock().unwrap() = verdict;
+    }
+
+    pub(crate) fn proposed(&self) -> Vec<Proposal> {
+        self.proposals.lock().unwrap().clone()
+    }
+
+    pub(crate) fn reported(&self) -> Vec<Said> {
+        self.reports.lock().unwrap().clone()
+    }
+
+    fn allow(&self, id: IntentId, intent: &Intent, forged: Option<Authorization>) -> Artifact {
+        match intent {
+            Intent::Authorise(authorise) => {
+                let signed = forged.unwrap_or(Authorization {
+                    from: self.key.address(),
+                    to: authorise.to,
+                    value: authorise.amount.units,
+                    valid_after: 0,
+                    valid_before: NOW + 120,
+                    nonce: id.nonce(),
+                });
+                Artifact::Authorisation(Box::new(Authorisation {
+                    from: signed.from,
+                    to: signed.to,
+                    value: signed.value,
+                    valid_after: signed.valid_after,
+                    valid_before: signed.valid_before,
+                    nonce: signed.nonce,
+                    signature: self.key.authorise(authorise.amount.asset, &signed),
+                }))
+            }
+            Intent::Settle(_) => {
+                self.settlements.fetch_add(1, Ordering::SeqCst);
+                Artifact::Transaction { hash: transaction(id) }
+            }
+            _ => Artifact::Permission,
+        }
+    }
+}
+
+/// The transaction in which the scripted steward settles.
+pub(crate) fn transaction(id: IntentId) -> B256 {
+    keccak256(id.0)
+}
+
+fn fault(code: &str) -> PaymentError {
+    PaymentError::Fault(Fault { code: code.to_owned(), message: format!("told to: {code}") })
+}
+
+fn row(mark: Mark) -> Vec<Row> {
+    vec![Row {
+        rule: "limits.USDC.day".to_owned(),
+        measured: "9.99 USDC".to_owned(),
+        limit: "1.00 USDC".to_owned(),
+        mark,
+        mend: None,
+    }]
+}
+
+#[async_trait]
+impl Authority for Steward {
+    async fn propose(&self, proposal: Proposal) -> Result<Outcome, PaymentError> {
+        let view = self.view.lock().unwrap().clone();
+        let id = proposal.id(view.origin, &view.agent);
+        self.proposals.lock().unwrap().push(proposal.clone());
+        let verdict = self.verdict.lock().unwrap().clone();
+        let forged = match verdict {
+            Verdict::Hold => return Ok(Outcome::Held { id, table: row(Mark::Ask) }),
+            Verdict::Refuse => return Ok(Outcome::Refused { id, table: row(Mark::Fail) }),
+            Verdict::Fault(code) => return Err(fault(code)),
+            Verdict::Sign(authorization) => Some(authorization),
+            Verdict::Allow => None,
+        };
+        let body = proposal.intent.body_hash();
+        if *self.bodies.lock().unwrap().entry(id).or_insert(body) != body {
+            return Err(fault("id_reused"));
+        }
+        Ok(Outcome::Allowed { id, artifact: self.allow(id, &proposal.intent, forged) })
+    }
+
+    async fn view(&self) -> Result<View, PaymentError> {
+        Ok(self.view.lock().unwrap().clone())
+    }
+
+    async fn report(&self, report: Report) -> Result<(), PaymentError> {
+        self.reports.lock().unwrap().push(report.said);
+        Ok(())
+    }
+
+    async fn wait(&self, intent: IntentId, _: Duration) -> Result<IntentState, PaymentError> {
+        if !self.bodies.lock().unwrap().contains_key(&intent) {
+            return Err(fault("unknown"));
+        }
+        let state = *self.state.lock().unwrap();
+        let transaction =
+            matches!(state, PaymentState::Seen | PaymentState::Final).then(|| transaction(intent));
+        Ok(IntentState { id: intent, state, transaction, block: None })
+    }
+}
+
+/// A listening socket, its base URL and a client that may reach it.
+pub(crate) async fn stand() -> (TcpListener, Url, Client) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let url = Url::parse(&format!("http://{host}")).unwrap();
+    (listener, url, client(&host))
+}
+
+pub(crate) fn client(host: &str) -> Client {
+    Client::new(Guard { loopback: vec![host.to_owned()], ..Guard::default() }).unwrap()
+}
+
+pub(crate) fn open(listener: TcpListener, router: axum::Router) {
+    tokio::spawn(async move { axum::serve(listener, router).await });
+}

@@ -1,0 +1,308 @@
+//! What a mind may ask for: intents in the chain's own primitives, never hashes.
+//!
+//! An intent names an effect completely enough that the steward can decide it, build the bytes
+//! itself and explain it to the owner. There is no variant that signs a digest, a text or free
+//! typed data, so there is nothing to smuggle one in.
+//!
+//! INVARIANT: every variant is judged by rules of its own; `decide` has no catch-all arm that
+//! allows (pinned by `tests/suite/decide.rs`, `an_empty_policy_allows_nothing`).
+
+use crate::money::Money;
+use alloy_primitives::{Address, B256, U256};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use std::{collections::BTreeSet, fmt};
+
+/// An effect that a mind proposes. Versioned by the protocol that carries it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Intent {
+    /// Use a tool, with the request that it makes, if it makes one.
+    Tool(ToolUse),
+    /// Sign an EIP-3009 authorisation that pays a payee: the money of x402 `exact`.
+    Authorise(Authorise),
+    /// Send an ERC-20 or native transfer to a payee in a transaction of our own.
+    Transfer(Transfer),
+    /// Settle an EIP-3009 authorisation that pays *this* agent; it can only credit us.
+    Settle(Settle),
+    /// Accept that an ERC-8004 identity names this agent as its wallet. Always held for the owner.
+    AcceptWallet(AcceptWallet),
+    /// Return money to the owner's address.
+    Sweep(Sweep),
+}
+
+/// Use of a tool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ToolUse {
+    /// The tool's name as the policy lists it.
+    pub tool: String,
+    /// The request it makes; a tool use and the fetch that it makes are one intent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetch: Option<Fetch>,
+    /// Where the arguments came from.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
+}
+
+/// One HTTP request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fetch {
+    /// `GET`, `POST`, ...
+    pub method: String,
+    /// Host and, unless it is the scheme's own, port: `feed.example`, `127.0.0.1:4021`.
+    pub host: String,
+    /// Path and query.
+    pub path: String,
+    /// Bytes of URL and body that leave with it.
+    pub bytes_out: u64,
+}
+
+/// An EIP-3009 `TransferWithAuthorization` from this agent. Validity times and nonce are the
+/// steward's and no part of the intent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Authorise {
+    /// The payee's name in the policy.
+    pub payee: String,
+    /// The address that is to receive the money; must be the one that the policy pins.
+    #[schemars(with = "String")]
+    pub to: Address,
+    /// What is paid.
+    pub amount: Money,
+    /// The host that asked for it.
+    pub host: String,
+    /// What is bought: the resource's URL.
+    pub resource: String,
+    /// Where the terms came from.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
+}
+
+/// A plain transfer in a transaction of our own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Transfer {
+    /// The payee's name in the policy.
+    pub payee: String,
+    /// The address that is to receive the money; must be the one that the policy pins.
+    #[schemars(with = "String")]
+    pub to: Address,
+    /// What is paid.
+    pub amount: Money,
+    /// Where the terms came from.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
+}
+
+/// Somebody's signed EIP-3009 authorisation that pays this agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settle {
+    /// Who pays.
+    #[schemars(with = "String")]
+    pub from: Address,
+    /// Who is paid; must be this agent.
+    #[schemars(with = "String")]
+    pub to: Address,
+    /// What is paid.
+    pub amount: Money,
+    /// Unix seconds of block time after which it is valid.
+    pub valid_after: u64,
+    /// Unix seconds of block time before which it is valid.
+    pub valid_before: u64,
+    /// The authorisation's nonce.
+    #[schemars(with = "String")]
+    pub nonce: B256,
+    /// 65 bytes `r || s || v`, hex with `0x`. Usable only to pay us, hence not secret.
+    pub signature: String,
+    /// What is sold: the resource's URL.
+    pub resource: String,
+}
+
+/// ERC-8004 `AgentWalletSet`, signed by the wallet that is being set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AcceptWallet {
+    /// EIP-155 chain id.
+    pub chain: u64,
+    /// The identity registry.
+    #[schemars(with = "String")]
+    pub registry: Address,
+    /// The ERC-8004 agent id.
+    #[serde(with = "crate::money::decimal")]
+    #[schemars(with = "String")]
+    pub agent_id: U256,
+    /// Who owns the identity; must be the owner in force.
+    #[schemars(with = "String")]
+    pub owner: Address,
+}
+
+/// Money back to the owner in force; the steward fills in the address itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sweep {
+    /// How much.
+    pub amount: Money,
+}
+
+impl Intent {
+    /// The variant's name on the wire.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Tool(_) => "tool",
+            Self::Authorise(_) => "authorise",
+            Self::Transfer(_) => "transfer",
+            Self::Settle(_) => "settle",
+            Self::AcceptWallet(_) => "accept_wallet",
+            Self::Sweep(_) => "sweep",
+        }
+    }
+
+    /// What leaves the agent's key if this is carried out, gas apart.
+    #[must_use]
+    pub const fn spends(&self) -> Option<Money> {
+        match self {
+            Self::Authorise(Authorise { amount, .. })
+            | Self::Transfer(Transfer { amount, .. })
+            | Self::Sweep(Sweep { amount }) => Some(*amount),
+            Self::Tool(_) | Self::Settle(_) | Self::AcceptWallet(_) => None,
+        }
+    }
+
+    /// SHA-256 of the canonical JSON (RFC 8785, integers past 2^53 as strings): what makes two
+    /// bodies the same.
+    #[must_use]
+    pub fn body_hash(&self) -> B256 {
+        // An intent holds strings, integers and maps with string keys: it always serialises.
+        B256::from_slice(&Sha256::digest(crate::canonical::bytes(self)))
+    }
+}
+
+/// What makes a proposal the same proposal after a retry or a restart.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct IntentId(#[schemars(with = "String")] pub B256);
+
+impl IntentId {
+    /// `H(origin, agent, task, step, ordinal, attempt)`, SHA-256 over length-prefixed fields.
+    #[must_use]
+    pub fn derive(
+        origin: B256,
+        agent: &str,
+        task: &str,
+        step: u32,
+        ordinal: u32,
+        attempt: u32,
+    ) -> Self {
+        Self(tagged(
+            "marque/intent/v1",
+            &[
+                origin.as_slice(),
+                agent.as_bytes(),
+                task.as_bytes(),
+                &step.to_be_bytes(),
+                &ordinal.to_be_bytes(),
+                &attempt.to_be_bytes(),
+            ],
+        ))
+    }
+
+    /// A settlement's id: `H(origin, agent, token, payer, nonce)`, so that an authorisation is
+    /// settled once, whatever the seller calls its task.
+    #[must_use]
+    pub fn settlement(origin: B256, agent: &str, settle: &Settle) -> Self {
+        Self(tagged(
+            "marque/settlement/v1",
+            &[
+                origin.as_slice(),
+                agent.as_bytes(),
+                &settle.amount.asset.chain.to_be_bytes(),
+                settle.amount.asset.token.as_slice(),
+                settle.from.as_slice(),
+                settle.nonce.as_slice(),
+            ],
+        ))
+    }
+
+    /// The EIP-3009 nonce of this intent: the chain itself refuses a second payment for it.
+    #[must_use]
+    pub fn nonce(self) -> B256 {
+        tagged("marque/eip3009-nonce/v1", &[self.0.as_slice()])
+    }
+}
+
+/// SHA-256 of a domain tag and length-prefixed fields.
+pub(crate) fn tagged(tag: &str, fields: &[&[u8]]) -> B256 {
+    let mut hasher = Sha256::new();
+    for field in std::iter::once(tag.as_bytes()).chain(fields.iter().copied()) {
+        hasher.update((field.len() as u64).to_be_bytes());
+        hasher.update(field);
+    }
+    B256::from_slice(&hasher.finalize())
+}
+
+impl fmt::Display for IntentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for IntentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// Where a value came from. Labels join and never improve; they can make a verdict stricter only.
+#[derive(
+    Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Label {
+    /// Said by the owner.
+    Owner,
+    /// Written in the policy.
+    Policy,
+    /// Read from the chain.
+    Chain,
+    /// Made up by the model.
+    Model,
+    /// Sent by another agent.
+    Peer(String),
+    /// Read from a web host.
+    Web(String),
+    /// Recalled; what was remembered keeps its own labels beside this one.
+    Memory,
+}
+
+/// The labels of a value: the union of those of everything it was made from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Labels(pub BTreeSet<Label>);
+
+impl Labels {
+    /// Whether nothing is known about the origin.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The labels of a value made from both.
+    #[must_use]
+    pub fn join(mut self, other: &Self) -> Self {
+        self.0.extend(other.0.iter().cloned());
+        self
+    }
+
+    /// These labels and one more.
+    #[must_use]
+    pub fn with(mut self, label: Label) -> Self {
+        self.0.insert(label);
+        self
+    }
+}

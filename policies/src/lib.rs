@@ -1,0 +1,42 @@
+//! The policy language and its pure engine, and the vocabulary it judges.
+//!
+//! No I/O, no clock, no chain: a decision is a function of (policy, intent, ledger view, now).
+//!
+//! [`parse()`] reads a text that an owner wrote and answers a [`Policy`] in which nothing is left
+//! open, or one mistake with its line and its mending. [`decide()`] judges one intent by it and
+//! answers the whole table of rules. What no rule allows is refused.
+
+pub mod budgets;
+mod canonical;
+pub mod decide;
+pub mod document;
+pub mod error;
+pub mod explain;
+pub mod host;
+pub mod intent;
+pub mod ledger;
+pub mod money;
+pub mod parse;
+pub mod ready;
+pub mod statement;
+pub mod trial;
+pub mod verdict;
+
+pub use budgets::budgets;
+pub use decide::{Request, decide};
+pub use document::Policy;
+pub use error::{Mistake, PolicyError, Warning};
+pub use explain::{read_aloud, render_table};
+pub use intent::{Intent, IntentId, Label, Labels};
+pub use ledger::{Ledger, Resolved, Scope, Timestamp};
+pub use money::{AssetId, Money};
+pub use parse::parse;
+pub use ready::{DraftKind, DraftParams, DraftPayee, Pin, draft};
+pub use statement::{SignedStatement, Statement};
+pub use trial::{TestResult, run_tests};
+pub use verdict::{Decision, Mark, Row, Verdict};
+
+/// The policy language by example.
+#[cfg(doc)]
+#[doc = include_str!("../../docs/policy.md")]
+pub mod language {}

@@ -1,0 +1,17 @@
+//! What the policy crate promises: its rules, its laws, its language and its drafts.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests may fail the test"
+)]
+
+mod decide;
+mod documentation;
+mod drafts;
+mod laws;
+mod reading;
+mod reference;
+mod sketch;
+mod support;

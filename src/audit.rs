@@ -1,0 +1,164 @@
+//! Proving a journal from its files and a public key: no steward, no secret, no network.
+//!
+//! The owner's address is the one thing an auditor must know from elsewhere. From it follow the
+//! genesis, the log key that the owner signed there, every act of the owner, and the checkpoint;
+//! from the entries follow the tree, its root and the ledger.
+
+use alloy_primitives::{Address, B256, hex};
+use marque_policies::Statement;
+use marque_steward::{
+    Body, Entry, State, StewardError, audit,
+    entry::Genesis,
+    journal::{JournalError, LogKey},
+};
+use serde::Serialize;
+use std::{fmt, path::Path};
+
+/// What an auditor knows from elsewhere. The less is known, the less is proved.
+#[derive(Clone, Debug, Default)]
+pub struct Expect {
+    /// The owner who must have begun the journal.
+    pub owner: Option<Address>,
+    /// The log's Ed25519 public key.
+    pub key: Option<B256>,
+    /// An older checkpoint that the journal must extend.
+    pub checkpoint: Option<String>,
+}
+
+/// What was proved.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Entries.
+    pub size: u64,
+    /// Entries that the signed checkpoint covers; those after it were cut off from it by a crash.
+    pub signed: u64,
+    /// Root of the Merkle tree over all entries.
+    pub root: B256,
+    /// Hash of the ledger that they amount to.
+    pub state: B256,
+    /// The journal's name.
+    pub origin: B256,
+    /// The owner who signed its beginning.
+    pub owner: Address,
+    /// Acts of the owner, each with a valid signature.
+    pub acts: usize,
+    /// Whether `owner` was expected, or only stated by the journal itself.
+    pub owner_known: bool,
+}
+
+/// Why a journal is not believed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuditError {
+    /// Files, hashes, signature or sense.
+    #[error(transparent)]
+    Journal(#[from] StewardError),
+    /// The owner is another.
+    #[error("the journal begins with owner {found}, not {expected}")]
+    Owner {
+        /// Who signed.
+        found: Address,
+        /// Who should have.
+        expected: Address,
+    },
+    /// The log key is another.
+    #[error("the journal's key is {found}, not {expected}")]
+    Key {
+        /// Stated in the genesis.
+        found: B256,
+        /// Expected.
+        expected: B256,
+    },
+    /// An act that the owner did not sign.
+    #[error("entry {seq} is no act of the owner: {why}")]
+    Act {
+        /// Which entry.
+        seq: u64,
+        /// What is wrong with the signature.
+        why: String,
+    },
+}
+
+impl From<JournalError> for AuditError {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error.into())
+    }
+}
+
+/// Verifies the journal in `dir`.
+///
+/// # Errors
+/// [`AuditError`]: anything that was edited, dropped, reordered, cut or swapped.
+pub fn verify(dir: &Path, expect: &Expect) -> Result<Report, AuditError> {
+    let stated = audit::entries(dir)?;
+    let key: LogKey = audit::stated_key(&State::fold(&stated)?)?;
+    let (verified, entries, state) = audit::verify(dir, &key)?;
+    let begun = state
+        .genesis()
+        .ok_or_else(|| StewardError::Entry { seq: 0, why: "there is no genesis".to_owned() })?;
+    if let Some(expected) = expect.owner.filter(|expected| *expected != begun.owner) {
+        return Err(AuditError::Owner { found: begun.owner, expected });
+    }
+    if let Some(expected) = expect.key.filter(|expected| *expected != begun.log_key) {
+        return Err(AuditError::Key { found: begun.log_key, expected });
+    }
+    if let Some(old) = &expect.checkpoint {
+        marque_steward::journal::consistent(old, dir, &key)?;
+    }
+    let mut acts = 0;
+    for entry in &entries {
+        acts += usize::from(act(entry, begun)?);
+    }
+    Ok(Report {
+        size: verified.size,
+        signed: verified.checkpoint_size,
+        root: verified.root,
+        state: state.hash(),
+        origin: begun.origin,
+        owner: begun.owner,
+        acts,
+        owner_known: expect.owner.is_some(),
+    })
+}
+
+/// Whether an entry is an act of the owner; its signature is checked.
+fn act(entry: &Entry, begun: &Genesis) -> Result<bool, AuditError> {
+    let agent = entry.agent.clone().unwrap_or_default();
+    let (statement, signature) = match entry.body.clone() {
+        Body::Genesis(Genesis { owner, chain_genesis, log_key, signature, .. }) => {
+            (Statement::Genesis { owner, chain_genesis, log_key }, signature)
+        }
+        Body::Enroll { key, signature } => (Statement::Enroll { agent, key }, signature),
+        Body::Adopt { version, hash, signature, .. } => {
+            (Statement::Adopt { agent, version, policy: hash }, signature)
+        }
+        Body::Approve { intent, body, version, deadline, signature } => {
+            (Statement::Approve { agent, intent, body, version, deadline }, signature)
+        }
+        Body::Deny { intent, body, signature } => {
+            (Statement::Deny { agent, intent, body }, signature)
+        }
+        Body::Thawed { frozen_at, signature } => (Statement::Thaw { frozen_at }, signature),
+        _ => return Ok(false),
+    };
+    let wrong = |why: String| AuditError::Act { seq: entry.seq, why };
+    let bytes = hex::decode(&signature).map_err(|error| wrong(error.to_string()))?;
+    let signer = marque_contracts::recover(statement.digest(begun.chain, begun.origin), &bytes)
+        .map_err(|error| wrong(error.to_string()))?;
+    if signer == begun.owner { Ok(true) } else { Err(wrong(format!("signed by {signer}"))) }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { size, signed, root, origin, owner, acts, .. } = self;
+        writeln!(f, "{size} entries verified, {signed} of them under the signed checkpoint")?;
+        writeln!(f, "  journal {origin}")?;
+        writeln!(f, "  root    {root}")?;
+        writeln!(f, "  owner   {owner}, {acts} acts, each with a valid signature")?;
+        if self.owner_known {
+            write!(f, "  the owner is the one that you expected")
+        } else {
+            write!(f, "  the owner is the journal's own word: compare it, or give --owner")
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The command line: one file a subcommand, this one for what they share.
+
+mod approvals;
+mod audit;
+mod demo;
+mod devnet;
+mod freeze;
+mod funds;
+mod identity;
+mod mind;
+mod new;
+mod owner;
+mod policy;
+mod run;
+mod steward;
+
+use crate::failure::{Context as _, Done, Failure};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use marque::home::{Home, OwnerHome};
+use marque_identity_keys::SecretString;
+use std::{path::PathBuf, process::ExitCode};
+
+/// Agents with their own identity and wallet that can never act outside their owner's policy.
+///
+/// The mind (model, tools, everything that reads the internet) proposes; the steward (keys,
+/// policy, ledger, journal) disposes. First steps: `marque demo`, or `marque devnet` in one
+/// terminal and `marque owner init`, `marque new scout` in another.
+///
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused by the policy, 4 held for the owner.
+#[derive(Debug, Parser)]
+#[command(name = "marque", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) shared: Shared,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every subcommand understands.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Shared {
+    /// The steward's home: policies, journal, the agents' encrypted keys.
+    #[arg(long, global = true, env = "MARQUE_HOME", value_name = "DIR")]
+    home: Option<PathBuf>,
+    /// Where the owner's encrypted key lives; never inside the steward's home.
+    #[arg(long, global = true, env = "MARQUE_OWNER_HOME", value_name = "DIR")]
+    owner_home: Option<PathBuf>,
+    /// Read the steward's unlock secret from this file descriptor instead of asking.
+    #[arg(long, global = true, value_name = "N")]
+    unlock_fd: Option<i32>,
+    /// Read the owner's passphrase from this file descriptor instead of asking.
+    #[arg(long, global = true, value_name = "N")]
+    owner_fd: Option<i32>,
+    /// Print JSON for scripts instead of text for people.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// A paid job, a robbery that fails, and the proof of both: the whole story in a minute.
+    Demo(demo::Args),
+    /// Start a development chain with contracts, a faucet and a small seller.
+    Devnet(devnet::Args),
+    /// Make, take in or back up the owner's key.
+    Owner(owner::Args),
+    /// Make an agent: home, key, policy draft. With --rust, a project of your own.
+    New(new::Args),
+    /// Send an agent money from the owner, or from a devnet's faucet.
+    Fund(funds::FundArgs),
+    /// What an agent holds on chain and has left in its budgets.
+    Balance(funds::BalanceArgs),
+    /// Return an agent's money to its owner.
+    Withdraw(funds::WithdrawArgs),
+    /// Show or register an agent's ERC-8004 identity.
+    Identity(identity::Args),
+    /// Check, read aloud or adopt a policy.
+    Policy(policy::Args),
+    /// What is waiting for the owner's decision.
+    Approvals(approvals::ListArgs),
+    /// Let one held intent pass, once.
+    Approve(approvals::DecideArgs),
+    /// Refuse one held intent.
+    Deny(approvals::DecideArgs),
+    /// Show or verify the journal, offline.
+    Audit(audit::Args),
+    /// Stop everything now; anyone may.
+    Freeze(freeze::FreezeArgs),
+    /// Let a frozen steward work again; only the owner can.
+    Thaw(freeze::ThawArgs),
+    /// Run an agent on a goal with the built-in tools.
+    Run(run::Args),
+    /// Run a home's steward in the foreground.
+    Steward(steward::Args),
+    /// Print shell completions.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// A mind process; started by a steward, fenced before it does anything.
+    #[command(hide = true)]
+    Mind(mind::Args),
+}
+
+/// Runs the command.
+pub(crate) fn run(cli: Cli) -> Done<ExitCode> {
+    let shared = cli.shared;
+    match cli.command {
+        // These start processes or fence themselves and bring their own runtime.
+        Command::Mind(args) => mind::run(&shared, args),
+        Command::Run(args) => run::run(&shared, &args),
+        Command::Steward(args) => steward::run(&shared, args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "marque", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        command => runtime()?.block_on(async {
+            match command {
+                Command::Demo(args) => demo::run(&shared, args).await,
+                Command::Devnet(args) => devnet::run(&shared, args).await,
+                Command::Owner(args) => owner::run(&shared, args),
+                Command::New(args) => new::run(&shared, &args).await,
+                Command::Fund(args) => funds::fund(&shared, &args).await,
+                Command::Balance(args) => funds::balance(&shared, &args).await,
+                Command::Withdraw(args) => funds::withdraw(&shared, &args).await,
+                Command::Identity(args) => identity::run(&shared, args).await,
+                Command::Policy(args) => policy::run(&shared, args).await,
+                Command::Approvals(args) => approvals::list(&shared, &args).await,
+                Command::Approve(args) => approvals::decide(&shared, &args, true).await,
+                Command::Deny(args) => approvals::decide(&shared, &args, false).await,
+                Command::Audit(args) => audit::run(&shared, args),
+                Command::Freeze(args) => freeze::freeze(&shared, &args).await,
+                Command::Thaw(args) => freeze::thaw(&shared, &args).await,
+                Command::Mind(_)
+                | Command::Run(_)
+                | Command::Steward(_)
+                | Command::Completions { .. } => {
+                    Ok(ExitCode::SUCCESS) // handled above
+                }
+            }
+        }),
+    }
+}
+
+pub(crate) fn runtime() -> Done<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .doing("cannot start the runtime")
+}
+
+impl Shared {
+    /// The steward's home, which need not exist yet.
+    pub(crate) fn home(&self) -> Done<Home> {
+        Home::locate(self.home.clone()).map_err(Failure::usage)
+    }
+
+    /// The owner's own folder.
+    pub(crate) fn owner_home(&self) -> Done<OwnerHome> {
+        let owner = OwnerHome::locate(self.owner_home.clone()).map_err(Failure::usage)?;
+        let home = self.home()?;
+        if owner.path().starts_with(home.path()) {
+            return Err(Failure::usage(format!(
+                "the owner's key may not live inside the steward's home ({})",
+                home.path().display()
+            ))
+            .help("choose another --owner-home"));
+        }
+        Ok(owner)
+    }
+
+    /// The secret that unlocks the steward's keys.
+    pub(crate) fn unlock(&self, confirm: bool) -> Done<SecretString> {
+        let text = "Unlock secret of the steward";
+        secret(self.unlock_fd, "marque-unlock", text, confirm, "--unlock-fd")
+    }
+
+    /// The passphrase of the owner's key.
+    pub(crate) fn owner_secret(&self, confirm: bool) -> Done<SecretString> {
+        secret(self.owner_fd, "marque-owner", "Passphrase of the owner's key", confirm, "--owner-fd")
+    }
+}
+
+fn secret(
+    fd: Option<i32>,
+    credential: &str,
+    text: &str,
+    confirm: bool,
+    flag: &str,
+) -> Done<SecretString> {
+    marque::home::secret(fd, credential, text, confirm).map_err(|error| {
+        Failure::usage(error).help(format!(
+            "run it on a terminal, give {flag} N with N open for reading, or a systemd credential \
+             named {credential}"
+        ))
+    })
+}

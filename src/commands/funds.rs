@@ -1,0 +1,210 @@
+//! `marque fund | balance | withdraw`: money in, money there, money back.
+
+use super::{
+    Shared,
+    approvals::views,
+    policy::{chain_of, load},
+};
+use crate::{
+    failure::{Done, Failure},
+    story::{bar, say},
+};
+use alloy_primitives::{Address, U256};
+use alloy_sol_types::SolCall as _;
+use marque::owner::{Owner, connect};
+use marque_contracts::IERC20;
+use marque_identity::{Rpc, devnet};
+use marque_policies::{
+    Intent, Money, Policy,
+    intent::Sweep,
+    money::{format_units, parse_units},
+};
+use marque_steward_client::{Artifact, Outcome, PaymentState, Proposal, View};
+use std::{process::ExitCode, time::Duration};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct FundArgs {
+    /// The agent.
+    agent: String,
+    /// How much, as in "5 USDC" or "0.01 ETH".
+    amount: String,
+    /// Let the devnet's faucet pay instead of the owner. Devnets only.
+    #[arg(long)]
+    faucet: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct BalanceArgs {
+    /// The agent.
+    agent: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct WithdrawArgs {
+    /// The agent.
+    agent: String,
+    /// How much, as in "5 USDC".
+    amount: String,
+}
+
+/// Reads "5 USDC" against a policy's assets.
+fn amount(policy: &Policy, text: &str) -> Done<Money> {
+    let names = || policy.assets.keys().cloned().collect::<Vec<_>>().join(", ");
+    let usage = |message: String| {
+        Failure::usage(message).help(format!("write it like \"5 USDC\"; assets: {}", names()))
+    };
+    let (digits, name) =
+        text.split_once(' ').ok_or_else(|| usage(format!("\"{text}\" is not an amount")))?;
+    let asset = policy
+        .assets
+        .get(name.trim())
+        .ok_or_else(|| usage(format!("the policy knows no asset {name}")))?;
+    let units =
+        parse_units(digits, asset.decimals).map_err(|error| usage(error.to_string()))?;
+    if units.is_zero() {
+        return Err(usage("the amount is zero".to_owned()));
+    }
+    Ok(Money::new(units, asset.id))
+}
+
+/// An agent's address, from its running steward or its keystore.
+pub(crate) fn agent_address(shared: &Shared, agent: &str) -> Done<Address> {
+    let keys = marque_identity_keys::KeyDir::open(&shared.home()?.keys())?;
+    keys.address(agent).map_err(|error| {
+        Failure::new(error).help(format!("make the agent first: marque new {agent}"))
+    })
+}
+
+/// `marque fund`.
+pub(crate) async fn fund(shared: &Shared, args: &FundArgs) -> Done<ExitCode> {
+    let home = shared.home()?;
+    let (_, policy) = load(&home, &args.agent, false)?;
+    let (_, rpc) = chain_of(&policy)?;
+    let to = agent_address(shared, &args.agent)?;
+    let money = amount(&policy, &args.amount)?;
+    if args.faucet {
+        let url = policy.chains.values().flat_map(|chain| &chain.rpc).next();
+        let url = url.ok_or_else(|| Failure::new("the policy names no endpoint"))?;
+        devnet::faucet(url, money.asset.token, to, money.units).await.map_err(|error| {
+            Failure::new(error).help("a faucet exists on a chain that marque devnet started")
+        })?;
+    } else {
+        let owner = Owner::unlock(&shared.owner_home()?, &shared.owner_secret(false)?)?;
+        let has = holding(&rpc, money.asset.token, owner.address()).await?;
+        if has < money.units {
+            let has = policy.show(Money::new(has, money.asset));
+            return Err(Failure::new(format!("the owner {} has {has}", owner.address()))
+                .help("send it money first; on a devnet: add --faucet"));
+        }
+        if money.asset.is_native() {
+            owner.send(&rpc, to, money.units, alloy_primitives::Bytes::new()).await?;
+        } else {
+            let data = IERC20::transferCall { to, value: money.units }.abi_encode();
+            owner.send(&rpc, money.asset.token, U256::ZERO, data.into()).await?;
+        }
+    }
+    let now = Money::new(holding(&rpc, money.asset.token, to).await?, money.asset);
+    if shared.json {
+        say!("{}", serde_json::json!({ "address": to, "balance": now }));
+    } else {
+        say!("{} has {} ({to})", args.agent, policy.show(now));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What `address` holds of a token, or of the native coin.
+pub(crate) async fn holding(rpc: &Rpc, token: Address, address: Address) -> Done<U256> {
+    Ok(if token.is_zero() {
+        rpc.balance(address).await?
+    } else {
+        rpc.erc20_balance(token, address).await?
+    })
+}
+
+/// `marque balance`.
+pub(crate) async fn balance(shared: &Shared, args: &BalanceArgs) -> Done<ExitCode> {
+    let home = shared.home()?;
+    let (_, policy) = load(&home, &args.agent, false)?;
+    let (_, rpc) = chain_of(&policy)?;
+    let address = agent_address(shared, &args.agent)?;
+    let mut held = Vec::new();
+    for (name, asset) in &policy.assets {
+        let units = holding(&rpc, asset.id.token, address).await?;
+        held.push((name.clone(), Money::new(units, asset.id), asset.decimals));
+    }
+    let view = match connect(&home.socket(&args.agent), Duration::ZERO).await {
+        Ok(client) => Some(client.view().await?),
+        Err(_) => None, // no steward runs; the chain alone answers
+    };
+    if shared.json {
+        let budgets = view.as_ref().map(|view| &view.budgets);
+        say!("{}", serde_json::json!({ "address": address, "held": held.iter().map(|(name, money, _)| (name, money)).collect::<Vec<_>>(), "budgets": budgets }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    say!("{} ({address})", args.agent);
+    for (name, money, decimals) in held {
+        say!("  holds {} {name}", format_units(money.units, decimals));
+    }
+    match view {
+        Some(view) => budgets(&view),
+        None => say!("  no steward runs: budgets are shown by a running one"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Every window of every limit, as bars.
+pub(crate) fn budgets(view: &View) {
+    for budget in &view.budgets {
+        let asset = view.assets.iter().find(|asset| asset.id == budget.limit.asset);
+        let (name, decimals) =
+            asset.map_or(("units", 0), |asset| (asset.name.as_str(), asset.decimals));
+        let share = f64::from(budget.spent.units) / f64::from(budget.limit.units).max(1.0);
+        say!(
+            "  {:<34} {}  {} of {} {name}",
+            budget.rule,
+            bar(share),
+            format_units(budget.spent.units, decimals),
+            format_units(budget.limit.units, decimals),
+        );
+    }
+}
+
+/// `marque withdraw`: a sweep goes to the owner's address and nowhere else, so anyone may ask.
+pub(crate) async fn withdraw(shared: &Shared, args: &WithdrawArgs) -> Done<ExitCode> {
+    let home = shared.home()?;
+    let (_, policy) = load(&home, &args.agent, false)?;
+    let money = amount(&policy, &args.amount)?;
+    let client = views(&home).await?.into_iter().find(|(_, view)| view.agent == args.agent);
+    let (client, view) = client
+        .ok_or_else(|| Failure::new(format!("no steward answers for {}", args.agent)))?;
+    let proposal = Proposal {
+        task: format!("withdraw-{}", view.now),
+        step: 0,
+        ordinal: 0,
+        attempt: 0,
+        intent: Intent::Sweep(Sweep { amount: money }),
+    };
+    match client.propose(proposal).await? {
+        Outcome::Allowed { id, artifact: Artifact::Transaction { hash } } => {
+            for _ in 0..60 {
+                let state = client.wait(id, Duration::from_secs(2)).await?;
+                if matches!(state.state, PaymentState::Seen | PaymentState::Final) {
+                    if shared.json {
+                        say!("{}", serde_json::json!({ "transaction": hash, "to": view.owner }));
+                    } else {
+                        say!("{} returned to {}, {hash}", policy.show(money), view.owner);
+                    }
+                    return Ok(ExitCode::SUCCESS);
+                }
+            }
+            Err(Failure::new(format!("{hash} is not in a block yet"))
+                .help("the steward keeps watching it; see marque audit show"))
+        }
+        Outcome::Allowed { .. } => Err(Failure::new("the steward answered without a transaction")),
+        Outcome::Held { id, .. } => Err(Failure::held(format!("held for the owner as {id}"))),
+        Outcome::Refused { table, .. } => Err(Failure::refused(format!(
+            "refused by the policy: {}",
+            crate::story::reasons(&table).join("; ")
+        ))),
+    }
+}

@@ -1,0 +1,101 @@
+//! `marque identity show | register`: an agent's ERC-8004 identity. The owner owns the token, the
+//! agent is its wallet.
+
+use super::{
+    Shared,
+    funds::agent_address,
+    policy::{chain_of, load},
+};
+use crate::{
+    failure::{Done, Failure},
+    story::say,
+};
+use alloy_primitives::U256;
+use clap::Subcommand;
+use marque::{
+    economy::card,
+    owner::{Owner, connect},
+};
+use marque_identity::{card::Card, registry};
+use std::{process::ExitCode, time::Duration};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    act: Act,
+}
+
+#[derive(Debug, Subcommand)]
+enum Act {
+    /// What the registry says of an agent id.
+    Show {
+        /// An agent of this home, whose policy names the registry.
+        agent: String,
+        /// The ERC-8004 agent id.
+        id: U256,
+    },
+    /// Register the agent: the owner sends the transactions, the steward accepts to be the wallet.
+    Register {
+        /// The agent; its steward must be running.
+        agent: String,
+        /// Where it serves, if it serves.
+        #[arg(long, value_name = "URL")]
+        endpoint: Option<String>,
+        /// What it does, in a sentence.
+        #[arg(long, default_value = "an agent under an owner's policy")]
+        description: String,
+    },
+}
+
+pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
+    let home = shared.home()?;
+    let (Act::Show { agent, .. } | Act::Register { agent, .. }) = &args.act;
+    let (_, policy) = load(&home, agent, false)?;
+    let (chain, rpc) = chain_of(&policy)?;
+    let at = policy
+        .chains
+        .values()
+        .find_map(|chain| chain.identity_registry)
+        .ok_or_else(|| Failure::new("the policy names no identity_registry for its chain"))?;
+    match args.act {
+        Act::Show { id, .. } => {
+            let resolved = registry::resolve(&rpc, at, id).await?;
+            let uri = registry::agent_uri(&rpc, at, id).await?;
+            let card = Card::from_data_uri(&uri).ok();
+            if shared.json {
+                say!(
+                    "{}",
+                    serde_json::json!({
+                        "id": id.to_string(), "registry": at, "chain": chain,
+                        "owner": resolved.owner, "wallet": resolved.wallet,
+                        "uri": uri, "registration": card,
+                    })
+                );
+            } else {
+                say!("identity {id} in registry {at} on eip155:{chain}");
+                say!("  owner  {}", resolved.owner);
+                say!("  wallet {}", resolved.wallet);
+                match card {
+                    Some(card) => say!("  says of itself: {}: {}", card.name, card.description),
+                    None => say!("  registration file: {uri}"),
+                }
+            }
+        }
+        Act::Register { agent, endpoint, description } => {
+            let steward = connect(&home.socket(&agent), Duration::ZERO).await.map_err(|error| {
+                Failure::new(error).help("the agent's steward must run: marque steward run")
+            })?;
+            let owner = Owner::unlock(&shared.owner_home()?, &shared.owner_secret(false)?)?;
+            let uri = card(&agent, &description, endpoint.as_deref()).to_data_uri();
+            let id = owner.register(&rpc, at, &uri.map_err(Failure::usage)?).await?;
+            owner.set_wallet(&rpc, &steward, at, id).await?;
+            let wallet = agent_address(shared, &agent)?;
+            if shared.json {
+                say!("{}", serde_json::json!({ "id": id.to_string(), "wallet": wallet }));
+            } else {
+                say!("{agent} is identity {id}: owner {}, wallet {wallet}", owner.address());
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

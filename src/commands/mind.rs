@@ -1,0 +1,120 @@
+//! `marque mind …`: what runs inside the fence. A steward or the demo starts it; people use
+//! `marque run`, `marque devnet` and `marque demo`.
+
+mod buyer;
+mod robber;
+mod seller;
+
+pub(crate) use buyer::{MindEvent, tell};
+pub(crate) use robber::Attempt;
+
+use super::Shared;
+use crate::failure::{Done, Failure};
+use clap::Subcommand;
+use marque::process::fenced;
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    job: Job,
+}
+
+#[derive(Debug, Subcommand)]
+enum Job {
+    /// Work on a goal with the built-in tools.
+    Run(Goal),
+    /// Sell one file.
+    SellFile {
+        #[arg(long)]
+        agent: String,
+        #[arg(long)]
+        listen: SocketAddr,
+        #[arg(long)]
+        file: PathBuf,
+        #[arg(long)]
+        price: String,
+    },
+    /// Sell completions of a local model.
+    SellInference {
+        #[arg(long)]
+        agent: String,
+        #[arg(long)]
+        listen: SocketAddr,
+        /// For one token of output.
+        #[arg(long)]
+        price: String,
+    },
+    /// Play a mind that an attacker controls, with everything that it has: the connection.
+    Rob {
+        #[arg(long)]
+        agent: String,
+        /// A payee that the policy lists.
+        #[arg(long)]
+        payee: String,
+        /// Name of the money.
+        #[arg(long)]
+        asset: String,
+        /// Tells one robbery from the next.
+        #[arg(long, default_value = "robbery")]
+        task: String,
+    },
+}
+
+/// A goal for an agent.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Goal {
+    /// The agent.
+    #[arg(long)]
+    pub(crate) agent: String,
+    /// What to do, in words.
+    #[arg(long)]
+    pub(crate) goal: String,
+    /// The task's name: the same name resumes the same task.
+    #[arg(long)]
+    pub(crate) task: Option<String>,
+    /// A GGUF file instead of the agent's model.
+    #[arg(long)]
+    pub(crate) model: Option<PathBuf>,
+    /// Print events as lines of JSON.
+    #[arg(long)]
+    pub(crate) events: bool,
+}
+
+pub(crate) fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
+    if !marque::process::is_mind() {
+        return Err(Failure::usage("a mind is started by its steward")
+            .help("see marque run, marque devnet and marque demo"));
+    }
+    let home = shared.home()?;
+    let result = match args.job {
+        Job::Run(goal) => {
+            let models = goal.model.clone().into_iter().collect();
+            fenced(&home, models, || buyer::work(goal))
+        }
+        Job::SellFile { agent, listen, file, price } => {
+            // Read before the fence: the goods need not lie where the mind may look.
+            let goods = std::fs::read(&file)
+                .map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
+            let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
+            let name = name.unwrap_or_else(|| "file".to_owned());
+            let home_of = home.clone();
+            fenced(&home, Vec::new(), || async move {
+                seller::file(&home_of, &agent, listen, &name, goods, &price).await
+            })
+        }
+        Job::SellInference { agent, listen, price } => {
+            let home_of = home.clone();
+            fenced(&home, Vec::new(), || async move {
+                seller::inference(&home_of, &agent, listen, &price).await
+            })
+        }
+        Job::Rob { agent, payee, asset, task } => {
+            let home_of = home.clone();
+            fenced(&home, Vec::new(), || async move {
+                robber::rob(&home_of, &agent, &payee, &asset, &task).await
+            })
+        }
+    };
+    result.map_err(Failure::new)?
+}

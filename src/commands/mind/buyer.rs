@@ -1,0 +1,157 @@
+//! A mind that works on a goal with the built-in tools, and says what it does: lines for people,
+//! or JSON for a program that started it.
+
+use super::Goal;
+use crate::{
+    failure::{Context as _, Done, Failure},
+    story::{detail, good, reasons, say, short, stopped},
+};
+use alloy_primitives::{B256, U256};
+use marque_agent_core::{Agent, AgentError, Event};
+use marque_policies::{IntentId, Mark, money::format_units};
+use marque_steward_client::View;
+use marque_tools::{fetch_data, get_balance, hire_compute};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::process::ExitCode;
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+
+/// What the built-in model was trained to end with.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+struct Answer {
+    answer: String,
+}
+
+/// What a mind tells the program that started it, a line of JSON each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum MindEvent {
+    /// The model chose a call.
+    Call { tool: String, args: String },
+    /// A payment was made.
+    Paid {
+        id: IntentId,
+        payee: String,
+        #[serde(with = "marque_policies::money::decimal")]
+        units: U256,
+        asset: String,
+        decimals: u8,
+        transaction: Option<B256>,
+    },
+    /// The policy refused something.
+    Refused { by: Vec<String> },
+    /// The owner is asked.
+    Held { id: IntentId },
+    /// A tool's result, as the model is shown it.
+    Result { text: String },
+    /// The typed answer.
+    Answer { value: String },
+    /// The task ended without one.
+    Failed { why: String },
+}
+
+pub(super) async fn work(goal: Goal) -> Done<ExitCode> {
+    let agent = Agent::open_with_model(&goal.agent, goal.model.as_deref()).await?;
+    let agent = agent.tool(fetch_data).tool(hire_compute).tool(get_balance);
+    let view = agent.view().await?;
+    let telling = tokio::spawn(listen(agent.events(), view, goal.events));
+    let result = match &goal.task {
+        Some(task) => agent.run_as::<Answer>(task, &goal.goal).await,
+        None => agent.run::<Answer>(&goal.goal).await,
+    };
+    let spent = agent.spent().await;
+    drop(agent);
+    telling.await.doing("the story")??;
+    match result {
+        Ok(answer) => {
+            tell(&MindEvent::Answer { value: answer.answer }, goal.events)?;
+            if !goal.events {
+                for window in spent? {
+                    detail(&format!("spent {window}"));
+                }
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            if goal.events {
+                tell(&MindEvent::Failed { why: error.to_string() }, true)?;
+            }
+            Err(match error {
+                AgentError::Held { .. } => Failure::held(error)
+                    .help("see marque approvals; then run the same goal again"),
+                error => Failure::new(error),
+            })
+        }
+    }
+}
+
+/// Turns the agent's events into lines until the agent is gone.
+async fn listen(mut events: Receiver<Event>, view: View, json: bool) -> Done {
+    loop {
+        match events.recv().await {
+            Ok(event) => {
+                if let Some(event) = translate(&event, &view) {
+                    tell(&event, json)?;
+                }
+            }
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return Ok(()),
+        }
+    }
+}
+
+fn translate(event: &Event, view: &View) -> Option<MindEvent> {
+    Some(match event {
+        Event::Call { call, .. } => MindEvent::Call {
+            tool: call.tool.clone(),
+            args: serde_json::Value::Object(call.args.clone()).to_string(),
+        },
+        Event::Paid { id, payee, amount, transaction, .. } => {
+            let asset = view.assets.iter().find(|asset| asset.id == amount.asset);
+            MindEvent::Paid {
+                id: *id,
+                payee: payee.clone(),
+                units: amount.units,
+                asset: asset.map_or_else(|| amount.asset.to_string(), |asset| asset.name.clone()),
+                decimals: asset.map_or(0, |asset| asset.decimals),
+                transaction: *transaction,
+            }
+        }
+        Event::Refused { table, .. } => MindEvent::Refused {
+            by: table
+                .iter()
+                .filter(|row| row.mark == Mark::Fail)
+                .zip(reasons(table))
+                .map(|(_, reason)| reason)
+                .collect(),
+        },
+        Event::Held { id, .. } => MindEvent::Held { id: *id },
+        Event::Result { result, .. } => MindEvent::Result { text: result.to_string() },
+        _ => return None,
+    })
+}
+
+/// A line of the story, for a program or for people.
+pub(crate) fn tell(event: &MindEvent, json: bool) -> Done {
+    if json {
+        say!("{}", serde_json::to_string(event).doing("an event")?);
+        return Ok(());
+    }
+    match event {
+        MindEvent::Call { tool, args } => say!("  {tool} {args}"),
+        MindEvent::Paid { payee, units, asset, decimals, transaction, .. } => {
+            let paid = format_units(*units, *decimals);
+            let settled = match transaction {
+                Some(hash) => format!("transaction {}", short(hash)),
+                None => "not settled yet".to_owned(),
+            };
+            good(&format!("paid {paid} {asset} to {payee}, {settled}"));
+        }
+        MindEvent::Refused { by } => stopped(&format!("refused by {}", by.join("; "))),
+        MindEvent::Held { id } => stopped(&format!("held for the owner: marque approve {}", short(id))),
+        MindEvent::Result { text } => detail(&format!("result {text}")),
+        MindEvent::Answer { value } => good(&format!("answers: {value}")),
+        MindEvent::Failed { why } => stopped(why),
+    }
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! `marque new NAME`: an agent's home, key and policy draft; with `--rust`, a project of your own.
+
+use super::Shared;
+use crate::{
+    failure::{Context as _, Done, Failure},
+    story::say,
+};
+use marque::{
+    economy::{DECIMALS, DOLLAR, DOLLAR_DOMAIN, FEED, configure, create_agent},
+    home::Home,
+    owner::Owner,
+};
+use marque_policies::{DraftKind, DraftParams, DraftPayee, Pin, draft};
+use serde::{Deserialize, Serialize};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The agent's name: lower-case letters, digits and dashes.
+    name: String,
+    /// The draft to start from.
+    #[arg(long, value_enum, default_value = "buyer")]
+    policy: Kind,
+    /// EIP-155 id of the chain that a new home serves, where no devnet says it.
+    #[arg(long, value_name = "ID", default_value_t = 31337)]
+    chain: u64,
+    /// Also make a Cargo project there, with this agent in it.
+    #[arg(long, value_name = "DIR")]
+    rust: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Kind {
+    /// Buys data and compute from named payees.
+    Buyer,
+    /// Sells, and is paid to its own address.
+    Seller,
+}
+
+/// What `marque devnet` writes into the home, so that drafts need no typing.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DevnetFile {
+    pub(crate) chain: u64,
+    pub(crate) rpc: String,
+    pub(crate) dollar: alloy_primitives::Address,
+    pub(crate) registry: alloy_primitives::Address,
+    pub(crate) seller: Option<SellerEntry>,
+}
+
+/// The small seller of a devnet.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SellerEntry {
+    pub(crate) name: String,
+    pub(crate) agent_id: u64,
+    pub(crate) owner: alloy_primitives::Address,
+    pub(crate) wallet: alloy_primitives::Address,
+    pub(crate) host: String,
+    pub(crate) sells: String,
+}
+
+pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
+    let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if args.name.is_empty() || args.name.len() > 32 || !args.name.chars().all(valid) {
+        return Err(Failure::usage(format!("\"{}\" is not a name for an agent", args.name))
+            .help("use at most 32 lower-case letters, digits and dashes"));
+    }
+    let home = shared.home()?;
+    let owner = Owner::address_in(&shared.owner_home()?).map_err(|error| {
+        Failure::new(error).help("make the owner's key first: marque owner init")
+    })?;
+    if home.policy(&args.name).exists() {
+        return Err(Failure::usage(format!("{} exists already", args.name)));
+    }
+    let devnet = devnet_file(&home)?;
+    let first = home.agents().is_empty();
+    let chain = devnet.as_ref().map_or(args.chain, |devnet| devnet.chain);
+    let unlock = shared.unlock(first)?;
+    let address = create_agent(&home, &args.name, chain, &unlock)?;
+    if let Some(seller) = devnet.as_ref().and_then(|devnet| devnet.seller.as_ref()) {
+        let place = format!("http://{}", seller.host);
+        configure(&home, &args.name, &[(FEED, &place)]).doing("agent.toml")?;
+    }
+    let text = draft_text(args.policy, owner, devnet.as_ref());
+    std::fs::write(home.policy(&args.name), text).doing("the policy draft")?;
+    if let Some(dir) = &args.rust {
+        project(dir, &args.name)?;
+    }
+    if shared.json {
+        say!(
+            "{}",
+            serde_json::json!({ "agent": args.name, "address": address, "owner": owner, "policy": home.policy(&args.name) })
+        );
+    } else {
+        say!("{} has the address {address}", args.name);
+        say!("  its policy draft is {}", home.policy(&args.name).display());
+        if let Some(dir) = &args.rust {
+            say!("  its project is {}", dir.display());
+        }
+        if devnet.is_none() {
+            say!("  no devnet was found: fill in chain, token and payees in the draft");
+        }
+        say!("  next: read the draft, then marque policy adopt {}", args.name);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The devnet file of this home, if there is one.
+pub(crate) fn devnet_file(home: &Home) -> Done<Option<DevnetFile>> {
+    let path = home.devnet();
+    match std::fs::read_to_string(&path) {
+        Ok(text) => toml::from_str(&text).map(Some).doing(path.display()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::new(format!("{}: {error}", path.display()))),
+    }
+}
+
+fn draft_text(
+    kind: Kind,
+    owner: alloy_primitives::Address,
+    devnet: Option<&DevnetFile>,
+) -> String {
+    let seller = devnet.and_then(|devnet| devnet.seller.as_ref());
+    let payees = seller.map(|seller| DraftPayee {
+        name: seller.name.clone(),
+        pin: Pin::Agent {
+            id: alloy_primitives::U256::from(seller.agent_id),
+            owner: seller.owner,
+            wallet: seller.wallet,
+        },
+        host: Some(seller.host.clone()),
+    });
+    let rpc = devnet.map_or("http://127.0.0.1:8545".to_owned(), |devnet| devnet.rpc.clone());
+    let hosts: Vec<String> = seller.map(|seller| seller.host.clone()).into_iter().collect();
+    draft(
+        match kind {
+            Kind::Buyer => DraftKind::Buyer,
+            Kind::Seller => DraftKind::Seller,
+        },
+        &DraftParams {
+            owner,
+            chain_name: "devnet".to_owned(),
+            chain_id: devnet.map_or(31337, |devnet| devnet.chain),
+            rpc: vec![rpc],
+            finality: "2".to_owned(),
+            native: "ETH".to_owned(),
+            registry: devnet.map(|devnet| devnet.registry),
+            asset: DOLLAR.to_owned(),
+            token: devnet.map_or(alloy_primitives::Address::ZERO, |devnet| devnet.dollar),
+            token_domain: (DOLLAR_DOMAIN.0.to_owned(), DOLLAR_DOMAIN.1.to_owned()),
+            decimals: DECIMALS,
+            payees: payees.into_iter().collect(),
+            data_hosts: hosts.clone(),
+            compute_hosts: hosts,
+        },
+    )
+}
+
+/// A project outside this workspace with the same program as `examples/hello.rs`.
+fn project(dir: &Path, agent: &str) -> Done<()> {
+    if dir.join("Cargo.toml").exists() {
+        return Err(Failure::usage(format!("{} holds a project already", dir.display())));
+    }
+    let marque = Path::new(env!("CARGO_MANIFEST_DIR"));
+    if !marque.join("Cargo.toml").exists() {
+        return Err(Failure::new("the source that this command was built from is gone")
+            .help("build it again from a clone, and run it from there"));
+    }
+    let name = dir.file_name().map_or(agent.into(), |name| name.to_string_lossy());
+    let manifest = format!(
+        "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\nmarque = {{ path = {:?} }}\nserde = {{ version = \"1\", features = [\"derive\"] }}\nschemars = \"1\"\n\n[workspace]\n",
+        marque.display().to_string()
+    );
+    let program =
+        include_str!("../../examples/hello.rs").replace("\"scout\"", &format!("{agent:?}"));
+    std::fs::create_dir_all(dir.join("src")).doing(dir.display())?;
+    std::fs::create_dir_all(dir.join(".cargo")).doing(dir.display())?;
+    let config = include_str!("../../.cargo/config.toml");
+    for (file, text) in [
+        ("Cargo.toml", manifest.as_str()),
+        ("src/main.rs", program.as_str()),
+        (".cargo/config.toml", config),
+    ] {
+        std::fs::write(dir.join(file), text).doing(dir.join(file).display())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! `marque run NAME GOAL`: steward and fenced mind for one goal, with the built-in tools.
+
+use super::Shared;
+use crate::failure::{Done, Failure};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The agent.
+    agent: String,
+    /// What to do, in words.
+    goal: String,
+    /// The task's name: the same name resumes the same task.
+    #[arg(long)]
+    task: Option<String>,
+    /// A GGUF file instead of the agent's model.
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+}
+
+pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
+    let home = shared.home()?;
+    if !home.agent(&args.agent).is_dir() {
+        return Err(Failure::usage(format!("there is no agent {} here", args.agent))
+            .help(format!("make it: marque new {}", args.agent)));
+    }
+    let mut mind: Vec<OsString> = vec!["mind".into(), "run".into()];
+    let mut option = |name: &str, value: OsString| mind.extend([OsString::from(name), value]);
+    option("--agent", args.agent.clone().into());
+    option("--goal", args.goal.clone().into());
+    if let Some(task) = &args.task {
+        option("--task", task.into());
+    }
+    if let Some(model) = &args.model {
+        let model = std::path::absolute(model)
+            .map_err(|error| Failure::usage(format!("{}: {error}", model.display())))?;
+        option("--model", model.into());
+    }
+    if shared.json {
+        mind.push("--events".into());
+    }
+    Ok(marque::process::launch(&home, mind, args.model.as_slice(), |_| {
+        shared.unlock(false).map_err(|failure| failure.to_string())
+    }))
+}

@@ -1,0 +1,68 @@
+//! `marque steward run`: the authority in the foreground, with a mind as its child if asked.
+
+use super::{Shared, runtime};
+use crate::failure::{Done, Failure};
+use marque::process::{run_mind, start, stop_signal, walls};
+use std::{path::PathBuf, process::ExitCode};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    act: Act,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Act {
+    /// Run it in the foreground until Ctrl-C.
+    Run(RunArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct RunArgs {
+    /// Stop when the process that started this one ends.
+    #[arg(long)]
+    with_parent: bool,
+    /// A file that the mind may read beside its models; may be given several times.
+    #[arg(long, value_name = "FILE")]
+    read: Vec<PathBuf>,
+    /// Start this program again with these arguments as the mind, and stop when it ends.
+    #[arg(last = true)]
+    mind: Vec<std::ffi::OsString>,
+}
+
+pub(crate) fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
+    let Act::Run(args) = args.act;
+    let home = shared.home()?;
+    if args.with_parent {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))
+            .map_err(Failure::new)?;
+    }
+    marque_models::Llama::built_in_path()?; // the mind cannot write the cache
+    let unlock = shared.unlock(false)?;
+    let walls = walls(&home, &args.read);
+    anstream::eprintln!("{}", describe(&walls));
+    runtime()?.block_on(async {
+        let steward = start(&home, unlock, walls).await.map_err(Failure::new)?;
+        anstream::eprintln!("ready: {}", home.agents().join(", "));
+        let code = if args.mind.is_empty() {
+            tokio::select! {
+                () = stop_signal() => ExitCode::SUCCESS,
+                () = steward.stopped() => {
+                    return Err(Failure::new("the steward stopped by itself")
+                        .help("its journal could not be written; see the lines above"));
+                }
+            }
+        } else {
+            run_mind(&home, args.mind).await.map_err(Failure::new)?
+        };
+        steward.stop().await?;
+        Ok(code)
+    })
+}
+
+fn describe(walls: &marque_steward::Walls) -> String {
+    let list = |walls: &[String]| {
+        if walls.is_empty() { "nothing".to_owned() } else { walls.join(", ") }
+    };
+    format!("enforced: {}\nnot enforced: {}", list(&walls.enforced), list(&walls.missing))
+}

@@ -1,0 +1,97 @@
+//! How a command ends when it does not end well: one line that says what, where and how to mend
+//! it, and an exit code that a script can tell apart.
+
+use std::{fmt, process::ExitCode};
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// What went wrong: one line, lower case, without a full stop.
+    pub(crate) message: String,
+    /// How to mend it.
+    pub(crate) help: Option<String>,
+    /// 1 failure, 2 usage, 3 refused by policy, 4 held for the owner.
+    pub(crate) code: u8,
+}
+
+/// What commands return.
+pub(crate) type Done<T = ()> = Result<T, Failure>;
+
+impl Failure {
+    /// A plain failure: exit code 1.
+    pub(crate) fn new(message: impl fmt::Display) -> Self {
+        Self { message: message.to_string(), help: None, code: 1 }
+    }
+
+    /// Something that was typed wrong: exit code 2.
+    pub(crate) fn usage(message: impl fmt::Display) -> Self {
+        Self { code: 2, ..Self::new(message) }
+    }
+
+    /// Refused by the policy: exit code 3.
+    pub(crate) fn refused(message: impl fmt::Display) -> Self {
+        Self { code: 3, ..Self::new(message) }
+    }
+
+    /// Waiting for the owner: exit code 4.
+    pub(crate) fn held(message: impl fmt::Display) -> Self {
+        Self { code: 4, ..Self::new(message) }
+    }
+
+    /// The same failure with a way to mend it.
+    #[must_use]
+    pub(crate) fn help(mut self, help: impl fmt::Display) -> Self {
+        self.help = Some(help.to_string());
+        self
+    }
+
+    /// The exit code.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.message)?;
+        match &self.help {
+            Some(help) => write!(f, "\n  help: {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Errors of our crates read well as they are.
+macro_rules! from {
+    ($($error:ty),* $(,)?) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::new(error)
+            }
+        }
+    )*};
+}
+
+from!(
+    marque::economy::EconomyError,
+    marque::owner::OwnerError,
+    marque_agent_core::AgentError,
+    marque_identity::IdentityError,
+    marque_identity_keys::KeyError,
+    marque_models::ModelError,
+    marque_payments::PaymentError,
+    marque_steward::StewardError,
+    marque_steward_client::ClientError,
+);
+
+/// Puts what was being done in front of an error.
+pub(crate) trait Context<T> {
+    /// `Err(e)` becomes a failure that reads `what: e`.
+    fn doing(self, what: impl fmt::Display) -> Done<T>;
+}
+
+impl<T, E: fmt::Display> Context<T> for Result<T, E> {
+    fn doing(self, what: impl fmt::Display) -> Done<T> {
+        self.map_err(|error| Failure::new(format!("{what}: {error}")))
+    }
+}

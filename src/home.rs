@@ -1,0 +1,132 @@
+//! Where things live: the steward's home and, apart from it, the owner's.
+//!
+//! Paths only. The steward crate opens, locks and guards what is inside.
+
+use marque_identity_keys::{SecretError, SecretSource};
+use secrecy::SecretString;
+use std::path::{Path, PathBuf};
+
+/// A steward's home: limits, policies, journal, the agents' encrypted keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home(PathBuf);
+
+/// The owner's folder: an encrypted key, on the owner's machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnerHome(PathBuf);
+
+impl Home {
+    /// `given`, else `~/.marque`.
+    ///
+    /// # Errors
+    /// Where there is no home folder to put it in.
+    pub fn locate(given: Option<PathBuf>) -> Result<Self, String> {
+        locate(given, ".marque", "--home or MARQUE_HOME").map(Self)
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// One agent's folder.
+    #[must_use]
+    pub fn agent(&self, name: &str) -> PathBuf {
+        self.0.join("agents").join(name)
+    }
+
+    /// The socket on which that agent's mind and its owner reach the steward.
+    #[must_use]
+    pub fn socket(&self, name: &str) -> PathBuf {
+        self.agent(name).join("steward.sock")
+    }
+
+    /// The agent's policy draft; what is in force lives in the journal.
+    #[must_use]
+    pub fn policy(&self, name: &str) -> PathBuf {
+        self.agent(name).join("policy.toml")
+    }
+
+    /// The mind's own folder.
+    #[must_use]
+    pub fn mind(&self, name: &str) -> PathBuf {
+        self.agent(name).join("mind")
+    }
+
+    /// The journal.
+    #[must_use]
+    pub fn journal(&self) -> PathBuf {
+        self.0.join("journal")
+    }
+
+    /// The steward's keystores.
+    #[must_use]
+    pub fn keys(&self) -> PathBuf {
+        self.0.join("keys")
+    }
+
+    /// What `marque devnet` wrote for others to find.
+    #[must_use]
+    pub fn devnet(&self) -> PathBuf {
+        self.0.join("devnet.toml")
+    }
+
+    /// The agents that have a folder here, sorted.
+    #[must_use]
+    pub fn agents(&self) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(self.0.join("agents"))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|entry| entry.path().is_dir())
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+impl OwnerHome {
+    /// `given`, else `~/.marque-owner`.
+    ///
+    /// # Errors
+    /// Where there is no home folder to put it in.
+    pub fn locate(given: Option<PathBuf>) -> Result<Self, String> {
+        locate(given, ".marque-owner", "--owner-home or MARQUE_OWNER_HOME").map(Self)
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+fn locate(given: Option<PathBuf>, folder: &str, flag: &str) -> Result<PathBuf, String> {
+    let path = match given {
+        Some(path) => path,
+        None => directories::BaseDirs::new()
+            .map(|dirs| dirs.home_dir().join(folder))
+            .ok_or_else(|| format!("there is no home folder on this system; give {flag}"))?,
+    };
+    std::path::absolute(&path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Reads a secret from a file descriptor, a systemd credential or a prompt, in this order; never
+/// from an argument or an environment variable.
+///
+/// # Errors
+/// Where none of them gives one.
+pub fn secret(
+    fd: Option<i32>,
+    credential: &str,
+    text: &str,
+    confirm: bool,
+) -> Result<SecretString, SecretError> {
+    let credential = SecretSource::Credential { name: credential.to_owned() };
+    match fd {
+        Some(fd) => SecretSource::Fd(fd).read(),
+        None if std::env::var_os("CREDENTIALS_DIRECTORY").is_some() => credential.read(),
+        None => SecretSource::Prompt { text: text.to_owned(), confirm }.read(),
+    }
+}

@@ -1,0 +1,276 @@
+//! What an owner does: sign statements for a steward, and send transactions of their own.
+//!
+//! The owner's key is unlocked on the owner's machine, for one command, and never enters the
+//! steward's home.
+
+use crate::home::OwnerHome;
+use alloy_primitives::{Address, B256, Bytes, U256};
+use marque_identity::{Receipt, Rpc, registry};
+use marque_steward::{Home as StewardHome, audit};
+use marque_identity_keys::{Key, KeyDir, UnsignedTransaction, sign_statement};
+use marque_policies::{
+    Intent, Policy, SignedStatement, Statement, Timestamp,
+    intent::{AcceptWallet, IntentId},
+};
+use marque_steward_client::{Artifact, Client, Outcome, Proposal};
+use secrecy::SecretString;
+use std::time::{Duration, Instant};
+
+/// The name of the owner's keystore in the owner's folder.
+pub const KEY: &str = "owner";
+
+/// Why an act of the owner did not come about.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OwnerError {
+    /// The owner's folder or a keystore in it.
+    #[error(transparent)]
+    Key(#[from] marque_identity_keys::KeyError),
+    /// The chain.
+    #[error(transparent)]
+    Chain(#[from] marque_identity::IdentityError),
+    /// The steward.
+    #[error(transparent)]
+    Steward(#[from] marque_steward_client::ClientError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] marque_steward::StewardError),
+    /// A transaction was mined and failed.
+    #[error("the chain reverted the owner's transaction {0}")]
+    Reverted(B256),
+    /// The steward answered something that does not fit.
+    #[error("{0}")]
+    Unexpected(String),
+}
+
+/// An owner with an unlocked key.
+#[derive(Debug)]
+pub struct Owner {
+    key: Key,
+}
+
+impl Owner {
+    /// Makes the owner's key in `folder`, encrypted with `passphrase`, and answers its address.
+    ///
+    /// # Errors
+    /// Where there is one already, or the folder cannot be written.
+    pub fn create(folder: &OwnerHome, passphrase: &SecretString) -> Result<Address, OwnerError> {
+        Ok(KeyDir::create(folder.path())?.create_key(KEY, passphrase)?)
+    }
+
+    /// The owner's address, without the passphrase.
+    ///
+    /// # Errors
+    /// Where there is no key yet.
+    pub fn address_in(folder: &OwnerHome) -> Result<Address, OwnerError> {
+        Ok(KeyDir::open(folder.path())?.address(KEY)?)
+    }
+
+    /// Unlocks the key in `folder`.
+    ///
+    /// # Errors
+    /// A wrong passphrase, or no key.
+    pub fn unlock(folder: &OwnerHome, passphrase: &SecretString) -> Result<Self, OwnerError> {
+        Ok(Self { key: KeyDir::open(folder.path())?.key(KEY, passphrase)? })
+    }
+
+    /// The owner's address.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        self.key.address()
+    }
+
+    /// Signs one statement for the journal of `origin`.
+    #[must_use]
+    pub fn sign(
+        &self,
+        statement: Statement,
+        chain: u64,
+        origin: B256,
+        document: Option<String>,
+    ) -> SignedStatement {
+        sign_statement(&self.key, statement, chain, origin, document)
+    }
+
+    /// Sends a transaction of the owner's own and waits for its receipt.
+    ///
+    /// # Errors
+    /// Where the chain does not take it, or it reverts.
+    pub async fn send(
+        &self,
+        rpc: &Rpc,
+        to: Address,
+        value: U256,
+        data: Bytes,
+    ) -> Result<Receipt, OwnerError> {
+        let from = self.address();
+        let gas = rpc.estimate_gas(from, Some(to), value, data.clone()).await?;
+        let fees = rpc.fees().await?;
+        let signed = self.key.sign_transaction(&UnsignedTransaction {
+            chain_id: rpc.chain_id().await?,
+            nonce: rpc.transaction_count(from, true).await?,
+            to: Some(to),
+            value,
+            data,
+            gas_limit: gas.saturating_add(gas / 4),
+            max_fee_per_gas: fees.max_fee_per_gas,
+            max_priority_fee_per_gas: fees.max_priority_fee_per_gas,
+        })?;
+        rpc.send_raw(&signed.raw).await?;
+        let receipt = rpc.wait_receipt(signed.hash, Duration::from_secs(120)).await?;
+        if receipt.success { Ok(receipt) } else { Err(OwnerError::Reverted(signed.hash)) }
+    }
+
+    /// Registers an ERC-8004 identity that the owner holds.
+    ///
+    /// # Errors
+    /// Where the transaction fails or emits no `Registered`.
+    pub async fn register(&self, rpc: &Rpc, at: Address, uri: &str) -> Result<U256, OwnerError> {
+        let receipt = self.send(rpc, at, U256::ZERO, registry::register(uri)).await?;
+        registry::registered_id(&receipt, at)
+            .ok_or_else(|| OwnerError::Unexpected(format!("{at} emitted no Registered event")))
+    }
+
+    /// Names the agent behind `steward` as the wallet of identity `agent_id`: the steward holds
+    /// the intent, the owner approves it, the steward signs, the owner sends.
+    ///
+    /// # Errors
+    /// Where any of these steps is refused.
+    pub async fn set_wallet(
+        &self,
+        rpc: &Rpc,
+        steward: &Client,
+        at: Address,
+        agent_id: U256,
+    ) -> Result<Receipt, OwnerError> {
+        let view = steward.view().await?;
+        let chain = rpc.chain_id().await?;
+        // The signature is good for minutes only, so each call is a task of its own.
+        let proposal = || Proposal {
+            task: format!("identity-{agent_id}-{}", view.now),
+            step: 0,
+            ordinal: 0,
+            attempt: 0,
+            intent: Intent::AcceptWallet(AcceptWallet {
+                chain,
+                registry: at,
+                agent_id,
+                owner: self.address(),
+            }),
+        };
+        let mut outcome = steward.propose(proposal()).await?;
+        if let Outcome::Held { id, .. } = outcome {
+            let body = proposal().intent.body_hash();
+            let approval = self.approval(&view, id, body, view.now);
+            steward.submit(self.sign(approval, chain, view.origin, None)).await?;
+            outcome = steward.propose(proposal()).await?;
+        }
+        match outcome {
+            Outcome::Allowed { artifact: Artifact::Signature { signature, deadline }, .. } => {
+                let data = registry::set_agent_wallet(agent_id, view.address, deadline, signature);
+                self.send(rpc, at, U256::ZERO, data).await
+            }
+            Outcome::Refused { table, .. } | Outcome::Held { table, .. } => {
+                let rows: Vec<String> = table.iter().map(ToString::to_string).collect();
+                Err(OwnerError::Unexpected(format!(
+                    "the steward does not accept the wallet:\n  {}",
+                    rows.join("\n  ")
+                )))
+            }
+            Outcome::Allowed { .. } => {
+                Err(OwnerError::Unexpected("the steward answered without a signature".to_owned()))
+            }
+        }
+    }
+
+    /// An approval of one held intent, good for an hour.
+    #[must_use]
+    pub fn approval(
+        &self,
+        view: &marque_steward_client::View,
+        intent: IntentId,
+        body: B256,
+        now: Timestamp,
+    ) -> Statement {
+        Statement::Approve {
+            agent: view.agent.clone(),
+            intent,
+            body,
+            version: view.policy_version,
+            deadline: now / 1000 + 3600,
+        }
+    }
+
+    /// The statements that put `document` in force for `agent`: in a new home the genesis and the
+    /// agent's enrolment come first.
+    ///
+    /// # Errors
+    /// Where the home has no keys or the chain does not answer.
+    pub async fn adoption(
+        &self,
+        home: &StewardHome,
+        agent: &str,
+        policy: &Policy,
+        document: &str,
+        rpc: &Rpc,
+    ) -> Result<Vec<SignedStatement>, OwnerError> {
+        let keys = KeyDir::open(home.keys())?;
+        let log_key = B256::from(keys.log_public_key()?);
+        let (chain, origin) = (home.chain(), home.origin());
+        let state = if home.has_journal() { Some(audit::state(home)?) } else { None };
+        let mut acts = Vec::new();
+        if state.is_none() {
+            let chain_genesis = rpc.genesis_hash().await?;
+            let owner = self.address();
+            let genesis = Statement::Genesis { owner, chain_genesis, log_key };
+            acts.push(self.sign(genesis, chain, origin, None));
+        }
+        if state.is_none_or(|state| state.agent(agent).is_none()) {
+            let key = keys.address(agent)?;
+            let enroll = Statement::Enroll { agent: agent.to_owned(), key };
+            acts.push(self.sign(enroll, chain, origin, None));
+        }
+        let adopt = Statement::Adopt {
+            agent: agent.to_owned(),
+            version: policy.version,
+            policy: policy.hash,
+        };
+        acts.push(self.sign(adopt, chain, origin, Some(document.to_owned())));
+        Ok(acts)
+    }
+}
+
+/// Waits until a steward answers on `socket`.
+///
+/// # Errors
+/// The last connection error, once `patience` is over.
+pub async fn connect(
+    socket: &std::path::Path,
+    patience: Duration,
+) -> Result<Client, marque_steward_client::ClientError> {
+    let start = Instant::now();
+    loop {
+        match Client::connect(socket).await {
+            Ok(client) => return Ok(client),
+            Err(error) if start.elapsed() > patience => return Err(error),
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+/// Hands acts of the owner to the journal of a home in which no steward works; answers the last
+/// one's entry.
+///
+/// # Errors
+/// Where a steward works there, or one of them is not accepted.
+pub async fn submit_offline(
+    home: StewardHome,
+    unlock: SecretString,
+    acts: Vec<SignedStatement>,
+) -> Result<u64, OwnerError> {
+    let submit = move || marque_steward::submit_offline(&home, unlock, acts);
+    let noted = tokio::task::spawn_blocking(submit)
+        .await
+        .map_err(|error| OwnerError::Unexpected(error.to_string()))??;
+    noted.last().copied().ok_or_else(|| OwnerError::Unexpected("nothing was noted".to_owned()))
+}

@@ -1,0 +1,245 @@
+//! Two processes: the steward, which holds the keys, and the mind, which runs everybody else's
+//! code.
+//!
+//! [`main`] is what `#[marque::main]` expands to. The first process never runs a line of the
+//! user's code: it unlocks the home, becomes its steward and starts itself again as the mind. The
+//! mind is fenced before it has a second thread, speaks to the steward through its socket and dies
+//! with it. Both come from one binary, so this is development isolation; a service of its own user
+//! (`marque steward run`) is the production form.
+
+use crate::home::{Home, secret};
+use marque_agent_core::fence::{self, fence};
+use marque_steward::{Options, Steward, Walls, hardening::Fence};
+use secrecy::SecretString;
+use std::{future::Future, path::PathBuf, process::ExitCode};
+
+/// Says that this process is the mind; set by the steward for its child.
+const ROLE: &str = "MARQUE_ROLE";
+
+/// Runs the first process as the steward and the second as the mind, which runs `mind`.
+pub fn main<F, Fut, E>(mind: F) -> ExitCode
+where
+    F: FnOnce() -> Fut,
+    Fut: Future<Output = Result<(), E>>,
+    E: std::fmt::Display,
+{
+    let home = match Home::locate(std::env::var_os("MARQUE_HOME").map(PathBuf::from)) {
+        Ok(home) => home,
+        Err(error) => return fail(&error),
+    };
+    if is_mind() {
+        return as_mind(&home, Vec::new(), mind);
+    }
+    if home.agents().is_empty() {
+        return fail(&format!(
+            "there is no agent in {}; make one with `marque new NAME`",
+            home.path().display()
+        ));
+    }
+    let command = || std::env::args_os().skip(1).collect::<Vec<_>>();
+    launch(&home, command(), &[], |home| {
+        let text = format!("Unlock secret of the steward in {}", home.path().display());
+        secret(None, "marque-unlock", &text, false).map_err(|error| error.to_string())
+    })
+}
+
+/// Whether this process was started as a mind.
+#[must_use]
+pub fn is_mind() -> bool {
+    std::env::var_os(ROLE).is_some_and(|role| role == "mind")
+}
+
+/// Becomes the steward of `home` and starts this same program again, with `args`, as its mind.
+/// Where a steward is already at work, it is used. The exit code is the mind's.
+pub fn launch(
+    home: &Home,
+    args: Vec<std::ffi::OsString>,
+    read: &[PathBuf],
+    unlock: impl FnOnce(&Home) -> Result<SecretString, String>,
+) -> ExitCode {
+    // The mind is fenced and can write nowhere but its folder, so the built-in model is put into
+    // the cache for it here.
+    if let Err(error) = marque_models::Llama::built_in_path() {
+        return fail(&format!("cannot write the built-in model to the cache: {error}"));
+    }
+    let secret = if answers(home) {
+        None
+    } else {
+        match unlock(home) {
+            Ok(secret) => Some(secret),
+            Err(error) => return fail(&error),
+        }
+    };
+    let walls = walls(home, read);
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    runtime.block_on(async {
+        let steward = match secret {
+            None => None,
+            Some(secret) => match start(home, secret, walls).await {
+                Ok(steward) => Some(steward),
+                Err(error) => return fail(&error),
+            },
+        };
+        let code = match run_mind(home, args).await {
+            Ok(code) => code,
+            Err(error) => fail(&error),
+        };
+        if let Some(steward) = steward
+            && let Err(error) = steward.stop().await
+        {
+            return fail(&error.to_string());
+        }
+        code
+    })
+}
+
+/// Raises the walls around this process, which is about to hold keys. They bind the calling thread
+/// and what it starts, so this comes before any runtime. `read` is what the mind, which inherits
+/// them, must be able to read beside the models.
+#[must_use]
+pub fn walls(home: &Home, read: &[PathBuf]) -> Walls {
+    let mut read = read.to_vec();
+    read.extend(std::env::current_exe());
+    read.extend(models(home));
+    Walls::raise(&Fence { write: vec![home.path().to_owned()], read })
+}
+
+/// The model files that the agents of a home think with.
+fn models(home: &Home) -> Vec<PathBuf> {
+    let configured = home.agents().into_iter().filter_map(|name| {
+        // A broken agent.toml is reported when the agent is opened.
+        marque_agent_core::model_file(&home.agent(&name)).ok().flatten()
+    });
+    configured.chain(marque_models::Llama::built_in_path()).filter(|path| path.exists()).collect()
+}
+
+/// Opens `home` and starts its steward in this process.
+///
+/// # Errors
+/// One line that says why it could not start.
+pub async fn start(home: &Home, unlock: SecretString, walls: Walls) -> Result<Steward, String> {
+    let opened = marque_steward::Home::open(home.path()).map_err(|error| error.to_string())?;
+    let options = Options { walls, ..Options::default() };
+    Steward::start(opened, unlock, options).await.map_err(|error| error.to_string())
+}
+
+/// This program, to be started again as a mind of `home`.
+///
+/// # Errors
+/// Where the program cannot find itself.
+pub fn mind_command(
+    home: &Home,
+    args: Vec<std::ffi::OsString>,
+) -> Result<tokio::process::Command, String> {
+    let program = std::env::current_exe().map_err(|error| format!("cannot find myself: {error}"))?;
+    let mut command = tokio::process::Command::new(program);
+    command
+        .args(args)
+        .env(ROLE, "mind")
+        .env("MARQUE_HOME", home.path())
+        .env_remove("CREDENTIALS_DIRECTORY")
+        .kill_on_drop(true);
+    Ok(command)
+}
+
+/// Starts this program again as a mind and waits for it; Ctrl-C is the mind's to answer.
+///
+/// # Errors
+/// Where the process cannot be started.
+pub async fn run_mind(home: &Home, args: Vec<std::ffi::OsString>) -> Result<ExitCode, String> {
+    let mut child = mind_command(home, args)?
+        .spawn()
+        .map_err(|error| format!("cannot start the mind: {error}"))?;
+    loop {
+        tokio::select! {
+            status = child.wait() => {
+                let status = status.map_err(|error| format!("the mind is lost: {error}"))?;
+                let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+                return Ok(ExitCode::from(code));
+            }
+            () = stop_signal() => {
+                // A terminal sends the signal to both; a supervisor only to us.
+                tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+                if let Ok(None) = child.try_wait() {
+                    child.start_kill().map_err(|error| format!("cannot stop the mind: {error}"))?;
+                }
+            }
+        }
+    }
+}
+
+/// Fences this process, then runs `mind` in it. `models` are GGUF files it may read beside the
+/// built-in one.
+pub fn as_mind<F, Fut, E>(home: &Home, models: Vec<PathBuf>, mind: F) -> ExitCode
+where
+    F: FnOnce() -> Fut,
+    Fut: Future<Output = Result<(), E>>,
+    E: std::fmt::Display,
+{
+    match fenced(home, models, mind) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => fail(&error.to_string()),
+        Err(error) => fail(&error),
+    }
+}
+
+/// Like [`as_mind`], with the error as it is.
+///
+/// # Errors
+/// Where the fence cannot be built or the runtime not be started.
+pub fn fenced<F, Fut, T>(home: &Home, mut read: Vec<PathBuf>, mind: F) -> Result<T, String>
+where
+    F: FnOnce() -> Fut,
+    Fut: Future<Output = T>,
+{
+    let mut write = Vec::new();
+    for name in home.agents() {
+        let folder = home.mind(&name);
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| format!("{}: {error}", folder.display()))?;
+        read.push(home.agent(&name).join("agent.toml"));
+        read.push(home.socket(&name));
+        write.push(folder);
+    }
+    read.extend(models(home));
+    read.retain(|path| path.exists());
+    let walls = fence(&fence::Fence { read, write });
+    tracing::debug!(%walls, "the mind is fenced");
+    Ok(runtime()?.block_on(mind()))
+}
+
+/// Whether a steward answers for any agent of this home.
+#[must_use]
+pub fn answers(home: &Home) -> bool {
+    let socket = |name: &String| std::os::unix::net::UnixStream::connect(home.socket(name)).is_ok();
+    home.agents().iter().any(socket)
+}
+
+/// Ctrl-C or a supervisor's SIGTERM.
+pub async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        // An error means that the signal cannot be listened for; then only SIGTERM stops us.
+        Ok(()) = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, String> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start the runtime: {error}"))
+}
+
+fn fail(error: &str) -> ExitCode {
+    anstream::eprintln!("error: {error}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,406 @@
+//! What crosses the wall between mind and steward.
+//!
+//! A frame is a big-endian `u32` length and that many bytes of JSON, at most [`MAX_FRAME`]. Every
+//! message carries the protocol's version; a newer one is refused with one line. Who speaks is
+//! known from the connection, never from the message.
+
+use alloy_primitives::{Address, B256, Bytes, U256};
+use marque_policies::{AssetId, Intent, IntentId, Money, Row, SignedStatement, Timestamp};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The version that this crate speaks.
+pub const VERSION: u16 = 1;
+
+/// The longest frame that either side accepts, in bytes.
+pub const MAX_FRAME: usize = 256 * 1024;
+
+/// A question to the steward.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// [`VERSION`].
+    pub v: u16,
+    /// Chosen by the caller, echoed in the answer; several questions may be under way.
+    pub seq: u64,
+    /// What is asked.
+    pub ask: Ask,
+}
+
+/// What can be asked. There is no message that signs a hash, a text or free typed data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Ask {
+    /// Decide, reserve, journal and, where something is signed, sign.
+    Propose(Proposal),
+    /// What this agent may do and has left.
+    View,
+    /// Commit to a step in the journal: the mind's own words stay with the mind.
+    Note(Note),
+    /// Say what a counterparty answered.
+    Report(Report),
+    /// Wait until a held intent is decided by the owner or a payment changes state.
+    Wait {
+        /// Which intent.
+        intent: IntentId,
+        /// Answer at the latest after so many milliseconds; at most 60,000.
+        timeout_ms: u64,
+    },
+    /// Stop everything. Anyone on the socket may; only the owner thaws.
+    Freeze {
+        /// Shown to the owner, marked as the speaker's words.
+        reason: String,
+    },
+    /// Hand in an act of the owner.
+    Submit(Box<SignedStatement>),
+}
+
+/// An intent and its place in the mind's work, from which its id follows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Proposal {
+    /// The task's name, at most 128 bytes.
+    pub task: String,
+    /// The step of the task.
+    pub step: u32,
+    /// Which of the step's intents.
+    pub ordinal: u32,
+    /// Rises only after the attempt before is refused, denied, released, expired or cancelled.
+    pub attempt: u32,
+    /// What is to be done.
+    pub intent: Intent,
+}
+
+/// A commitment to something the mind keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Note {
+    /// The task's name.
+    pub task: String,
+    /// The step of the task.
+    pub step: u32,
+    /// What is committed to: `prompt`, `call`, `result`, `answer`, `model`.
+    pub what: String,
+    /// `SHA-256(salt || value)`; salt and value stay in the mind's erasable files.
+    #[schemars(with = "String")]
+    pub commitment: B256,
+}
+
+/// What a counterparty did with a signed artifact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// The payment.
+    pub intent: IntentId,
+    /// What happened, as the mind says.
+    pub said: Said,
+}
+
+/// The mind's word about a counterparty; journalled as `claimed`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "said", rename_all = "snake_case")]
+pub enum Said {
+    /// It says that it settled in this transaction.
+    Settled {
+        /// Transaction hash.
+        #[schemars(with = "String")]
+        transaction: B256,
+    },
+    /// The goods came; SHA-256 of the body.
+    Delivered {
+        /// Hash of what was delivered.
+        #[schemars(with = "String")]
+        body: B256,
+    },
+    /// No goods came for it. If the chain shows that the money went, the payee's next payment is
+    /// held.
+    Undelivered {
+        /// The answer, shortened.
+        why: String,
+    },
+}
+
+/// An answer of the steward.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Response {
+    /// [`VERSION`].
+    pub v: u16,
+    /// The question's number; 0 where the question could not be read.
+    pub seq: u64,
+    /// The answer.
+    pub answer: Answer,
+}
+
+/// What can be answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Answer {
+    /// To a proposal.
+    Outcome(Outcome),
+    /// To `view`.
+    View(Box<View>),
+    /// To `note`, `report`, `freeze` and `submit`: durable in the journal at this sequence number.
+    Noted {
+        /// Sequence number of the entry.
+        entry: u64,
+    },
+    /// To `wait`: the state now.
+    State(IntentState),
+    /// The question was not accepted; nothing was changed.
+    Error(Fault),
+}
+
+/// Why a question was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
+#[serde(deny_unknown_fields)]
+#[error("{message}")]
+pub struct Fault {
+    /// A stable word: `malformed`, `version`, `frozen`, `id_reused`, `attempt`, `not_owner`,
+    /// `unknown`, `stale`, `chain`, `rate`, `internal`.
+    pub code: String,
+    /// One line that says what, where and how to mend it.
+    pub message: String,
+}
+
+/// The answer to a proposal: refused before held before allowed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// Decided, reserved, journalled and, where something is signed, signed.
+    Allowed {
+        /// The intent's id.
+        id: IntentId,
+        /// What was made.
+        artifact: Artifact,
+    },
+    /// Nothing is reserved. Once the owner has approved, propose the same again.
+    Held {
+        /// The intent's id, which is also the name of the question to the owner.
+        id: IntentId,
+        /// Every rule's answer.
+        table: Vec<Row>,
+    },
+    /// Every rule that failed, and what would make it pass.
+    Refused {
+        /// The intent's id.
+        id: IntentId,
+        /// Every rule's answer.
+        table: Vec<Row>,
+    },
+}
+
+/// What an allowed intent yields.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "artifact", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Artifact {
+    /// Permission alone: a tool use.
+    Permission,
+    /// A signed EIP-3009 authorisation.
+    Authorisation(Box<Authorisation>),
+    /// A transaction that the steward broadcast.
+    Transaction {
+        /// Its hash; `wait` tells what became of it.
+        #[schemars(with = "String")]
+        hash: B256,
+    },
+    /// A signature over one of the fixed typed-data kinds, with its deadline.
+    Signature {
+        /// 65 bytes `r || s || v`.
+        #[schemars(with = "String")]
+        signature: Bytes,
+        /// Unix seconds of block time until which a contract accepts it.
+        deadline: u64,
+    },
+}
+
+/// An EIP-3009 `TransferWithAuthorization` with its signature.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Authorisation {
+    /// Payer: the agent.
+    #[schemars(with = "String")]
+    pub from: Address,
+    /// Payee.
+    #[schemars(with = "String")]
+    pub to: Address,
+    /// Base units.
+    #[serde(with = "marque_policies::money::decimal")]
+    #[schemars(with = "String")]
+    pub value: U256,
+    /// Unix seconds of block time.
+    pub valid_after: u64,
+    /// Unix seconds of block time, at most 300 s ahead of the chain when signed.
+    pub valid_before: u64,
+    /// `IntentId::nonce`.
+    #[schemars(with = "String")]
+    pub nonce: B256,
+    /// 65 bytes `r || s || v`.
+    #[schemars(with = "String")]
+    pub signature: Bytes,
+}
+
+/// Where an intent stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PaymentState {
+    /// Refused by the policy.
+    Refused,
+    /// Waiting for the owner.
+    Held,
+    /// Approved by the owner; to be proposed again.
+    Approved,
+    /// Refused by the owner.
+    Denied,
+    /// Debited, nothing signed yet (transactions only).
+    Reserved,
+    /// Signed, not yet broadcast (transactions only).
+    Signed,
+    /// Out of our hands.
+    Sent,
+    /// In a block that may still be taken back.
+    Seen,
+    /// On chain for good, or done (a tool use).
+    Final,
+    /// Never went out, and cannot any more.
+    Released,
+    /// The chain can no longer accept it.
+    Expired,
+    /// Cancelled on chain.
+    Cancelled,
+}
+
+/// An intent's state and, once the chain has it, the transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IntentState {
+    /// Which intent.
+    pub id: IntentId,
+    /// Where it stands.
+    pub state: PaymentState,
+    /// The transaction that carries it, once seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub transaction: Option<B256>,
+    /// Number of the block that carries it, once seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block: Option<u64>,
+}
+
+/// What an agent may see of its own standing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct View {
+    /// The agent's name.
+    pub agent: String,
+    /// Its address.
+    #[schemars(with = "String")]
+    pub address: Address,
+    /// The owner in force.
+    #[schemars(with = "String")]
+    pub owner: Address,
+    /// The journal's origin.
+    #[schemars(with = "String")]
+    pub origin: B256,
+    /// Version of the policy in force.
+    pub policy_version: u64,
+    /// Its hash.
+    #[schemars(with = "String")]
+    pub policy_hash: B256,
+    /// Time as the steward counts it.
+    pub now: Timestamp,
+    /// The journal entry that froze the steward, if it is frozen.
+    pub frozen_at: Option<u64>,
+    /// Permitted tools.
+    pub tools: Vec<ToolView>,
+    /// Who may be paid.
+    pub payees: Vec<PayeeView>,
+    /// Assets by name.
+    pub assets: Vec<AssetView>,
+    /// Every window of every limit on this agent.
+    pub budgets: Vec<Budget>,
+    /// Assets in which this agent may be paid.
+    pub income: Vec<AssetId>,
+    /// Intents that are held, in flight or young; newest first, at most 100.
+    pub intents: Vec<IntentView>,
+}
+
+/// A permitted tool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ToolView {
+    /// Its name.
+    pub name: String,
+    /// Hosts that it may reach.
+    pub hosts: Vec<String>,
+}
+
+/// Somebody who may be paid.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PayeeView {
+    /// Name in the policy.
+    pub name: String,
+    /// Where its money goes.
+    #[schemars(with = "String")]
+    pub address: Address,
+    /// The host whose 402 may ask for it.
+    pub host: Option<String>,
+}
+
+/// An asset by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AssetView {
+    /// Name in the policy.
+    pub name: String,
+    /// What it is on chain.
+    pub id: AssetId,
+    /// Digits after the point.
+    pub decimals: u8,
+    /// EIP-712 domain name and version of the token.
+    pub domain: Option<(String, String)>,
+}
+
+/// One window of one limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    /// The rule: `limits.USDC.day`.
+    pub rule: String,
+    /// Spent in the window.
+    pub spent: Money,
+    /// The limit.
+    pub limit: Money,
+}
+
+/// An intent in short.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IntentView {
+    /// Where it stands.
+    pub status: IntentState,
+    /// Which task.
+    pub task: String,
+    /// What was asked.
+    pub intent: Intent,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// Hash of its exact body: what an approval binds.
+    #[schemars(with = "String")]
+    pub body: B256,
+}
+
+impl Proposal {
+    /// The id that this proposal has for `agent` in the journal of `origin`.
+    #[must_use]
+    pub fn id(&self, origin: B256, agent: &str) -> IntentId {
+        match &self.intent {
+            Intent::Settle(settle) => IntentId::settlement(origin, agent, settle),
+            _ => IntentId::derive(origin, agent, &self.task, self.step, self.ordinal, self.attempt),
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! The decider: a pure step from (state, event, now) to entries, an effect and a reply.
+//!
+//! No I/O, no clock, no key. The same function runs in production, in recovery and in tests. What
+//! is to happen is written into entries first; the driver makes them durable and only then carries
+//! the effect out and says the reply.
+//!
+//! INVARIANT: an effect that signs is a [`Permit`], and a permit is made only here, beside the
+//! entry that reserves it (pinned by `core::permit`'s privacy: its constructor is visible to this
+//! module alone).
+
+mod chain;
+mod owner;
+mod permit;
+mod propose;
+
+pub(crate) use owner::genesis;
+pub use permit::Permit;
+pub use propose::{BlockFacts, Facts, GasPlan};
+pub(crate) use propose::{Call, knows_more};
+
+use crate::{
+    entry::{Body, Entry, VERSION, Word},
+    error::fault,
+    state::State,
+};
+use marque_policies::{IntentId, Row, SignedStatement, Timestamp};
+use marque_steward_client::{Fault, Note, Proposal, Report, Said};
+
+/// How many intents of one agent may wait for the owner at a time.
+pub const HELD_AT_ONCE: usize = 64;
+
+/// The same refusal of the same proposal is journalled once in so many milliseconds.
+pub const REFUSAL_REST: Timestamp = 60_000;
+
+/// The longest task name, in bytes.
+const MAX_TASK: usize = 128;
+
+/// The longest text of a mind's own words, in characters; the rest is cut.
+const MAX_WORDS: usize = 500;
+
+/// What happens to a steward.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A mind proposes, and this is what was found out about it.
+    Propose {
+        /// Who speaks, known from the connection.
+        agent: String,
+        /// What it proposes.
+        proposal: Box<Proposal>,
+        /// What the chain says.
+        facts: Box<Facts>,
+    },
+    /// A mind commits to a step.
+    Note {
+        /// Who speaks.
+        agent: String,
+        /// To what.
+        note: Note,
+    },
+    /// A mind says what a counterparty did.
+    Report {
+        /// Who speaks.
+        agent: String,
+        /// What.
+        report: Report,
+    },
+    /// Somebody on a socket, or the steward itself, stops everything.
+    Freeze {
+        /// The agent it concerns or that speaks.
+        agent: Option<String>,
+        /// `mind` or `steward`.
+        by: &'static str,
+        /// Why.
+        reason: String,
+        /// The account nonce that the chain knows of and we did not.
+        nonce: Option<u64>,
+    },
+    /// An act of the owner, from anywhere: its signature says whose it is.
+    Submit(Box<SignedStatement>),
+    /// The chain, or our own sending, moved an intent. The body is one of `signed`, `sent`, `seen`,
+    /// `unseen`, `final`, `reverted`, `released`, `expired`.
+    Moved(Body),
+    /// A transaction is reserved and was never signed, or its bytes are lost: sign what the journal
+    /// says, now.
+    Resume(IntentId),
+    /// The steward has something to say of itself: `started`, `index_rebuilt`, `stopped`.
+    Own(Body),
+}
+
+/// What follows from an event.
+#[derive(Debug)]
+#[must_use = "entries must be journalled, and then the effect carried out"]
+pub struct Step {
+    /// What is written, in order, each with the agent it concerns and whose word it is.
+    pub entries: Vec<(Option<String>, Word, Body)>,
+    /// What is done once that is durable.
+    pub effect: Effect,
+    /// What is answered then.
+    pub reply: Reply,
+}
+
+/// What is done once the entries are durable.
+#[derive(Debug)]
+pub enum Effect {
+    /// Nothing.
+    None,
+    /// Sign what the permit is for.
+    Sign(Box<Permit>),
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Allowed; what was made is the effect's.
+    Allowed(IntentId),
+    /// The owner is asked.
+    Held(IntentId, Vec<Row>),
+    /// Refused.
+    Refused(IntentId, Vec<Row>),
+    /// It is in the journal: at this number, or at the first entry of this step.
+    Noted(Option<u64>),
+    /// Not accepted; nothing was changed.
+    Fault(Fault),
+}
+
+/// Decides what follows from an event. `now` is [`State::now`] of the wall clock.
+pub fn step(state: &State, event: Event, now: Timestamp) -> Step {
+    let outcome = match event {
+        Event::Propose { agent, proposal, facts } => {
+            propose::propose(state, &agent, *proposal, &facts, now)
+        }
+        Event::Note { agent, note } => take_note(state, agent, note),
+        Event::Report { agent, report } => take_report(state, agent, report),
+        Event::Freeze { agent, by, reason, nonce } => Ok(freeze(state, agent, by, &reason, nonce)),
+        Event::Submit(signed) => owner::submit(state, *signed, now),
+        Event::Moved(body) => Ok(chain::moved(state, body)),
+        Event::Resume(id) => Ok(chain::resume(state, id, now)),
+        Event::Own(body) => Ok(Step::noted(None, Word::Attested, body)),
+    };
+    outcome.unwrap_or_else(|fault| Step {
+        entries: Vec::new(),
+        effect: Effect::None,
+        reply: Reply::Fault(fault),
+    })
+}
+
+impl Step {
+    fn noted(agent: Option<String>, word: Word, body: Body) -> Self {
+        let entries = vec![(agent, word, body)];
+        Self { entries, effect: Effect::None, reply: Reply::Noted(None) }
+    }
+
+    fn already(seq: u64) -> Self {
+        Self { entries: Vec::new(), effect: Effect::None, reply: Reply::Noted(Some(seq)) }
+    }
+
+    fn nothing() -> Self {
+        Self { entries: Vec::new(), effect: Effect::None, reply: Reply::Noted(None) }
+    }
+
+    /// The entries as they go into the journal after `state`, at `now`.
+    pub fn number(&mut self, state: &State, now: Timestamp) -> Vec<Entry> {
+        let bodies = std::mem::take(&mut self.entries);
+        (state.next()..)
+            .zip(bodies)
+            .map(|(seq, (agent, word, body))| Entry { v: VERSION, seq, at: now, agent, word, body })
+            .collect()
+    }
+}
+
+fn take_note(state: &State, agent: String, note: Note) -> Result<Step, Fault> {
+    enrolled(state, &agent)?;
+    task_name(&note.task)?;
+    let Note { task, step, what, commitment } = note;
+    if !matches!(what.as_str(), "prompt" | "call" | "result" | "answer" | "model") {
+        let line = "a note commits to a prompt, call, result, answer or model";
+        return Err(fault("malformed", line));
+    }
+    let body = Body::Noted { task, step, what, commitment };
+    Ok(Step::noted(Some(agent), Word::Claimed, body))
+}
+
+fn take_report(state: &State, agent: String, report: Report) -> Result<Step, Fault> {
+    enrolled(state, &agent)?;
+    let known = state.intent(report.intent).is_some_and(|record| record.agent == agent);
+    if !known {
+        return Err(fault("unknown", format!("there is no intent {} here", report.intent)));
+    }
+    let said = match report.said {
+        Said::Undelivered { why } => Said::Undelivered { why: shorten(&why) },
+        said => said,
+    };
+    let body = Body::Reported { id: report.intent, said };
+    Ok(Step::noted(Some(agent), Word::Claimed, body))
+}
+
+fn freeze(
+    state: &State,
+    agent: Option<String>,
+    by: &str,
+    reason: &str,
+    nonce: Option<u64>,
+) -> Step {
+    if let Some(frozen) = state.frozen() {
+        return Step::already(frozen.seq);
+    }
+    let word = if by == "mind" { Word::Claimed } else { Word::Attested };
+    let body = Body::Frozen { by: by.to_owned(), reason: shorten(reason), nonce };
+    Step::noted(agent, word, body)
+}
+
+fn enrolled(state: &State, agent: &str) -> Result<(), Fault> {
+    match state.agent(agent) {
+        Some(_) => Ok(()),
+        None => Err(fault("unknown", format!("there is no agent \"{agent}\" here"))),
+    }
+}
+
+fn task_name(task: &str) -> Result<(), Fault> {
+    if task.is_empty() || task.len() > MAX_TASK {
+        let line = format!("a task's name has 1 to {MAX_TASK} bytes, and this one {}", task.len());
+        return Err(fault("malformed", line));
+    }
+    Ok(())
+}
+
+/// A mind's own words, bounded.
+fn shorten(words: &str) -> String {
+    words.chars().filter(|c| !c.is_control()).take(MAX_WORDS).collect()
+}

@@ -1,0 +1,619 @@
+//! A proposal: who may have what, decided and reserved in one step.
+//!
+//! The same id with the same body gets the same answer with the same bytes; the same id with
+//! another body is refused; what was only held or refused is decided again. Refused before held
+//! before allowed.
+
+use crate::{
+    core::{
+        Effect, HELD_AT_ONCE, REFUSAL_REST, Reply, Step, chain::SIGN_WITHIN, chain::again,
+        enrolled, permit::Permit, task_name,
+    },
+    entry::{
+        Allowed, AuthorisationOrder, Body, Decided, Genesis, OnChain, Order, TransactionOrder,
+        WalletOrder, Word,
+    },
+    error::fault,
+    state::{Adopted, Ledger, Record, State},
+};
+use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_sol_types::SolCall as _;
+use marque_contracts::{
+    Authorization, IERC20, IERC3009Bytes, TokenDomain, eip3009_digest, recover,
+};
+use marque_policies::{
+    AssetId, Decision, Intent, IntentId, Mark, Money, Request, Resolved, Row, Timestamp, Verdict,
+    decide, intent::Settle,
+};
+use marque_steward_client::{Fault, PaymentState, Proposal};
+use std::collections::BTreeMap;
+
+/// An authorisation of ours is valid for so many seconds of block time; never more than 300.
+const VALID_FOR: u64 = 120;
+
+/// A consent to a wallet is valid for so many seconds; the registry accepts at most 300.
+const WALLET_FOR: u64 = 240;
+
+/// A wall clock so many milliseconds ahead of block time stops payments.
+const CLOCK_SKEW: Timestamp = 600_000;
+
+/// The longest intent, in bytes of JSON.
+const MAX_INTENT: usize = 16 * 1024;
+
+/// What was found out about a proposal before it came here. Nothing in it is from the mind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Hash of the policy under which it was looked up.
+    pub policy: B256,
+    /// The newest block.
+    pub block: Option<BlockFacts>,
+    /// What the registry answers for the payee, where it is pinned by agent id.
+    pub resolved: BTreeMap<String, Resolved>,
+    /// What a transaction would cost at most.
+    pub gas: Option<GasPlan>,
+    /// The chain's count of our transactions.
+    pub nonce: Option<u64>,
+    /// A settlement that somebody else has brought to the chain already: where it is.
+    pub elsewhere: Option<OnChain>,
+    /// Why it would not work on chain, or why that could not be found out.
+    pub trouble: Option<String>,
+}
+
+/// A block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockFacts {
+    /// Its number.
+    pub number: u64,
+    /// Its time, Unix seconds.
+    pub timestamp: u64,
+}
+
+/// What a transaction may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GasPlan {
+    /// Units of gas.
+    pub limit: u64,
+    /// Wei a unit, at most.
+    pub max_fee: u128,
+    /// Wei a unit for the block's author.
+    pub max_priority_fee: u128,
+}
+
+impl GasPlan {
+    /// The most that it can come to.
+    #[must_use]
+    pub fn most(&self, chain: u64) -> Money {
+        let units = U256::from(self.limit).saturating_mul(U256::from(self.max_fee));
+        Money::new(units, AssetId::native(chain))
+    }
+}
+
+/// A proposal on its way through the rules.
+struct Case<'a> {
+    state: &'a State,
+    begun: &'a Genesis,
+    agent: &'a str,
+    adopted: &'a Adopted,
+    key: Address,
+    proposal: Proposal,
+    id: IntentId,
+    body: B256,
+    before: Option<&'a Record>,
+    facts: &'a Facts,
+    now: Timestamp,
+}
+
+pub(super) fn propose(
+    state: &State,
+    agent: &str,
+    proposal: Proposal,
+    facts: &Facts,
+    now: Timestamp,
+) -> Result<Step, Fault> {
+    enrolled(state, agent)?;
+    well_formed(&proposal)?;
+    not_frozen(state, &proposal.intent)?;
+    let (Some(begun), Some(account)) = (state.genesis(), state.agent(agent)) else {
+        return Err(fault("unknown", "the journal has no genesis yet"));
+    };
+    let Some(adopted) = &account.policy else {
+        let line = format!(
+            "\"{agent}\" has no policy yet; the owner adopts one with `marque policy adopt`"
+        );
+        return Err(fault("unknown", line));
+    };
+    if adopted.hash != facts.policy {
+        return Err(fault("stale", "the policy has just changed; propose it again"));
+    }
+    let id = proposal.id(begun.origin, agent);
+    let body = proposal.intent.body_hash();
+    let key = account.key;
+    let before = state.intent(id);
+    let case = Case { state, begun, agent, adopted, key, proposal, id, body, before, facts, now };
+    case.same_body()?;
+    if let Some(step) = case.before.and_then(|before| case.again(before)) {
+        return step;
+    }
+    case.attempts()?;
+    case.clocks()?;
+    case.decide()
+}
+
+/// Bounds, and numbers that JSON carries exactly.
+fn well_formed(proposal: &Proposal) -> Result<(), Fault> {
+    task_name(&proposal.task)?;
+    let bytes = serde_json_canonicalizer::to_vec(&proposal.intent)
+        .map_err(|error| fault("malformed", format!("the intent: {error}")))?;
+    if bytes.len() > MAX_INTENT {
+        let line = format!("the intent has {} bytes, and at most {MAX_INTENT} pass", bytes.len());
+        return Err(fault("malformed", line));
+    }
+    match serde_json::from_slice::<Intent>(&bytes) {
+        Ok(read) if read == proposal.intent => Ok(()),
+        _ => Err(fault("malformed", "a number in the intent is above 2^53 - 1")),
+    }
+}
+
+pub(super) fn not_frozen(state: &State, intent: &Intent) -> Result<(), Fault> {
+    match state.frozen() {
+        Some(frozen) if !matches!(intent, Intent::Sweep(_)) => {
+            let line = format!(
+                "frozen by entry {} ({} said: {}); the owner thaws it with `marque thaw`",
+                frozen.seq, frozen.by, frozen.reason
+            );
+            Err(fault("frozen", line))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Case<'_> {
+    fn is_settlement(&self) -> bool {
+        matches!(self.proposal.intent, Intent::Settle(_))
+    }
+
+    fn same_body(&self) -> Result<(), Fault> {
+        match self.before {
+            Some(before) if before.decided.body != self.body => Err(fault(
+                "id_reused",
+                format!(
+                    "{} was proposed before with another body; an id names one intent",
+                    self.id
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The answer that was given before, where there is one to stand by.
+    fn again(&self, before: &Record) -> Option<Result<Step, Fault>> {
+        let allowed = |effect| Step { entries: Vec::new(), effect, reply: Reply::Allowed(self.id) };
+        match before.standing(self.now) {
+            PaymentState::Reserved
+            | PaymentState::Signed
+            | PaymentState::Sent
+            | PaymentState::Seen
+            | PaymentState::Final => Some(Ok(allowed(match &before.order {
+                Some(order @ (Order::Authorisation(_) | Order::Wallet(_))) => {
+                    Effect::Sign(again(before, order, self.now))
+                }
+                Some(order @ Order::Transaction(_)) if before.state == PaymentState::Reserved => {
+                    Effect::Sign(again(before, order, self.now))
+                }
+                _ => Effect::None,
+            }))),
+            PaymentState::Denied => {
+                let mut table = before.decided.table.clone();
+                table.push(failed(
+                    "owner.denied",
+                    "denied",
+                    "the owner's consent",
+                    "ask the owner",
+                ));
+                let reply = Reply::Refused(self.id, table);
+                Some(Ok(Step { entries: Vec::new(), effect: Effect::None, reply }))
+            }
+            // A settlement's id has no attempt in it, and the token takes a nonce once.
+            PaymentState::Released | PaymentState::Expired | PaymentState::Cancelled
+                if !self.is_settlement() =>
+            {
+                let line = format!(
+                    "attempt {} came to nothing and is closed; propose the next one",
+                    self.proposal.attempt
+                );
+                Some(Err(fault("attempt", line)))
+            }
+            _ => None,
+        }
+    }
+
+    /// The attempt before must be closed for good, and none may come after.
+    fn attempts(&self) -> Result<(), Fault> {
+        if self.is_settlement() {
+            return Ok(());
+        }
+        let Proposal { task, step, ordinal, attempt, .. } = &self.proposal;
+        let id = |attempt| {
+            IntentId::derive(self.begun.origin, self.agent, task, *step, *ordinal, attempt)
+        };
+        if let Some(next) = attempt.checked_add(1)
+            && self.state.intent(id(next)).is_some()
+        {
+            let line = format!("attempt {next} has been made, so attempt {attempt} is closed");
+            return Err(fault("attempt", line));
+        }
+        let Some(earlier) = attempt.checked_sub(1) else { return Ok(()) };
+        match self.state.intent(id(earlier)) {
+            Some(record) if record.is_closed(self.now) => Ok(()),
+            Some(record) => Err(fault(
+                "attempt",
+                format!("attempt {earlier} is still {:?}; wait for it", record.standing(self.now)),
+            )),
+            None => Err(fault("attempt", format!("attempt {earlier} was never made"))),
+        }
+    }
+
+    /// Payments need the chain's clock, and ours near it.
+    fn clocks(&self) -> Result<(), Fault> {
+        let needs_chain = !matches!(self.proposal.intent, Intent::Tool(_));
+        let Some(block) = self.facts.block else {
+            let why = self.facts.trouble.as_deref().unwrap_or("it was not asked");
+            return if needs_chain {
+                Err(fault("chain", format!("the chain does not answer: {why}")))
+            } else {
+                Ok(())
+            };
+        };
+        let ahead = self.now.saturating_sub(block.timestamp.saturating_mul(1_000));
+        if needs_chain && ahead > CLOCK_SKEW && !matches!(self.proposal.intent, Intent::Sweep(_)) {
+            let line = format!(
+                "the newest block is {} s old; payments wait for a chain that moves",
+                ahead / 1_000
+            );
+            return Err(fault("chain", line));
+        }
+        Ok(())
+    }
+
+    fn decide(self) -> Result<Step, Fault> {
+        let ledger =
+            Ledger::new(self.state, self.agent, self.before, &self.facts.resolved, self.now);
+        let chain = self.begun.chain;
+        let request = Request {
+            agent: self.agent,
+            task: &self.proposal.task,
+            intent: &self.proposal.intent,
+            gas: self.gas(),
+        };
+        let mut verdict = decide(&self.adopted.policy, &request, &ledger, self.now);
+        self.own_rules(chain, &mut verdict.table);
+        match verdict.decision() {
+            Decision::Refuse => Ok(self.refuse(verdict)),
+            Decision::Hold => Ok(self.hold(verdict)),
+            Decision::Allow => self.allow(verdict),
+        }
+    }
+
+    /// What the transaction may cost, for an intent that needs one.
+    fn gas(&self) -> Option<Money> {
+        let chain = self.begun.chain;
+        match &self.proposal.intent {
+            Intent::Settle(_) if self.facts.elsewhere.is_some() => {
+                Some(Money::new(U256::ZERO, AssetId::native(chain)))
+            }
+            Intent::Settle(_) | Intent::Transfer(_) | Intent::Sweep(_) => {
+                // Where the estimate failed, the rules are still to be judged: at no cost, and the
+                // trouble is told if they pass.
+                let nothing = || Money::new(U256::ZERO, AssetId::native(chain));
+                Some(self.facts.gas.map_or_else(nothing, |plan| plan.most(chain)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Rules that are not the policy's: they hold for every owner.
+    fn own_rules(&self, chain: u64, table: &mut Vec<Row>) {
+        let intent = &self.proposal.intent;
+        let on = match intent {
+            Intent::Authorise(pay) => pay.amount.asset.chain,
+            Intent::Transfer(pay) => pay.amount.asset.chain,
+            Intent::Settle(settle) => settle.amount.asset.chain,
+            Intent::Sweep(sweep) => sweep.amount.asset.chain,
+            Intent::AcceptWallet(accept) => accept.chain,
+            _ => chain,
+        };
+        if on != chain {
+            let limit = format!("eip155:{chain}");
+            table.push(failed("steward.chain", &format!("eip155:{on}"), &limit, "use that chain"));
+        }
+        if let Intent::Authorise(pay) = intent
+            && self.domain(pay.amount.asset).is_none()
+        {
+            let mend = "give the asset a `domain` in the policy";
+            table.push(failed("steward.domain", "no EIP-712 domain", "one that is known", mend));
+        }
+        if let Intent::Settle(settle) = intent {
+            self.settle_rules(settle, table);
+        }
+    }
+
+    fn settle_rules(&self, settle: &Settle, table: &mut Vec<Row>) {
+        let signer = self.domain(settle.amount.asset).and_then(|domain| signer(&domain, settle));
+        table.push(Row {
+            rule: "settle.signature".to_owned(),
+            measured: signer.map_or_else(|| "nobody's".to_owned(), |signer| signer.to_string()),
+            limit: settle.from.to_string(),
+            mark: if signer == Some(settle.from) { Mark::Pass } else { Mark::Fail },
+            mend: (signer != Some(settle.from))
+                .then(|| "have the payer sign these terms".to_owned()),
+        });
+        let (Some(block), None) = (self.facts.block, self.facts.elsewhere) else { return };
+        let open = settle.valid_after < block.timestamp && block.timestamp < settle.valid_before;
+        table.push(Row {
+            rule: "settle.window".to_owned(),
+            measured: format!("block time {}", block.timestamp),
+            limit: format!("after {}, before {}", settle.valid_after, settle.valid_before),
+            mark: if open { Mark::Pass } else { Mark::Fail },
+            mend: (!open).then(|| "have the payer sign anew".to_owned()),
+        });
+    }
+
+    fn domain(&self, asset: AssetId) -> Option<TokenDomain> {
+        let (_, known) = self.adopted.policy.asset(asset)?;
+        let (name, version) = known.domain.clone()?;
+        Some(TokenDomain { name, version, chain: asset.chain, token: asset.token })
+    }
+
+    fn refuse(self, verdict: Verdict) -> Step {
+        let reply = Reply::Refused(self.id, verdict.table.clone());
+        // A mind in a loop does not fill the journal: the same refusal is written once a minute.
+        let told = self.before.is_some_and(|before| {
+            before.state == PaymentState::Refused
+                && self.now < before.at.saturating_add(REFUSAL_REST)
+        });
+        let agent = self.agent.to_owned();
+        let entries = if told {
+            Vec::new()
+        } else {
+            vec![(Some(agent), Word::Attested, Body::Refused(Box::new(self.decided(verdict))))]
+        };
+        Step { entries, effect: Effect::None, reply }
+    }
+
+    fn hold(self, mut verdict: Verdict) -> Step {
+        let waits = self.before.is_some_and(|before| before.is_held(self.now));
+        if waits {
+            let reply = Reply::Held(self.id, verdict.table);
+            return Step { entries: Vec::new(), effect: Effect::None, reply };
+        }
+        let held = self.state.held(self.agent, self.now);
+        if held >= HELD_AT_ONCE {
+            let mend = "wait until the owner has decided some";
+            let limit = HELD_AT_ONCE.to_string();
+            verdict.table.push(failed("held.queue", &format!("{held} held"), &limit, mend));
+            return self.refuse(verdict);
+        }
+        let reply = Reply::Held(self.id, verdict.table.clone());
+        let agent = Some(self.agent.to_owned());
+        let entries = vec![(agent, Word::Attested, Body::Held(Box::new(self.decided(verdict))))];
+        Step { entries, effect: Effect::None, reply }
+    }
+
+    /// A chain that counts more transactions of ours than we do knows more than the ledger:
+    /// everything stops.
+    fn knows_more(&self) -> Option<Step> {
+        let ours = self.state.agent(self.agent).map_or(0, |account| account.nonce);
+        let count = self.facts.nonce.filter(|count| *count > ours)?;
+        let reason = knows_more(self.agent, count, ours);
+        let body =
+            Body::Frozen { by: "steward".to_owned(), reason: reason.clone(), nonce: Some(count) };
+        Some(Step {
+            entries: vec![(Some(self.agent.to_owned()), Word::Attested, body)],
+            effect: Effect::None,
+            reply: Reply::Fault(fault("frozen", reason)),
+        })
+    }
+
+    fn allow(self, verdict: Verdict) -> Result<Step, Fault> {
+        if self.state.frozen().is_none()
+            && let Some(step) = self.knows_more()
+        {
+            return Ok(step);
+        }
+        let order = self.order()?;
+        let id = self.id;
+        let agent = self.agent.to_owned();
+        let gas = match &order {
+            Order::Transaction(_) => self.gas(),
+            _ => None,
+        };
+        // A sweep goes to the owner: only its gas is spent.
+        let spent = match &self.proposal.intent {
+            Intent::Sweep(_) => None,
+            intent => intent.spends(),
+        };
+        let debits: Vec<Money> = spent.into_iter().chain(gas).collect();
+        let elsewhere = self.facts.elsewhere.filter(|_| order == Order::Elsewhere);
+        let (now, entry) = (self.now, self.state.next());
+        let decided = self.decided(verdict);
+        let record = Record {
+            agent: agent.clone(),
+            decided: decided.clone(),
+            at: now,
+            entry,
+            state: PaymentState::Reserved,
+            approval: None,
+            debits: debits.clone(),
+            order: Some(order.clone()),
+            hash: None,
+            seen: None,
+        };
+        let effect = match &order {
+            Order::Permission | Order::Elsewhere => Effect::None,
+            order => {
+                let expires = now.saturating_add(SIGN_WITHIN);
+                Effect::Sign(Box::new(Permit::grant(&record, order.clone(), expires)))
+            }
+        };
+        let allowed = Body::Allowed(Box::new(Allowed { decided, debits, order }));
+        let mut entries = vec![(Some(agent.clone()), Word::Attested, allowed)];
+        if let Some(at) = elsewhere {
+            entries.push((Some(agent), Word::Attested, Body::Seen { id, at }));
+        }
+        Ok(Step { entries, effect, reply: Reply::Allowed(id) })
+    }
+
+    /// Exactly what is to be signed.
+    fn order(&self) -> Result<Order, Fault> {
+        let trouble = |what: &str| {
+            let why = self.facts.trouble.as_deref().unwrap_or("the chain was not asked");
+            fault("chain", format!("{what}: {why}"))
+        };
+        let block = || self.facts.block.ok_or_else(|| trouble("no block"));
+        Ok(match &self.proposal.intent {
+            Intent::Tool(_) => Order::Permission,
+            Intent::Authorise(pay) => {
+                let block = block()?;
+                let domain = self
+                    .domain(pay.amount.asset)
+                    .ok_or_else(|| fault("internal", "an asset without a domain passed"))?;
+                Order::Authorisation(AuthorisationOrder {
+                    name: domain.name,
+                    version: domain.version,
+                    amount: pay.amount,
+                    from: self.key,
+                    to: pay.to,
+                    valid_after: 0,
+                    valid_before: block.timestamp.saturating_add(VALID_FOR),
+                    nonce: self.id.nonce(),
+                    block: block.number,
+                })
+            }
+            Intent::Settle(_) if self.facts.elsewhere.is_some() => Order::Elsewhere,
+            Intent::Transfer(_) | Intent::Settle(_) | Intent::Sweep(_) => {
+                if self.facts.trouble.is_some() {
+                    return Err(trouble("it would fail"));
+                }
+                let (Some(gas), Some(nonce)) = (self.facts.gas, self.facts.nonce) else {
+                    return Err(trouble("no gas estimate"));
+                };
+                let account = self.state.agent(self.agent).map_or(0, |account| account.nonce);
+                let call = Call::of(&self.proposal.intent, self.begun.owner)
+                    .ok_or_else(|| fault("internal", "an intent without a call passed"))?;
+                Order::Transaction(TransactionOrder {
+                    chain: self.begun.chain,
+                    from: self.key,
+                    nonce: account.max(nonce),
+                    to: call.to,
+                    value: call.value,
+                    data: call.data,
+                    gas_limit: gas.limit,
+                    max_fee: U256::from(gas.max_fee),
+                    max_priority_fee: U256::from(gas.max_priority_fee),
+                    block: block()?.number,
+                })
+            }
+            Intent::AcceptWallet(accept) => Order::Wallet(WalletOrder {
+                chain: accept.chain,
+                registry: accept.registry,
+                agent_id: accept.agent_id,
+                wallet: self.key,
+                owner: accept.owner,
+                deadline: block()?.timestamp.saturating_add(WALLET_FOR),
+            }),
+            other => {
+                let line = format!("intents of kind {} cannot be carried out here", other.kind());
+                return Err(fault("malformed", line));
+            }
+        })
+    }
+
+    fn decided(self, verdict: Verdict) -> Decided {
+        let Proposal { task, step, ordinal, attempt, intent } = self.proposal;
+        Decided {
+            id: self.id,
+            task,
+            step,
+            ordinal,
+            attempt,
+            intent,
+            body: self.body,
+            policy: self.adopted.hash,
+            version: self.adopted.version,
+            table: verdict.table,
+        }
+    }
+}
+
+/// The one call that carries an intent out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Call {
+    pub(crate) to: Address,
+    pub(crate) value: U256,
+    pub(crate) data: Bytes,
+}
+
+impl Call {
+    /// The call for an intent that needs a transaction.
+    pub(crate) fn of(intent: &Intent, owner: Address) -> Option<Self> {
+        match intent {
+            Intent::Transfer(pay) => Some(Self::pay(pay.to, pay.amount)),
+            Intent::Sweep(sweep) => Some(Self::pay(owner, sweep.amount)),
+            Intent::Settle(settle) => {
+                let signature = alloy_primitives::hex::decode(&settle.signature).ok()?;
+                let call = IERC3009Bytes::transferWithAuthorizationCall {
+                    from: settle.from,
+                    to: settle.to,
+                    value: settle.amount.units,
+                    validAfter: U256::from(settle.valid_after),
+                    validBefore: U256::from(settle.valid_before),
+                    nonce: settle.nonce,
+                    signature: signature.into(),
+                };
+                let to = settle.amount.asset.token;
+                Some(Self { to, value: U256::ZERO, data: call.abi_encode().into() })
+            }
+            _ => None,
+        }
+    }
+
+    fn pay(to: Address, amount: Money) -> Self {
+        if amount.asset.is_native() {
+            return Self { to, value: amount.units, data: Bytes::new() };
+        }
+        let call = IERC20::transferCall { to, value: amount.units };
+        Self { to: amount.asset.token, value: U256::ZERO, data: call.abi_encode().into() }
+    }
+}
+
+/// Why everything stops where the chain has seen more of an agent's transactions than we have.
+pub(crate) fn knows_more(agent: &str, count: u64, ours: u64) -> String {
+    format!(
+        "the chain has {count} transactions of \"{agent}\" and the ledger {ours}: the journal was \
+         rolled back, or the key is used elsewhere"
+    )
+}
+
+/// Who signed an authorisation.
+fn signer(domain: &TokenDomain, settle: &Settle) -> Option<Address> {
+    let authorization = Authorization {
+        from: settle.from,
+        to: settle.to,
+        value: settle.amount.units,
+        valid_after: settle.valid_after,
+        valid_before: settle.valid_before,
+        nonce: settle.nonce,
+    };
+    let signature = alloy_primitives::hex::decode(&settle.signature).ok()?;
+    recover(eip3009_digest(domain, &authorization), &signature).ok()
+}
+
+fn failed(rule: &str, measured: &str, limit: &str, mend: &str) -> Row {
+    Row {
+        rule: rule.to_owned(),
+        measured: measured.to_owned(),
+        limit: limit.to_owned(),
+        mark: Mark::Fail,
+        mend: Some(mend.to_owned()),
+    }
+}

@@ -1,0 +1,127 @@
+//! The way to the authority thread: events go in, answers come out.
+//!
+//! The authority waits for the disk and computes signatures, so it has a thread of its own. What
+//! has gathered while it worked is its next group: one wait for the disk serves all of it.
+
+use crate::{
+    authority::{Authority, Done},
+    core::Event,
+    error::StewardError,
+    home::Lock,
+    state::State,
+};
+use marque_policies::Timestamp;
+use tokio::sync::{
+    mpsc::{self, Receiver, Sender},
+    oneshot, watch,
+};
+
+/// Events in a group at most.
+const GROUP: usize = 64;
+
+type Look = Box<dyn FnOnce(&State, Timestamp) + Send>;
+
+enum Command {
+    Do(Box<Event>, oneshot::Sender<Done>),
+    Look(Look),
+    Close(oneshot::Sender<Result<(), StewardError>>),
+}
+
+/// A handle on the authority thread.
+#[derive(Clone, Debug)]
+pub(crate) struct Desk {
+    commands: Sender<Command>,
+    changes: watch::Receiver<u64>,
+}
+
+impl Desk {
+    /// Gives the authority a thread. The lock on the home is held until it ends.
+    pub(crate) fn open(authority: Authority, lock: Lock) -> Result<Self, StewardError> {
+        let (commands, inbox) = mpsc::channel(4 * GROUP);
+        let (told, changes) = watch::channel(authority.state().next());
+        std::thread::Builder::new()
+            .name("authority".to_owned())
+            .spawn(move || {
+                if let Err(error) = serve(authority, inbox, &told) {
+                    tracing::error!(%error, "the authority ends");
+                }
+                drop(lock);
+            })
+            .map_err(StewardError::io("start", "the authority thread"))?;
+        Ok(Self { commands, changes })
+    }
+
+    /// Hands in an event and waits for what comes of it, which is durable then.
+    pub(crate) async fn submit(&self, event: Event) -> Result<Done, StewardError> {
+        let (reply, done) = oneshot::channel();
+        let command = Command::Do(Box::new(event), reply);
+        self.commands.send(command).await.map_err(|_| StewardError::Stopped)?;
+        done.await.map_err(|_| StewardError::Stopped)
+    }
+
+    /// Looks at the state.
+    pub(crate) async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&State, Timestamp) -> T + Send + 'static,
+    ) -> Result<T, StewardError> {
+        let (reply, seen) = oneshot::channel();
+        let look = move |state: &State, now| drop(reply.send(look(state, now)));
+        let command = Command::Look(Box::new(look));
+        self.commands.send(command).await.map_err(|_| StewardError::Stopped)?;
+        seen.await.map_err(|_| StewardError::Stopped)
+    }
+
+    /// Ends the authority in order.
+    pub(crate) async fn close(&self) -> Result<(), StewardError> {
+        let (reply, closed) = oneshot::channel();
+        self.commands.send(Command::Close(reply)).await.map_err(|_| StewardError::Stopped)?;
+        closed.await.map_err(|_| StewardError::Stopped)?
+    }
+
+    /// How many entries there are, to be watched. Ends with the authority.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.clone()
+    }
+}
+
+fn serve(
+    mut authority: Authority,
+    mut inbox: Receiver<Command>,
+    told: &watch::Sender<u64>,
+) -> Result<(), StewardError> {
+    while let Some(first) = inbox.blocking_recv() {
+        let mut events = Vec::new();
+        let mut replies = Vec::new();
+        let mut other = None;
+        let mut next = Some(first);
+        while let Some(command) = next.take() {
+            match command {
+                Command::Do(event, reply) => {
+                    events.push(*event);
+                    replies.push(reply);
+                    if events.len() < GROUP {
+                        next = inbox.try_recv().ok();
+                    }
+                }
+                command => other = Some(command),
+            }
+        }
+        if !events.is_empty() {
+            let done = authority.handle(events)?;
+            told.send_replace(authority.state().next());
+            for (reply, done) in replies.into_iter().zip(done) {
+                // Whoever asked may have gone; what was decided stands.
+                drop(reply.send(done));
+            }
+        }
+        match other {
+            Some(Command::Look(look)) => look(authority.state(), authority.now()),
+            Some(Command::Close(reply)) => {
+                drop(reply.send(authority.close()));
+                return Ok(());
+            }
+            _ => {}
+        }
+    }
+    authority.close()
+}

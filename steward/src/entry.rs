@@ -1,0 +1,459 @@
+//! What the journal says: typed entries over its bytes.
+//!
+//! Every entry is canonical JSON (RFC 8785), numbered, timed and versioned. `attested` is what the
+//! steward decided or saw itself, `claimed` what a mind says. Intents, amounts, verdicts and their
+//! numbers are in clear, so that replay and audit need nothing else.
+//!
+//! INVARIANT: no entry has a field that could hold a key or one of our signatures before it is
+//! settled: an [`Order`] says what is signed, never how it was signed (pinned by
+//! `tests/chain.rs`, the purchase).
+
+use crate::error::StewardError;
+use alloy_primitives::{Address, B256, Bytes, U256};
+use marque_policies::{Intent, IntentId, Money, Row, Timestamp};
+use marque_steward_client::Said;
+use serde::{Deserialize, Serialize};
+
+/// The version of entries that this crate writes.
+pub const VERSION: u16 = 1;
+
+/// The longest entry, in bytes of canonical JSON.
+pub const MAX_ENTRY: usize = 60 * 1024;
+
+/// One entry of the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// [`VERSION`].
+    pub v: u16,
+    /// Its place, from 0.
+    pub seq: u64,
+    /// When, in Unix milliseconds; never before the entry before.
+    pub at: Timestamp,
+    /// Which agent it concerns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// Whose word it is.
+    pub word: Word,
+    /// What happened.
+    pub body: Body,
+}
+
+/// Whose word an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Word {
+    /// Decided or seen by the steward itself, or signed by the owner.
+    Attested,
+    /// Said by a mind.
+    Claimed,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Body {
+    /// The journal begins. Signed by the owner.
+    Genesis(Genesis),
+    /// An agent became known. Signed by the owner.
+    Enroll {
+        /// The address of its paying key.
+        key: Address,
+        /// The owner's, hex.
+        signature: String,
+    },
+    /// A policy came into force. Signed by the owner.
+    Adopt {
+        /// Rises.
+        version: u64,
+        /// Canonical hash of the document.
+        hash: B256,
+        /// The document as the owner wrote it.
+        document: String,
+        /// The owner's, hex.
+        signature: String,
+    },
+    /// The owner approved a held intent, once.
+    Approve {
+        /// Which.
+        intent: IntentId,
+        /// Its exact body.
+        body: B256,
+        /// The policy version the owner had before them.
+        version: u64,
+        /// Unix seconds after which it is void.
+        deadline: u64,
+        /// The owner's, hex.
+        signature: String,
+    },
+    /// The owner refused a held intent.
+    Deny {
+        /// Which.
+        intent: IntentId,
+        /// Its exact body.
+        body: B256,
+        /// The owner's, hex.
+        signature: String,
+    },
+    /// Nothing is signed from here on.
+    Frozen {
+        /// `mind` or `steward`.
+        by: String,
+        /// Why, in the speaker's words.
+        reason: String,
+        /// The account nonce that the chain knows of and the ledger did not: accepted by a thaw.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        nonce: Option<u64>,
+    },
+    /// The owner let the steward work again. Signed by the owner.
+    Thawed {
+        /// Which entry froze it.
+        frozen_at: u64,
+        /// The owner's, hex.
+        signature: String,
+    },
+    /// The policy refused an intent.
+    Refused(Box<Decided>),
+    /// The policy asks the owner.
+    Held(Box<Decided>),
+    /// Decided and reserved. What needs no transaction is done, or as good as out, with this.
+    Allowed(Box<Allowed>),
+    /// A transaction is signed and waits in the outbox.
+    Signed {
+        /// Which intent.
+        id: IntentId,
+        /// The transaction's hash.
+        hash: B256,
+    },
+    /// A transaction was broadcast.
+    Sent {
+        /// Which intent.
+        id: IntentId,
+    },
+    /// A block carries it.
+    Seen {
+        /// Which intent.
+        id: IntentId,
+        /// Where.
+        at: OnChain,
+    },
+    /// The block that carried it was taken back; it is out of our hands still.
+    Unseen {
+        /// Which intent.
+        id: IntentId,
+    },
+    /// It is on chain for good.
+    Final {
+        /// Which intent.
+        id: IntentId,
+        /// What was really debited, gas included.
+        actual: Vec<Money>,
+    },
+    /// Our transaction is on chain for good, and failed: only gas was spent.
+    Reverted {
+        /// Which intent.
+        id: IntentId,
+        /// Where.
+        at: OnChain,
+        /// What was really debited.
+        actual: Vec<Money>,
+    },
+    /// It never went out, and cannot any more.
+    Released {
+        /// Which intent.
+        id: IntentId,
+        /// Why.
+        why: String,
+    },
+    /// The chain can no longer accept it.
+    Expired {
+        /// Which intent.
+        id: IntentId,
+        /// The final block by which that is known.
+        block: u64,
+    },
+    /// A mind committed to a step.
+    Noted {
+        /// Its task.
+        task: String,
+        /// The step.
+        step: u32,
+        /// What is committed to.
+        what: String,
+        /// The salted hash.
+        commitment: B256,
+    },
+    /// A mind says what a counterparty did.
+    Reported {
+        /// Which payment.
+        id: IntentId,
+        /// What it says.
+        said: Said,
+    },
+    /// A steward began to work.
+    Started {
+        /// Its version.
+        version: String,
+        /// What is enforced on this host.
+        enforced: Vec<String>,
+        /// What is not.
+        missing: Vec<String>,
+    },
+    /// The index was set aside and made again from the journal.
+    IndexRebuilt {
+        /// Why.
+        why: String,
+    },
+    /// A steward ended in order.
+    Stopped,
+}
+
+/// How a journal begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Genesis {
+    /// The journal's name.
+    pub origin: B256,
+    /// EIP-155 id of the chain that this steward serves.
+    pub chain: u64,
+    /// The owner in force.
+    pub owner: Address,
+    /// Hash of the chain's block 0.
+    pub chain_genesis: B256,
+    /// Ed25519 public key of the checkpoints.
+    pub log_key: B256,
+    /// The owner's, hex.
+    pub signature: String,
+}
+
+/// An intent with its verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decided {
+    /// Its id.
+    pub id: IntentId,
+    /// The task that it belongs to.
+    pub task: String,
+    /// The step of the task.
+    pub step: u32,
+    /// Which of the step's intents.
+    pub ordinal: u32,
+    /// Which attempt.
+    pub attempt: u32,
+    /// What was asked.
+    pub intent: Intent,
+    /// Its hash.
+    pub body: B256,
+    /// Hash of the policy that decided.
+    pub policy: B256,
+    /// Its version.
+    pub version: u64,
+    /// Every rule's answer, with its numbers.
+    pub table: Vec<Row>,
+}
+
+/// An intent that was allowed, what it reserves and what will be signed for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Allowed {
+    /// The verdict.
+    pub decided: Decided,
+    /// What is reserved, gas included.
+    pub debits: Vec<Money>,
+    /// What is signed.
+    pub order: Order,
+}
+
+/// Exactly what is signed for an allowed intent. From these facts and the key the same bytes come
+/// out again (RFC 6979).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Order {
+    /// Nothing: permission is all.
+    Permission,
+    /// An EIP-3009 authorisation.
+    Authorisation(AuthorisationOrder),
+    /// A transaction of our own.
+    Transaction(TransactionOrder),
+    /// An ERC-8004 `AgentWalletSet`.
+    Wallet(WalletOrder),
+    /// Nothing any more: somebody else has brought the authorisation to the chain already.
+    Elsewhere,
+}
+
+/// An EIP-3009 `TransferWithAuthorization`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthorisationOrder {
+    /// EIP-712 domain name of the token.
+    pub name: String,
+    /// EIP-712 domain version of the token.
+    pub version: String,
+    /// What is paid.
+    pub amount: Money,
+    /// Payer: the agent.
+    pub from: Address,
+    /// Payee.
+    pub to: Address,
+    /// Unix seconds of block time.
+    pub valid_after: u64,
+    /// Unix seconds of block time.
+    pub valid_before: u64,
+    /// Derived from the intent's id.
+    pub nonce: B256,
+    /// The newest block when it was signed: it cannot be settled in an older one.
+    pub block: u64,
+}
+
+/// An EIP-1559 transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransactionOrder {
+    /// EIP-155 chain id.
+    pub chain: u64,
+    /// Sender: the agent.
+    pub from: Address,
+    /// Account nonce, our own count.
+    pub nonce: u64,
+    /// Called or paid address.
+    pub to: Address,
+    /// Wei.
+    #[serde(with = "marque_policies::money::decimal")]
+    pub value: U256,
+    /// Call data.
+    pub data: Bytes,
+    /// Units of gas.
+    pub gas_limit: u64,
+    /// Wei a unit, at most.
+    #[serde(with = "marque_policies::money::decimal")]
+    pub max_fee: U256,
+    /// Wei a unit for the block's author.
+    #[serde(with = "marque_policies::money::decimal")]
+    pub max_priority_fee: U256,
+    /// The newest block when it was decided.
+    pub block: u64,
+}
+
+/// An ERC-8004 `AgentWalletSet`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WalletOrder {
+    /// EIP-155 chain id.
+    pub chain: u64,
+    /// The identity registry.
+    pub registry: Address,
+    /// The ERC-8004 agent id.
+    #[serde(with = "marque_policies::money::decimal")]
+    pub agent_id: U256,
+    /// The wallet: the agent.
+    pub wallet: Address,
+    /// Owner of the identity.
+    pub owner: Address,
+    /// Unix seconds of block time.
+    pub deadline: u64,
+}
+
+/// Where on chain something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnChain {
+    /// Transaction hash.
+    pub transaction: B256,
+    /// Block number.
+    pub block: u64,
+    /// Block hash: a number alone does not survive a reorganisation.
+    pub block_hash: B256,
+}
+
+impl Entry {
+    /// The canonical bytes.
+    ///
+    /// # Errors
+    /// [`StewardError::Entry`] where it is longer than [`MAX_ENTRY`] or holds a number that JSON
+    /// cannot carry exactly.
+    pub fn encode(&self) -> Result<Vec<u8>, StewardError> {
+        let wrong = |why: String| StewardError::Entry { seq: self.seq, why };
+        let bytes = serde_json_canonicalizer::to_vec(self).map_err(|e| wrong(e.to_string()))?;
+        if bytes.len() > MAX_ENTRY {
+            return Err(wrong(format!("{} bytes, and at most {MAX_ENTRY} fit", bytes.len())));
+        }
+        // Canonical JSON has doubles for numbers: what is written must be what is read.
+        if Self::decode(&bytes)? != *self {
+            return Err(wrong("a number in it is too large for JSON".to_owned()));
+        }
+        Ok(bytes)
+    }
+
+    /// Reads an entry.
+    ///
+    /// # Errors
+    /// [`StewardError::Entry`] where the bytes are none of ours, [`StewardError::Newer`] where a
+    /// newer version wrote them.
+    pub fn decode(bytes: &[u8]) -> Result<Self, StewardError> {
+        #[derive(Deserialize)]
+        struct Head {
+            v: u16,
+            seq: u64,
+        }
+        let wrong = |seq, e: serde_json::Error| StewardError::Entry { seq, why: e.to_string() };
+        let head: Head = serde_json::from_slice(bytes).map_err(|e| wrong(0, e))?;
+        if head.v > VERSION {
+            return Err(StewardError::Newer { what: "journal entry", found: head.v });
+        }
+        serde_json::from_slice(bytes).map_err(|e| wrong(head.seq, e))
+    }
+}
+
+impl Body {
+    /// The intent that it concerns.
+    #[must_use]
+    pub fn intent(&self) -> Option<IntentId> {
+        match self {
+            Self::Refused(decided) | Self::Held(decided) => Some(decided.id),
+            Self::Allowed(allowed) => Some(allowed.decided.id),
+            Self::Approve { intent, .. } | Self::Deny { intent, .. } => Some(*intent),
+            Self::Signed { id, .. }
+            | Self::Sent { id }
+            | Self::Seen { id, .. }
+            | Self::Unseen { id }
+            | Self::Final { id, .. }
+            | Self::Reverted { id, .. }
+            | Self::Released { id, .. }
+            | Self::Expired { id, .. }
+            | Self::Reported { id, .. } => Some(*id),
+            _ => None,
+        }
+    }
+
+    /// The kind's name, as in the journal.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Genesis(_) => "genesis",
+            Self::Enroll { .. } => "enroll",
+            Self::Adopt { .. } => "adopt",
+            Self::Approve { .. } => "approve",
+            Self::Deny { .. } => "deny",
+            Self::Frozen { .. } => "frozen",
+            Self::Thawed { .. } => "thawed",
+            Self::Refused(_) => "refused",
+            Self::Held(_) => "held",
+            Self::Allowed(_) => "allowed",
+            Self::Signed { .. } => "signed",
+            Self::Sent { .. } => "sent",
+            Self::Seen { .. } => "seen",
+            Self::Unseen { .. } => "unseen",
+            Self::Final { .. } => "final",
+            Self::Reverted { .. } => "reverted",
+            Self::Released { .. } => "released",
+            Self::Expired { .. } => "expired",
+            Self::Noted { .. } => "noted",
+            Self::Reported { .. } => "reported",
+            Self::Started { .. } => "started",
+            Self::IndexRebuilt { .. } => "index_rebuilt",
+            Self::Stopped => "stopped",
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! What is found out about a proposal before it is decided.
+//!
+//! All look-ups are made here, outside the critical section. They are bound to the policy that
+//! named whom to ask; the core refuses them if another one is in force by then.
+
+use crate::{
+    core::{BlockFacts, Call, Facts, GasPlan},
+    entry::OnChain,
+    error::StewardError,
+    links::{Link, chain_error},
+    state::State,
+    steward::Shared,
+};
+use alloy_primitives::{Address, B256};
+use marque_identity::{BlockTag, IdentityError, Rpc, registry};
+use marque_policies::{Intent, Policy, intent::Settle};
+use marque_steward_client::{PaymentState, Proposal};
+use std::{sync::Arc, time::Duration};
+
+/// A proposal waits so long for the chain to be reconciled after a start.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+
+/// A settlement by somebody else is looked for so many blocks back.
+const LOOK_BACK: u64 = 10_000;
+
+/// An estimate is what it took just now; a little more is allowed.
+const GAS_MARGIN: (u64, u64) = (5, 4);
+
+/// What the state says that look-ups need.
+struct Standing {
+    policy: Arc<Policy>,
+    key: Address,
+    owner: Address,
+    chain: u64,
+    /// Whether the answer is in the journal already.
+    answered: bool,
+}
+
+/// Finds out what the core needs to know about a proposal.
+pub(crate) async fn facts(
+    shared: &Shared,
+    agent: &str,
+    proposal: &Proposal,
+) -> Result<Facts, StewardError> {
+    let (name, asked) = (agent.to_owned(), proposal.clone());
+    let standing = shared.desk.look(move |state, _| standing(state, &name, &asked)).await?;
+    // Without a policy there is nobody to ask and nothing to allow.
+    let Some(standing) = standing else { return Ok(Facts::default()) };
+    let mut facts = Facts { policy: standing.policy.hash, ..Facts::default() };
+    if standing.answered || matches!(proposal.intent, Intent::Tool(_)) {
+        return Ok(facts);
+    }
+    if let Err(error) = look_up(shared, agent, &standing, &proposal.intent, &mut facts).await {
+        facts.trouble = Some(match error {
+            StewardError::Chain(why) => why,
+            error => error.to_string(),
+        });
+    }
+    Ok(facts)
+}
+
+fn standing(state: &State, agent: &str, proposal: &Proposal) -> Option<Standing> {
+    let (begun, account) = (state.genesis()?, state.agent(agent)?);
+    let policy = Arc::clone(&account.policy.as_ref()?.policy);
+    let before = state.intent(proposal.id(begun.origin, agent));
+    let answered = before.is_some_and(|record| {
+        matches!(
+            record.state,
+            PaymentState::Reserved
+                | PaymentState::Signed
+                | PaymentState::Sent
+                | PaymentState::Seen
+                | PaymentState::Final
+                | PaymentState::Denied
+        )
+    });
+    Some(Standing { policy, key: account.key, owner: begun.owner, chain: begun.chain, answered })
+}
+
+async fn look_up(
+    shared: &Shared,
+    agent: &str,
+    standing: &Standing,
+    intent: &Intent,
+    facts: &mut Facts,
+) -> Result<(), StewardError> {
+    let link = shared.links.get(&standing.policy, standing.chain)?;
+    let rpc = &link.rpc;
+    ready(shared, agent, standing.policy.hash).await?;
+    let block = rpc.block(BlockTag::Latest).await.map_err(chain_error)?;
+    facts.block = Some(BlockFacts { number: block.number, timestamp: block.timestamp });
+    if let Intent::Authorise(_) | Intent::Transfer(_) = intent {
+        resolve(rpc, standing, intent, facts).await;
+    }
+    match intent {
+        Intent::Settle(settle) => {
+            facts.elsewhere =
+                elsewhere(rpc, settle, block.number.saturating_sub(LOOK_BACK)).await?;
+            if facts.elsewhere.is_none() {
+                transaction(&link, standing, intent, facts).await?;
+            }
+        }
+        Intent::Transfer(_) | Intent::Sweep(_) => {
+            transaction(&link, standing, intent, facts).await?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Waits until the chain has been asked what it knows of this agent.
+async fn ready(shared: &Shared, agent: &str, policy: B256) -> Result<(), StewardError> {
+    let mut ready = shared.ready.subscribe();
+    let asked = ready.wait_for(|ready| ready.get(agent) == Some(&policy));
+    match tokio::time::timeout(READY_WITHIN, asked).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(_)) => Err(StewardError::Stopped),
+        Err(_) => {
+            let line = "nothing is signed before the chain was asked what it knows, and it does \
+                        not answer";
+            Err(StewardError::Chain(line.to_owned()))
+        }
+    }
+}
+
+/// Resolves the payee of this name, where the policy pins it by agent id. No answer is no fact.
+async fn resolve(rpc: &Rpc, standing: &Standing, intent: &Intent, facts: &mut Facts) {
+    let name = match intent {
+        Intent::Authorise(pay) => &pay.payee,
+        Intent::Transfer(pay) => &pay.payee,
+        _ => return,
+    };
+    let pinned = standing.policy.payees.get(name).and_then(|payee| payee.identity.as_ref());
+    let Some(pinned) = pinned else { return };
+    match registry::resolve(rpc, pinned.registry, pinned.agent_id).await {
+        Ok(resolved) => drop(facts.resolved.insert(name.clone(), resolved)),
+        Err(error) => tracing::warn!(payee = name, %error, "cannot resolve"),
+    }
+}
+
+/// Where somebody else has brought this authorisation to the chain, if somebody has.
+pub(crate) async fn elsewhere(
+    rpc: &Rpc,
+    settle: &Settle,
+    from_block: u64,
+) -> Result<Option<OnChain>, StewardError> {
+    let token = settle.amount.asset.token;
+    if !rpc.authorization_state(token, settle.from, settle.nonce).await.map_err(chain_error)? {
+        return Ok(None);
+    }
+    let used = rpc.authorization_used(token, settle.from, settle.nonce, from_block).await;
+    let Some((transaction, _)) = used.map_err(chain_error)? else { return Ok(None) };
+    // The event alone says that the nonce is gone. The money must have come to us.
+    let moved = rpc.transfer_in(transaction, token, settle.from, settle.to).await;
+    if moved.map_err(chain_error)?.is_none_or(|units| units < settle.amount.units) {
+        return Ok(None);
+    }
+    let receipt = rpc.receipt(transaction).await.map_err(chain_error)?;
+    Ok(receipt.map(|receipt| OnChain {
+        transaction,
+        block: receipt.block_number,
+        block_hash: receipt.block_hash,
+    }))
+}
+
+/// Simulates the transaction and asks what it would cost.
+async fn transaction(
+    link: &Link,
+    standing: &Standing,
+    intent: &Intent,
+    facts: &mut Facts,
+) -> Result<(), StewardError> {
+    let rpc = &link.rpc;
+    facts.nonce = Some(rpc.transaction_count(standing.key, false).await.map_err(chain_error)?);
+    // A malformed signature has no call; the rules say so.
+    let Some(call) = Call::of(intent, standing.owner) else { return Ok(()) };
+    let estimate =
+        rpc.estimate_gas(standing.key, Some(call.to), call.value, call.data.clone()).await;
+    let estimate = estimate.map_err(|error| match error {
+        IdentityError::Unreachable { .. } => chain_error(error),
+        error => StewardError::Chain(format!("tried out, it fails: {error}")),
+    })?;
+    let fees = rpc.fees().await.map_err(chain_error)?;
+    let (times, by) = GAS_MARGIN;
+    facts.gas = Some(GasPlan {
+        limit: estimate.saturating_mul(times) / by,
+        max_fee: fees.max_fee_per_gas,
+        max_priority_fee: fees.max_priority_fee_per_gas,
+    });
+    Ok(())
+}
+
+/// Whether a reserved transaction would still do what it is for.
+pub(crate) async fn still_works(
+    link: &Link,
+    from: Address,
+    call: &Call,
+) -> Result<bool, StewardError> {
+    let tried = link.rpc.estimate_gas(from, Some(call.to), call.value, call.data.clone()).await;
+    match tried {
+        Ok(_) => Ok(true),
+        Err(error @ IdentityError::Unreachable { .. }) => Err(chain_error(error)),
+        Err(_) => Ok(false),
+    }
+}

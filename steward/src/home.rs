@@ -1,0 +1,231 @@
+//! A steward's home: where everything that one owner's steward keeps lies.
+//!
+//! ```text
+//! home.json          which chain, which journal; written once
+//! lock               held by the steward that works here
+//! agents/NAME/       policy.toml and agent.toml (drafts), mind/, steward.sock
+//! journal/           the truth
+//! index/             disposable
+//! keys/ outbox/      readable by the steward alone
+//! ```
+//!
+//! Everything is made with mode 0700, and a home that others can write to is refused.
+
+use crate::{error::StewardError, journal::Origin};
+use alloy_primitives::B256;
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::Write as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+/// The version of `home.json`.
+const VERSION: u16 = 1;
+
+/// A home that is laid out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home {
+    path: PathBuf,
+    charter: Charter,
+}
+
+/// What `home.json` says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Charter {
+    v: u16,
+    chain: u64,
+    origin: B256,
+}
+
+/// The right to work in a home, until dropped. The system takes it back from a killed process.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Home {
+    /// Lays out a new home for the chain with this EIP-155 id, with a fresh journal origin.
+    ///
+    /// # Errors
+    /// [`StewardError::Home`] where there is one already, [`StewardError::Io`].
+    pub fn create(path: impl AsRef<Path>, chain: u64) -> Result<Self, StewardError> {
+        let path = path.as_ref();
+        for folder in ["", "agents", "index", "keys", "outbox"] {
+            make_dir(&path.join(folder))?;
+        }
+        let path = fs::canonicalize(path).map_err(StewardError::io("find", path))?;
+        let charter = Charter { v: VERSION, chain, origin: Origin::random()?.0 };
+        let file = path.join("home.json");
+        let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file);
+        let mut written = match written {
+            Ok(written) => written,
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                return Err(StewardError::Home { path, why: "there is a home already".to_owned() });
+            }
+            Err(error) => return Err(StewardError::io("create", file)(error)),
+        };
+        let text = serde_json::to_vec(&charter)
+            .map_err(|error| StewardError::Home { path: path.clone(), why: error.to_string() })?;
+        written
+            .write_all(&text)
+            .and_then(|()| written.sync_all())
+            .map_err(StewardError::io("write", file))?;
+        Ok(Self { path, charter })
+    }
+
+    /// Opens a home.
+    ///
+    /// # Errors
+    /// [`StewardError::Home`] where it is none or open to others, [`StewardError::Newer`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StewardError> {
+        let given = path.as_ref();
+        let wrong = |why: String| StewardError::Home { path: given.to_owned(), why };
+        let path = fs::canonicalize(given).map_err(|error| wrong(error.to_string()))?;
+        let text = fs::read(path.join("home.json"))
+            .map_err(|error| wrong(format!("home.json: {error}")))?;
+        let charter: Charter =
+            serde_json::from_slice(&text).map_err(|error| wrong(format!("home.json: {error}")))?;
+        if charter.v > VERSION {
+            return Err(StewardError::Newer { what: "home", found: charter.v });
+        }
+        let mode =
+            fs::metadata(&path).map_err(|error| wrong(error.to_string()))?.permissions().mode();
+        if mode & 0o077 != 0 {
+            let why = format!("it is open to others (mode {:03o}); run chmod 700", mode & 0o777);
+            return Err(wrong(why));
+        }
+        Ok(Self { path, charter })
+    }
+
+    /// Takes the right to work here.
+    ///
+    /// # Errors
+    /// [`StewardError::Locked`] where another process has it.
+    pub fn lock(&self) -> Result<Lock, StewardError> {
+        let path = self.path.join("lock");
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(StewardError::io("open", &path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(fs::TryLockError::WouldBlock) => Err(StewardError::Locked(self.path.clone())),
+            Err(fs::TryLockError::Error(error)) => Err(StewardError::io("lock", path)(error)),
+        }
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// EIP-155 id of the chain that this steward serves.
+    #[must_use]
+    pub const fn chain(&self) -> u64 {
+        self.charter.chain
+    }
+
+    /// The journal's origin: the salt of everything that the owner signs for this steward.
+    #[must_use]
+    pub const fn origin(&self) -> B256 {
+        self.charter.origin
+    }
+
+    /// The keys.
+    #[must_use]
+    pub fn keys(&self) -> PathBuf {
+        self.path.join("keys")
+    }
+
+    /// The journal.
+    #[must_use]
+    pub fn journal(&self) -> PathBuf {
+        self.path.join("journal")
+    }
+
+    /// The index.
+    #[must_use]
+    pub fn index(&self) -> PathBuf {
+        self.path.join("index")
+    }
+
+    /// Signed transactions that wait.
+    #[must_use]
+    pub fn outbox(&self) -> PathBuf {
+        self.path.join("outbox")
+    }
+
+    /// An agent's folder.
+    #[must_use]
+    pub fn agent(&self, name: &str) -> PathBuf {
+        self.path.join("agents").join(name)
+    }
+
+    /// An agent's socket.
+    #[must_use]
+    pub fn socket(&self, name: &str) -> PathBuf {
+        self.agent(name).join("steward.sock")
+    }
+
+    /// Whether the journal has begun.
+    #[must_use]
+    pub fn has_journal(&self) -> bool {
+        self.journal().join("entries").is_dir()
+    }
+
+    /// Makes an agent's folder, with its mind's.
+    ///
+    /// # Errors
+    /// [`StewardError::Io`].
+    pub fn make_agent(&self, name: &str) -> Result<PathBuf, StewardError> {
+        let folder = self.agent(name);
+        make_dir(&folder)?;
+        make_dir(&folder.join("mind"))?;
+        Ok(folder)
+    }
+}
+
+/// Makes a folder that nobody else can look into.
+pub(crate) fn make_dir(path: &Path) -> Result<(), StewardError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(StewardError::io("create", path))?;
+    // It may have been there before, with another mode.
+    let closed = fs::set_permissions(path, fs::Permissions::from_mode(0o700));
+    closed.map_err(StewardError::io("close", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_home_is_closed_to_others_and_remembers_its_chain_and_origin() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("home");
+        let made = Home::create(&path, 31_337).unwrap();
+        let opened = Home::open(&path).unwrap();
+        assert_eq!(made, opened);
+        assert_eq!(opened.chain(), 31_337);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        assert!(Home::create(&path, 1).unwrap_err().to_string().contains("already"));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(Home::open(&path).unwrap_err().to_string().contains("open to others"));
+    }
+
+    #[test]
+    fn two_stewards_never_work_in_one_home() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::create(dir.path().join("home"), 1).unwrap();
+        let lock = home.lock().unwrap();
+        assert!(matches!(home.lock(), Err(StewardError::Locked(_))));
+        drop(lock);
+        home.lock().unwrap();
+    }
+}

@@ -1,0 +1,115 @@
+//! The signed head of a journal: origin, number of entries, root (C2SP tlog-checkpoint, signed
+//! note). Whoever keeps one can hold every later state of the journal against it.
+
+use super::error::JournalError;
+use super::files;
+use super::key::{LogKey, LogSigner, Origin};
+use super::tree::Tree;
+use alloy_primitives::B256;
+use signed_note::{Note, VerifierList};
+use std::path::Path;
+
+/// A checkpoint whose signature has been checked, or that was signed here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    size: u64,
+    root: B256,
+    text: String,
+}
+
+impl Checkpoint {
+    /// Believes a checkpoint's text if `key` signed it for its own journal.
+    ///
+    /// # Errors
+    /// [`JournalError::Checkpoint`] otherwise, and for a malformed text.
+    pub fn open(text: &str, key: &LogKey) -> Result<Self, JournalError> {
+        Self::open_as("the checkpoint", text, key)
+    }
+
+    fn open_as(what: &str, text: &str, key: &LogKey) -> Result<Self, JournalError> {
+        let bad = |why: String| JournalError::Checkpoint { what: what.to_owned(), why };
+        let note = Note::from_bytes(text.as_bytes()).map_err(|error| bad(error.to_string()))?;
+        note.verify(&VerifierList::new(vec![Box::new(key.verifier())]))
+            .map_err(|error| bad(format!("{error} (the key is {key})")))?;
+        let head = tlog_tiles::Checkpoint::from_bytes(note.text())
+            .map_err(|error| bad(error.to_string()))?;
+        if head.origin() != key.origin().to_string() {
+            return Err(bad(format!("it speaks for {}, not {}", head.origin(), key.origin())));
+        }
+        Ok(Self { size: head.size(), root: B256::from(head.hash().0), text: text.to_owned() })
+    }
+
+    /// Signs the head of a journal.
+    pub(super) fn sign(
+        origin: Origin,
+        signer: &LogSigner,
+        size: u64,
+        root: B256,
+    ) -> Result<Self, JournalError> {
+        let bad = |why: String| JournalError::Checkpoint { what: "a new checkpoint".into(), why };
+        let hash = tlog_tiles::Hash(root.0);
+        let head = tlog_tiles::Checkpoint::new(&origin.to_string(), size, hash, "")
+            .map_err(|error| bad(error.to_string()))?;
+        let mut note = Note::new(&head.to_bytes(), &[]).map_err(|error| bad(error.to_string()))?;
+        note.add_sigs(&[&signer.named(origin)]).map_err(|error| bad(error.to_string()))?;
+        let text = String::from_utf8(note.to_bytes()).map_err(|error| bad(error.to_string()))?;
+        Ok(Self { size, root, text })
+    }
+
+    /// The one in a journal's folder; `None` if there is none or the file is empty, as a power
+    /// cut may leave it.
+    pub(super) fn read(dir: &Path, key: &LogKey) -> Result<Option<Self>, JournalError> {
+        let path = dir.join("checkpoint");
+        let Some(bytes) = files::read_if_there(&path)?.filter(|bytes| !bytes.is_empty()) else {
+            return Ok(None);
+        };
+        let what = path.display().to_string();
+        let text = String::from_utf8(bytes).map_err(|_| JournalError::Checkpoint {
+            what: what.clone(),
+            why: "malformed note".to_owned(),
+        })?;
+        Self::open_as(&what, &text, key).map(Some)
+    }
+
+    /// Like [`Self::read`], for readers: without a checkpoint there is nothing to believe.
+    pub(super) fn require(dir: &Path, key: &LogKey) -> Result<Self, JournalError> {
+        Self::read(dir, key)?.ok_or_else(|| JournalError::Checkpoint {
+            what: dir.join("checkpoint").display().to_string(),
+            why: "there is none".to_owned(),
+        })
+    }
+
+    pub(super) fn write(&self, dir: &Path) -> Result<(), JournalError> {
+        files::replace(&dir.join("checkpoint"), self.text.as_bytes())
+    }
+
+    /// Holds a tree against this head: it must have at least these entries, and exactly these
+    /// first.
+    pub(super) fn check(&self, tree: &Tree) -> Result<(), JournalError> {
+        if tree.size() < self.size {
+            return Err(JournalError::Truncated { have: tree.size(), signed: self.size });
+        }
+        if tree.root_at(self.size)? != self.root {
+            return Err(JournalError::Rewritten { size: self.size });
+        }
+        Ok(())
+    }
+
+    /// How many entries it covers.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// RFC 6962 root of these entries.
+    #[must_use]
+    pub fn root(&self) -> B256 {
+        self.root
+    }
+
+    /// The signed note.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}

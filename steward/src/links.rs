@@ -1,0 +1,72 @@
+//! Whom a steward asks about the chain: the endpoints that each agent's signed policy names.
+
+use crate::error::StewardError;
+use alloy_primitives::B256;
+use marque_identity::{Block, BlockTag, Rpc};
+use marque_policies::{Policy, document::Finality};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+/// The endpoints of one policy.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    pub(crate) rpc: Rpc,
+    finality: Finality,
+}
+
+/// All links, by the hash of their policy.
+#[derive(Debug, Default)]
+pub(crate) struct Links(Mutex<BTreeMap<B256, Link>>);
+
+impl Links {
+    /// The link of a policy to `chain`.
+    pub(crate) fn get(&self, policy: &Policy, chain: u64) -> Result<Link, StewardError> {
+        let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(link) = links.get(&policy.hash) {
+            return Ok(link.clone());
+        }
+        let known = policy.chain(chain).ok_or_else(|| {
+            StewardError::Chain(format!("the policy has no chain with id eip155:{chain}"))
+        })?;
+        let link =
+            Link { rpc: Rpc::new(&known.rpc).map_err(chain_error)?, finality: known.finality };
+        links.insert(policy.hash, link.clone());
+        Ok(link)
+    }
+}
+
+impl Link {
+    /// The newest block that cannot be taken back, by the policy's rule.
+    pub(crate) async fn final_block(&self) -> Result<Block, StewardError> {
+        self.final_block_by(&self.rpc).await
+    }
+
+    async fn final_block_by(&self, rpc: &Rpc) -> Result<Block, StewardError> {
+        let tag = match self.finality {
+            Finality::Safe => BlockTag::Safe,
+            Finality::Finalized => BlockTag::Finalized,
+            Finality::Confirmations(on_top) => {
+                let newest = rpc.block_number().await.map_err(chain_error)?;
+                BlockTag::Number(newest.saturating_sub(on_top))
+            }
+        };
+        rpc.block(tag).await.map_err(chain_error)
+    }
+
+    /// The final blocks of the first two endpoints by themselves: what is released needs both.
+    pub(crate) async fn witnesses(&self) -> Result<Vec<(Rpc, Block)>, StewardError> {
+        let mut witnesses = Vec::new();
+        for rpc in self.rpc.each().take(2) {
+            let block = self.final_block_by(&rpc).await?;
+            witnesses.push((rpc, block));
+        }
+        Ok(witnesses)
+    }
+}
+
+/// What the chain's client says, as our error.
+pub(crate) fn chain_error(error: impl std::fmt::Display) -> StewardError {
+    StewardError::Chain(error.to_string())
+}

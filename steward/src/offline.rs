@@ -1,0 +1,48 @@
+//! Acts of the owner while no steward is running: genesis, enrolment, adoption, thaw.
+
+use crate::{
+    authority::Authority,
+    core::{Event, Reply},
+    error::{StewardError, fault},
+    home::Home,
+};
+use marque_identity_keys::SecretString;
+use marque_policies::SignedStatement;
+
+/// Hands statements to the journal of a home in which no steward works; the first begins it, where
+/// there is none yet. Answers the sequence numbers of their entries.
+///
+/// Nothing is asked of the chain and nothing is signed but the journal's checkpoint. Takes about a
+/// second of computing for each key that is unlocked; call it where it may block.
+///
+/// # Errors
+/// [`StewardError::Locked`] where a steward is running, [`StewardError::Fault`] for the first
+/// statement that is not accepted; those before it stand.
+pub fn submit_offline(
+    home: &Home,
+    unlock: SecretString,
+    statements: Vec<SignedStatement>,
+) -> Result<Vec<u64>, StewardError> {
+    let _lock = home.lock()?;
+    let mut noted = Vec::with_capacity(statements.len());
+    let mut statements = statements.into_iter();
+    let mut authority = if home.has_journal() {
+        Authority::open(home, unlock)?
+    } else {
+        let Some(first) = statements.next() else { return Ok(noted) };
+        noted.push(0);
+        Authority::begin(home, unlock, &first)?
+    };
+    for statement in statements {
+        let done = authority.handle(vec![Event::Submit(Box::new(statement))])?;
+        for done in done {
+            match done.reply {
+                Reply::Noted(Some(entry)) => noted.push(entry),
+                Reply::Fault(fault) => return Err(fault.into()),
+                _ => return Err(fault("internal", "nothing was noted").into()),
+            }
+        }
+    }
+    authority.end()?;
+    Ok(noted)
+}

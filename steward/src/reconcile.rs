@@ -1,0 +1,375 @@
+//! What the chain says about what we signed.
+//!
+//! Polls while something is live: receipts, used authorisations, the newest and the final block.
+//! A timeout never releases anything; a reorganisation takes `seen` back to `sent`. The first
+//! pass for an agent comes before its first signature: it checks that this is the chain that
+//! genesis names, that the chain does not know more than the ledger, and finishes what a crash
+//! left half done.
+
+use crate::{
+    core::{Call, Event, knows_more},
+    entry::{Body, OnChain, Order},
+    error::StewardError,
+    gather,
+    links::{Link, chain_error},
+    state::{Account, Record},
+    steward::Shared,
+};
+use alloy_primitives::{Address, B256, U256};
+use marque_identity::{Block, IdentityError, Receipt};
+use marque_policies::{AssetId, Intent, IntentId, Money, Policy};
+use marque_steward_client::PaymentState;
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Transactions that wait are broadcast again this often.
+const SEND_AGAIN: Duration = Duration::from_secs(5);
+
+/// So many looks must agree that another transaction took our nonce.
+const STRIKES: u32 = 5;
+
+/// The longest pause between two passes while something is live.
+const SLOWEST: Duration = Duration::from_secs(4);
+
+/// One agent with what is live of it.
+struct Case {
+    name: String,
+    key: Address,
+    policy: Arc<Policy>,
+    live: Vec<Record>,
+}
+
+/// What is remembered between passes; all of it can be forgotten.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    sent: BTreeMap<IntentId, Instant>,
+    strikes: BTreeMap<IntentId, u32>,
+}
+
+/// Goes on until the authority ends.
+pub(crate) async fn run(shared: Arc<Shared>, mut memory: Memory) {
+    let mut changes = shared.desk.changes();
+    let mut pause = shared.poll;
+    loop {
+        changes.mark_unchanged();
+        let live = match pass(&shared, &mut memory).await {
+            Ok(live) => live,
+            Err(StewardError::Stopped) => return,
+            Err(error) => {
+                tracing::warn!(%error, "the chain could not be asked; trying again");
+                true
+            }
+        };
+        // Quick while news is fresh, slower the longer nothing happens.
+        let changed = if live {
+            tokio::time::timeout(pause, changes.changed()).await
+        } else {
+            Ok(changes.changed().await)
+        };
+        match changed {
+            Ok(Ok(())) => {
+                pause = shared.poll;
+                // A change is often our own doing, and the chain needs a moment for the next.
+                tokio::time::sleep(pause / 4).await;
+            }
+            Ok(Err(_)) => return,
+            Err(_) => pause = (pause * 5 / 4).min(SLOWEST.max(shared.poll)),
+        }
+    }
+}
+
+/// Looks at everything that is live once; says whether anything is, or whether an agent still
+/// waits for its first look.
+///
+/// # Errors
+/// [`StewardError::Wrong`] where this is another chain than genesis names.
+pub(crate) async fn pass(shared: &Shared, memory: &mut Memory) -> Result<bool, StewardError> {
+    let cases = shared.desk.look(|state, _| {
+        let live = |name: &str| {
+            let records = state.intents().values();
+            records.filter(|r| r.agent == name && r.is_live()).cloned().collect()
+        };
+        let case = |(name, account): (&String, &Account)| {
+            let policy = Arc::clone(&account.policy.as_ref()?.policy);
+            Some(Case { name: name.clone(), key: account.key, policy, live: live(name) })
+        };
+        state.agents().iter().filter_map(case).collect::<Vec<_>>()
+    });
+    let mut busy = false;
+    for case in cases.await? {
+        let known = shared.ready.borrow().get(&case.name) == Some(&case.policy.hash);
+        if known && case.live.is_empty() {
+            continue;
+        }
+        busy = true;
+        let link = shared.links.get(&case.policy, shared.home.chain())?;
+        if !known {
+            same_chain(shared, &link).await?;
+        }
+        no_more_than_we_know(shared, &link, &case).await?;
+        for record in &case.live {
+            advance(shared, &link, record, memory).await?;
+        }
+        if !known {
+            shared.ready.send_modify(|ready| {
+                ready.insert(case.name.clone(), case.policy.hash);
+            });
+            tracing::info!(agent = case.name, "the ledger and the chain agree");
+        }
+    }
+    Ok(busy)
+}
+
+/// This is the chain that the owner's genesis names.
+async fn same_chain(shared: &Shared, link: &Link) -> Result<(), StewardError> {
+    let wanted = shared.home.chain();
+    let found = link.rpc.chain_id().await.map_err(chain_error)?;
+    if found != wanted {
+        let line = format!("the endpoint serves chain {found}, and this steward's is {wanted}");
+        return Err(StewardError::Wrong(line));
+    }
+    let genesis = link.rpc.genesis_hash().await.map_err(chain_error)?;
+    let begun = shared.desk.look(|state, _| state.genesis().map(|g| g.chain_genesis)).await?;
+    if begun != Some(genesis) {
+        let line = "its first block is not the one that the owner's genesis names: a development \
+                    chain that was reset, or another chain under the same id";
+        return Err(StewardError::Wrong(line.to_owned()));
+    }
+    Ok(())
+}
+
+/// A chain that has seen more of our transactions than the journal means a journal that was
+/// rolled back, or a key that is used elsewhere: everything stops.
+async fn no_more_than_we_know(
+    shared: &Shared,
+    link: &Link,
+    case: &Case,
+) -> Result<(), StewardError> {
+    // First the chain, then the ledger: our own sends can only raise the latter.
+    let count = link.rpc.transaction_count(case.key, false).await.map_err(chain_error)?;
+    let name = case.name.clone();
+    let ours = shared.desk.look(move |state, _| state.agent(&name).map_or(0, |a| a.nonce)).await?;
+    if count > ours {
+        let reason = knows_more(&case.name, count, ours);
+        freeze(shared, &case.name, reason, Some(count)).await?;
+    }
+    Ok(())
+}
+
+async fn freeze(
+    shared: &Shared,
+    agent: &str,
+    reason: String,
+    nonce: Option<u64>,
+) -> Result<(), StewardError> {
+    tracing::error!(agent, reason, "frozen");
+    let agent = Some(agent.to_owned());
+    shared.desk.submit(Event::Freeze { agent, by: "steward", reason, nonce }).await?;
+    Ok(())
+}
+
+/// Moves one intent on as far as the chain says.
+async fn advance(
+    shared: &Shared,
+    link: &Link,
+    record: &Record,
+    memory: &mut Memory,
+) -> Result<(), StewardError> {
+    let id = record.decided.id;
+    let body = match (record.state, &record.order) {
+        (PaymentState::Seen, _) => confirm(link, record).await?,
+        (_, Some(Order::Authorisation(order))) => {
+            let asset = order.amount.asset;
+            let terms = (asset.token, order.from, order.nonce);
+            authorised(link, id, terms, order.block, order.valid_before).await?
+        }
+        (_, Some(Order::Elsewhere)) => match &record.decided.intent {
+            Intent::Settle(settle) => {
+                let terms = (settle.amount.asset.token, settle.from, settle.nonce);
+                authorised(link, id, terms, 0, settle.valid_before).await?
+            }
+            _ => None,
+        },
+        (PaymentState::Reserved, Some(Order::Transaction(order))) => {
+            let call = Call { to: order.to, value: order.value, data: order.data.clone() };
+            if gather::still_works(link, order.from, &call).await? {
+                shared.send(link, id).await?;
+                None
+            } else {
+                let why = "tried out before it was signed, it fails".to_owned();
+                Some(Body::Released { id, why })
+            }
+        }
+        (PaymentState::Signed, Some(Order::Transaction(_))) => {
+            shared.send(link, id).await?;
+            None
+        }
+        (_, Some(Order::Transaction(order))) => {
+            sent(shared, link, record, order.nonce, order.from, memory).await?
+        }
+        _ => None,
+    };
+    let Some(body) = body else { return Ok(()) };
+    let done = matches!(
+        body,
+        Body::Final { .. } | Body::Reverted { .. } | Body::Expired { .. } | Body::Released { .. }
+    );
+    tracing::info!(%id, kind = body.kind(), "moved");
+    shared.desk.submit(Event::Moved(body)).await?;
+    if done {
+        shared.outbox.remove(id);
+        memory.sent.remove(&id);
+        memory.strikes.remove(&id);
+    }
+    Ok(())
+}
+
+/// An authorisation that is out: used, or past its time on a final block, or neither.
+async fn authorised(
+    link: &Link,
+    id: IntentId,
+    (token, from, nonce): (Address, Address, B256),
+    since: u64,
+    valid_before: u64,
+) -> Result<Option<Body>, StewardError> {
+    let rpc = &link.rpc;
+    if rpc.authorization_state(token, from, nonce).await.map_err(chain_error)? {
+        let used = rpc.authorization_used(token, from, nonce, since).await.map_err(chain_error)?;
+        let Some((transaction, _)) = used else { return Ok(None) };
+        let receipt = rpc.receipt(transaction).await.map_err(chain_error)?;
+        return Ok(receipt.map(|receipt| Body::Seen { id, at: place(&receipt) }));
+    }
+    // Read before the nonce's state: a block that is final and past the time, and after it unused.
+    let witnesses = link.witnesses().await?;
+    let mut last = 0;
+    for (rpc, block) in &witnesses {
+        let used = rpc.authorization_state(token, from, nonce).await.map_err(chain_error)?;
+        if used || block.timestamp < valid_before {
+            return Ok(None);
+        }
+        last = last.max(block.number);
+    }
+    Ok((!witnesses.is_empty()).then_some(Body::Expired { id, block: last }))
+}
+
+/// A transaction that is out: in a block, or to be sent again, or its nonce taken by another.
+async fn sent(
+    shared: &Shared,
+    link: &Link,
+    record: &Record,
+    nonce: u64,
+    from: Address,
+    memory: &mut Memory,
+) -> Result<Option<Body>, StewardError> {
+    let id = record.decided.id;
+    let Some(hash) = record.hash else { return Ok(None) };
+    let count = link.rpc.transaction_count(from, false).await.map_err(chain_error)?;
+    match link.rpc.receipt(hash).await.map_err(chain_error)? {
+        Some(receipt) if receipt.success => Ok(Some(Body::Seen { id, at: place(&receipt) })),
+        Some(receipt) => {
+            // Somebody else was faster, perhaps: then we are paid all the same.
+            if let Intent::Settle(settle) = &record.decided.intent
+                && let Some(at) = gather::elsewhere(&link.rpc, settle, since(record)).await?
+            {
+                return Ok(Some(Body::Seen { id, at }));
+            }
+            let last = link.final_block().await?;
+            if receipt.block_number > last.number {
+                return Ok(None);
+            }
+            let actual = vec![gas_of(&receipt, shared.home.chain())];
+            Ok(Some(Body::Reverted { id, at: place(&receipt), actual }))
+        }
+        None if count > nonce => {
+            let strikes = memory.strikes.entry(id).or_default();
+            *strikes += 1;
+            if *strikes >= STRIKES {
+                let reason = format!(
+                    "another transaction took nonce {nonce} of \"{}\": its key is used elsewhere",
+                    record.agent
+                );
+                freeze(shared, &record.agent, reason, None).await?;
+            }
+            Ok(None)
+        }
+        None => {
+            let last = memory.sent.entry(id).or_insert_with(Instant::now);
+            if last.elapsed() >= SEND_AGAIN {
+                *last = Instant::now();
+                shared.send(link, id).await?;
+            }
+            Ok(None)
+        }
+    }
+}
+
+/// Something that a block carries: still there, and final?
+async fn confirm(link: &Link, record: &Record) -> Result<Option<Body>, StewardError> {
+    let id = record.decided.id;
+    let Some(seen) = record.seen else { return Ok(None) };
+    let receipt = link.rpc.receipt(seen.transaction).await.map_err(chain_error)?;
+    let Some(receipt) = receipt.filter(|receipt| receipt.block_hash == seen.block_hash) else {
+        return Ok(Some(Body::Unseen { id }));
+    };
+    let last: Block = link.final_block().await?;
+    if seen.block > last.number {
+        return Ok(None);
+    }
+    let actual = actual(link, record, &receipt).await?;
+    Ok(Some(Body::Final { id, actual }))
+}
+
+/// What a payment that is on chain has really cost.
+async fn actual(
+    link: &Link,
+    record: &Record,
+    receipt: &Receipt,
+) -> Result<Vec<Money>, StewardError> {
+    let paid = match &record.decided.intent {
+        Intent::Sweep(_) => None,
+        intent => intent.spends(),
+    };
+    let gas = match (&record.order, record.hash) {
+        (Some(Order::Transaction(order)), Some(hash)) => {
+            let ours = if receipt.transaction == hash {
+                Some(receipt.clone())
+            } else {
+                link.rpc.receipt(hash).await.map_err(chain_error)?
+            };
+            // Ours is still out: it may cost what was reserved.
+            let reserved = || record.debits.iter().rev().find(|m| m.asset.is_native()).copied();
+            ours.map(|receipt| gas_of(&receipt, order.chain)).or_else(reserved)
+        }
+        _ => None,
+    };
+    Ok(paid.into_iter().chain(gas).collect())
+}
+
+fn gas_of(receipt: &Receipt, chain: u64) -> Money {
+    let units =
+        U256::from(receipt.gas_used).saturating_mul(U256::from(receipt.effective_gas_price));
+    Money::new(units, AssetId::native(chain))
+}
+
+const fn since(record: &Record) -> u64 {
+    match &record.order {
+        Some(Order::Transaction(order)) => order.block,
+        _ => 0,
+    }
+}
+
+const fn place(receipt: &Receipt) -> OnChain {
+    OnChain {
+        transaction: receipt.transaction,
+        block: receipt.block_number,
+        block_hash: receipt.block_hash,
+    }
+}
+
+/// Whether sending failed for good, or only for now.
+pub(crate) fn is_refusal(error: &IdentityError) -> bool {
+    matches!(error, IdentityError::Refused { .. })
+}

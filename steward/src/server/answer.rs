@@ -1,0 +1,177 @@
+//! What is answered to each kind of question.
+
+use crate::{
+    core::{Event, Reply},
+    error::{StewardError, fault},
+    server::connection::Told,
+    state::{Ledger, State},
+    steward::{Shared, as_fault},
+};
+use marque_policies::{IntentId, Policy, Timestamp, budgets};
+use marque_steward_client::{
+    Answer, Ask, AssetView, Budget, IntentState, Outcome, PayeeView, PaymentState, ToolView, View,
+};
+use std::{collections::BTreeMap, sync::PoisonError, time::Duration};
+use tokio::time::Instant;
+
+/// Intents in a view, at most.
+const SHOWN: usize = 100;
+
+/// The longest wait.
+const LONGEST_WAIT: u64 = 60_000;
+
+pub(crate) async fn answer(shared: &Shared, agent: &str, ask: Ask, told: &Told) -> Answer {
+    let agent = agent.to_owned();
+    let answer = match ask {
+        Ask::Propose(proposal) => {
+            let answer = shared.propose(&agent, proposal).await;
+            remember(told, &answer);
+            Ok(answer)
+        }
+        Ask::View => view(shared, agent).await,
+        Ask::Note(note) => noted(shared, Event::Note { agent, note }).await,
+        Ask::Report(report) => noted(shared, Event::Report { agent, report }).await,
+        Ask::Wait { intent, timeout_ms } => {
+            wait(shared, agent, intent, timeout_ms.min(LONGEST_WAIT), told).await
+        }
+        Ask::Freeze { reason } => {
+            let event = Event::Freeze { agent: Some(agent), by: "mind", reason, nonce: None };
+            noted(shared, event).await
+        }
+        Ask::Submit(statement) => noted(shared, Event::Submit(statement)).await,
+        _ => Ok(Answer::Error(fault("malformed", "this question is not known here"))),
+    };
+    answer.unwrap_or_else(|error| Answer::Error(as_fault(error)))
+}
+
+async fn noted(shared: &Shared, event: Event) -> Result<Answer, StewardError> {
+    Ok(match shared.desk.submit(event).await?.reply {
+        Reply::Noted(Some(entry)) => Answer::Noted { entry },
+        Reply::Fault(fault) => Answer::Error(fault),
+        _ => Answer::Error(fault("internal", "nothing was noted")),
+    })
+}
+
+/// Waits until the state is another than the one this connection was told. What it was told
+/// nothing of is answered at once, unless it is on its way somewhere.
+async fn wait(
+    shared: &Shared,
+    agent: String,
+    id: IntentId,
+    timeout_ms: u64,
+    told: &Told,
+) -> Result<Answer, StewardError> {
+    let deadline = Instant::now() + Duration::from_millis(timeout_ms);
+    let mut changes = shared.desk.changes();
+    loop {
+        changes.mark_unchanged();
+        let name = agent.clone();
+        let status = shared.desk.look(move |state, now| status(state, &name, id, now)).await?;
+        let Some(status) = status else {
+            return Ok(Answer::Error(fault("unknown", format!("there is no intent {id} here"))));
+        };
+        let heard = told.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied();
+        let news = match heard {
+            Some(heard) => heard != status.state,
+            None => !is_under_way(status.state),
+        };
+        if news || is_last(status.state) || Instant::now() >= deadline {
+            told.lock().unwrap_or_else(PoisonError::into_inner).insert(id, status.state);
+            return Ok(Answer::State(status));
+        }
+        if let Ok(Err(_)) = tokio::time::timeout_at(deadline, changes.changed()).await {
+            return Err(StewardError::Stopped);
+        }
+    }
+}
+
+fn status(state: &State, agent: &str, id: IntentId, now: Timestamp) -> Option<IntentState> {
+    state.intent(id).filter(|record| record.agent == agent).map(|record| record.status(now))
+}
+
+const fn is_under_way(state: PaymentState) -> bool {
+    matches!(
+        state,
+        PaymentState::Held | PaymentState::Reserved | PaymentState::Signed | PaymentState::Sent
+    )
+}
+
+const fn is_last(state: PaymentState) -> bool {
+    !is_under_way(state) && !matches!(state, PaymentState::Seen | PaymentState::Approved)
+}
+
+/// What a proposal's answer tells of its intent.
+fn remember(told: &Told, answer: &Answer) {
+    let (id, state) = match answer {
+        Answer::Outcome(Outcome::Allowed { id, .. }) => (*id, PaymentState::Sent),
+        Answer::Outcome(Outcome::Held { id, .. }) => (*id, PaymentState::Held),
+        Answer::Outcome(Outcome::Refused { id, .. }) => (*id, PaymentState::Refused),
+        _ => return,
+    };
+    told.lock().unwrap_or_else(PoisonError::into_inner).insert(id, state);
+}
+
+async fn view(shared: &Shared, agent: String) -> Result<Answer, StewardError> {
+    let view = shared.desk.look(move |state, now| look(state, &agent, now)).await?;
+    Ok(match view {
+        Some(view) => Answer::View(Box::new(view)),
+        None => Answer::Error(fault("unknown", "this agent is not enrolled")),
+    })
+}
+
+/// Everything that an agent may see of its own standing.
+fn look(state: &State, agent: &str, now: Timestamp) -> Option<View> {
+    let (begun, account) = (state.genesis()?, state.agent(agent)?);
+    let mut intents: Vec<_> =
+        state.intents().values().filter(|record| record.agent == agent).collect();
+    intents.sort_by_key(|record| std::cmp::Reverse((record.at, record.entry)));
+    let mut view = View {
+        agent: agent.to_owned(),
+        address: account.key,
+        owner: begun.owner,
+        origin: begun.origin,
+        policy_version: 0,
+        policy_hash: Default::default(),
+        now,
+        frozen_at: state.frozen().map(|frozen| frozen.seq),
+        tools: Vec::new(),
+        payees: Vec::new(),
+        assets: Vec::new(),
+        budgets: Vec::new(),
+        income: Vec::new(),
+        intents: intents.into_iter().take(SHOWN).map(|record| record.view(now)).collect(),
+    };
+    if let Some(adopted) = &account.policy {
+        view.policy_version = adopted.version;
+        view.policy_hash = adopted.hash;
+        show_policy(&mut view, &adopted.policy);
+        let nobody = BTreeMap::new();
+        let ledger = Ledger::new(state, agent, None, &nobody, now);
+        let rules = budgets(&adopted.policy, &ledger, now);
+        let budget = |(rule, spent, limit)| Budget { rule, spent, limit };
+        view.budgets = rules.into_iter().map(budget).collect();
+    }
+    Some(view)
+}
+
+fn show_policy(view: &mut View, policy: &Policy) {
+    let tool = |(name, tool): (&String, &marque_policies::document::Tool)| ToolView {
+        name: name.clone(),
+        hosts: tool.hosts.clone(),
+    };
+    let payee = |(name, payee): (&String, &marque_policies::document::Payee)| PayeeView {
+        name: name.clone(),
+        address: payee.address,
+        host: payee.host.clone(),
+    };
+    let asset = |(name, asset): (&String, &marque_policies::document::Asset)| AssetView {
+        name: name.clone(),
+        id: asset.id,
+        decimals: asset.decimals,
+        domain: asset.domain.clone(),
+    };
+    view.tools = policy.tools.iter().map(tool).collect();
+    view.payees = policy.payees.iter().map(payee).collect();
+    view.assets = policy.assets.iter().map(asset).collect();
+    view.income.clone_from(&policy.income);
+}

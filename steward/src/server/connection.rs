@@ -1,0 +1,129 @@
+//! One connection: frames in, frames out, several questions at a time.
+
+use crate::{
+    error::fault,
+    failpoint::failpoint,
+    server::{Seat, answer},
+    steward::Shared,
+};
+use marque_policies::IntentId;
+use marque_steward_client::{
+    Answer, Artifact, Ask, Fault, Outcome, PaymentState, Request, Response, VERSION, frame,
+};
+use serde::Deserialize;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+use tokio::{
+    net::UnixStream,
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+};
+
+/// Questions under way on one connection.
+const QUESTIONS: usize = 64;
+
+/// What this connection was last told of an intent, for [`Ask::Wait`].
+pub(crate) type Told = Mutex<BTreeMap<IntentId, PaymentState>>;
+
+/// The part of a request that every version has.
+#[derive(Deserialize)]
+struct Head {
+    v: u16,
+    #[serde(default)]
+    seq: u64,
+}
+
+/// Serves until the other side closes or says what is no frame.
+pub(crate) async fn serve(shared: Arc<Shared>, seat: Arc<Seat>, stream: UnixStream) {
+    let (mut read, mut write) = stream.into_split();
+    let (say, mut said) = mpsc::channel::<Response>(QUESTIONS);
+    let writer = tokio::spawn(async move {
+        while let Some(response) = said.recv().await {
+            let out = is_out(&response.answer);
+            let Ok(bytes) = serde_json::to_vec(&response) else { return };
+            if frame::write(&mut write, &bytes).await.is_err() {
+                return;
+            }
+            if out {
+                failpoint("sent");
+            }
+        }
+    });
+    let told: Arc<Told> = Arc::default();
+    let places = Arc::new(Semaphore::new(QUESTIONS));
+    let mut questions = JoinSet::new();
+    loop {
+        let bytes = match frame::read(&mut read).await {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => break,
+            Err(error) => {
+                tracing::debug!(agent = seat.agent, %error, "a broken connection");
+                break;
+            }
+        };
+        let request = match parse(&bytes) {
+            Ok(request) => request,
+            Err((seq, fault)) => {
+                let response = Response { v: VERSION, seq, answer: Answer::Error(fault) };
+                if say.send(response).await.is_err() {
+                    break;
+                }
+                continue;
+            }
+        };
+        while questions.try_join_next().is_some() {}
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
+        let (shared, seat) = (Arc::clone(&shared), Arc::clone(&seat));
+        let (told, say) = (Arc::clone(&told), say.clone());
+        questions.spawn(async move {
+            let Request { seq, ask, .. } = request;
+            let answer = match allowed_now(&seat, &ask) {
+                Ok(()) => answer::answer(&shared, &seat.agent, ask, &told).await,
+                Err(fault) => Answer::Error(fault),
+            };
+            // The other side may have gone; what was decided stands.
+            drop(say.send(Response { v: VERSION, seq, answer }).await);
+            drop(place);
+        });
+    }
+    drop(say);
+    while questions.join_next().await.is_some() {}
+    drop(writer.await);
+}
+
+/// Whether a payment leaves our hands with this answer.
+const fn is_out(answer: &Answer) -> bool {
+    matches!(
+        answer,
+        Answer::Outcome(Outcome::Allowed {
+            artifact: Artifact::Authorisation(_) | Artifact::Transaction { .. },
+            ..
+        })
+    )
+}
+
+fn parse(bytes: &[u8]) -> Result<Request, (u64, Fault)> {
+    let head: Head = serde_json::from_slice(bytes)
+        .map_err(|error| (0, fault("malformed", format!("the question: {error}"))))?;
+    if head.v > VERSION {
+        let line = format!("the question is of version {}, and {VERSION} is known here", head.v);
+        return Err((head.seq, fault("version", line)));
+    }
+    serde_json::from_slice(bytes)
+        .map_err(|error| (head.seq, fault("malformed", format!("the question: {error}"))))
+}
+
+/// Everything that may be journalled is counted; looking, waiting and stopping never is.
+fn allowed_now(seat: &Seat, ask: &Ask) -> Result<(), Fault> {
+    if matches!(ask, Ask::View | Ask::Wait { .. } | Ask::Freeze { .. }) {
+        return Ok(());
+    }
+    let mut rate = seat.rate.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if rate.take() {
+        Ok(())
+    } else {
+        Err(fault("rate", "too many questions a second; ask again in a moment"))
+    }
+}

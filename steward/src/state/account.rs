@@ -1,0 +1,60 @@
+//! An agent as its steward knows it.
+
+use alloy_primitives::{Address, B256};
+use marque_policies::{IntentId, Policy, Timestamp};
+use serde::Serialize;
+use std::{collections::BTreeSet, sync::Arc};
+
+/// An agent's account.
+#[derive(Clone, Debug, Serialize)]
+pub struct Account {
+    /// The address of its paying key.
+    pub key: Address,
+    /// The entry that enrolled it.
+    pub enrolled: u64,
+    /// The policy in force.
+    pub policy: Option<Adopted>,
+    /// The account nonce of the next transaction, by our own count.
+    pub nonce: u64,
+    /// Payments for which nothing was delivered, as the mind says. Can only make a verdict stricter.
+    pub undelivered: BTreeSet<IntentId>,
+    /// What tools were used and how much they sent, in the order of time.
+    pub(super) uses: Vec<Use>,
+}
+
+/// One use of a tool.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Use {
+    pub(super) at: Timestamp,
+    pub(super) tool: String,
+    pub(super) bytes: u64,
+}
+
+/// A policy in force.
+#[derive(Clone, Debug, Serialize)]
+pub struct Adopted {
+    /// The entry that adopted it.
+    pub entry: u64,
+    /// Its version.
+    pub version: u64,
+    /// Its hash.
+    pub hash: B256,
+    /// As the owner wrote it.
+    pub document: String,
+    /// The same, read.
+    #[serde(skip)]
+    pub policy: Arc<Policy>,
+}
+
+impl Account {
+    /// How often a tool was used, and the bytes it sent, after `since`.
+    #[must_use]
+    pub fn used(&self, tool: &str, since: Timestamp) -> (u64, u64) {
+        self.uses
+            .iter()
+            .rev()
+            .take_while(|used| used.at > since)
+            .filter(|used| used.tool == tool)
+            .fold((0, 0), |(times, bytes), used| (times + 1, used.bytes.saturating_add(bytes)))
+    }
+}

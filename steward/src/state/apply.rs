@@ -1,0 +1,307 @@
+//! The fold: one entry after the other.
+
+use crate::{
+    entry::{Allowed, Body, Decided, Entry, Genesis, Order},
+    error::StewardError,
+    state::{
+        Account, Adopted, Approval, Debit, Frozen, Record, Standing, State, account::Use,
+        record::payee,
+    },
+};
+use marque_policies::{Intent, IntentId, Money, Timestamp};
+use marque_steward_client::{PaymentState, Said};
+use std::sync::Arc;
+
+impl State {
+    /// Folds a whole journal.
+    ///
+    /// # Errors
+    /// As [`State::apply`], for the first entry that does not fit.
+    pub fn fold<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Result<Self, StewardError> {
+        let mut state = Self::default();
+        for entry in entries {
+            state.apply(entry)?;
+        }
+        Ok(state)
+    }
+
+    /// Takes one entry.
+    ///
+    /// # Errors
+    /// [`StewardError::Entry`] where it does not follow from what came before. The state is then
+    /// not to be used any more.
+    pub fn apply(&mut self, entry: &Entry) -> Result<(), StewardError> {
+        let outcome = self.place(entry).and_then(|()| self.take(entry));
+        outcome.map_err(|why| StewardError::Entry { seq: entry.seq, why: why.to_owned() })?;
+        self.next += 1;
+        self.time = entry.at;
+        Ok(())
+    }
+
+    fn place(&self, entry: &Entry) -> Result<(), &'static str> {
+        if entry.seq != self.next {
+            return Err("is out of its place");
+        }
+        if entry.at < self.time {
+            return Err("goes back in time");
+        }
+        match (&entry.body, &self.genesis) {
+            (Body::Genesis(_), Some(_)) => Err("begins a journal that has begun"),
+            (Body::Genesis(_), None) | (_, Some(_)) => Ok(()),
+            (_, None) => Err("comes before the genesis"),
+        }
+    }
+
+    fn take(&mut self, entry: &Entry) -> Result<(), &'static str> {
+        let Entry { seq, at, agent, .. } = entry;
+        let (seq, at) = (*seq, *at);
+        let name = || agent.as_deref().ok_or("names no agent");
+        match &entry.body {
+            Body::Genesis(genesis) => self.genesis = Some(Genesis::clone(genesis)),
+            Body::Enroll { key, .. } => {
+                let account = Account {
+                    key: *key,
+                    enrolled: seq,
+                    policy: None,
+                    nonce: 0,
+                    undelivered: Default::default(),
+                    uses: Vec::new(),
+                };
+                if self.agents.insert(name()?.to_owned(), account).is_some() {
+                    return Err("enrolls an agent twice");
+                }
+            }
+            Body::Adopt { version, hash, document, .. } => {
+                let (policy, _) = marque_policies::parse(document)
+                    .map_err(|_| "adopts a policy that this program cannot read")?;
+                if policy.hash != *hash || policy.version != *version {
+                    return Err("adopts another policy than it says");
+                }
+                self.account(name()?)?.policy = Some(Adopted {
+                    entry: seq,
+                    version: *version,
+                    hash: *hash,
+                    document: document.clone(),
+                    policy: Arc::new(policy),
+                });
+            }
+            Body::Approve { intent, version, deadline, .. } => {
+                let record = self.record(*intent, &[PaymentState::Held, PaymentState::Approved])?;
+                record.approval =
+                    Some(Approval { entry: seq, version: *version, deadline: *deadline });
+                record.state = PaymentState::Approved;
+            }
+            Body::Deny { intent, .. } => {
+                let record = self.record(*intent, &[PaymentState::Held, PaymentState::Approved])?;
+                record.approval = None;
+                record.state = PaymentState::Denied;
+            }
+            Body::Frozen { by, reason, nonce } => {
+                let nonce = agent.clone().zip(*nonce);
+                self.frozen = Some(Frozen { seq, by: by.clone(), reason: reason.clone(), nonce });
+            }
+            Body::Thawed { frozen_at, .. } => {
+                let frozen = self.frozen.take_if(|frozen| frozen.seq == *frozen_at);
+                let frozen = frozen.ok_or("thaws what is not frozen")?;
+                // The owner has looked at it: what the chain knew more is the owner's.
+                if let Some((agent, nonce)) = frozen.nonce {
+                    let account = self.account(&agent)?;
+                    account.nonce = account.nonce.max(nonce);
+                }
+            }
+            Body::Refused(decided) => {
+                self.decide(name()?, decided, PaymentState::Refused, seq, at)?;
+            }
+            Body::Held(decided) => self.decide(name()?, decided, PaymentState::Held, seq, at)?,
+            Body::Allowed(allowed) => self.allow(name()?, allowed, seq, at)?,
+            Body::Signed { id, hash } => {
+                let record = self.record(*id, &[PaymentState::Reserved])?;
+                record.state = PaymentState::Signed;
+                record.hash = Some(*hash);
+            }
+            Body::Sent { id } => {
+                self.record(*id, &[PaymentState::Signed])?.state = PaymentState::Sent;
+            }
+            Body::Seen { id, at: place } => {
+                let record = self.record(*id, &[PaymentState::Signed, PaymentState::Sent])?;
+                record.state = PaymentState::Seen;
+                record.seen = Some(*place);
+                self.debits.seen(*id, at);
+            }
+            Body::Unseen { id } => {
+                let record = self.record(*id, &[PaymentState::Seen])?;
+                record.state = PaymentState::Sent;
+                record.seen = None;
+            }
+            Body::Final { id, actual } => {
+                self.record(*id, &[PaymentState::Seen])?.state = PaymentState::Final;
+                self.debits.settle(*id, actual, at);
+            }
+            Body::Reverted { id, at: place, actual } => {
+                let record = self.record(*id, &[PaymentState::Signed, PaymentState::Sent])?;
+                record.state = PaymentState::Expired;
+                record.seen = Some(*place);
+                self.debits.settle(*id, actual, at);
+            }
+            Body::Released { id, .. } => self.release(*id)?,
+            Body::Expired { id, .. } => {
+                let record = self.record(*id, &[PaymentState::Signed, PaymentState::Sent])?;
+                record.state = PaymentState::Expired;
+                self.debits.remove(*id);
+            }
+            Body::Reported { id, said } => {
+                let known = self
+                    .intents
+                    .get(id)
+                    .is_some_and(|record| Some(&record.agent) == agent.as_ref());
+                if known && matches!(said, Said::Undelivered { .. }) {
+                    self.account(name()?)?.undelivered.insert(*id);
+                }
+            }
+            Body::Noted { .. }
+            | Body::Started { .. }
+            | Body::IndexRebuilt { .. }
+            | Body::Stopped => {}
+        }
+        Ok(())
+    }
+
+    fn account(&mut self, name: &str) -> Result<&mut Account, &'static str> {
+        self.agents.get_mut(name).ok_or("names an agent that is not enrolled")
+    }
+
+    fn record(&mut self, id: IntentId, from: &[PaymentState]) -> Result<&mut Record, &'static str> {
+        let record = self.intents.get_mut(&id).ok_or("names an intent that is not known")?;
+        if from.contains(&record.state) {
+            Ok(record)
+        } else {
+            Err("moves an intent in a way that there is not")
+        }
+    }
+
+    /// Notes a verdict that reserves nothing.
+    fn decide(
+        &mut self,
+        agent: &str,
+        decided: &Decided,
+        state: PaymentState,
+        entry: u64,
+        at: Timestamp,
+    ) -> Result<(), &'static str> {
+        self.account(agent)?;
+        if self.intents.get(&decided.id).is_some_and(|before| is_spent(before.state)) {
+            return Err("decides again what was allowed");
+        }
+        let record = Record {
+            agent: agent.to_owned(),
+            decided: decided.clone(),
+            at,
+            entry,
+            state,
+            approval: None,
+            debits: Vec::new(),
+            order: None,
+            hash: None,
+            seen: None,
+        };
+        self.intents.insert(decided.id, record);
+        Ok(())
+    }
+
+    /// Notes a verdict that reserves: every scope is debited by the same rows, or none.
+    fn allow(
+        &mut self,
+        agent: &str,
+        allowed: &Allowed,
+        entry: u64,
+        at: Timestamp,
+    ) -> Result<(), &'static str> {
+        let Allowed { decided, debits, order } = allowed;
+        let id = decided.id;
+        let approved =
+            self.intents.get(&id).is_some_and(|before| before.state == PaymentState::Approved);
+        let state = match order {
+            Order::Permission | Order::Wallet(_) => PaymentState::Final,
+            Order::Authorisation(_) | Order::Elsewhere => PaymentState::Sent,
+            Order::Transaction(_) => PaymentState::Reserved,
+        };
+        self.decide(agent, decided, state, entry, at)?;
+        let paid = payee(&decided.intent);
+        let spends = decided.intent.spends();
+        let rows = debits.iter().map(|amount| debit(agent, decided, paid, spends, *amount, at));
+        self.debits.reserve(id, rows.collect());
+        if let Some(record) = self.intents.get_mut(&id) {
+            record.debits.clone_from(debits);
+            record.order = Some(order.clone());
+        }
+        // The owner has looked at this payee: what it failed to deliver before is forgiven.
+        let forgiven: Vec<IntentId> = match (approved, paid) {
+            (true, Some(payee)) => self.undelivered_by(agent, payee),
+            _ => Vec::new(),
+        };
+        let account = self.account(agent)?;
+        account.undelivered.retain(|id| !forgiven.contains(id));
+        match (&decided.intent, order) {
+            (Intent::Tool(used), _) => account.uses.push(Use {
+                at,
+                tool: used.tool.clone(),
+                bytes: used.fetch.as_ref().map_or(0, |fetch| fetch.bytes_out),
+            }),
+            (_, Order::Transaction(transaction)) => {
+                if transaction.nonce < account.nonce {
+                    return Err("uses an account nonce again");
+                }
+                account.nonce = transaction.nonce + 1;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Gives back what never went out.
+    fn release(&mut self, id: IntentId) -> Result<(), &'static str> {
+        let record = self.record(id, &[PaymentState::Reserved])?;
+        record.state = PaymentState::Released;
+        let (agent, order) = (record.agent.clone(), record.order.clone());
+        self.debits.remove(id);
+        // Nothing was signed with this nonce; it is free again if it was the last one taken.
+        if let Some(Order::Transaction(transaction)) = order {
+            let account = self.account(&agent)?;
+            if account.nonce == transaction.nonce + 1 {
+                account.nonce = transaction.nonce;
+            }
+        }
+        Ok(())
+    }
+
+    fn undelivered_by(&self, agent: &str, payee: alloy_primitives::Address) -> Vec<IntentId> {
+        let ids = self.agents.get(agent).into_iter().flat_map(|account| &account.undelivered);
+        ids.copied()
+            .filter(|id| self.intents.get(id).and_then(Record::payee) == Some(payee))
+            .collect()
+    }
+}
+
+fn debit(
+    agent: &str,
+    decided: &Decided,
+    payee: Option<alloy_primitives::Address>,
+    spends: Option<Money>,
+    amount: Money,
+    at: Timestamp,
+) -> Debit {
+    Debit {
+        agent: agent.to_owned(),
+        task: decided.task.clone(),
+        payee: payee.filter(|_| spends.is_some_and(|spent| spent == amount)),
+        amount,
+        at,
+        standing: Standing::InFlight,
+    }
+}
+
+/// Whether something was let go for it, for which the chain has the last word.
+const fn is_spent(state: PaymentState) -> bool {
+    use PaymentState::{Final, Reserved, Seen, Sent, Signed};
+    matches!(state, Reserved | Signed | Sent | Seen | Final)
+}

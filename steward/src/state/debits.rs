@@ -1,0 +1,125 @@
+//! What was spent: a row for every reserved amount, never a bare counter.
+//!
+//! Every sum is made from the rows, so a limit and the rows can never disagree. A row that is in
+//! flight counts whatever its age; one that is settled leaves a window when it is older than it;
+//! one that is gone is deleted.
+
+use alloy_primitives::{Address, U256};
+use marque_policies::{AssetId, IntentId, Money, Scope, Timestamp};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// The rows, by intent.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(transparent)]
+pub struct Debits {
+    rows: BTreeMap<IntentId, Vec<Debit>>,
+}
+
+/// One amount that left, or may leave, an agent's key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Debit {
+    /// Whose key.
+    pub agent: String,
+    /// For which task.
+    pub task: String,
+    /// To which payee; gas has none.
+    pub payee: Option<Address>,
+    /// How much.
+    pub amount: Money,
+    /// When it was reserved; once a block carries it, when that was seen.
+    pub at: Timestamp,
+    /// Whether the chain has it for good.
+    pub standing: Standing,
+}
+
+/// Whether a debit can still change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// It can still happen, or be taken back.
+    InFlight,
+    /// It happened.
+    Settled,
+}
+
+impl Debits {
+    /// Base units of `asset` debited to `scope` of `agent` after `since`, and all in flight.
+    /// Saturates: a sum past 2^256 - 1 is above every limit.
+    #[must_use]
+    pub fn spent(&self, agent: &str, scope: &Scope<'_>, asset: AssetId, since: Timestamp) -> U256 {
+        self.rows
+            .values()
+            .flatten()
+            .filter(|debit| debit.amount.asset == asset)
+            .filter(|debit| debit.standing == Standing::InFlight || debit.at > since)
+            .filter(|debit| match scope {
+                Scope::Owner => true,
+                Scope::Agent => debit.agent == agent,
+                Scope::Task(task) => debit.agent == agent && debit.task == *task,
+                Scope::Payee(payee) => debit.agent == agent && debit.payee == Some(*payee),
+            })
+            .fold(U256::ZERO, |sum, debit| sum.saturating_add(debit.amount.units))
+    }
+
+    /// The rows of one intent.
+    #[must_use]
+    pub fn of(&self, id: IntentId) -> &[Debit] {
+        self.rows.get(&id).map_or(&[], Vec::as_slice)
+    }
+
+    /// All rows with their intents.
+    pub fn iter(&self) -> impl Iterator<Item = (IntentId, &Debit)> {
+        self.rows.iter().flat_map(|(id, rows)| rows.iter().map(move |row| (*id, row)))
+    }
+
+    /// Adds rows; what an earlier attempt of the same settlement really cost stays.
+    pub(super) fn reserve(&mut self, id: IntentId, rows: Vec<Debit>) {
+        if !rows.is_empty() {
+            self.rows.entry(id).or_default().extend(rows);
+        }
+    }
+
+    /// Takes back what is in flight.
+    pub(super) fn remove(&mut self, id: IntentId) {
+        self.keep(id, |row| row.standing == Standing::Settled);
+    }
+
+    /// A block carries it: the window counts from now.
+    pub(super) fn seen(&mut self, id: IntentId, at: Timestamp) {
+        for row in self.in_flight(id) {
+            row.at = row.at.max(at);
+        }
+    }
+
+    /// Settles to what was really debited, never above what was reserved.
+    pub(super) fn settle(&mut self, id: IntentId, actual: &[Money], at: Timestamp) {
+        let mut left = actual.to_vec();
+        for row in self.in_flight(id) {
+            let mut units = U256::ZERO;
+            for money in left.iter_mut().filter(|money| money.asset == row.amount.asset) {
+                let taken = money.units.min(row.amount.units.saturating_sub(units));
+                money.units = money.units.saturating_sub(taken);
+                units = units.saturating_add(taken);
+            }
+            row.amount.units = units;
+            row.standing = Standing::Settled;
+            row.at = row.at.max(at);
+        }
+        self.keep(id, |row| !row.amount.units.is_zero());
+    }
+
+    fn in_flight(&mut self, id: IntentId) -> impl Iterator<Item = &mut Debit> {
+        let rows = self.rows.get_mut(&id).into_iter().flatten();
+        rows.filter(|row| row.standing == Standing::InFlight)
+    }
+
+    fn keep(&mut self, id: IntentId, which: impl Fn(&Debit) -> bool) {
+        if let Some(rows) = self.rows.get_mut(&id) {
+            rows.retain(which);
+            if rows.is_empty() {
+                self.rows.remove(&id);
+            }
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! The steward at work: the authority thread, the sockets, and the reconciliation with the chain.
+
+use crate::{
+    authority::{Authority, Done},
+    core::{Event, Reply},
+    desk::Desk,
+    entry::Body,
+    error::{StewardError, fault},
+    failpoint::failpoint,
+    gather,
+    hardening::Walls,
+    home::Home,
+    links::{Link, Links},
+    outbox::Outbox,
+    reconcile::{self, Memory},
+    server,
+    signer::Made,
+};
+use alloy_primitives::B256;
+use marque_identity_keys::SecretString;
+use marque_policies::{Intent, IntentId};
+use marque_steward_client::{Answer, Artifact, Fault, Outcome, PaymentState, Proposal};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::{sync::watch, task::JoinHandle};
+
+/// How a steward is run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What [`Walls::raise`] put up before; it is journalled at the start.
+    pub walls: Walls,
+    /// The pause between two looks at the chain while something is live; it grows by itself.
+    pub poll: Duration,
+    /// Proposals a second of one agent; more are answered with the fault `rate`.
+    pub rate: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { walls: Walls::none(), poll: Duration::from_millis(400), rate: 200 }
+    }
+}
+
+/// A steward that works, until it is stopped or dropped.
+#[derive(Debug)]
+pub struct Steward {
+    shared: Arc<Shared>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// What all tasks of a steward hold.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) home: Home,
+    pub(crate) desk: Desk,
+    pub(crate) links: Links,
+    pub(crate) outbox: Outbox,
+    /// Which policy's chain was asked what it knows, by agent.
+    pub(crate) ready: watch::Sender<BTreeMap<String, B256>>,
+    pub(crate) poll: Duration,
+    pub(crate) rate: u32,
+}
+
+impl Steward {
+    /// Opens a home, reconciles its ledger with the chain and listens on a socket for each agent.
+    ///
+    /// Where the chain does not answer yet the steward listens all the same, and signs nothing
+    /// before it does.
+    ///
+    /// # Errors
+    /// [`StewardError::Locked`] where another steward works there, [`StewardError::Journal`] where
+    /// the journal is not to be believed, [`StewardError::Wrong`] on another chain than genesis
+    /// names, [`StewardError::Keys`] for a wrong unlock secret.
+    pub async fn start(
+        home: Home,
+        unlock: SecretString,
+        options: Options,
+    ) -> Result<Self, StewardError> {
+        let lock = home.lock()?;
+        let at = home.clone();
+        // Reading a journal and unlocking keys takes a moment; others on this runtime go on.
+        let opened = tokio::task::spawn_blocking(move || {
+            let mut authority = Authority::open(&at, unlock)?;
+            authority.unlock()?;
+            Ok::<_, StewardError>(authority)
+        });
+        let authority = opened.await.map_err(|_| StewardError::Stopped)??;
+        let shared = Arc::new(Shared {
+            desk: Desk::open(authority, lock)?,
+            links: Links::default(),
+            outbox: Outbox::new(home.outbox()),
+            ready: watch::Sender::default(),
+            poll: options.poll,
+            rate: options.rate,
+            home,
+        });
+        let Walls { enforced, missing } = options.walls;
+        tracing::info!(enforced = enforced.join(", "), missing = missing.join(", "), "walls");
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        shared.desk.submit(Event::Own(Body::Started { version, enforced, missing })).await?;
+
+        let mut memory = Memory::default();
+        match reconcile::pass(&shared, &mut memory).await {
+            Ok(_) => {}
+            Err(error @ (StewardError::Wrong(_) | StewardError::Stopped)) => {
+                shared.desk.close().await?;
+                return Err(error);
+            }
+            Err(error) => tracing::warn!(%error, "nothing is signed until the chain answers"),
+        }
+        let (stop, stopping) = watch::channel(false);
+        let listeners = match server::bind_all(&shared).await {
+            Ok(listeners) => listeners,
+            Err(error) => {
+                shared.desk.close().await?;
+                return Err(error);
+            }
+        };
+        let tasks = vec![
+            tokio::spawn(server::run(Arc::clone(&shared), listeners, stopping)),
+            tokio::spawn(reconcile::run(Arc::clone(&shared), memory)),
+        ];
+        Ok(Self { shared, stop, tasks })
+    }
+
+    /// The home that it works in.
+    #[must_use]
+    pub fn home(&self) -> &Home {
+        &self.shared.home
+    }
+
+    /// Returns when the steward has ended: by [`Self::stop`], or because its journal failed.
+    pub async fn stopped(&self) {
+        let mut changes = self.shared.desk.changes();
+        while changes.changed().await.is_ok() {}
+    }
+
+    /// Ends in order: no new question is taken, what is under way is finished, the last entry says
+    /// so.
+    ///
+    /// # Errors
+    /// [`StewardError::Stopped`] where it had ended before, and whatever the journal says.
+    pub async fn stop(self) -> Result<(), StewardError> {
+        self.stop.send_replace(true);
+        let closed = self.shared.desk.close().await;
+        for task in &self.tasks {
+            task.abort();
+        }
+        for name in self.shared.ready.borrow().keys() {
+            drop(std::fs::remove_file(self.shared.home.socket(name)));
+        }
+        closed
+    }
+}
+
+impl Drop for Steward {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Shared {
+    /// Answers a proposal of `agent`.
+    pub(crate) async fn propose(&self, agent: &str, proposal: Proposal) -> Answer {
+        match self.try_propose(agent, proposal).await {
+            Ok(answer) => answer,
+            Err(error) => Answer::Error(as_fault(error)),
+        }
+    }
+
+    async fn try_propose(&self, agent: &str, proposal: Proposal) -> Result<Answer, StewardError> {
+        let mut tries = 0;
+        let done = loop {
+            let facts = gather::facts(self, agent, &proposal).await?;
+            let event = Event::Propose {
+                agent: agent.to_owned(),
+                proposal: Box::new(proposal.clone()),
+                facts: Box::new(facts),
+            };
+            let done = self.desk.submit(event).await?;
+            // The policy may change between the look-ups and the decision; then look again.
+            tries += 1;
+            match &done.reply {
+                Reply::Fault(fault) if fault.code == "stale" && tries < 3 => {}
+                _ => break done,
+            }
+        };
+        let Done { reply, made } = done;
+        Ok(match reply {
+            Reply::Allowed(id) => {
+                let artifact = self.artifact(agent, id, made).await?;
+                Answer::Outcome(Outcome::Allowed { id, artifact })
+            }
+            Reply::Held(id, table) => Answer::Outcome(Outcome::Held { id, table }),
+            Reply::Refused(id, table) => Answer::Outcome(Outcome::Refused { id, table }),
+            Reply::Noted(_) => Answer::Error(fault("internal", "a proposal was merely noted")),
+            Reply::Fault(fault) => Answer::Error(fault),
+        })
+    }
+
+    async fn artifact(
+        &self,
+        agent: &str,
+        id: IntentId,
+        made: Option<Made>,
+    ) -> Result<Artifact, StewardError> {
+        match made {
+            Some(Made::Authorisation(made)) => Ok(Artifact::Authorisation(Box::new(made))),
+            Some(Made::Signature { signature, deadline }) => {
+                Ok(Artifact::Signature { signature, deadline })
+            }
+            Some(Made::Transaction(signed)) => {
+                let agent = agent.to_owned();
+                let policy = self.desk.look(move |state, _| {
+                    let adopted = state.agent(&agent)?.policy.as_ref()?;
+                    Some(Arc::clone(&adopted.policy))
+                });
+                if let Some(policy) = policy.await? {
+                    let link = self.links.get(&policy, self.home.chain())?;
+                    // What could not be sent now is sent again by the reconciliation.
+                    if let Err(error) = self.send(&link, id).await {
+                        tracing::warn!(%id, %error, "not sent yet");
+                    }
+                }
+                Ok(Artifact::Transaction { hash: signed.hash })
+            }
+            // Answered before.
+            None => {
+                let carried = self.desk.look(move |state, now| {
+                    let record = state.intent(id)?;
+                    match record.decided.intent {
+                        Intent::Tool(_) => None,
+                        _ => record.status(now).transaction,
+                    }
+                });
+                let carried = carried.await?;
+                Ok(carried.map_or(Artifact::Permission, |hash| Artifact::Transaction { hash }))
+            }
+        }
+    }
+
+    /// Brings a transaction to the chain: signs it first where it never was, and sends the bytes
+    /// that wait where they do. While the steward is frozen only a sweep goes out.
+    pub(crate) async fn send(&self, link: &Link, id: IntentId) -> Result<(), StewardError> {
+        let standing = self.desk.look(move |state, _| {
+            let record = state.intent(id)?;
+            let sweep = matches!(record.decided.intent, Intent::Sweep(_));
+            (sweep || state.frozen().is_none()).then_some(record.state)
+        });
+        let Some(standing) = standing.await? else { return Ok(()) };
+        let waiting = match standing {
+            PaymentState::Signed | PaymentState::Sent => self.outbox.get(id)?,
+            PaymentState::Reserved => None,
+            _ => return Ok(()),
+        };
+        let raw = match waiting {
+            Some(raw) => raw,
+            None => match self.desk.submit(Event::Resume(id)).await?.made {
+                Some(Made::Transaction(signed)) => signed.raw,
+                _ => return Ok(()),
+            },
+        };
+        match link.rpc.send_raw(&raw).await {
+            Ok(_) => {
+                failpoint("sent");
+                self.desk.submit(Event::Moved(Body::Sent { id })).await?;
+                Ok(())
+            }
+            Err(error) => {
+                if reconcile::is_refusal(&error) {
+                    tracing::warn!(%id, %error, "the chain does not take the transaction");
+                }
+                Err(StewardError::Chain(error.to_string()))
+            }
+        }
+    }
+}
+
+/// An error of ours as the mind is told it.
+pub(crate) fn as_fault(error: StewardError) -> Fault {
+    match error {
+        StewardError::Fault(fault) => fault,
+        StewardError::Chain(why) => fault("chain", why),
+        error => fault("internal", error.to_string()),
+    }
+}

@@ -1,0 +1,234 @@
+//! Stewards on a real development chain.
+
+mod support;
+
+use alloy_primitives::{Address, U256};
+use marque_contracts::{Contract, bytecode};
+use marque_identity::{Devnet, devnet};
+use marque_policies::{AssetId, Intent, Money, intent::Settle};
+use marque_steward::{Body, Home, Options, Steward, StewardError, audit};
+use marque_steward_client::{Artifact, Authorisation, Client, IntentState, Outcome, PaymentState};
+use std::{fs, path::Path, time::Duration};
+use support::{CHAIN, homes, owner, policy_for, proposal};
+
+struct Town {
+    devnet: Devnet,
+    token: Address,
+    dir: tempfile::TempDir,
+}
+
+impl Town {
+    async fn new() -> Self {
+        let devnet = Devnet::start(&devnet::Options::default()).await.unwrap();
+        let token = devnet.deploy(bytecode(Contract::TestDollar)).await.unwrap();
+        Self { devnet, token, dir: tempfile::tempdir().unwrap() }
+    }
+
+    /// A home whose agent may pay `shop`, with money and gas.
+    async fn home(&self, agent: &str, shop: Address) -> (Home, Address) {
+        let genesis = self.devnet.rpc().genesis_hash().await.unwrap();
+        let path = self.dir.path().join(agent);
+        let (home, key) = homes::home(&path, agent, genesis, |_| {
+            policy_for(1, owner().address(), self.devnet.url(), self.token, shop)
+        });
+        self.devnet.give_eth(key, U256::from(10_u64.pow(18))).await.unwrap();
+        self.devnet.mint(self.token, key, U256::from(5_000_000)).await.unwrap();
+        (home, key)
+    }
+
+    fn usdc(&self, units: u64) -> Money {
+        Money::new(U256::from(units), AssetId { chain: CHAIN, token: self.token })
+    }
+
+    /// Lets block time pass, in seconds.
+    async fn pass(&self, seconds: u64) {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let call = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"evm_increaseTime","params":[{seconds}]}}"#
+        );
+        let host = self.devnet.url().trim_start_matches("http://").to_owned();
+        let mut stream = tokio::net::TcpStream::connect(&host).await.unwrap();
+        let request = format!(
+            "POST / HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n{call}",
+            call.len()
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.contains("result"), "{answer}");
+        self.devnet.mine(3).await.unwrap();
+    }
+
+    async fn balance(&self, of: Address) -> u64 {
+        self.devnet.rpc().erc20_balance(self.token, of).await.unwrap().to()
+    }
+
+    fn pay(&self, to: Address, units: u64) -> Intent {
+        let Intent::Authorise(mut pay) = support::pay_in(self.usdc(units)) else { panic!() };
+        pay.to = to;
+        Intent::Authorise(pay)
+    }
+
+    fn settle(&self, a: &Authorisation) -> Intent {
+        Intent::Settle(Settle {
+            from: a.from,
+            to: a.to,
+            amount: Money::new(a.value, AssetId { chain: CHAIN, token: self.token }),
+            valid_after: a.valid_after,
+            valid_before: a.valid_before,
+            nonce: a.nonce,
+            signature: alloy_primitives::hex::encode_prefixed(&a.signature),
+            resource: "http://feed.example/wind".into(),
+        })
+    }
+}
+
+async fn start(home: &Home, agent: &str) -> (Steward, Client) {
+    let options = Options { poll: Duration::from_millis(200), ..Options::default() };
+    let steward = Steward::start(home.clone(), homes::unlock(), options).await.unwrap();
+    let client = Client::connect(home.socket(agent)).await.unwrap();
+    (steward, client)
+}
+
+fn authorisation(outcome: Outcome) -> Authorisation {
+    match outcome {
+        Outcome::Allowed { artifact: Artifact::Authorisation(made), .. } => *made,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn until(client: &Client, id: marque_policies::IntentId, state: PaymentState) -> IntentState {
+    for _ in 0..20 {
+        let status = client.wait(id, Duration::from_secs(5)).await.unwrap();
+        if status.state == state {
+            return status;
+        }
+    }
+    panic!("it never came to {state:?}")
+}
+
+fn id(outcome: &Outcome) -> marque_policies::IntentId {
+    match outcome {
+        Outcome::Allowed { id, .. } => *id,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purchase_is_signed_once_settled_once_and_becomes_final_on_both_sides() {
+    let town = Town::new().await;
+    let (seller_home, seller) = town.home("feed", Address::repeat_byte(9)).await;
+    let (buyer_home, buyer) = town.home("scout", seller).await;
+    let (feed, feed_mind) = start(&seller_home, "feed").await;
+    let (scout, scout_mind) = start(&buyer_home, "scout").await;
+
+    let asked = proposal("buy", 0, town.pay(seller, 20_000));
+    let outcome = scout_mind.propose(asked.clone()).await.unwrap();
+    let bought = id(&outcome);
+    let first = authorisation(outcome);
+    let again = authorisation(scout_mind.propose(asked).await.unwrap());
+    assert_eq!(first, again, "the same proposal, the same bytes");
+
+    let intent = town.settle(&first);
+    let settled = feed_mind.propose(proposal("sell", 0, intent.clone())).await.unwrap();
+    let sold = id(&settled);
+    let twice = feed_mind.propose(proposal("sell again", 0, intent)).await.unwrap();
+    assert_eq!(settled, twice, "an authorisation is settled once");
+    let seen = until(&feed_mind, sold, PaymentState::Final).await;
+    let paid = until(&scout_mind, bought, PaymentState::Final).await;
+    assert_eq!(seen.transaction, paid.transaction);
+    assert_eq!(town.balance(seller).await, 5_020_000);
+    assert_eq!(town.balance(buyer).await, 4_980_000);
+    feed.stop().await.unwrap();
+    scout.stop().await.unwrap();
+
+    assert_eq!(fs::read_dir(seller_home.outbox()).unwrap().count(), 0, "the outbox is erased");
+    let journal = fs::read_dir(buyer_home.journal().join("entries")).unwrap();
+    let bytes: Vec<u8> =
+        journal.flat_map(|segment| fs::read(segment.unwrap().path()).unwrap()).collect();
+    let signature = alloy_primitives::hex::encode(&first.signature);
+    let held = bytes.windows(signature.len()).any(|window| window == signature.as_bytes());
+    assert!(!held, "the payer's journal holds no signature");
+    // What gas really cost is debited, and no more.
+    let state = audit::state(&seller_home).unwrap();
+    let gas = state.debits().of(sold)[0].amount.units;
+    let left = town.devnet.rpc().balance(seller).await.unwrap();
+    assert_eq!(U256::from(10_u64.pow(18)) - left, gas);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authorisation_that_nobody_settles_expires_only_when_the_chain_cannot_take_it() {
+    let town = Town::new().await;
+    let shop = Address::repeat_byte(9);
+    let (home, _) = town.home("scout", shop).await;
+    let (steward, mind) = start(&home, "scout").await;
+    let outcome = mind.propose(proposal("buy", 0, town.pay(shop, 20_000))).await.unwrap();
+    let spent = mind.view().await.unwrap().budgets[0].spent;
+    assert_eq!(spent, town.usdc(20_000), "a signature that is out is spent");
+    town.pass(100).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let early = mind.wait(id(&outcome), Duration::ZERO).await.unwrap();
+    assert_eq!(early.state, PaymentState::Sent, "no timeout of ours releases it");
+    town.pass(30).await;
+    until(&mind, id(&outcome), PaymentState::Expired).await;
+    assert_eq!(mind.view().await.unwrap().budgets[0].spent, town.usdc(0));
+    steward.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_was_rolled_back_is_noticed_and_everything_stops() {
+    let town = Town::new().await;
+    let shop = Address::repeat_byte(9);
+    let (home, _) = town.home("scout", shop).await;
+    let before = town.dir.path().join("before");
+    copy(home.path(), &before);
+    let (steward, mind) = start(&home, "scout").await;
+    let Intent::Transfer(mut pay) = support::transfer(30_000) else { panic!() };
+    (pay.to, pay.amount) = (shop, town.usdc(30_000));
+    let outcome = mind.propose(proposal("send", 0, Intent::Transfer(pay))).await.unwrap();
+    until(&mind, id(&outcome), PaymentState::Final).await;
+    assert_eq!(town.balance(shop).await, 30_000);
+    steward.stop().await.unwrap();
+
+    fs::remove_dir_all(home.path()).unwrap();
+    copy(&before, home.path());
+    for folder in ["", "keys"] {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        fs::set_permissions(home.path().join(folder), mode).unwrap();
+    }
+    let (steward, mind) = start(&home, "scout").await;
+    assert!(mind.view().await.unwrap().frozen_at.is_some());
+    steward.stop().await.unwrap();
+    let entries = audit::entries(&home.journal()).unwrap();
+    let why = entries.iter().find_map(|entry| match &entry.body {
+        Body::Frozen { reason, .. } => Some(reason.as_str()),
+        _ => None,
+    });
+    assert!(why.unwrap().contains("rolled back"), "{why:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_chain_than_genesis_names_is_refused_at_the_start() {
+    let town = Town::new().await;
+    let path = town.dir.path().join("scout");
+    let genesis = alloy_primitives::B256::repeat_byte(1);
+    let (home, _) = homes::home(&path, "scout", genesis, |_| {
+        policy_for(1, owner().address(), town.devnet.url(), town.token, Address::repeat_byte(9))
+    });
+    let error = Steward::start(home, homes::unlock(), Options::default()).await.unwrap_err();
+    assert!(matches!(error, StewardError::Wrong(_)), "{error}");
+}

@@ -1,0 +1,136 @@
+//! Laws that hold whatever a mind and a chain do, tried on random histories.
+
+mod support;
+
+use alloy_primitives::{B256, U256};
+use marque_policies::{IntentId, Timestamp};
+use marque_steward::{
+    Body, Entry, State,
+    core::Reply,
+    entry::{Allowed, OnChain},
+};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use support::{Bench, pay, proposal, transfer};
+
+const HOUR: Timestamp = 3_600_000;
+
+/// Something that a mind, an owner, a chain or time does.
+#[derive(Clone, Debug)]
+enum Act {
+    Pay { task: u8, units: u64, by_transaction: bool },
+    Approve { which: u8 },
+    Move { which: u8, how: u8 },
+    Pass { ms: Timestamp },
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        6 => (0..40_u8, prop_oneof![Just(400_000), Just(1_000_000), 1..1_200_000_u64], any::<bool>())
+            .prop_map(|(task, units, by_transaction)| Act::Pay { task, units, by_transaction }),
+        2 => any::<u8>().prop_map(|which| Act::Approve { which }),
+        4 => (any::<u8>(), 0..8_u8).prop_map(|(which, how)| Act::Move { which, how }),
+        2 => prop_oneof![0..60_000_u64, 0..2 * HOUR, 0..30 * HOUR].prop_map(|ms| Act::Pass { ms }),
+    ]
+}
+
+fn play(acts: &[Act]) -> Bench {
+    let mut bench = Bench::new();
+    for act in acts {
+        match act {
+            Act::Pay { task, units, by_transaction } => {
+                let intent = if *by_transaction { transfer(*units) } else { pay(*units) };
+                let reply = bench.propose(proposal(&format!("t{task}"), 0, intent));
+                assert!(!matches!(reply, Reply::Noted(_)));
+            }
+            Act::Approve { which } => {
+                if let Some((id, intent)) = pick(&bench.state, *which) {
+                    drop(bench.approve(id, &intent, 1));
+                }
+            }
+            Act::Move { which, how } => {
+                if let Some((id, _)) = pick(&bench.state, *which) {
+                    bench.moved(movement(id, *how));
+                }
+            }
+            Act::Pass { ms } => bench.now += ms,
+        }
+    }
+    bench
+}
+
+fn pick(state: &State, which: u8) -> Option<(IntentId, marque_policies::Intent)> {
+    let n = state.intents().len().max(1);
+    let (id, record) = state.intents().iter().nth(usize::from(which) % n)?;
+    Some((*id, record.decided.intent.clone()))
+}
+
+fn movement(id: IntentId, how: u8) -> Body {
+    let at = OnChain { transaction: B256::ZERO, block: 1, block_hash: B256::ZERO };
+    match how {
+        0 => Body::Signed { id, hash: B256::ZERO },
+        1 => Body::Sent { id },
+        2 => Body::Seen { id, at },
+        3 => Body::Unseen { id },
+        4 => Body::Final { id, actual: vec![support::usdc(u64::MAX)] },
+        5 => Body::Expired { id, block: 1 },
+        6 => Body::Released { id, why: String::new() },
+        _ => Body::Reverted { id, at, actual: Vec::new() },
+    }
+}
+
+/// Everything that was ever allowed, with the time from which it counts no more, read from the
+/// entries alone: an independent, naive ledger.
+fn spends(entries: &[Entry]) -> BTreeMap<IntentId, (Timestamp, U256, bool)> {
+    let mut spends = BTreeMap::new();
+    for entry in entries {
+        match &entry.body {
+            Body::Allowed(allowed) => {
+                let Allowed { decided, .. } = &**allowed;
+                let units = decided.intent.spends().unwrap().units;
+                assert!(spends.insert(decided.id, (entry.at, units, true)).is_none(), "twice");
+            }
+            Body::Expired { id, .. } | Body::Released { id, .. } | Body::Reverted { id, .. } => {
+                spends.get_mut(id).unwrap().2 = false;
+            }
+            _ => {}
+        }
+    }
+    spends
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_window_is_ever_exceeded(acts in prop::collection::vec(act(), 1..80)) {
+        let bench = play(&acts);
+        // At the moment of each permission, everything that stood then and is younger than the
+        // window, itself included, is within the limit.
+        for (last, entry) in bench.entries.iter().enumerate() {
+            if !matches!(entry.body, Body::Allowed(_)) {
+                continue;
+            }
+            let then = spends(&bench.entries[..=last]);
+            for (window, limit) in [(HOUR, 3_000_000_u64), (24 * HOUR, 10_000_000)] {
+                let since = entry.at.saturating_sub(window);
+                let sum = then.values().filter(|(at, _, stands)| *stands && *at > since)
+                    .fold(U256::ZERO, |sum, (_, units, _)| sum + units);
+                prop_assert!(sum <= U256::from(limit), "{sum} in {window} ms at entry {last}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_replay_of_the_journal_rebuilds_the_same_state(acts in prop::collection::vec(act(), 1..60)) {
+        let bench = play(&acts);
+        let bytes: Vec<_> = bench.entries.iter().map(|entry| entry.encode().unwrap()).collect();
+        let read: Vec<_> = bytes.iter().map(|bytes| Entry::decode(bytes).unwrap()).collect();
+        let rebuilt = State::fold(&read).unwrap();
+        prop_assert_eq!(rebuilt.hash(), bench.state.hash());
+        if let Some(last) = read.len().checked_sub(1) {
+            let shorter = State::fold(&read[..last]).unwrap();
+            prop_assert_ne!(shorter.hash(), bench.state.hash());
+        }
+    }
+}

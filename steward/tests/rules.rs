@@ -1,0 +1,323 @@
+//! The core's rules, one by one, without a driver.
+
+mod support;
+
+use alloy_primitives::B256;
+use marque_policies::{Intent, Mark, Statement};
+use marque_steward::{
+    Body,
+    core::{BlockFacts, Event, Facts, HELD_AT_ONCE, Reply},
+    entry::{OnChain, Order},
+};
+use marque_steward_client::{PaymentState, Report, Said};
+use support::{
+    Bench, CHAIN, START, TOKEN, adopt, agent, allowed, fault, fetch, held, key, owner, pay, policy,
+    policy_for, proposal, refused, settle, signed, sweep, transfer,
+};
+
+fn place(block: u64) -> OnChain {
+    OnChain { transaction: B256::repeat_byte(3), block, block_hash: B256::repeat_byte(4) }
+}
+
+#[test]
+fn the_same_id_and_body_is_decided_once_and_another_body_is_refused() {
+    let mut bench = Bench::new();
+    let id = allowed(bench.propose(proposal("buy", 0, pay(100_000))));
+    let before = bench.entries.len();
+    assert_eq!(allowed(bench.propose(proposal("buy", 0, pay(100_000)))), id);
+    assert_eq!(bench.entries.len(), before, "the second time nothing is journalled");
+    assert_eq!(fault(bench.propose(proposal("buy", 0, pay(100_001)))), "id_reused");
+}
+
+#[test]
+fn an_authorisation_is_bound_to_its_id_and_short_lived() {
+    let mut bench = Bench::new();
+    let id = allowed(bench.propose(proposal("buy", 0, pay(100_000))));
+    let Some(Order::Authorisation(order)) = &bench.state.intent(id).unwrap().order else {
+        panic!()
+    };
+    assert_eq!(order.nonce, id.nonce());
+    assert!(order.valid_before <= START / 1_000 + 300);
+    assert_eq!(order.from, agent().address());
+    assert_eq!(bench.state.intent(id).unwrap().state, PaymentState::Sent);
+}
+
+#[test]
+fn the_next_attempt_waits_until_the_one_before_is_closed_and_closes_it_for_good() {
+    let mut bench = Bench::new();
+    assert_eq!(fault(bench.propose(proposal("buy", 1, pay(100_000)))), "attempt");
+    let id = allowed(bench.propose(proposal("buy", 0, pay(100_000))));
+    assert_eq!(fault(bench.propose(proposal("buy", 1, pay(100_000)))), "attempt");
+    bench.moved(Body::Expired { id, block: 99 });
+    assert_eq!(fault(bench.propose(proposal("buy", 0, pay(100_000)))), "attempt");
+    allowed(bench.propose(proposal("buy", 1, pay(200_000))));
+    // A refused attempt could be decided again: not once there is another after it.
+    refused(bench.propose(proposal("other", 0, pay(9_000_000))));
+    allowed(bench.propose(proposal("other", 1, pay(100_000))));
+    assert_eq!(fault(bench.propose(proposal("other", 0, pay(9_000_000)))), "attempt");
+}
+
+#[test]
+fn a_held_intent_passes_once_approved_and_only_this_one() {
+    let mut bench = Bench::new();
+    let intent = pay(600_000);
+    let id = held(bench.propose(proposal("buy", 0, intent.clone())));
+    assert!(bench.state.debits().of(id).is_empty(), "what is held reserves nothing");
+    assert_eq!(bench.approve(id, &pay(600_001), 1).unwrap_err().code, "stale");
+    assert_eq!(bench.approve(id, &intent, 2).unwrap_err().code, "stale");
+    let first = bench.approve(id, &intent, 1).unwrap();
+    assert_eq!(bench.approve(id, &intent, 1).unwrap(), first, "handed in twice, noted once");
+    allowed(bench.propose(proposal("buy", 0, intent.clone())));
+    assert_eq!(bench.approve(id, &intent, 1).unwrap_err().code, "stale");
+    held(bench.propose(proposal("again", 0, intent)));
+}
+
+#[test]
+fn an_approval_ends_with_its_deadline_and_with_the_policy() {
+    let mut bench = Bench::new();
+    let intent = pay(600_000);
+    let id = held(bench.propose(proposal("buy", 0, intent.clone())));
+    bench.approve(id, &intent, 1).unwrap();
+    bench.now += 601_000;
+    held(bench.propose(proposal("buy", 0, intent.clone())));
+    bench.approve(id, &intent, 1).unwrap();
+    bench.adopt(2).unwrap();
+    held(bench.propose(proposal("buy", 0, intent)));
+}
+
+#[test]
+fn what_the_owner_denies_stays_denied() {
+    let mut bench = Bench::new();
+    let intent = pay(600_000);
+    let id = held(bench.propose(proposal("buy", 0, intent.clone())));
+    let (agent, body) = ("scout".into(), intent.body_hash());
+    bench.submit(Statement::Deny { agent, intent: id, body }, None).unwrap();
+    assert_eq!(refused(bench.propose(proposal("buy", 0, intent.clone()))), ["owner.denied"]);
+    assert_eq!(bench.approve(id, &intent, 1).unwrap_err().code, "stale");
+}
+
+#[test]
+fn held_intents_close_after_a_day_and_their_queue_is_bounded() {
+    let mut bench = Bench::new();
+    for n in 0..HELD_AT_ONCE {
+        held(bench.propose(proposal(&format!("t{n}"), 0, pay(600_000))));
+    }
+    let over = refused(bench.propose(proposal("over", 0, pay(600_000))));
+    assert_eq!(over, ["held.queue"]);
+    bench.now += 25 * 3_600_000;
+    let id = held(bench.propose(proposal("next day", 0, pay(600_000))));
+    assert_eq!(bench.state.held("scout", bench.now), 1);
+    bench.now += 25 * 3_600_000;
+    assert_eq!(bench.approve(id, &pay(600_000), 1).unwrap_err().code, "stale");
+}
+
+#[test]
+fn frozen_only_money_for_the_owner_passes_and_only_the_owner_thaws() {
+    let mut bench = Bench::new();
+    let id = allowed(bench.propose(proposal("before", 0, pay(100_000))));
+    let freeze = Event::Freeze { agent: None, by: "mind", reason: "odd".into(), nonce: None };
+    let frozen_at = bench.state.next();
+    bench.act(freeze.clone());
+    assert_eq!(bench.act(freeze), Reply::Noted(Some(frozen_at)), "frozen once");
+    for intent in [pay(1), transfer(1), fetch(), settle(&key(9), agent().address(), 5, 1, TOKEN)] {
+        assert_eq!(fault(bench.propose(proposal("t", 0, intent))), "frozen");
+    }
+    assert_eq!(fault(bench.propose(proposal("before", 0, pay(100_000)))), "frozen");
+    allowed(bench.propose(proposal("home", 0, sweep(50))));
+    let thaw = |n| Statement::Thaw { frozen_at: n };
+    assert_eq!(bench.submit(thaw(frozen_at + 1), None).unwrap_err().code, "stale");
+    let stranger = signed(&key(9), thaw(frozen_at), None);
+    assert_eq!(bench.hand_in(stranger).unwrap_err().code, "not_owner");
+    bench.submit(thaw(frozen_at), None).unwrap();
+    assert_eq!(allowed(bench.propose(proposal("before", 0, pay(100_000)))), id);
+}
+
+#[test]
+fn a_policy_counts_only_if_the_owner_in_force_signed_it_and_its_version_rises() {
+    let mut bench = Bench::new();
+    let origin = support::ORIGIN;
+    let same = bench.adopt(1).unwrap();
+    assert_eq!(Some(same), bench.state.agent("scout").unwrap().policy.as_ref().map(|p| p.entry));
+    let changed = policy(1).replace("10.00", "11.00");
+    let lower = adopt(&owner(), "scout", &changed, origin);
+    assert_eq!(bench.hand_in(lower).unwrap_err().code, "stale");
+    let stranger = adopt(&key(9), "scout", &policy(2), origin);
+    assert_eq!(bench.hand_in(stranger).unwrap_err().code, "not_owner");
+    // The owner in force signs a document that names somebody else.
+    let usurper = policy_for(2, key(9).address(), "http://127.0.0.1:9", TOKEN, support::SHOP);
+    assert_eq!(
+        bench.hand_in(adopt(&owner(), "scout", &usurper, origin)).unwrap_err().code,
+        "not_owner"
+    );
+    let mut swapped = adopt(&owner(), "scout", &policy(2), origin);
+    swapped.document = Some(policy(2).replace("10.00", "99.00"));
+    assert_eq!(bench.hand_in(swapped).unwrap_err().code, "malformed");
+    let elsewhere = adopt(&owner(), "scout", &policy(2), B256::ZERO);
+    assert_eq!(bench.hand_in(elsewhere).unwrap_err().code, "not_owner");
+    bench.adopt(2).unwrap();
+}
+
+#[test]
+fn a_settlement_needs_the_payers_signature_and_happens_once() {
+    let mut bench = Bench::new();
+    let us = agent().address();
+    let good = settle(&key(9), us, 20_000, 1, TOKEN);
+    let Intent::Settle(mut forged) = good.clone() else { panic!() };
+    forged.from = key(8).address();
+    let forged = bench.propose(proposal("s", 0, Intent::Settle(forged)));
+    assert!(refused(forged).contains(&"settle.signature".to_owned()));
+    let id = allowed(bench.propose(proposal("s", 0, good.clone())));
+    assert_eq!(allowed(bench.propose(proposal("another task", 7, good.clone()))), id);
+    let Intent::Settle(mut other) = good else { panic!() };
+    other.resource = "https://feed.example/other".into();
+    let reply = bench.propose(proposal("s", 0, Intent::Settle(other)));
+    assert_eq!(fault(reply), "id_reused", "one authorisation buys one resource");
+}
+
+#[test]
+fn a_settlement_that_somebody_else_brought_to_the_chain_counts_as_paid() {
+    let mut bench = Bench::new();
+    let intent = settle(&key(9), agent().address(), 20_000, 1, TOKEN);
+    let facts = Facts { elsewhere: Some(place(12)), gas: None, ..bench.facts() };
+    let id = allowed(bench.propose_with(proposal("s", 0, intent), facts));
+    let record = bench.state.intent(id).unwrap();
+    assert_eq!(record.state, PaymentState::Seen);
+    assert_eq!(record.seen, Some(place(12)));
+    assert!(bench.state.debits().of(id).is_empty());
+    assert_eq!(bench.state.agent("scout").unwrap().nonce, 0, "no transaction of ours");
+}
+
+#[test]
+fn a_transaction_moves_step_by_step_and_settles_to_what_it_cost() {
+    let mut bench = Bench::new();
+    let id = allowed(bench.propose(proposal("t", 0, transfer(100_000))));
+    assert_eq!(bench.state.agent("scout").unwrap().nonce, 1);
+    // Out of order changes nothing.
+    bench.moved(Body::Seen { id, at: place(3) });
+    bench.moved(Body::Sent { id });
+    assert_eq!(bench.state.intent(id).unwrap().state, PaymentState::Reserved);
+    bench.moved(Body::Signed { id, hash: B256::repeat_byte(3) });
+    bench.moved(Body::Released { id, why: "too late to say".into() });
+    bench.moved(Body::Sent { id });
+    bench.moved(Body::Seen { id, at: place(3) });
+    bench.moved(Body::Unseen { id });
+    assert_eq!(bench.state.intent(id).unwrap().state, PaymentState::Sent);
+    assert_eq!(bench.state.debits().of(id).len(), 2, "a reorganisation releases nothing");
+    bench.moved(Body::Seen { id, at: place(4) });
+    let gas = marque_policies::AssetId::native(CHAIN);
+    let gas = marque_policies::Money::new(alloy_primitives::U256::from(77), gas);
+    let too_much = support::usdc(100_000_000);
+    bench.moved(Body::Final { id, actual: vec![too_much, gas] });
+    let rows: Vec<_> = bench.state.debits().of(id).iter().map(|row| row.amount).collect();
+    assert_eq!(rows, [support::usdc(100_000), gas], "never above what was reserved");
+}
+
+#[test]
+fn a_release_before_signing_gives_money_and_nonce_back() {
+    let mut bench = Bench::new();
+    let id = allowed(bench.propose(proposal("t", 0, transfer(100_000))));
+    bench.moved(Body::Released { id, why: "it would fail".into() });
+    assert_eq!(bench.state.agent("scout").unwrap().nonce, 0);
+    assert!(bench.state.debits().of(id).is_empty());
+    assert_eq!(fault(bench.propose(proposal("t", 0, transfer(100_000)))), "attempt");
+    allowed(bench.propose(proposal("t", 1, transfer(100_000))));
+}
+
+#[test]
+fn payments_stop_when_the_chain_stands_still_and_tools_do_not() {
+    let mut bench = Bench::new();
+    let old = BlockFacts { number: 1, timestamp: START / 1_000 - 601 };
+    let facts = Facts { block: Some(old), ..bench.facts() };
+    assert_eq!(fault(bench.propose_with(proposal("a", 0, pay(1)), facts)), "chain");
+    let facts = Facts { block: None, ..bench.facts() };
+    assert_eq!(fault(bench.propose_with(proposal("a", 0, pay(1)), facts.clone())), "chain");
+    allowed(bench.propose_with(proposal("b", 0, fetch()), facts));
+}
+
+#[test]
+fn facts_from_under_another_policy_are_not_used() {
+    let mut bench = Bench::new();
+    let facts = bench.facts();
+    bench.adopt(2).unwrap();
+    assert_eq!(fault(bench.propose_with(proposal("a", 0, pay(1)), facts)), "stale");
+}
+
+#[test]
+fn a_chain_that_knows_more_than_the_ledger_stops_everything_until_the_owner_agrees() {
+    let mut bench = Bench::new();
+    let facts = Facts { nonce: Some(3), ..bench.facts() };
+    let frozen_at = bench.state.next();
+    assert_eq!(fault(bench.propose_with(proposal("t", 0, transfer(1)), facts)), "frozen");
+    assert_eq!(fault(bench.propose(proposal("a", 0, pay(1)))), "frozen");
+    bench.submit(Statement::Thaw { frozen_at }, None).unwrap();
+    let facts = Facts { nonce: Some(3), ..bench.facts() };
+    let id = allowed(bench.propose_with(proposal("t", 0, transfer(1)), facts));
+    let Some(Order::Transaction(order)) = &bench.state.intent(id).unwrap().order else { panic!() };
+    assert_eq!(order.nonce, 3);
+}
+
+#[test]
+fn a_transaction_that_would_fail_is_not_reserved() {
+    let mut bench = Bench::new();
+    let facts = Facts { trouble: Some("it reverts".into()), gas: None, ..bench.facts() };
+    let before = bench.entries.len();
+    let reply = bench.propose_with(proposal("t", 0, transfer(100_000)), facts);
+    assert_eq!(fault(reply), "chain");
+    assert_eq!(bench.entries.len(), before);
+}
+
+#[test]
+fn the_same_refusal_is_journalled_once_a_minute() {
+    let mut bench = Bench::new();
+    let before = bench.entries.len();
+    for _ in 0..20 {
+        refused(bench.propose(proposal("greedy", 0, pay(5_000_000))));
+    }
+    assert_eq!(bench.entries.len(), before + 1);
+    bench.now += 61_000;
+    refused(bench.propose(proposal("greedy", 0, pay(5_000_000))));
+    assert_eq!(bench.entries.len(), before + 2);
+}
+
+#[test]
+fn who_took_money_and_delivered_nothing_is_held_next_time_until_the_owner_agrees() {
+    let mut bench = Bench::new();
+    let id = allowed(bench.propose(proposal("a", 0, pay(1_000))));
+    let why = "404".to_owned();
+    let report = Report { intent: id, said: Said::Undelivered { why } };
+    bench.act(Event::Report { agent: "scout".into(), report });
+    allowed(bench.propose(proposal("b", 0, pay(1_000))));
+    bench.moved(Body::Seen { id, at: place(5) });
+    let next = held(bench.propose(proposal("c", 0, pay(1_000))));
+    bench.approve(next, &pay(1_000), 1).unwrap();
+    allowed(bench.propose(proposal("c", 0, pay(1_000))));
+    allowed(bench.propose(proposal("d", 0, pay(1_000))));
+}
+
+#[test]
+fn numbers_that_json_would_round_are_refused() {
+    let mut bench = Bench::new();
+    let Intent::Settle(mut intent) = settle(&key(9), agent().address(), 5, 1, TOKEN) else {
+        panic!()
+    };
+    intent.valid_before = u64::MAX - 1;
+    let reply = bench.propose(proposal("s", 0, Intent::Settle(intent)));
+    assert_eq!(fault(reply), "malformed");
+    assert_eq!(fault(bench.propose(proposal(&"x".repeat(129), 0, fetch()))), "malformed");
+}
+
+#[test]
+fn every_row_of_a_refusal_is_told() {
+    let mut bench = Bench::new();
+    let Intent::Authorise(mut intent) = pay(20_000_000) else { panic!() };
+    intent.payee = "stranger".into();
+    let Reply::Refused(_, table) = bench.propose(proposal("r", 0, Intent::Authorise(intent)))
+    else {
+        panic!()
+    };
+    let failed: Vec<_> =
+        table.iter().filter(|row| row.mark == Mark::Fail).map(|row| row.rule.as_str()).collect();
+    assert!(failed.contains(&"payee.known"), "{failed:?}");
+    assert!(failed.contains(&"limits.USDC.payment"), "{failed:?}");
+    assert!(failed.contains(&"limits.USDC.day"), "{failed:?}");
+}

@@ -1,0 +1,174 @@
+//! A whole steward over its real socket. Its chain is not there, so nothing is signed.
+
+mod support;
+
+use alloy_primitives::B256;
+use marque_policies::{Statement, intent::ToolUse};
+use marque_steward::{Body, Home, Options, Steward, StewardError, audit, submit_offline};
+use marque_steward_client::{
+    Answer, Artifact, Client, ClientError, Note, Outcome, PaymentState, Response, frame,
+};
+use std::{fs, time::Duration};
+use support::{CHAIN, fetch, homes, owner, pay, policy, proposal};
+use tokio::net::UnixStream;
+
+fn laid_out(dir: &tempfile::TempDir) -> Home {
+    homes::home(&dir.path().join("home"), "scout", B256::ZERO, |_| policy(1)).0
+}
+
+async fn start(home: &Home) -> (Steward, Client) {
+    let steward = Steward::start(home.clone(), homes::unlock(), Options::default()).await.unwrap();
+    let client = Client::connect(home.socket("scout")).await.unwrap();
+    (steward, client)
+}
+
+fn code(error: ClientError) -> String {
+    match error {
+        ClientError::Fault(fault) => fault.code,
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mind_proposes_looks_notes_and_is_remembered_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = laid_out(&dir);
+    let (steward, mind) = start(&home).await;
+    let outcome = mind.propose(proposal("t", 0, fetch())).await.unwrap();
+    let Outcome::Allowed { id, artifact: Artifact::Permission } = outcome.clone() else { panic!() };
+    let entry = mind
+        .note(Note { task: "t".into(), step: 1, what: "call".into(), commitment: B256::ZERO })
+        .await
+        .unwrap();
+    let view = mind.view().await.unwrap();
+    assert_eq!(
+        (view.agent.as_str(), view.policy_version, view.origin),
+        ("scout", 1, home.origin())
+    );
+    assert_eq!(view.intents[0].status.id, id);
+    assert_eq!(mind.wait(id, Duration::ZERO).await.unwrap().state, PaymentState::Final);
+    assert!(matches!(
+        Steward::start(home.clone(), homes::unlock(), Options::default()).await,
+        Err(StewardError::Locked(_))
+    ));
+    steward.stop().await.unwrap();
+
+    let (steward, mind) = start(&home).await;
+    assert_eq!(mind.propose(proposal("t", 0, fetch())).await.unwrap(), outcome);
+    steward.stop().await.unwrap();
+    let entries = audit::entries(&home.journal()).unwrap();
+    assert!(matches!(entries[usize::try_from(entry).unwrap()].body, Body::Noted { .. }));
+    let decided = entries.iter().filter(|entry| matches!(entry.body, Body::Allowed(_)));
+    assert_eq!(decided.count(), 1, "asked twice, decided once");
+    let key = audit::stated_key(&audit::state(&home).unwrap()).unwrap();
+    audit::verify(&home.journal(), &key).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_its_chain_a_steward_signs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (steward, mind) = start(&laid_out(&dir)).await;
+    assert_eq!(code(mind.propose(proposal("t", 0, pay(10))).await.unwrap_err()), "chain");
+    steward.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn anyone_on_the_socket_freezes_and_the_owner_thaws() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = laid_out(&dir);
+    let (steward, mind) = start(&home).await;
+    let frozen_at = mind.freeze("this looks wrong").await.unwrap();
+    assert_eq!(mind.view().await.unwrap().frozen_at, Some(frozen_at));
+    assert_eq!(code(mind.propose(proposal("t", 0, fetch())).await.unwrap_err()), "frozen");
+    let thaw = |by: marque_identity_keys::Key| {
+        let statement = Statement::Thaw { frozen_at };
+        marque_identity_keys::sign_statement(&by, statement, CHAIN, home.origin(), None)
+    };
+    assert_eq!(code(mind.submit(thaw(support::key(9))).await.unwrap_err()), "not_owner");
+    mind.submit(thaw(owner())).await.unwrap();
+    mind.propose(proposal("t", 0, fetch())).await.unwrap();
+    steward.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_question_is_answered_with_what_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = laid_out(&dir);
+    let (steward, _mind) = start(&home).await;
+    let mut raw = UnixStream::connect(home.socket("scout")).await.unwrap();
+    for (question, seq, code) in [
+        (r#"{"v":1,"seq":4,"ask":{"ask":"sign","hash":"0x00"}}"#, 4, "malformed"),
+        (r#"{"v":9,"seq":5,"ask":{"ask":"view"}}"#, 5, "version"),
+        ("not json", 0, "malformed"),
+    ] {
+        frame::write(&mut raw, question.as_bytes()).await.unwrap();
+        let bytes = frame::read(&mut raw).await.unwrap().unwrap();
+        let response: Response = serde_json::from_slice(&bytes).unwrap();
+        let Answer::Error(fault) = response.answer else { panic!() };
+        assert_eq!((response.seq, fault.code.as_str()), (seq, code), "{question}");
+    }
+    // A frame that is too long ends the connection, not the steward.
+    tokio::io::AsyncWriteExt::write_all(&mut raw, &u32::MAX.to_be_bytes()).await.unwrap();
+    assert!(frame::read(&mut raw).await.unwrap().is_none());
+    Client::connect(home.socket("scout")).await.unwrap().view().await.unwrap();
+    steward.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_is_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = laid_out(&dir);
+    let options = Options { rate: 10, ..Options::default() };
+    let steward = Steward::start(home.clone(), homes::unlock(), options).await.unwrap();
+    let mind = Client::connect(home.socket("scout")).await.unwrap();
+    let stranger = marque_policies::Intent::Tool(ToolUse {
+        tool: "stranger".into(),
+        fetch: None,
+        labels: Default::default(),
+    });
+    let mut cut = 0;
+    for n in 0..40 {
+        match mind.propose(proposal(&format!("t{n}"), 0, stranger.clone())).await {
+            Err(error) => {
+                assert_eq!(code(error), "rate");
+                cut += 1;
+            }
+            Ok(outcome) => assert!(matches!(outcome, Outcome::Refused { .. })),
+        }
+    }
+    assert!(cut >= 10, "{cut} of 40 were cut");
+    steward.stop().await.unwrap();
+}
+
+#[test]
+fn an_index_in_doubt_is_set_aside_and_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = laid_out(&dir);
+    fs::remove_dir_all(home.index()).unwrap();
+    fs::create_dir(home.index()).unwrap();
+    // Another journal's index: it has read further than this journal goes.
+    let strange = marque_store::open(&home.index(), marque_store::Backend::Sled).unwrap();
+    strange.put_with_high_water(&[], 1_000).unwrap();
+    strange.flush().unwrap();
+    drop(strange);
+    submit_offline(&home, homes::unlock(), Vec::new()).unwrap();
+    let entries = audit::entries(&home.journal()).unwrap();
+    let Body::IndexRebuilt { why } = &entries.last().unwrap().body else { panic!() };
+    assert!(why.contains("1000"), "{why}");
+    assert!(home.path().join("index.doubtful-0").exists());
+}
+
+#[test]
+fn a_stranger_cannot_begin_a_journal_in_the_owners_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home::create(dir.path().join("home"), CHAIN).unwrap();
+    let keys = marque_identity_keys::KeyDir::create(home.keys()).unwrap();
+    let log_key = B256::from(keys.create_log_key(&homes::unlock()).unwrap());
+    let statement =
+        Statement::Genesis { owner: owner().address(), chain_genesis: B256::ZERO, log_key };
+    let by = support::key(9);
+    let signed = marque_identity_keys::sign_statement(&by, statement, CHAIN, home.origin(), None);
+    let error = submit_offline(&home, homes::unlock(), vec![signed]).unwrap_err();
+    assert!(matches!(error, StewardError::Fault(fault) if fault.code == "not_owner"));
+    assert!(!home.has_journal());
+}

@@ -1,0 +1,142 @@
+//! The command line as a stranger meets it: first steps, exit codes, one clear line for bad input.
+
+use crate::support::{MARQUE, Town};
+use std::{
+    io::Write as _,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+/// Runs `marque` with a home in `dir`; passphrases come through a systemd-style credential folder.
+fn marque(dir: &Path, args: &[&str]) -> Output {
+    let credentials = dir.join("credentials");
+    std::fs::create_dir_all(&credentials).unwrap();
+    for name in ["marque-unlock", "marque-owner"] {
+        std::fs::write(credentials.join(name), "correct horse battery staple").unwrap();
+    }
+    Command::new(MARQUE)
+        .arg("--home")
+        .arg(dir.join("home"))
+        .arg("--owner-home")
+        .arg(dir.join("owner"))
+        .args(args)
+        .env("CREDENTIALS_DIRECTORY", credentials)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn ok(out: &Output) -> String {
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8_lossy(&out.stdout).into_owned()
+}
+
+/// The failure's line and exit code; there is one line of error and at most one of help.
+fn failure(out: &Output) -> (String, i32) {
+    let text = String::from_utf8_lossy(&out.stderr).into_owned();
+    let errors = text.lines().filter(|line| line.starts_with("error: ")).count();
+    assert_eq!(errors, 1, "{text}");
+    assert!(!text.contains("panicked"), "{text}");
+    (text, out.status.code().unwrap())
+}
+
+#[test]
+fn a_broken_policy_file_gives_one_line_with_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("policy.toml");
+    std::fs::write(&file, "format = 1\nversion = 1\nowner = \"0x12\"\n").unwrap();
+    let out = marque(dir.path(), &["policy", "check", file.to_str().unwrap()]);
+    let (text, code) = failure(&out);
+    assert!(text.contains("policy.toml:3:"), "{text}");
+    assert_eq!(code, 1);
+    std::fs::write(&file, "format = 1\nversoin = 1\n").unwrap();
+    let (text, _) = failure(&marque(dir.path(), &["policy", "check", file.to_str().unwrap()]));
+    assert!(text.contains("versoin"), "{text}");
+}
+
+#[test]
+fn an_unknown_model_file_gives_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("model.gguf");
+    let (text, code) = failure(&marque(dir.path(), &["demo", "--model", file.to_str().unwrap()]));
+    assert!(text.contains("model.gguf"), "{text}");
+    assert_eq!(code, 2);
+    std::fs::File::create(&file).unwrap().write_all(b"not a model at all").unwrap();
+    let (text, _) = failure(&marque(dir.path(), &["demo", "--model", file.to_str().unwrap()]));
+    assert!(text.contains("GGUF"), "{text}");
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_says_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(marque(dir.path(), &["frobnicate"]).status.code(), Some(2));
+    let (text, code) = failure(&marque(dir.path(), &["new", "Not A Name"]));
+    assert_eq!(code, 2);
+    assert!(text.contains("lower-case"), "{text}");
+    let (text, code) = failure(&marque(dir.path(), &["new", "scout"]));
+    assert_eq!(code, 1);
+    assert!(text.contains("marque owner init"), "{text}");
+}
+
+#[test]
+fn the_owners_key_is_made_backed_up_and_never_inside_the_home() {
+    let dir = tempfile::tempdir().unwrap();
+    let address = ok(&marque(dir.path(), &["--json", "owner", "init"]));
+    let copy = dir.path().join("copy.json");
+    let copied = ok(&marque(dir.path(), &["--json", "owner", "backup", copy.to_str().unwrap()]));
+    assert_eq!(address, copied);
+    failure(&marque(dir.path(), &["owner", "backup", copy.to_str().unwrap()]));
+    failure(&marque(dir.path(), &["owner", "init"]));
+    let inside = dir.path().join("home/owner");
+    let out = marque(dir.path(), &["--owner-home", inside.to_str().unwrap(), "owner", "init"]);
+    assert_ne!(out.status.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newcomer_gets_from_nothing_to_a_purchase_with_the_command_line() {
+    let town = Town::new().await;
+    let feed = town.seller("feed", "0.02 tUSD").await;
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let home = dir.join("home");
+    std::fs::create_dir_all(&home).unwrap();
+    // What `marque devnet` leaves for others to find.
+    std::fs::write(
+        home.join("devnet.toml"),
+        format!(
+            "chain = {}\nrpc = \"{}\"\ndollar = \"{}\"\nregistry = \"{}\"\n\n[seller]\nname = \"feed\"\nagent_id = {}\nowner = \"{}\"\nwallet = \"{}\"\nhost = \"{}\"\nsells = \"{}\"\n",
+            town.economy.devnet.chain_id(),
+            town.economy.devnet.url(),
+            town.economy.dollar,
+            town.economy.registry,
+            feed.id,
+            feed.party.owner.address(),
+            feed.party.address,
+            feed.host,
+            feed.goods(),
+        ),
+    )
+    .unwrap();
+    let dir = dir.to_owned();
+    tokio::task::spawn_blocking(move || {
+        ok(&marque(&dir, &["owner", "init"]));
+        ok(&marque(&dir, &["new", "scout"]));
+        ok(&marque(&dir, &["policy", "check", "scout"]));
+        assert!(ok(&marque(&dir, &["policy", "explain", "scout"])).contains("feed"));
+        ok(&marque(&dir, &["policy", "adopt", "scout"]));
+        let (again, _) = failure(&marque(&dir, &["policy", "adopt", "scout"]));
+        assert!(again.contains("version"), "{again}");
+        ok(&marque(&dir, &["fund", "scout", "5 tUSD", "--faucet"]));
+        let goal = "Fetch https://feed.example/wind.csv and report the value.";
+        let answer = ok(&marque(&dir, &["run", "scout", goal]));
+        assert!(answer.contains("0.02 tUSD"), "{answer}");
+        assert!(ok(&marque(&dir, &["balance", "scout"])).contains("4.98 tUSD"));
+        assert!(ok(&marque(&dir, &["audit", "verify"])).contains("entries"));
+        assert!(ok(&marque(&dir, &["audit", "show"])).contains("feed"));
+        let (text, _) = failure(&marque(&dir, &["freeze"]));
+        assert!(text.contains("no steward answers"), "{text}");
+    })
+    .await
+    .unwrap();
+    assert_eq!(town.dollars(&feed).await, 20_000);
+}

@@ -1,0 +1,75 @@
+//! One intent pays at most once, whatever is killed when.
+
+use crate::support::{Town, eventually};
+use marque_policies::IntentId;
+use marque_steward_client::PaymentState;
+
+/// The journal's origin and the id of the purchase that `Citizen::buy` makes for `task`.
+async fn purchase_id(scout: &crate::support::Citizen, task: &str) -> IntentId {
+    let view = scout.client().view().await.unwrap();
+    IntentId::derive(view.origin, &view.agent, task, 0, 1, 0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_steward_killed_at_any_edge_pays_once() {
+    let town = Town::new().await;
+    let feed = town.seller("feed", "0.02 tUSD").await;
+    let mut scout = town.buyer("scout", &[&feed], "").await;
+    let mut bought = 0;
+    for edge in ["reserved", "signed", "sent"] {
+        scout.stop().await;
+        town.restart(&mut scout, &[("MARQUE_FAILPOINT", edge)]).await;
+        let task = format!("killed-{edge}");
+        let interrupted = tokio::time::timeout(
+            std::time::Duration::from_secs(5),
+            scout.buy(&feed.goods(), &task),
+        )
+        .await;
+        assert!(!matches!(interrupted, Ok(Ok(_))), "{edge}: the steward should have died");
+        scout.kill().await;
+        town.restart(&mut scout, &[]).await;
+        let purchase = scout.buy(&feed.goods(), &task).await.unwrap();
+        assert_eq!(purchase.response.status, 200, "{edge}");
+        bought += 1;
+        // Once more: the same id, the same bytes, the same goods, no more money.
+        let again = scout.buy(&feed.goods(), &task).await.unwrap();
+        assert_eq!(again.response.body, purchase.response.body, "{edge}");
+    }
+    assert_eq!(town.dollars(&feed).await, bought * 20_000);
+    assert_eq!(town.dollars(&scout).await, 5_000_000 - bought * 20_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_steward_killed_between_sent_and_seen_finds_the_payment_again() {
+    let town = Town::new().await;
+    let feed = town.seller("feed", "0.02 tUSD").await;
+    let mut scout = town.buyer("scout", &[&feed], "").await;
+    scout.buy(&feed.goods(), "task").await.unwrap();
+    let id = purchase_id(&scout, "task").await;
+    scout.kill().await;
+    town.restart(&mut scout, &[]).await;
+    eventually("final", 30, || async {
+        let wait = scout.client().wait(id, std::time::Duration::from_millis(100)).await;
+        wait.is_ok_and(|state| state.state == PaymentState::Final)
+    })
+    .await;
+    assert_eq!(town.dollars(&feed).await, 20_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_steward_killed_while_opening_opens_the_next_time() {
+    let town = Town::new().await;
+    let feed = town.seller("feed", "0.02 tUSD").await;
+    let mut scout = town.buyer("scout", &[&feed], "").await;
+    scout.buy(&feed.goods(), "task").await.unwrap();
+    for _ in 0..3 {
+        scout.kill().await;
+        let opening =
+            town.economy.run_with(&scout.party, &[], &[("MARQUE_FAILPOINT", "opening")]).await;
+        assert!(opening.is_err(), "the steward should have died while opening");
+        town.restart(&mut scout, &[]).await;
+    }
+    let again = scout.buy(&feed.goods(), "task").await.unwrap();
+    assert_eq!(again.response.status, 200);
+    assert_eq!(town.dollars(&feed).await, 20_000);
+}

@@ -1,0 +1,25 @@
+//! Built-in tools: read something, hire a machine, look at the purse.
+//!
+//! Names, arguments and descriptions are those that the built-in model was trained with, and what
+//! the tools answer is short enough for it to repeat. All of them go through
+//! [`Cx`](marque_agent_core::Cx), so a policy permits, limits and pays for what they do.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), marque_agent_core::AgentError> {
+//! use marque_agent_core::Agent;
+//! use marque_tools::{fetch_data, get_balance, hire_compute};
+//!
+//! let agent = Agent::open("scout").await?;
+//! let agent = agent.tool(fetch_data).tool(hire_compute).tool(get_balance);
+//! # Ok(())
+//! # }
+//! ```
+
+mod balance;
+mod compute;
+pub mod digest;
+mod fetch;
+
+pub use balance::{Balance, get_balance};
+pub use compute::{Hired, hire_compute};
+pub use fetch::{Fetched, fetch_data};
