@@ -25,4 +25,4 @@ test: setup
 	@cargo test --workspace
 
 bench: setup
-	@cargo run --example bench -- $(ARGS)
+	@cargo bench --profile dev --bench first_light

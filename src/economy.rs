@@ -116,10 +116,9 @@ impl Economy {
     /// Where anvil is missing or the chain does not answer.
     pub async fn start(dir: &Path, program: PathBuf, devnet: Devnet) -> Result<Self, EconomyError> {
         let rpc = Rpc::new(&[devnet.url().to_owned()])?;
-        let (dollar, registry) = tokio::try_join!(
-            devnet.deploy(marque_contracts::bytecode(Contract::TestDollar)),
-            devnet.deploy(marque_contracts::bytecode(Contract::IdentityRegistry)),
-        )?;
+        let dollar = devnet.deploy(marque_contracts::bytecode(Contract::TestDollar)).await?;
+        let registry =
+            devnet.deploy(marque_contracts::bytecode(Contract::IdentityRegistry)).await?;
         Ok(Self { devnet, rpc, dollar, registry, dir: dir.to_owned(), program })
     }
 

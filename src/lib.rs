@@ -16,7 +16,7 @@ pub use marque_policies as policies;
 
 /// What a script of an agent needs.
 pub mod prelude {
-    pub use crate::{main as marque_main, tool};
+    pub use crate::tool;
     pub use marque_agent_core::{Agent, AgentError, Cx, ToolError};
     pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};
@@ -29,8 +29,5 @@ pub mod prelude {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::process::main;
-    pub use marque_agent_core::*;
-    pub use schemars;
-    pub use serde;
-    pub use serde_json;
+    pub use marque_agent_core::private::*;
 }

@@ -132,10 +132,11 @@ impl Agent {
     {
         let goal = goal.as_ref();
         for task in self.core.memory.tasks().await? {
-            if task.goal() == goal && !task.is_over() {
-                if let Ok(claim) = self.core.claim(task.id()) {
-                    return self.drive(task, claim).await;
-                }
+            if task.goal() == goal
+                && !task.is_over()
+                && let Ok(claim) = self.core.claim(task.id())
+            {
+                return self.drive(task, claim).await;
             }
         }
         let id = format!("task-{}", random_hex::<6>()?);

@@ -3,13 +3,13 @@
 use crate::{AgentError, TaskLimits};
 use marque_models::{LlamaOptions, Profile};
 use serde::Deserialize;
-use url::Url;
 use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     time::Duration,
 };
+use url::Url;
 
 /// The word for the model that ships inside the library.
 const BUILT_IN: &str = "built-in";
@@ -76,12 +76,18 @@ impl Config {
     fn parse(text: &str, folder: &Path) -> Result<Self, String> {
         let file: File = toml::from_str(text).map_err(|error| one_line(&error, text))?;
         let model = match file.model.as_str() {
-            "" => return Err("model is empty; write \"built-in\" or the path of a GGUF file".into()),
+            "" => {
+                return Err("model is empty; write \"built-in\" or the path of a GGUF file".into());
+            }
             BUILT_IN => None,
             path => Some(folder.join(path)),
         };
         let options = file.options;
-        let mut llama = LlamaOptions { threads: options.threads, context: options.context, ..LlamaOptions::default() };
+        let mut llama = LlamaOptions {
+            threads: options.threads,
+            context: options.context,
+            ..LlamaOptions::default()
+        };
         match options.profile {
             Some(ProfileName::Fast) => llama.profile = Profile::Fast,
             Some(ProfileName::Exact) => llama.profile = Profile::Exact,

@@ -140,11 +140,8 @@ impl Cx {
     ) -> Result<Response, ToolError> {
         let mut request = Request::get(self.scope.place(url.as_ref())?);
         request.method = Method::POST;
-        request.body =
-            serde_json::to_vec(body).map_err(|error| ToolError::Failed(error.into()))?;
-        request
-            .headers
-            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        request.body = serde_json::to_vec(body).map_err(|error| ToolError::Failed(error.into()))?;
+        request.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         self.send(request).await
     }
 
@@ -260,9 +257,9 @@ impl Cx {
     pub async fn amount(&self, text: &str) -> Result<Money, ToolError> {
         let view = self.view().await?;
         let bad = |why: String| ToolError::Arguments(format!("\"{text}\": {why}"));
-        let (number, name) = text
-            .split_once(' ')
-            .ok_or_else(|| bad("an amount is a number and an asset, such as \"0.05 USDC\"".into()))?;
+        let (number, name) = text.split_once(' ').ok_or_else(|| {
+            bad("an amount is a number and an asset, such as \"0.05 USDC\"".into())
+        })?;
         let asset = view
             .assets
             .iter()
@@ -356,10 +353,13 @@ impl Scope {
         let held = || ToolError::Held { id, table: table.clone() };
         self.emit(Event::Held { task: self.task.clone(), id, table: table.clone() });
         let deadline = Instant::now() + self.patience;
-        while round < ROUNDS {
+        if round >= ROUNDS {
+            return Err(self.sort(held()));
+        }
+        loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                break;
+                return Err(self.sort(held()));
             }
             let asked = Instant::now();
             let state = self.steward.wait(id, left.min(WAIT)).await;
@@ -377,7 +377,6 @@ impl Scope {
                 _ => return Ok(()),
             }
         }
-        Err(self.sort(held()))
     }
 
     /// Tells apart what the model is told and what ends the run while the task stays as it is. A

@@ -18,7 +18,9 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum AgentError {
     /// The agent's name cannot be one.
-    #[error("\"{0}\" is not a name for an agent; use up to 32 lower-case letters, digits and \"-\"")]
+    #[error(
+        "\"{0}\" is not a name for an agent; use up to 32 lower-case letters, digits and \"-\""
+    )]
     Name(String),
     /// Nobody said where agents live.
     #[error("MARQUE_HOME is not set; start the program through `#[marque::main]` or set it")]

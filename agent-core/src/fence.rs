@@ -95,7 +95,9 @@ pub fn fence(fence: &Fence) -> Walls {
 
     let mut walls = Walls::default();
     if let Some(threads) = threads().filter(|threads| *threads != 1) {
-        walls.missing.push(format!("threads that were started before: {}", threads.saturating_sub(1)));
+        walls
+            .missing
+            .push(format!("threads that were started before: {}", threads.saturating_sub(1)));
     }
     let dies = set_parent_process_death_signal(Some(Signal::KILL));
     walls.record("dies with the steward", dies.map_err(|error| error.to_string()));
@@ -132,7 +134,8 @@ fn threads() -> Option<usize> {
 /// Whether the kernel gives this thread no more rights than it has.
 #[cfg(target_os = "linux")]
 fn no_new_privileges() -> Result<(), String> {
-    let status = std::fs::read_to_string("/proc/thread-self/status").map_err(|error| error.to_string())?;
+    let status =
+        std::fs::read_to_string("/proc/thread-self/status").map_err(|error| error.to_string())?;
     let set = status.lines().any(|line| line.split_whitespace().eq(["NoNewPrivs:", "1"]));
     if set { Ok(()) } else { Err("the kernel did not take it".to_owned()) }
 }

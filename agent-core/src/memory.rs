@@ -72,8 +72,8 @@ impl Memory {
         let mut batch = vec![(task_key(task.id()), Some(task.to_bytes()?))];
         if let Some(said) = said {
             let key = format!("said/{}/{}/{}", task.id(), said.step, said.what);
-            let value = serde_json::to_vec(said)
-                .map_err(|error| AgentError::Memory(error.to_string()))?;
+            let value =
+                serde_json::to_vec(said).map_err(|error| AgentError::Memory(error.to_string()))?;
             batch.push((key.into_bytes(), Some(value)));
         }
         let store = Arc::clone(&self.store);

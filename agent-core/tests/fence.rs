@@ -1,6 +1,7 @@
 //! The fence, in a process of its own: this test program starts itself again, as the one test that
 //! is named.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests, which may fail loudly as tests may")]
 #![cfg(target_os = "linux")]
 
 use marque_agent_core::fence::{Fence, fence};
@@ -41,7 +42,8 @@ fn a_fenced_mind_reads_and_writes_what_is_listed_and_nothing_else() {
         fs::write(dir.path().join(file), "content").unwrap();
     }
     let output = start("inside_the_fence", dir.path());
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}\n{err}");
     assert!(out.contains("1 passed"), "{out}\n{err}");
 }

@@ -69,7 +69,7 @@ pub(crate) fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
             write_private(&file, copy.as_bytes()).doing(file.display())?;
             let text = std::fs::read_to_string(&file).doing(file.display())?;
             let drill = tempfile::tempdir().doing("a folder for the drill")?;
-            let opened = KeyDir::create(drill.path())?.restore(KEY, &text, &secret)?;
+            let opened = KeyDir::create(drill.path().join("keys"))?.restore(KEY, &text, &secret)?;
             if opened != address {
                 return Err(Failure::new(format!("{} opens to another key", file.display())));
             }

@@ -1,88 +1,15 @@
 //! Stewards on a real development chain.
 
+#![cfg(test)]
+
 mod support;
 
 use alloy_primitives::{Address, U256};
-use marque_contracts::{Contract, bytecode};
-use marque_identity::{Devnet, devnet};
-use marque_policies::{AssetId, Intent, Money, intent::Settle};
+use marque_policies::Intent;
 use marque_steward::{Body, Home, Options, Steward, StewardError, audit};
 use marque_steward_client::{Artifact, Authorisation, Client, IntentState, Outcome, PaymentState};
 use std::{fs, path::Path, time::Duration};
-use support::{CHAIN, homes, owner, policy_for, proposal};
-
-struct Town {
-    devnet: Devnet,
-    token: Address,
-    dir: tempfile::TempDir,
-}
-
-impl Town {
-    async fn new() -> Self {
-        let devnet = Devnet::start(&devnet::Options::default()).await.unwrap();
-        let token = devnet.deploy(bytecode(Contract::TestDollar)).await.unwrap();
-        Self { devnet, token, dir: tempfile::tempdir().unwrap() }
-    }
-
-    /// A home whose agent may pay `shop`, with money and gas.
-    async fn home(&self, agent: &str, shop: Address) -> (Home, Address) {
-        let genesis = self.devnet.rpc().genesis_hash().await.unwrap();
-        let path = self.dir.path().join(agent);
-        let (home, key) = homes::home(&path, agent, genesis, |_| {
-            policy_for(1, owner().address(), self.devnet.url(), self.token, shop)
-        });
-        self.devnet.give_eth(key, U256::from(10_u64.pow(18))).await.unwrap();
-        self.devnet.mint(self.token, key, U256::from(5_000_000)).await.unwrap();
-        (home, key)
-    }
-
-    fn usdc(&self, units: u64) -> Money {
-        Money::new(U256::from(units), AssetId { chain: CHAIN, token: self.token })
-    }
-
-    /// Lets block time pass, in seconds.
-    async fn pass(&self, seconds: u64) {
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-        let call = format!(
-            r#"{{"jsonrpc":"2.0","id":1,"method":"evm_increaseTime","params":[{seconds}]}}"#
-        );
-        let host = self.devnet.url().trim_start_matches("http://").to_owned();
-        let mut stream = tokio::net::TcpStream::connect(&host).await.unwrap();
-        let request = format!(
-            "POST / HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\nConnection: close\r\n\r\n{call}",
-            call.len()
-        );
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.contains("result"), "{answer}");
-        self.devnet.mine(3).await.unwrap();
-    }
-
-    async fn balance(&self, of: Address) -> u64 {
-        self.devnet.rpc().erc20_balance(self.token, of).await.unwrap().to()
-    }
-
-    fn pay(&self, to: Address, units: u64) -> Intent {
-        let Intent::Authorise(mut pay) = support::pay_in(self.usdc(units)) else { panic!() };
-        pay.to = to;
-        Intent::Authorise(pay)
-    }
-
-    fn settle(&self, a: &Authorisation) -> Intent {
-        Intent::Settle(Settle {
-            from: a.from,
-            to: a.to,
-            amount: Money::new(a.value, AssetId { chain: CHAIN, token: self.token }),
-            valid_after: a.valid_after,
-            valid_before: a.valid_before,
-            nonce: a.nonce,
-            signature: alloy_primitives::hex::encode_prefixed(&a.signature),
-            resource: "http://feed.example/wind".into(),
-        })
-    }
-}
+use support::{homes, owner, policy_for, proposal, town::Town};
 
 async fn start(home: &Home, agent: &str) -> (Steward, Client) {
     let options = Options { poll: Duration::from_millis(200), ..Options::default() };

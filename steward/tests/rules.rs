@@ -1,5 +1,7 @@
 //! The core's rules, one by one, without a driver.
 
+#![cfg(test)]
+
 mod support;
 
 use alloy_primitives::B256;

@@ -1,5 +1,7 @@
 //! A whole steward over its real socket. Its chain is not there, so nothing is signed.
 
+#![cfg(test)]
+
 mod support;
 
 use alloy_primitives::B256;

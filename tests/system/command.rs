@@ -124,8 +124,14 @@ async fn a_newcomer_gets_from_nothing_to_a_purchase_with_the_command_line() {
         ok(&marque(&dir, &["policy", "check", "scout"]));
         assert!(ok(&marque(&dir, &["policy", "explain", "scout"])).contains("feed"));
         ok(&marque(&dir, &["policy", "adopt", "scout"]));
-        let (again, _) = failure(&marque(&dir, &["policy", "adopt", "scout"]));
-        assert!(again.contains("version"), "{again}");
+        ok(&marque(&dir, &["policy", "adopt", "scout"])); // the same once more changes nothing
+        // A changed document must have a higher version.
+        let draft = dir.join("home/agents/scout/policy.toml");
+        let text = std::fs::read_to_string(&draft).unwrap();
+        std::fs::write(&draft, text.replacen("1.00", "1.01", 1)).unwrap();
+        let (stale, _) = failure(&marque(&dir, &["policy", "adopt", "scout"]));
+        assert!(stale.contains("version"), "{stale}");
+        std::fs::write(&draft, text).unwrap();
         ok(&marque(&dir, &["fund", "scout", "5 tUSD", "--faucet"]));
         let goal = "Fetch https://feed.example/wind.csv and report the value.";
         let answer = ok(&marque(&dir, &["run", "scout", goal]));

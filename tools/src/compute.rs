@@ -96,7 +96,10 @@ fn hire_compute_name() -> &'static str {
 fn is_loopback(host: &str) -> bool {
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     name == "localhost"
-        || name.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>()
+        || name
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse::<std::net::IpAddr>()
             .is_ok_and(|address| address.is_loopback())
 }
 

@@ -1,7 +1,7 @@
 //! A line about a body that is too long to show to a model.
 //!
-//! A single value stays as it is. A table gives the highest value of its first column of numbers and
-//! the name beside it; a text gives its beginning. Two words are what the smallest model repeats
+//! A single value stays as it is. A table gives the highest value of its first column of numbers
+//! beside names, and the name; a text gives its beginning. Two words are what the smallest model repeats
 //! faithfully. The line is a pure function of the bytes.
 
 use serde_json::Value;
@@ -69,28 +69,28 @@ impl<'a> Table<'a> {
         (even && !rows.is_empty()).then_some(Self { rows })
     }
 
-    /// `Horta 14.2`: the highest value of the first column of numbers, and the last name
-    /// before it in its row. Without numbers, the number of rows.
+    /// `Horta 14.2`: the highest value of the first column of numbers that stands beside names, and
+    /// its name. Without such a column, the number of rows.
     fn line(&self) -> String {
         let columns = self.rows.first().map_or(0, Vec::len);
-        for column in 0..columns {
-            let cells = self.rows.iter().map(|row| row.get(column).copied());
-            let Some(numbers) = cells.map(|cell| number(cell?)).collect::<Option<Vec<f64>>>() else {
-                continue;
-            };
-            let highest = numbers
-                .iter()
+        let beside_names = (1..columns).find_map(|column| match self.numbers(column - 1) {
+            None => Some((column, self.numbers(column)?)),
+            Some(_) => None,
+        });
+        let highest = beside_names.and_then(|(column, numbers)| {
+            let (row, _) = numbers
+                .into_iter()
                 .enumerate()
-                .reduce(|best, next| if next.1 > best.1 { next } else { best });
-            let Some(row) = highest.and_then(|(index, _)| self.rows.get(index)) else { continue };
-            let value = row.get(column).copied().unwrap_or_default();
-            let name = column.checked_sub(1).and_then(|before| row.get(before));
-            return match name {
-                Some(name) => format!("{name} {value}"),
-                None => value.to_owned(),
-            };
-        }
-        format!("{} rows", self.rows.len())
+                .reduce(|best, next| if next.1 > best.1 { next } else { best })?;
+            let row = self.rows.get(row)?;
+            Some(format!("{} {}", row.get(column - 1)?, row.get(column)?))
+        });
+        highest.unwrap_or_else(|| format!("{} rows", self.rows.len()))
+    }
+
+    /// A column, if it consists of numbers.
+    fn numbers(&self, column: usize) -> Option<Vec<f64>> {
+        self.rows.iter().map(|row| number(row.get(column)?)).collect()
     }
 }
 
@@ -126,6 +126,8 @@ mod tests {
                      2026-11-01T01:00Z,Angra,9.9,237\n";
         assert_eq!(digest(table.as_bytes(), Some("text/csv")), "Flores 11.8");
         assert_eq!(digest(table.as_bytes(), None), "Flores 11.8");
+        let years = "year,station,wind\n2026,Horta,7.5\n2025,Flores,11.8\n";
+        assert_eq!(digest(years.as_bytes(), Some("text/csv")), "Flores 11.8");
         let names = "a,b\nx,y\nz,w\n";
         assert_eq!(digest(names.as_bytes(), Some("text/csv; charset=utf-8")), "2 rows");
     }

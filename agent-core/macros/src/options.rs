@@ -2,8 +2,10 @@
 
 use proc_macro2::TokenStream;
 use syn::{
-    Error, Expr, ExprLit, Lit, MetaNameValue, Path, Result, Token, ext::IdentExt as _,
-    parse::{Parse, ParseStream, Parser as _}, punctuated::Punctuated,
+    Error, Expr, ExprLit, Lit, MetaNameValue, Path, Result, Token,
+    ext::IdentExt as _,
+    parse::{Parse, ParseStream, Parser as _},
+    punctuated::Punctuated,
 };
 
 /// The options of one attribute, each at most once.

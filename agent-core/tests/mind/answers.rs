@@ -39,10 +39,7 @@ impl Model for Listening {
 }
 
 fn listening(script: &[&str]) -> Arc<Listening> {
-    Arc::new(Listening {
-        script: Scripted::new(script.iter().copied()),
-        heard: Mutex::default(),
-    })
+    Arc::new(Listening { script: Scripted::new(script.iter().copied()), heard: Mutex::default() })
 }
 
 /// The results that the model was shown last.
@@ -180,7 +177,10 @@ async fn an_answer_that_is_no_success_is_an_error_for_the_model() {
     let model = listening(&[&call, FINISH]);
     let agent = scout(&desk, dir.path(), &[]).model(model.clone()).build().await.unwrap();
     let _: String = agent.tool(read).run("read").await.unwrap();
-    assert_eq!(shown(&model), [format!(r#"{{"error":"{} answered 404: no such page"}}"#, feed.host)]);
+    assert_eq!(
+        shown(&model),
+        [format!(r#"{{"error":"{} answered 404: no such page"}}"#, feed.host)]
+    );
 }
 
 #[tokio::test]
@@ -237,7 +237,10 @@ async fn a_host_that_is_elsewhere_is_judged_and_asked_where_it_is() {
     let agent = scout(&desk, dir.path(), &[call, FINISH]).names(names);
     let agent = agent.build().await.unwrap().tool(read);
     let _: String = agent.run_as("moved", "read").await.unwrap();
-    assert_eq!(agent.task("moved").await.unwrap().unwrap().steps()[0].result, json!({"value": "77"}));
+    assert_eq!(
+        agent.task("moved").await.unwrap().unwrap().steps()[0].result,
+        json!({"value": "77"})
+    );
     let proposals = desk.proposals.lock().unwrap();
     let marque_policies::Intent::Tool(usage) = &proposals[1].intent else { panic!() };
     assert_eq!(usage.fetch.as_ref().unwrap().host, feed.host);

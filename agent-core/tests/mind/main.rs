@@ -1,6 +1,12 @@
 //! The mind as a whole, with a scripted model and a scripted steward, over real sockets and a real
 //! store.
 
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests, which may fail loudly as tests may"
+)]
+
 mod answers;
 mod desk;
 mod owner;

@@ -7,7 +7,11 @@ use crate::{
 };
 use marque_agent_core::AgentError;
 use marque_steward_client::Proposal;
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
 
 const FINISH: &str = r#"{"tool":"finish","args":{"answer":"value is 77"}}"#;
 
@@ -44,6 +48,7 @@ async fn a_mind_killed_at_any_edge_proposes_the_same_ids_and_repeats_no_result()
     assert_eq!(undisturbed.len(), 6);
     let questions = desk.questions();
 
+    let mut depths = BTreeSet::new();
     for edge in 0..2 * questions {
         let dir = tempfile::tempdir().unwrap();
         let desk = Arc::new(Desk::permitting(&["read"], &[&feed.host]));
@@ -54,6 +59,7 @@ async fn a_mind_killed_at_any_edge_proposes_the_same_ids_and_repeats_no_result()
         let agent = scout(&desk, dir.path(), &script).build().await.unwrap().tool(read);
         let kept = agent.task("edge").await.unwrap();
         let done = kept.map_or(0, |task| task.step());
+        depths.insert(done);
         drop(agent);
         ENTERED.lock().unwrap().clear();
         let answer = run(&desk, dir.path(), "edge", &script).await;
@@ -64,6 +70,7 @@ async fn a_mind_killed_at_any_edge_proposes_the_same_ids_and_repeats_no_result()
         let repeated = entered.iter().any(|(task, step)| task == "edge" && *step < done);
         assert!(!repeated, "edge {edge}: {done} steps were done, and {entered:?} were entered");
     }
+    assert_eq!(depths, BTreeSet::from([0, 1, 2]), "results are kept as they come");
 }
 
 #[tokio::test]

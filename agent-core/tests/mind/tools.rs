@@ -33,7 +33,10 @@ pub(crate) async fn add(
 
 /// Adds twice.
 #[tool(crate = marque_agent_core)]
-pub(crate) async fn add_twice(cx: &Cx, number: i64) -> Result<i64, Box<dyn std::error::Error + Send + Sync>> {
+pub(crate) async fn add_twice(
+    cx: &Cx,
+    number: i64,
+) -> Result<i64, Box<dyn std::error::Error + Send + Sync>> {
     let once = add(cx, number, Some(number)).await?;
     Ok(add(cx, once, Some(number)).await?)
 }
@@ -79,7 +82,7 @@ impl Feed {
                 );
                 tokio::spawn(async move {
                     let mut request = [0; 4096];
-                    stream.read(&mut request).await.unwrap();
+                    assert!(stream.read(&mut request).await.unwrap() > 0);
                     stream.write_all(answer.as_bytes()).await.unwrap();
                 });
             }

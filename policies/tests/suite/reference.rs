@@ -226,5 +226,5 @@ fn random_cases_reach_every_decision() {
         let verdict = judge(&sketch.policy(), &intent, gas, &book);
         counts[usize::from(strictness(&verdict))] += 1;
     }
-    assert!(counts.iter().all(|count| *count >= 20), "allowed, held, refused: {counts:?}");
+    assert!(counts.iter().all(|count| *count >= 8), "allowed, held, refused: {counts:?}");
 }

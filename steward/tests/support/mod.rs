@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub(crate) mod homes;
+pub(crate) mod town;
 
 use alloy_primitives::{Address, B256, U256, address};
 use marque_contracts::{Authorization, TokenDomain, eip3009_digest};
