@@ -2,23 +2,19 @@
 
 use marque::prelude::*;
 
-#[derive(Debug, Deserialize, JsonSchema)]
-struct Report {
-    answer: String,
-}
+#[derive(Deserialize, JsonSchema)]
+struct Report(String);
 
 /// get data from a url
 #[tool]
 async fn fetch_data(cx: &Cx, url: String) -> Result<String> {
-    let csv = cx.get(&url).await?;
-    Ok(format!("{} rows", csv.text()?.lines().count() - 1))
+    Ok(format!("{} rows", cx.get(&url).await?.text()?.lines().count() - 1))
 }
 
 #[marque::main]
 async fn main() -> Result {
     let agent = Agent::open("scout").await?.tool(fetch_data);
-    let report: Report =
-        agent.run("Fetch https://feed.example/wind.csv and report the value.").await?;
-    println!("{}, spent {}", report.answer, agent.spent().await?[0]);
+    let report: Report = agent.run("Get the data at https://feed.example/wind.csv").await?;
+    println!("{}, for {}", report.0, agent.spent().await?);
     Ok(())
 }

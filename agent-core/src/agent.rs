@@ -1,7 +1,7 @@
 //! An agent: a name, a model, a steward, a memory and tools. A plain struct; clones share it.
 
 use crate::{
-    AgentError, Event, Spent, Steward, Task, TaskLimits, Tool,
+    AgentError, Event, Spending, Steward, Task, TaskLimits, Tool,
     config::{Config, DEFAULT_PATIENCE, Names},
     cx::lock,
     memory::{Memory, blocking, random_hex},
@@ -198,8 +198,8 @@ impl Agent {
     ///
     /// # Errors
     /// [`AgentError::Steward`] where the steward does not answer.
-    pub async fn spent(&self) -> Result<Vec<Spent>, AgentError> {
-        Ok(Spent::all(&self.view().await?))
+    pub async fn spent(&self) -> Result<Spending, AgentError> {
+        Ok(Spending::of(&self.view().await?))
     }
 
     /// What this agent may do and has left, as the steward sees it now.

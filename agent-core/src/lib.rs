@@ -40,7 +40,7 @@ pub use cx::{Cx, Response};
 pub use error::AgentError;
 pub use event::Event;
 pub use private as __private;
-pub use spent::Spent;
+pub use spent::{Spending, Spent};
 pub use steward::Steward;
 pub use task::{Task, TaskLimits};
 pub use tool::{Tool, ToolError};

@@ -128,7 +128,7 @@ async fn a_newcomer_gets_from_nothing_to_a_purchase_with_the_command_line() {
         // A changed document must have a higher version.
         let draft = dir.join("home/agents/scout/policy.toml");
         let text = std::fs::read_to_string(&draft).unwrap();
-        std::fs::write(&draft, text.replacen("1.00", "1.01", 1)).unwrap();
+        std::fs::write(&draft, text.replacen("200.00", "201.00", 1)).unwrap();
         let (stale, _) = failure(&marque(&dir, &["policy", "adopt", "scout"]));
         assert!(stale.contains("version"), "{stale}");
         std::fs::write(&draft, text).unwrap();

@@ -66,9 +66,9 @@ pub(super) async fn work(goal: Goal) -> Done<ExitCode> {
         Ok(answer) => {
             tell(&MindEvent::Answer { value: answer.answer }, goal.events)?;
             if !goal.events {
-                for window in spent? {
-                    detail(&format!("spent {window}"));
-                }
+                let spent = spent?;
+                say!("  spent {spent}");
+                spent.0.iter().for_each(|window| detail(&window.to_string()));
             }
             Ok(ExitCode::SUCCESS)
         }
