@@ -178,7 +178,13 @@ impl Shared {
 
     /// The passphrase of the owner's key.
     pub(crate) fn owner_secret(&self, confirm: bool) -> Done<SecretString> {
-        secret(self.owner_fd, "marque-owner", "Passphrase of the owner's key", confirm, "--owner-fd")
+        secret(
+            self.owner_fd,
+            "marque-owner",
+            "Passphrase of the owner's key",
+            confirm,
+            "--owner-fd",
+        )
     }
 }
 

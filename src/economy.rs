@@ -202,7 +202,10 @@ impl Economy {
             arguments.extend(mind.iter().map(OsString::from));
         }
         let log = self.dir.join(format!("{}.log", party.name));
-        let log = std::fs::File::options().create(true).append(true).open(&log)
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
             .map_err(|error| EconomyError::Io(log.display().to_string(), error))?;
         let mut child = Command::new(&self.program)
             .arg("--home")

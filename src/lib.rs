@@ -22,7 +22,8 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 
     /// What `main` of a script returns; any error fits.
-    pub type Result<T = (), E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
+    pub type Result<T = (), E = Box<dyn std::error::Error + Send + Sync>> =
+        std::result::Result<T, E>;
 }
 
 /// What the macros expand to. Not for people; may change at any time.

@@ -6,12 +6,12 @@
 use crate::home::OwnerHome;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use marque_identity::{Receipt, Rpc, registry};
-use marque_steward::{Home as StewardHome, audit};
 use marque_identity_keys::{Key, KeyDir, UnsignedTransaction, sign_statement};
 use marque_policies::{
     Intent, Policy, SignedStatement, Statement, Timestamp,
     intent::{AcceptWallet, IntentId},
 };
+use marque_steward::{Home as StewardHome, audit};
 use marque_steward_client::{Artifact, Client, Outcome, Proposal};
 use secrecy::SecretString;
 use std::time::{Duration, Instant};

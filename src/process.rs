@@ -134,7 +134,8 @@ pub fn mind_command(
     home: &Home,
     args: Vec<std::ffi::OsString>,
 ) -> Result<tokio::process::Command, String> {
-    let program = std::env::current_exe().map_err(|error| format!("cannot find myself: {error}"))?;
+    let program =
+        std::env::current_exe().map_err(|error| format!("cannot find myself: {error}"))?;
     let mut command = tokio::process::Command::new(program);
     command
         .args(args)

@@ -57,3 +57,35 @@ pub(crate) fn short(hash: impl std::fmt::Display) -> String {
         _ => text,
     }
 }
+
+/// Somebody else's words, made harmless for a terminal: one line, no control or direction marks,
+/// not longer than a reader can take in.
+pub(crate) fn harmless(text: &str) -> String {
+    const LONGEST: usize = 600;
+    let mut plain = String::new();
+    for (index, c) in text.chars().enumerate() {
+        if index == LONGEST {
+            plain.push('…');
+            break;
+        }
+        if matches!(c, '"' | '\'' | '\\') || c.escape_debug().len() == 1 {
+            plain.push(c);
+        } else {
+            plain.extend(c.escape_debug());
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::harmless;
+
+    #[test]
+    fn a_minds_words_cannot_rewrite_the_owners_screen() {
+        assert_eq!(harmless("https://shop.example/a?q=\"ü\""), "https://shop.example/a?q=\"ü\"");
+        let shown = harmless("x\r\u{1b}[2Kpay\u{202e}1\u{9b}2\n\u{2028}y");
+        assert_eq!(shown, r"x\r\u{1b}[2Kpay\u{202e}1\u{9b}2\n\u{2028}y");
+        assert_eq!(harmless(&" ".repeat(10_000)).chars().count(), 601);
+    }
+}

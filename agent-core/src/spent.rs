@@ -88,7 +88,13 @@ mod tests {
         let id = AssetId { chain: 1, token: Address::ZERO };
         let money = |units| Money::new(U256::from(units), id);
         let (spent, limit) = (money(spent), money(9_000_000));
-        Spent { rule: "limits.x.day".to_owned(), asset: asset.to_owned(), decimals: 6, spent, limit }
+        Spent {
+            rule: "limits.x.day".to_owned(),
+            asset: asset.to_owned(),
+            decimals: 6,
+            spent,
+            limit,
+        }
     }
 
     #[test]

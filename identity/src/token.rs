@@ -6,6 +6,9 @@ use alloy_sol_types::{SolCall, SolEvent as _};
 use marque_contracts::{IERC20, IERC3009};
 use serde_json::json;
 
+/// Blocks that a node is asked for at a time, where it refuses more.
+const PAGE: u64 = 10_000;
+
 impl Rpc {
     /// Base units of `token` that `account` holds.
     ///
@@ -45,22 +48,70 @@ impl Rpc {
         nonce: B256,
         from_block: u64,
     ) -> Result<Option<(B256, u64)>, IdentityError> {
-        let topics = json!([IERC3009::AuthorizationUsed::SIGNATURE_HASH, from.into_word(), nonce]);
+        let used = self.settlements(token, from, Some(nonce), from_block, None).await?;
+        Ok(used.first().map(|(_, transaction, block)| (*transaction, *block)))
+    }
+
+    /// Every authorisation of `authorizer` that was settled in `token` at `from_block` or later,
+    /// whoever brought it to the chain: its nonce, the transaction, the block. In the order of the
+    /// chain. Where a node refuses that many blocks at once it is asked for 10,000 at a time.
+    ///
+    /// # Errors
+    /// [`IdentityError`].
+    pub async fn authorizations_used_by(
+        &self,
+        token: Address,
+        authorizer: Address,
+        from_block: u64,
+    ) -> Result<Vec<(B256, B256, u64)>, IdentityError> {
+        let refusal = match self.settlements(token, authorizer, None, from_block, None).await {
+            Err(refusal @ IdentityError::Refused { .. }) => refusal,
+            answer => return answer,
+        };
+        let last = self.block_number().await?;
+        if last.saturating_sub(from_block) < PAGE {
+            return Err(refusal);
+        }
+        let mut used = Vec::new();
+        let mut next = from_block;
+        while next <= last {
+            let end = next.saturating_add(PAGE - 1);
+            let to = (end < last).then_some(end);
+            used.extend(self.settlements(token, authorizer, None, next, to).await?);
+            next = end.saturating_add(1);
+        }
+        Ok(used)
+    }
+
+    /// `AuthorizationUsed` events of one nonce or all, up to `to_block` or the newest.
+    async fn settlements(
+        &self,
+        token: Address,
+        authorizer: Address,
+        nonce: Option<B256>,
+        from_block: u64,
+        to_block: Option<u64>,
+    ) -> Result<Vec<(B256, B256, u64)>, IdentityError> {
+        let to_block = to_block.map_or_else(|| json!("latest"), |block| json!(U64::from(block)));
+        let signature = IERC3009::AuthorizationUsed::SIGNATURE_HASH;
         let filter = json!({
             "address": token,
             "fromBlock": U64::from(from_block),
-            "toBlock": "latest",
-            "topics": topics,
+            "toBlock": to_block,
+            "topics": [json!(signature), json!(authorizer.into_word()), json!(nonce)],
         });
         let logs: Vec<WireLog> = self.ask("eth_getLogs", json!([filter])).await?;
         // The node filters; we look again, since money is counted by the answer.
-        Ok(logs.into_iter().filter(|log| !log.removed).find_map(|log| {
-            let place = log.transaction_hash.zip(log.block_number.map(|number| number.to()));
+        let used = logs.into_iter().filter(|log| !log.removed).filter_map(|log| {
+            let (transaction, block) = log.transaction_hash.zip(log.block_number)?;
             let log = log.into_log();
             let event = IERC3009::AuthorizationUsed::decode_log(&log).ok()?;
-            let ours = log.address == token && event.authorizer == from && event.nonce == nonce;
-            place.filter(|_| ours)
-        }))
+            let ours = log.address == token
+                && event.authorizer == authorizer
+                && nonce.is_none_or(|nonce| nonce == event.nonce);
+            ours.then(|| (event.nonce, transaction, block.to()))
+        });
+        Ok(used.collect())
     }
 
     /// Base units of `token` that went from `from` to `to` in a transaction that succeeded; `None`

@@ -232,6 +232,11 @@ async fn an_authorisation_is_seen_when_it_is_settled_and_only_once() {
     devnet.mine(1).await.unwrap();
     assert_eq!(rpc.authorization_used(token, payer, nonce, later).await.unwrap(), None);
     assert_eq!(rpc.authorization_used(token, carrier, nonce, start).await.unwrap(), None);
+    let all = rpc.authorizations_used_by(token, payer, 0).await.unwrap();
+    assert_eq!(all, [(nonce, hash, receipt.block_number)]);
+    assert_eq!(rpc.authorizations_used_by(token, payer, later).await.unwrap(), []);
+    assert_eq!(rpc.authorizations_used_by(token, carrier, 0).await.unwrap(), []);
+    assert_eq!(rpc.authorizations_used_by(STRANGER, payer, 0).await.unwrap(), []);
     assert_eq!(rpc.transfer_in(hash, token, payer, STRANGER).await.unwrap(), Some(value));
     assert_eq!(rpc.transfer_in(hash, token, payer, carrier).await.unwrap(), None);
     assert_eq!(rpc.transfer_in(hash, STRANGER, payer, STRANGER).await.unwrap(), None);
@@ -239,6 +244,50 @@ async fn an_authorisation_is_seen_when_it_is_settled_and_only_once() {
 
     let twice = rpc.estimate_gas(carrier, Some(token), U256::ZERO, settle).await.unwrap_err();
     assert!(matches!(twice, IdentityError::Reverted { .. }), "{twice}");
+}
+
+#[tokio::test]
+async fn a_node_that_refuses_long_ranges_is_asked_page_by_page() {
+    let (token, payer) = (Address::repeat_byte(1), Address::repeat_byte(2));
+    let number = |text: &Value| {
+        let digits = text.as_str().unwrap().trim_start_matches("0x");
+        u64::from_str_radix(digits, 16).unwrap()
+    };
+    let answer = move |Json(asked): Json<Value>| async move {
+        let outcome = if asked["method"] == "eth_blockNumber" {
+            json!({ "result": "0x61a8" })
+        } else {
+            let filter = &asked["params"][0];
+            let first = number(&filter["fromBlock"]);
+            let newest = filter["toBlock"] == "latest";
+            let last = if newest { 25_000 } else { number(&filter["toBlock"]) };
+            if last - first < 10_000 {
+                // One settlement in the first block of every page.
+                let nonce = B256::from(U256::from(first));
+                let signature = keccak256("AuthorizationUsed(address,bytes32)");
+                let topics = [signature, payer.into_word(), nonce];
+                json!({ "result": [{
+                    "address": token, "topics": topics, "data": "0x",
+                    "transactionHash": B256::ZERO, "blockNumber": filter["fromBlock"],
+                }] })
+            } else {
+                json!({ "error": { "code": -32_000, "message": "the range is too long" } })
+            }
+        };
+        let mut whole = json!({ "jsonrpc": "2.0", "id": asked["id"] });
+        whole.as_object_mut().unwrap().extend(outcome.as_object().unwrap().clone());
+        Json(whole)
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(
+        async move { axum::serve(listener, Router::new().route("/", post(answer))).await },
+    );
+    let rpc = Rpc::new(&[url]).unwrap();
+    let used = rpc.authorizations_used_by(token, payer, 0).await.unwrap();
+    assert_eq!(used.iter().map(|used| used.2).collect::<Vec<_>>(), [0, 10_000, 20_000]);
+    let used = rpc.authorizations_used_by(token, payer, 20_000).await.unwrap();
+    assert_eq!(used.len(), 1, "a short range is asked at once");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use super::Shared;
 use crate::{
     failure::{Done, Failure},
-    story::say,
+    story::{harmless, say},
 };
 use marque::{
     home::Home,
@@ -119,7 +119,7 @@ pub(crate) fn describe(view: &View, intent: &Intent) -> String {
             },
         )
     };
-    match intent {
+    let text = match intent {
         Intent::Tool(tool) => match &tool.fetch {
             Some(fetch) => {
                 format!("{} {} {}{}", tool.tool, fetch.method, fetch.host, fetch.path)
@@ -141,5 +141,6 @@ pub(crate) fn describe(view: &View, intent: &Intent) -> String {
         ),
         Intent::Sweep(sweep) => format!("return {} to the owner", money(&sweep.amount)),
         _ => intent.kind().to_owned(),
-    }
+    };
+    harmless(&text)
 }

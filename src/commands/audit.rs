@@ -3,7 +3,7 @@
 use super::Shared;
 use crate::{
     failure::{Context as _, Done, Failure},
-    story::{reasons, say, short},
+    story::{harmless, reasons, say, short},
 };
 use clap::Subcommand;
 use marque::audit::{Expect, verify};
@@ -66,9 +66,8 @@ pub(crate) fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
             let checkpoint = checkpoint
                 .map(|file| std::fs::read_to_string(&file).doing(file.display()))
                 .transpose()?;
-            let report = verify(&dir, &Expect { owner, key, checkpoint }).map_err(|error| {
-                Failure::new(format!("{}: {error}", dir.display()))
-            })?;
+            let report = verify(&dir, &Expect { owner, key, checkpoint })
+                .map_err(|error| Failure::new(format!("{}: {error}", dir.display())))?;
             if shared.json {
                 say!("{}", serde_json::to_string(&report).doing("the report")?);
             } else {
@@ -126,6 +125,9 @@ fn line(entry: &Entry) -> String {
             format!("steward {version} started without {}", missing.join(", "))
         }
         Body::IndexRebuilt { why } => format!("index rebuilt: {why}"),
+        Body::Recovered { cut, unsigned, .. } => {
+            format!("journal mended: {cut} bytes cut off, {unsigned} entries were unsigned")
+        }
         Body::Stopped => "steward stopped".to_owned(),
         _ => "an entry of a newer kind".to_owned(),
     };
@@ -134,6 +136,7 @@ fn line(entry: &Entry) -> String {
         Word::Claimed => '?',
     };
     let agent = entry.agent.as_deref().unwrap_or("-");
+    let what = harmless(&what);
     format!("{:>5} {} {word} {agent:<8} {what}", entry.seq, clock(entry.at))
 }
 

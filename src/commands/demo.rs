@@ -35,8 +35,10 @@ pub(crate) struct Args {
 }
 
 /// What scout is asked when nobody asks anything else.
-const GOALS: [&str; 2] =
-    ["Fetch https://feed.example/wind.csv and report the value.", "Hire compute to index wind for at most 2."];
+const GOALS: [&str; 2] = [
+    "Fetch https://feed.example/wind.csv and report the value.",
+    "Hire compute to index wind for at most 2.",
+];
 
 pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
     if shared.json {
@@ -93,6 +95,11 @@ async fn story(args: &Args, dir: &std::path::Path) -> Done<ExitCode> {
             if let MindEvent::Paid { .. } = event {
                 proof.expect(event.clone());
             }
+            if let MindEvent::Result { text } = event
+                && let Some(wrote) = world.delivered(text)
+            {
+                detail(&format!("muscle's model wrote: {wrote}"));
+            }
             if let MindEvent::Answer { value } = event {
                 answers.push(value.clone());
             }
@@ -144,9 +151,14 @@ fn retell(attempt: &Attempt) {
         "split" => "split a large sum into payments of 0.04",
         other => other,
     };
-    let by = attempt.by.join(", ");
+    let by = match attempt.name.as_str() {
+        "raw_hash" => "there is no such message".to_owned(),
+        "other_body" => "the id names another body".to_owned(),
+        "same_again" => "one id, one signature".to_owned(),
+        _ => attempt.by.join(", "),
+    };
     if attempt.held_up {
-        stopped(&format!("{what}: stopped by {by}"));
+        stopped(&format!("{what}: {by}"));
     } else {
         say!("  {} {what}: WENT THROUGH", "!".red());
     }

@@ -28,7 +28,8 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
     std::fs::create_dir_all(home.path()).doing(home.path().display())?;
     let seller = std::net::SocketAddr::from(([127, 0, 0, 1], args.seller_port));
     drop(std::net::TcpListener::bind(seller).map_err(|error| {
-        Failure::new(format!("port {}: {error}", args.seller_port)).help("choose another --seller-port")
+        Failure::new(format!("port {}: {error}", args.seller_port))
+            .help("choose another --seller-port")
     })?);
     let temporary = tempfile::tempdir().doing("a folder for the devnet")?;
     let options = Options { port: Some(args.port), ..Options::default() };
@@ -85,7 +86,15 @@ async fn small_seller(
     economy.adopt(&party, &policies::seller(economy, party.owner.address())).await?;
     let (listen, file) = (listen.to_string(), data.display().to_string());
     let mind = [
-        "mind", "sell-file", "--agent", "feed", "--listen", &listen, "--file", &file, "--price",
+        "mind",
+        "sell-file",
+        "--agent",
+        "feed",
+        "--listen",
+        &listen,
+        "--file",
+        &file,
+        "--price",
         "0.02 tUSD",
     ];
     let running = economy.run(&party, &mind).await?;

@@ -59,8 +59,7 @@ fn amount(policy: &Policy, text: &str) -> Done<Money> {
         .assets
         .get(name.trim())
         .ok_or_else(|| usage(format!("the policy knows no asset {name}")))?;
-    let units =
-        parse_units(digits, asset.decimals).map_err(|error| usage(error.to_string()))?;
+    let units = parse_units(digits, asset.decimals).map_err(|error| usage(error.to_string()))?;
     if units.is_zero() {
         return Err(usage("the amount is zero".to_owned()));
     }
@@ -138,7 +137,10 @@ pub(crate) async fn balance(shared: &Shared, args: &BalanceArgs) -> Done<ExitCod
     };
     if shared.json {
         let budgets = view.as_ref().map(|view| &view.budgets);
-        say!("{}", serde_json::json!({ "address": address, "held": held.iter().map(|(name, money, _)| (name, money)).collect::<Vec<_>>(), "budgets": budgets }));
+        say!(
+            "{}",
+            serde_json::json!({ "address": address, "held": held.iter().map(|(name, money, _)| (name, money)).collect::<Vec<_>>(), "budgets": budgets })
+        );
         return Ok(ExitCode::SUCCESS);
     }
     say!("{} ({address})", args.agent);
@@ -175,8 +177,8 @@ pub(crate) async fn withdraw(shared: &Shared, args: &WithdrawArgs) -> Done<ExitC
     let (_, policy) = load(&home, &args.agent, false)?;
     let money = amount(&policy, &args.amount)?;
     let client = views(&home).await?.into_iter().find(|(_, view)| view.agent == args.agent);
-    let (client, view) = client
-        .ok_or_else(|| Failure::new(format!("no steward answers for {}", args.agent)))?;
+    let (client, view) =
+        client.ok_or_else(|| Failure::new(format!("no steward answers for {}", args.agent)))?;
     let proposal = Proposal {
         task: format!("withdraw-{}", view.now),
         step: 0,

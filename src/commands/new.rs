@@ -119,11 +119,7 @@ pub(crate) fn devnet_file(home: &Home) -> Done<Option<DevnetFile>> {
     }
 }
 
-fn draft_text(
-    kind: Kind,
-    owner: alloy_primitives::Address,
-    devnet: Option<&DevnetFile>,
-) -> String {
+fn draft_text(kind: Kind, owner: alloy_primitives::Address, devnet: Option<&DevnetFile>) -> String {
     let seller = devnet.and_then(|devnet| devnet.seller.as_ref());
     let payees = seller.map(|seller| DraftPayee {
         name: seller.name.clone(),

@@ -75,7 +75,9 @@ pub(crate) fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
             }
             tell(shared, &address.to_string(), "the copy opens with the same passphrase to");
         }
-        Act::Show => tell(shared, &Owner::address_in(&folder)?.to_string(), "the owner's address is"),
+        Act::Show => {
+            tell(shared, &Owner::address_in(&folder)?.to_string(), "the owner's address is")
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

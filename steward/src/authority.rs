@@ -14,7 +14,7 @@ use crate::{
     failpoint::failpoint,
     home::Home,
     index::Index,
-    journal::{Journal, Origin},
+    journal::{Journal, Origin, Recovery},
     keys::Keys,
     outbox::Outbox,
     signer::{self, Made},
@@ -58,7 +58,14 @@ impl Authority {
             return Err(StewardError::Home { path: home.path().to_owned(), why });
         }
         failpoint("opening");
-        Self::with(home, state, journal, keys)
+        let Recovery { cut, unsigned, checkpoint_missing } = journal.recovery();
+        let mut authority = Self::with(home, state, journal, keys)?;
+        let mended = cut > 0 || unsigned > 0 || checkpoint_missing;
+        if mended && authority.state.genesis().is_some() {
+            let body = Body::Recovered { cut, unsigned, checkpoint_missing };
+            authority.handle(vec![Event::Own(body)])?;
+        }
+        Ok(authority)
     }
 
     /// Begins a journal with the owner's genesis.

@@ -19,7 +19,7 @@ pub use propose::{BlockFacts, Facts, GasPlan};
 pub(crate) use propose::{Call, knows_more};
 
 use crate::{
-    entry::{Body, Entry, VERSION, Word},
+    entry::{Body, Entry, Foreign, VERSION, Word},
     error::fault,
     state::State,
 };
@@ -72,8 +72,8 @@ pub enum Event {
         by: &'static str,
         /// Why.
         reason: String,
-        /// The account nonce that the chain knows of and we did not.
-        nonce: Option<u64>,
+        /// What the chain knows of that agent and we did not.
+        surplus: Surplus,
     },
     /// An act of the owner, from anywhere: its signature says whose it is.
     Submit(Box<SignedStatement>),
@@ -83,8 +83,18 @@ pub enum Event {
     /// A transaction is reserved and was never signed, or its bytes are lost: sign what the journal
     /// says, now.
     Resume(IntentId),
-    /// The steward has something to say of itself: `started`, `index_rebuilt`, `stopped`.
+    /// The steward has something to say of itself: `started`, `index_rebuilt`,
+    /// `recovered`, `stopped`.
     Own(Body),
+}
+
+/// What the chain knows of an agent beyond the ledger.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Surplus {
+    /// Its account nonce, where that is ahead.
+    pub nonce: Option<u64>,
+    /// Settled authorisations that are not in the ledger.
+    pub authorisations: Vec<Foreign>,
 }
 
 /// What follows from an event.
@@ -131,7 +141,9 @@ pub fn step(state: &State, event: Event, now: Timestamp) -> Step {
         }
         Event::Note { agent, note } => take_note(state, agent, note),
         Event::Report { agent, report } => take_report(state, agent, report),
-        Event::Freeze { agent, by, reason, nonce } => Ok(freeze(state, agent, by, &reason, nonce)),
+        Event::Freeze { agent, by, reason, surplus } => {
+            Ok(freeze(state, agent, by, &reason, surplus))
+        }
         Event::Submit(signed) => owner::submit(state, *signed, now),
         Event::Moved(body) => Ok(chain::moved(state, body)),
         Event::Resume(id) => Ok(chain::resume(state, id, now)),
@@ -194,18 +206,17 @@ fn take_report(state: &State, agent: String, report: Report) -> Result<Step, Fau
     Ok(Step::noted(Some(agent), Word::Claimed, body))
 }
 
-fn freeze(
-    state: &State,
-    agent: Option<String>,
-    by: &str,
-    reason: &str,
-    nonce: Option<u64>,
-) -> Step {
-    if let Some(frozen) = state.frozen() {
+fn freeze(state: &State, agent: Option<String>, by: &str, reason: &str, surplus: Surplus) -> Step {
+    let Surplus { nonce, authorisations } = surplus;
+    // Frozen once. But what the chain knows more is written all the same, so that the owner cannot
+    // thaw without having been told of it.
+    if let Some(frozen) = state.frozen()
+        && frozen.covers(agent.as_deref().unwrap_or_default(), nonce, &authorisations)
+    {
         return Step::already(frozen.seq);
     }
     let word = if by == "mind" { Word::Claimed } else { Word::Attested };
-    let body = Body::Frozen { by: by.to_owned(), reason: shorten(reason), nonce };
+    let body = Body::Frozen { by: by.to_owned(), reason: shorten(reason), nonce, authorisations };
     Step::noted(agent, word, body)
 }
 

@@ -71,11 +71,15 @@ impl Desk {
         seen.await.map_err(|_| StewardError::Stopped)
     }
 
-    /// Ends the authority in order.
+    /// Ends the authority in order, and returns when the home is free for the next.
     pub(crate) async fn close(&self) -> Result<(), StewardError> {
         let (reply, closed) = oneshot::channel();
         self.commands.send(Command::Close(reply)).await.map_err(|_| StewardError::Stopped)?;
-        closed.await.map_err(|_| StewardError::Stopped)?
+        let closed = closed.await.map_err(|_| StewardError::Stopped)?;
+        // The thread lets go of the lock before it lets go of this channel.
+        let mut changes = self.changes();
+        while changes.changed().await.is_ok() {}
+        closed
     }
 
     /// How many entries there are, to be watched. Ends with the authority.

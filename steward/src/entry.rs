@@ -105,6 +105,9 @@ pub enum Body {
         /// The account nonce that the chain knows of and the ledger did not: accepted by a thaw.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         nonce: Option<u64>,
+        /// The authorisations that the chain knows of and the ledger did not: accepted by a thaw.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        authorisations: Vec<Foreign>,
     },
     /// The owner let the steward work again. Signed by the owner.
     Thawed {
@@ -205,8 +208,29 @@ pub enum Body {
         /// Why.
         why: String,
     },
+    /// The journal was not closed in order; what a broken append had left was cut off.
+    Recovered {
+        /// Bytes of an unfinished append that were cut off.
+        cut: u64,
+        /// Entries that no checkpoint had covered.
+        unsigned: u64,
+        /// There was no checkpoint at all.
+        checkpoint_missing: bool,
+    },
     /// A steward ended in order.
     Stopped,
+}
+
+/// A settled EIP-3009 authorisation of an agent's key that its ledger does not count as spent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Foreign {
+    /// The token contract.
+    pub token: Address,
+    /// The authorisation's nonce.
+    pub nonce: B256,
+    /// The transaction that settled it.
+    pub transaction: B256,
 }
 
 /// How a journal begins.
@@ -453,6 +477,7 @@ impl Body {
             Self::Reported { .. } => "reported",
             Self::Started { .. } => "started",
             Self::IndexRebuilt { .. } => "index_rebuilt",
+            Self::Recovered { .. } => "recovered",
             Self::Stopped => "stopped",
         }
     }

@@ -11,7 +11,9 @@ use crate::{
     state::State,
     steward::Shared,
 };
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, Log};
+use alloy_sol_types::SolEvent as _;
+use marque_contracts::{IERC20, IERC3009};
 use marque_identity::{BlockTag, IdentityError, Rpc, registry};
 use marque_policies::{Intent, Policy, intent::Settle};
 use marque_steward_client::{PaymentState, Proposal};
@@ -150,17 +152,29 @@ pub(crate) async fn elsewhere(
     }
     let used = rpc.authorization_used(token, settle.from, settle.nonce, from_block).await;
     let Some((transaction, _)) = used.map_err(chain_error)? else { return Ok(None) };
-    // The event alone says that the nonce is gone. The money must have come to us.
-    let moved = rpc.transfer_in(transaction, token, settle.from, settle.to).await;
-    if moved.map_err(chain_error)?.is_none_or(|units| units < settle.amount.units) {
-        return Ok(None);
-    }
+    // The event alone says that the nonce is gone. The money must have come to us, by it.
     let receipt = rpc.receipt(transaction).await.map_err(chain_error)?;
-    Ok(receipt.map(|receipt| OnChain {
+    let paid = receipt.filter(|receipt| receipt.success && paid_by_it(&receipt.logs, settle));
+    Ok(paid.map(|receipt| OnChain {
         transaction,
         block: receipt.block_number,
         block_hash: receipt.block_hash,
     }))
+}
+
+/// Whether this authorisation itself paid us: the token's next event after `AuthorizationUsed` is
+/// its transfer. A transaction may hold several: a payer that sends two nonces elsewhere and pays
+/// one of them has paid one.
+fn paid_by_it(logs: &[Log], settle: &Settle) -> bool {
+    let mut said = logs.iter().filter(|log| log.address == settle.amount.asset.token);
+    let used = said.any(|log| {
+        IERC3009::AuthorizationUsed::decode_log(log)
+            .is_ok_and(|used| used.authorizer == settle.from && used.nonce == settle.nonce)
+    });
+    let next = if used { said.next() } else { None };
+    next.and_then(|log| IERC20::Transfer::decode_log(log).ok()).is_some_and(|moved| {
+        moved.from == settle.from && moved.to == settle.to && moved.value >= settle.amount.units
+    })
 }
 
 /// Simulates the transaction and asks what it would cost.
@@ -201,5 +215,60 @@ pub(crate) async fn still_works(
         Ok(_) => Ok(true),
         Err(error @ IdentityError::Unreachable { .. }) => Err(chain_error(error)),
         Err(_) => Ok(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::{LogData, U256};
+    use marque_policies::{AssetId, Money};
+
+    const TOKEN: Address = Address::repeat_byte(0xaa);
+    const BUYER: Address = Address::repeat_byte(1);
+    const SELLER: Address = Address::repeat_byte(2);
+    const ELSEWHERE: Address = Address::repeat_byte(3);
+
+    fn settle(nonce: u8) -> Settle {
+        Settle {
+            from: BUYER,
+            to: SELLER,
+            amount: Money::new(U256::from(20), AssetId { chain: 1, token: TOKEN }),
+            valid_after: 0,
+            valid_before: 100,
+            nonce: B256::repeat_byte(nonce),
+            signature: String::new(),
+            resource: String::new(),
+        }
+    }
+
+    fn used(nonce: u8) -> Log {
+        let event =
+            IERC3009::AuthorizationUsed { authorizer: BUYER, nonce: B256::repeat_byte(nonce) };
+        log(TOKEN, event.encode_log_data())
+    }
+
+    fn moved(to: Address, units: u64) -> Log {
+        let event = IERC20::Transfer { from: BUYER, to, value: U256::from(units) };
+        log(TOKEN, event.encode_log_data())
+    }
+
+    const fn log(address: Address, data: LogData) -> Log {
+        Log { address, data }
+    }
+
+    #[test]
+    fn one_transfer_pays_for_one_authorisation_of_a_transaction() {
+        let stranger = log(ELSEWHERE, moved(SELLER, 20).data);
+        let honest = [used(1), stranger.clone(), moved(SELLER, 20), used(2), moved(SELLER, 25)];
+        assert!(paid_by_it(&honest, &settle(1)) && paid_by_it(&honest, &settle(2)));
+        assert!(!paid_by_it(&honest, &settle(3)));
+        let robbery = [used(1), moved(ELSEWHERE, 20), used(2), moved(SELLER, 20)];
+        assert!(!paid_by_it(&robbery, &settle(1)));
+        assert!(paid_by_it(&robbery, &settle(2)));
+        for short in [vec![used(1)], vec![used(1), moved(SELLER, 19)], vec![used(1), stranger]] {
+            assert!(!paid_by_it(&short, &settle(1)), "{short:?}");
+        }
+        assert!(!paid_by_it(&[moved(SELLER, 20), used(1)], &settle(1)));
     }
 }

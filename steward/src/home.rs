@@ -19,10 +19,17 @@ use std::{
     io::Write as _,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// The version of `home.json`.
 const VERSION: u16 = 1;
+
+/// How long a lock that somebody holds is asked for again.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+
+/// The pause in between.
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// A home that is laid out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,10 +120,22 @@ impl Home {
             .mode(0o600)
             .open(&path)
             .map_err(StewardError::io("open", &path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Lock { _file: file }),
-            Err(fs::TryLockError::WouldBlock) => Err(StewardError::Locked(self.path.clone())),
-            Err(fs::TryLockError::Error(error)) => Err(StewardError::io("lock", path)(error)),
+        let mut patience = LOCK_PATIENCE;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Lock { _file: file }),
+                // A child that this process is just starting holds what was ours for a moment.
+                Err(fs::TryLockError::WouldBlock) if !patience.is_zero() => {
+                    std::thread::sleep(LOCK_PAUSE);
+                    patience = patience.saturating_sub(LOCK_PAUSE);
+                }
+                Err(fs::TryLockError::WouldBlock) => {
+                    return Err(StewardError::Locked(self.path.clone()));
+                }
+                Err(fs::TryLockError::Error(error)) => {
+                    return Err(StewardError::io("lock", path)(error));
+                }
+            }
         }
     }
 

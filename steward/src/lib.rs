@@ -27,6 +27,7 @@ mod keys;
 mod links;
 mod offline;
 mod outbox;
+mod outflow;
 mod reconcile;
 mod server;
 mod signer;

@@ -1,17 +1,19 @@
 //! What the chain says about what we signed.
 //!
-//! Polls while something is live: receipts, used authorisations, the newest and the final block.
+//! Polls while something is live: receipts, used authorisations, the newest and the final block;
+//! what left the keys ([`outflow`]) it compares with the ledger now and then all the same.
 //! A timeout never releases anything; a reorganisation takes `seen` back to `sent`. The first
 //! pass for an agent comes before its first signature: it checks that this is the chain that
 //! genesis names, that the chain does not know more than the ledger, and finishes what a crash
 //! left half done.
 
 use crate::{
-    core::{Call, Event, knows_more},
+    core::{Call, Event, Surplus},
     entry::{Body, OnChain, Order},
     error::StewardError,
     gather,
     links::{Link, chain_error},
+    outflow::{self, Watch, Whose, freeze},
     state::{Account, Record},
     steward::Shared,
 };
@@ -47,6 +49,7 @@ struct Case {
 pub(crate) struct Memory {
     sent: BTreeMap<IntentId, Instant>,
     strikes: BTreeMap<IntentId, u32>,
+    watch: Watch,
 }
 
 /// Goes on until the authority ends.
@@ -64,12 +67,8 @@ pub(crate) async fn run(shared: Arc<Shared>, mut memory: Memory) {
             }
         };
         // Quick while news is fresh, slower the longer nothing happens.
-        let changed = if live {
-            tokio::time::timeout(pause, changes.changed()).await
-        } else {
-            Ok(changes.changed().await)
-        };
-        match changed {
+        let rest = if live { pause } else { shared.rest };
+        match tokio::time::timeout(rest, changes.changed()).await {
             Ok(Ok(())) => {
                 pause = shared.poll;
                 // A change is often our own doing, and the chain needs a moment for the next.
@@ -101,15 +100,16 @@ pub(crate) async fn pass(shared: &Shared, memory: &mut Memory) -> Result<bool, S
     let mut busy = false;
     for case in cases.await? {
         let known = shared.ready.borrow().get(&case.name) == Some(&case.policy.hash);
-        if known && case.live.is_empty() {
+        if known && case.live.is_empty() && !memory.watch.is_due(&case.name, shared.rest) {
             continue;
         }
-        busy = true;
+        busy |= !known || !case.live.is_empty();
         let link = shared.links.get(&case.policy, shared.home.chain())?;
         if !known {
             same_chain(shared, &link).await?;
         }
-        no_more_than_we_know(shared, &link, &case).await?;
+        let whose = Whose { agent: &case.name, key: case.key, policy: &case.policy };
+        outflow::compare(shared, &link, whose, &mut memory.watch).await?;
         for record in &case.live {
             advance(shared, &link, record, memory).await?;
         }
@@ -138,36 +138,6 @@ async fn same_chain(shared: &Shared, link: &Link) -> Result<(), StewardError> {
                     chain that was reset, or another chain under the same id";
         return Err(StewardError::Wrong(line.to_owned()));
     }
-    Ok(())
-}
-
-/// A chain that has seen more of our transactions than the journal means a journal that was
-/// rolled back, or a key that is used elsewhere: everything stops.
-async fn no_more_than_we_know(
-    shared: &Shared,
-    link: &Link,
-    case: &Case,
-) -> Result<(), StewardError> {
-    // First the chain, then the ledger: our own sends can only raise the latter.
-    let count = link.rpc.transaction_count(case.key, false).await.map_err(chain_error)?;
-    let name = case.name.clone();
-    let ours = shared.desk.look(move |state, _| state.agent(&name).map_or(0, |a| a.nonce)).await?;
-    if count > ours {
-        let reason = knows_more(&case.name, count, ours);
-        freeze(shared, &case.name, reason, Some(count)).await?;
-    }
-    Ok(())
-}
-
-async fn freeze(
-    shared: &Shared,
-    agent: &str,
-    reason: String,
-    nonce: Option<u64>,
-) -> Result<(), StewardError> {
-    tracing::error!(agent, reason, "frozen");
-    let agent = Some(agent.to_owned());
-    shared.desk.submit(Event::Freeze { agent, by: "steward", reason, nonce }).await?;
     Ok(())
 }
 
@@ -291,7 +261,7 @@ async fn sent(
                     "another transaction took nonce {nonce} of \"{}\": its key is used elsewhere",
                     record.agent
                 );
-                freeze(shared, &record.agent, reason, None).await?;
+                freeze(shared, &record.agent, reason, Surplus::default()).await?;
             }
             Ok(None)
         }

@@ -17,12 +17,12 @@ pub use debits::{Debit, Debits, Standing};
 pub use record::{Approval, Record};
 pub use view::Ledger;
 
-use crate::entry::Genesis;
+use crate::entry::{Foreign, Genesis, Order};
 use alloy_primitives::{Address, B256};
 use marque_policies::{IntentId, Timestamp};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A held intent waits so long for its owner, in milliseconds; then it is closed.
 pub const HELD_FOR: Timestamp = 24 * 3_600 * 1_000;
@@ -48,8 +48,22 @@ pub struct Frozen {
     pub by: String,
     /// In the speaker's words.
     pub reason: String,
-    /// Whose account nonce was ahead, and how far, where that was the reason.
-    pub nonce: Option<(String, u64)>,
+    /// Whose account nonce was ahead on chain, and how far.
+    pub nonces: BTreeMap<String, u64>,
+    /// Whose authorisations the chain had and the ledger had not: by token and nonce.
+    pub authorisations: BTreeMap<String, BTreeSet<(Address, B256)>>,
+}
+
+impl Frozen {
+    /// Whether a thaw accepts all of this for `agent` already.
+    #[must_use]
+    pub fn covers(&self, agent: &str, nonce: Option<u64>, authorisations: &[Foreign]) -> bool {
+        let known = self.authorisations.get(agent);
+        nonce.is_none_or(|nonce| self.nonces.get(agent).is_some_and(|seen| *seen >= nonce))
+            && authorisations
+                .iter()
+                .all(|it| known.is_some_and(|known| known.contains(&(it.token, it.nonce))))
+    }
 }
 
 impl State {
@@ -117,6 +131,31 @@ impl State {
     #[must_use]
     pub const fn debits(&self) -> &Debits {
         &self.debits
+    }
+
+    /// What of `settled` the ledger of `agent` does not count as spent and the owner has not
+    /// accepted: authorisations that are in no allowed intent, or in one that was given up.
+    #[must_use]
+    pub fn foreign(&self, agent: &str, settled: Vec<Foreign>) -> Vec<Foreign> {
+        if settled.is_empty() {
+            return settled;
+        }
+        let accepted = self.agents.get(agent).map(|account| &account.accepted);
+        let spent: BTreeSet<(Address, B256)> = self
+            .intents
+            .values()
+            .filter(|record| record.agent == agent && record.is_spent())
+            .filter_map(|record| match &record.order {
+                Some(Order::Authorisation(order)) => Some((order.amount.asset.token, order.nonce)),
+                _ => None,
+            })
+            .collect();
+        let mut foreign = settled;
+        foreign.retain(|it| {
+            let known = (it.token, it.nonce);
+            !spent.contains(&known) && accepted.is_none_or(|accepted| !accepted.contains(&known))
+        });
+        foreign
     }
 
     /// How many intents of an agent wait for the owner.

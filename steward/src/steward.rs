@@ -30,13 +30,16 @@ pub struct Options {
     pub walls: Walls,
     /// The pause between two looks at the chain while something is live; it grows by itself.
     pub poll: Duration,
+    /// The pause between two looks at what left the keys, where nothing is live.
+    pub rest: Duration,
     /// Proposals a second of one agent; more are answered with the fault `rate`.
     pub rate: u32,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { walls: Walls::none(), poll: Duration::from_millis(400), rate: 200 }
+        let (poll, rest) = (Duration::from_millis(400), Duration::from_secs(30));
+        Self { walls: Walls::none(), poll, rest, rate: 200 }
     }
 }
 
@@ -58,6 +61,7 @@ pub(crate) struct Shared {
     /// Which policy's chain was asked what it knows, by agent.
     pub(crate) ready: watch::Sender<BTreeMap<String, B256>>,
     pub(crate) poll: Duration,
+    pub(crate) rest: Duration,
     pub(crate) rate: u32,
 }
 
@@ -91,6 +95,7 @@ impl Steward {
             outbox: Outbox::new(home.outbox()),
             ready: watch::Sender::default(),
             poll: options.poll,
+            rest: options.rest,
             rate: options.rate,
             home,
         });

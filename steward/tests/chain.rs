@@ -4,15 +4,17 @@
 
 mod support;
 
-use alloy_primitives::{Address, U256};
-use marque_policies::Intent;
-use marque_steward::{Body, Home, Options, Steward, StewardError, audit};
+use alloy_primitives::{Address, B256, U256};
+use marque_identity_keys::{KeyDir, sign_statement};
+use marque_policies::{Intent, Statement};
+use marque_steward::{Body, Home, Options, Steward, StewardError, audit, entry::Foreign};
 use marque_steward_client::{Artifact, Authorisation, Client, IntentState, Outcome, PaymentState};
 use std::{fs, path::Path, time::Duration};
-use support::{homes, owner, policy_for, proposal, town::Town};
+use support::{CHAIN, homes, owner, policy_for, proposal, settle, town::Town};
 
 async fn start(home: &Home, agent: &str) -> (Steward, Client) {
-    let options = Options { poll: Duration::from_millis(200), ..Options::default() };
+    let (poll, rest) = (Duration::from_millis(200), Duration::from_millis(500));
+    let options = Options { poll, rest, ..Options::default() };
     let steward = Steward::start(home.clone(), homes::unlock(), options).await.unwrap();
     let client = Client::connect(home.socket(agent)).await.unwrap();
     (steward, client)
@@ -146,6 +148,133 @@ async fn a_journal_that_was_rolled_back_is_noticed_and_everything_stops() {
         _ => None,
     });
     assert!(why.unwrap().contains("rolled back"), "{why:?}");
+}
+
+/// Pays `units` for `task` and has the seller settle it; answers the nonce and the transaction.
+async fn buy(town: &Town, buyer: &Client, seller: (&Client, Address), task: &str) -> (B256, B256) {
+    let asked = proposal(task, 0, town.pay(seller.1, 20_000));
+    let made = authorisation(buyer.propose(asked).await.unwrap());
+    let sold = seller.0.propose(proposal(task, 0, town.settle(&made))).await.unwrap();
+    let place = until(seller.0, id(&sold), PaymentState::Final).await;
+    (made.nonce, place.transaction.unwrap())
+}
+
+/// Puts an older journal in place of a home's own, as the thief of a budget does.
+fn roll_back(home: &Home, journal: &Path) {
+    fs::remove_dir_all(home.journal()).unwrap();
+    fs::remove_dir_all(home.index()).unwrap();
+    copy(journal, &home.journal());
+}
+
+async fn thaw(client: &Client, home: &Home) {
+    let frozen_at = client.view().await.unwrap().frozen_at.unwrap();
+    let statement = Statement::Thaw { frozen_at };
+    client.submit(sign_statement(&owner(), statement, CHAIN, home.origin(), None)).await.unwrap();
+}
+
+/// What the frozen entries of a journal say.
+fn frozen(home: &Home) -> Vec<(String, Vec<Foreign>)> {
+    let entries = audit::entries(&home.journal()).unwrap();
+    let frozen = entries.into_iter().filter_map(|entry| match entry.body {
+        Body::Frozen { reason, authorisations, .. } => Some((reason, authorisations)),
+        _ => None,
+    });
+    frozen.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rolled_back_journal_that_hides_an_authorisation_freezes_until_the_owner_accepts_it() {
+    let town = Town::new().await;
+    let (seller_home, seller) = town.home("feed", Address::repeat_byte(9)).await;
+    let (home, _) = town.home("scout", seller).await;
+    let (feed, feed_mind) = start(&seller_home, "feed").await;
+    let feed_mind = (&feed_mind, seller);
+    let (scout, mind) = start(&home, "scout").await;
+    buy(&town, &mind, feed_mind, "first").await;
+    scout.stop().await.unwrap();
+    let before = town.dir.path().join("before");
+    copy(&home.journal(), &before);
+    let (scout, mind) = start(&home, "scout").await;
+    let (nonce, transaction) = buy(&town, &mind, feed_mind, "second").await;
+    scout.stop().await.unwrap();
+
+    roll_back(&home, &before);
+    let (scout, mind) = start(&home, "scout").await;
+    let again = proposal("second", 0, town.pay(seller, 20_000));
+    assert!(mind.propose(again).await.is_err(), "at start, before anything is signed");
+    let hidden = Foreign { token: town.token, nonce, transaction };
+    let told = frozen(&home);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].1, [hidden], "this one and no other");
+    for named in [town.token.to_string(), nonce.to_string(), transaction.to_string()] {
+        assert!(told[0].0.contains(&named), "{}", told[0].0);
+    }
+    thaw(&mind, &home).await;
+    buy(&town, &mind, feed_mind, "third").await;
+    scout.stop().await.unwrap();
+    let (scout, mind) = start(&home, "scout").await;
+    buy(&town, &mind, feed_mind, "fourth").await;
+    assert_eq!(frozen(&home).len(), 1, "what the owner accepted does not freeze again");
+    scout.stop().await.unwrap();
+
+    // The thaw accepted one authorisation, not all that are to come.
+    roll_back(&home, &before);
+    let (scout, mind) = start(&home, "scout").await;
+    assert_eq!(frozen(&home)[0].1.len(), 3);
+    assert!(mind.view().await.unwrap().frozen_at.is_some());
+    scout.stop().await.unwrap();
+    feed.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_pays_elsewhere_freezes_a_steward_that_has_nothing_to_do() {
+    let town = Town::new().await;
+    let (seller_home, seller) = town.home("feed", Address::repeat_byte(9)).await;
+    let (home, _) = town.home("scout", seller).await;
+    let (feed, feed_mind) = start(&seller_home, "feed").await;
+    let (scout, mind) = start(&home, "scout").await;
+    let stolen = KeyDir::open(home.keys()).unwrap().key("scout", &homes::unlock()).unwrap();
+    let intent = settle(&stolen, seller, 20_000, 5, town.token);
+    let sold = feed_mind.propose(proposal("theft", 0, intent)).await.unwrap();
+    until(&feed_mind, id(&sold), PaymentState::Final).await;
+    for _ in 0..50 {
+        if mind.view().await.unwrap().frozen_at.is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert!(mind.propose(proposal("next", 0, town.pay(seller, 1))).await.is_err());
+    let told = frozen(&home);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].1[0].nonce, B256::repeat_byte(5));
+    scout.stop().await.unwrap();
+    feed.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ordinary_work_never_freezes_a_steward() {
+    let town = Town::new().await;
+    let (seller_home, seller) = town.home("feed", Address::repeat_byte(9)).await;
+    let (home, _) = town.home("scout", seller).await;
+    let (feed, feed_mind) = start(&seller_home, "feed").await;
+    let (scout, mind) = start(&home, "scout").await;
+    for task in ["a", "b", "c"] {
+        buy(&town, &mind, (&feed_mind, seller), task).await;
+    }
+    let Intent::Transfer(mut pay) = support::transfer(30_000) else { panic!() };
+    (pay.to, pay.amount) = (seller, town.usdc(30_000));
+    let sent = mind.propose(proposal("send", 0, Intent::Transfer(pay))).await.unwrap();
+    until(&mind, id(&sent), PaymentState::Final).await;
+    let unused = mind.propose(proposal("idle", 0, town.pay(seller, 10_000))).await.unwrap();
+    town.pass(130).await;
+    until(&mind, id(&unused), PaymentState::Expired).await;
+    scout.stop().await.unwrap();
+    let (scout, mind) = start(&home, "scout").await;
+    buy(&town, &mind, (&feed_mind, seller), "after").await;
+    scout.stop().await.unwrap();
+    feed.stop().await.unwrap();
+    assert_eq!(frozen(&home), []);
+    assert_eq!(frozen(&seller_home), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

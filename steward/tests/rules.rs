@@ -8,8 +8,8 @@ use alloy_primitives::B256;
 use marque_policies::{Intent, Mark, Statement};
 use marque_steward::{
     Body,
-    core::{BlockFacts, Event, Facts, HELD_AT_ONCE, Reply},
-    entry::{OnChain, Order},
+    core::{BlockFacts, Event, Facts, HELD_AT_ONCE, Reply, Surplus},
+    entry::{Foreign, OnChain, Order},
 };
 use marque_steward_client::{PaymentState, Report, Said};
 use support::{
@@ -117,7 +117,8 @@ fn held_intents_close_after_a_day_and_their_queue_is_bounded() {
 fn frozen_only_money_for_the_owner_passes_and_only_the_owner_thaws() {
     let mut bench = Bench::new();
     let id = allowed(bench.propose(proposal("before", 0, pay(100_000))));
-    let freeze = Event::Freeze { agent: None, by: "mind", reason: "odd".into(), nonce: None };
+    let surplus = Surplus::default();
+    let freeze = Event::Freeze { agent: None, by: "mind", reason: "odd".into(), surplus };
     let frozen_at = bench.state.next();
     bench.act(freeze.clone());
     assert_eq!(bench.act(freeze), Reply::Noted(Some(frozen_at)), "frozen once");
@@ -259,6 +260,45 @@ fn a_chain_that_knows_more_than_the_ledger_stops_everything_until_the_owner_agre
 }
 
 #[test]
+fn what_the_chain_knows_more_is_told_before_the_owner_thaws_and_accepted_by_the_thaw_alone() {
+    let mut bench = Bench::new();
+    let paid = allowed(bench.propose(proposal("a", 0, pay(1_000))));
+    let lost = allowed(bench.propose(proposal("b", 0, pay(1_000))));
+    bench.moved(Body::Expired { id: lost, block: 9 });
+    held(bench.propose(proposal("c", 0, pay(600_000))));
+    let it = |nonce| Foreign { token: TOKEN, nonce, transaction: B256::ZERO };
+    let elsewhere = Foreign { token: support::SHOP, ..it(paid.nonce()) };
+    let strange = vec![it(B256::repeat_byte(5)), it(lost.nonce()), elsewhere];
+    let settled = [vec![it(paid.nonce())], strange.clone()].concat();
+    let found = bench.state.foreign("scout", settled.clone());
+    assert_eq!(found, strange, "unknown, given up, or of another token");
+
+    let stop = |by, surplus| {
+        let agent = Some("scout".to_owned());
+        Event::Freeze { agent, by, reason: "why".into(), surplus }
+    };
+    let thaw = |frozen_at| Statement::Thaw { frozen_at };
+    let first = bench.state.next();
+    bench.act(stop("mind", Surplus::default()));
+    let surplus = Surplus { nonce: None, authorisations: strange };
+    let second = bench.state.next();
+    bench.act(stop("steward", surplus.clone()));
+    assert_eq!(bench.act(stop("steward", surplus)), Reply::Noted(Some(second)), "told once");
+    let other = Surplus { nonce: Some(1), authorisations: Vec::new() };
+    let third = bench.state.next();
+    bench.act(stop("steward", other));
+    for stale in [first, second] {
+        assert_eq!(bench.submit(thaw(stale), None).unwrap_err().code, "stale");
+    }
+    assert_eq!(bench.state.foreign("scout", settled.clone()).len(), 3, "not without a thaw");
+    bench.submit(thaw(third), None).unwrap();
+    assert_eq!(bench.state.foreign("scout", settled), []);
+    assert_eq!(bench.state.agent("scout").unwrap().nonce, 1);
+    let next = it(B256::repeat_byte(6));
+    assert_eq!(bench.state.foreign("scout", vec![next]), [next]);
+}
+
+#[test]
 fn a_transaction_that_would_fail_is_not_reserved() {
     let mut bench = Bench::new();
     let facts = Facts { trouble: Some("it reverts".into()), gas: None, ..bench.facts() };
@@ -322,4 +362,18 @@ fn every_row_of_a_refusal_is_told() {
     assert!(failed.contains(&"payee.known"), "{failed:?}");
     assert!(failed.contains(&"limits.USDC.payment"), "{failed:?}");
     assert!(failed.contains(&"limits.USDC.day"), "{failed:?}");
+}
+
+#[test]
+fn a_chain_whose_clock_runs_ahead_gets_no_signature_that_outlives_us() {
+    let mut bench = Bench::new();
+    for (ahead, passes) in [(601, false), (10 * 365 * 86_400, false), (599, true)] {
+        let block = BlockFacts { number: 10, timestamp: START / 1_000 + ahead };
+        let facts = Facts { block: Some(block), ..bench.facts() };
+        let reply = bench.propose_with(proposal(&format!("{ahead}"), 0, pay(100_000)), facts);
+        match passes {
+            true => drop(allowed(reply)),
+            false => assert_eq!(fault(reply), "chain", "{ahead}"),
+        }
+    }
 }

@@ -117,6 +117,27 @@ async fn what_is_no_question_is_answered_with_what_is_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_crash_left_of_the_journal_is_cut_off_and_the_journal_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = laid_out(&dir);
+    let segment = fs::read_dir(home.journal().join("entries")).unwrap().next().unwrap().unwrap();
+    let mut bytes = fs::read(segment.path()).unwrap();
+    bytes.extend([9, 0, 0, 0, 1]);
+    fs::write(segment.path(), bytes).unwrap();
+    for _ in 0..2 {
+        start(&home).await.0.stop().await.unwrap();
+    }
+    let entries = audit::entries(&home.journal()).unwrap();
+    let recovered = entries.iter().filter_map(|entry| match entry.body {
+        Body::Recovered { cut, unsigned, checkpoint_missing } => {
+            Some((cut, unsigned, checkpoint_missing))
+        }
+        _ => None,
+    });
+    assert_eq!(recovered.collect::<Vec<_>>(), [(5, 0, false)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_flood_is_cut() {
     let dir = tempfile::tempdir().unwrap();
     let home = laid_out(&dir);
@@ -139,6 +160,29 @@ async fn a_flood_is_cut() {
         }
     }
     assert!(cut >= 10, "{cut} of 40 were cut");
+    steward.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mind_cannot_make_its_view_too_long_to_be_looked_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let (steward, mind) = start(&laid_out(&dir)).await;
+    for n in 0..40 {
+        let fetch = marque_policies::intent::Fetch {
+            method: "GET".into(),
+            host: "stranger.example".into(),
+            path: "x".repeat(15_000),
+            bytes_out: 0,
+        };
+        let used =
+            ToolUse { tool: "fetch_data".into(), fetch: Some(fetch), labels: Default::default() };
+        let intent = marque_policies::Intent::Tool(used);
+        let outcome = mind.propose(proposal(&format!("t{n}"), 0, intent)).await.unwrap();
+        assert!(matches!(outcome, Outcome::Refused { .. }));
+    }
+    let view = tokio::time::timeout(Duration::from_secs(5), mind.view()).await.unwrap().unwrap();
+    assert!(!view.intents.is_empty() && view.intents.len() < 40, "{}", view.intents.len());
+    assert_eq!(view.intents[0].task, "t39", "the newest is first");
     steward.stop().await.unwrap();
 }
 

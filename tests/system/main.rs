@@ -5,6 +5,7 @@ mod demo;
 mod layers;
 mod lies;
 mod once;
+mod readme;
 mod robber;
 mod support;
 mod tampering;

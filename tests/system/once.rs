@@ -73,3 +73,40 @@ async fn a_steward_killed_while_opening_opens_the_next_time() {
     assert_eq!(again.response.status, 200);
     assert_eq!(town.dollars(&feed).await, 20_000);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mind_killed_at_any_moment_pays_once_and_answers_when_run_again() {
+    let town = Town::new().await;
+    let feed = town.seller("feed", "0.02 tUSD").await;
+    let scout = town.buyer("scout", &[&feed], "").await;
+    let place = format!("http://{}", feed.host);
+    let names = [(marque::economy::FEED, place.as_str())];
+    marque::economy::configure(&scout.party.home, "scout", &names).unwrap();
+    let mind = |task: &str| {
+        let mut command = tokio::process::Command::new(crate::support::MARQUE);
+        command
+            .args(["mind", "run", "--agent", "scout", "--events", "--task", task, "--goal"])
+            .arg("Fetch https://feed.example/wind.csv and report the value.")
+            .env("MARQUE_ROLE", "mind")
+            .env("MARQUE_HOME", scout.party.home.path())
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::piped())
+            .kill_on_drop(true);
+        command
+    };
+    let mut killed = 0;
+    // From before the first thought, over the payment, to after the settlement.
+    for (task, delay) in [20_u64, 60, 120, 250, 500, 900].into_iter().enumerate() {
+        let task = format!("mind-{task}");
+        let mut child = mind(&task).spawn().unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(delay)).await;
+        killed += u64::from(child.try_wait().unwrap().is_none());
+        child.kill().await.unwrap();
+        let out = mind(&task).output().await.unwrap();
+        let said = String::from_utf8_lossy(&out.stdout).into_owned();
+        assert!(out.status.success(), "killed after {delay} ms: {said}");
+        assert!(said.contains("value is"), "killed after {delay} ms: {said}");
+    }
+    assert!(killed >= 4, "only {killed} minds were still at work when they were killed");
+    assert_eq!(town.dollars(&feed).await, 6 * 20_000);
+}

@@ -2,7 +2,10 @@
 
 use crate::support::Town;
 use alloy_primitives::Address;
-use marque_policies::{AssetId, Intent, Money, intent::{Authorise, Labels}};
+use marque_policies::{
+    AssetId, Intent, Money,
+    intent::{Authorise, Labels},
+};
 use marque_steward_client::{Artifact, ClientError, Outcome, Proposal};
 
 struct Robbery {

@@ -63,7 +63,15 @@ impl Town {
         std::fs::write(&file, include_bytes!("../../examples/data/wind.csv")).unwrap();
         let file = file.display().to_string();
         let mind = [
-            "mind", "sell-file", "--agent", name, "--listen", &host, "--file", &file, "--price",
+            "mind",
+            "sell-file",
+            "--agent",
+            name,
+            "--listen",
+            &host,
+            "--file",
+            &file,
+            "--price",
             price,
         ];
         let running = self.economy.run(&party, &mind).await.unwrap();
@@ -100,8 +108,7 @@ impl Town {
 
     /// What a citizen holds of the test dollar, in base units.
     pub(crate) async fn dollars(&self, citizen: &Citizen) -> u64 {
-        let held =
-            self.economy.rpc.erc20_balance(self.economy.dollar, citizen.party.address).await;
+        let held = self.economy.rpc.erc20_balance(self.economy.dollar, citizen.party.address).await;
         u64::try_from(held.unwrap()).unwrap()
     }
 

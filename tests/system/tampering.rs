@@ -5,11 +5,8 @@ use crate::support::{MARQUE, Town};
 use std::{path::Path, process::Command};
 
 fn verify(journal: &Path) -> (bool, String) {
-    let out = Command::new(MARQUE)
-        .args(["audit", "verify", "--journal"])
-        .arg(journal)
-        .output()
-        .unwrap();
+    let out =
+        Command::new(MARQUE).args(["audit", "verify", "--journal"]).arg(journal).output().unwrap();
     (out.status.success(), String::from_utf8_lossy(&out.stderr).into_owned())
 }
 

@@ -19,6 +19,13 @@ use url::Url;
 /// A payment has to stay valid for so many seconds, or it may lapse before it is in a block.
 const MARGIN: u64 = 6;
 
+/// A payment is valid for so many seconds at most.
+const LONGEST: u64 = 3_600;
+
+/// So many seconds after it has expired, the buyer of a settled payment may still ask for the goods
+/// again: a crash or a lost connection takes no longer to mend.
+const REPEATABLE: u64 = 3_600;
+
 /// A payment that says it is for this request, from somebody who signed it.
 #[derive(Clone, Debug)]
 pub(super) struct Payment {
@@ -105,6 +112,26 @@ pub(super) fn check(
         },
         fingerprint: request.fingerprint,
     })
+}
+
+/// Whether a payment is one of these days. Once it is settled its bytes are on chain for all to
+/// read, so that a repetition, which needs nobody's signature anew, has an end.
+///
+/// # Errors
+/// What is wrong with its time, in words for the buyer.
+pub(super) fn in_time(settle: &Settle, now: Timestamp) -> Result<(), PaymentError> {
+    let wrong = |why: String| Err(PaymentError::Header { header: x402::PAYMENT_SIGNATURE, why });
+    let now = now / 1000;
+    if settle.valid_before > now.saturating_add(LONGEST) {
+        return wrong(format!("it is valid for more than {LONGEST} s; sign a shorter one"));
+    }
+    if settle.valid_before.saturating_add(REPEATABLE) < now {
+        return wrong(format!(
+            "it has expired, at {}; what it bought is delivered for {REPEATABLE} s after that",
+            settle.valid_before
+        ));
+    }
+    Ok(())
 }
 
 /// Whether a payment that was not settled before is enough, and valid for long enough.

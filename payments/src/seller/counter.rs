@@ -150,6 +150,9 @@ impl Order {
         S::Future: Send,
     {
         let Payment { settle, key, fingerprint } = payment;
+        if let Err(error) = check::in_time(&settle, self.view.now) {
+            return self.unsettled(Unsettled::Refused(error.to_string()));
+        }
         let slot = match self.seller.shelf.slot(key, fingerprint) {
             Ok(slot) => slot,
             Err(_) => return self.unsettled(Unsettled::Taken),

@@ -262,7 +262,7 @@ async fn after_a_restart_the_steward_remembers_what_was_sold() {
     let url = world.restart().await;
     let net = crate::support::client(url.authority());
     // Long after: what is expired by now was settled in time.
-    world.steward.view.lock().unwrap().now = (NOW + 10_000) * 1000;
+    world.steward.view.lock().unwrap().now = (NOW + 3_000) * 1000;
     let again = send(&net, url.join("/wind.csv").unwrap(), Some(&payment)).await;
     assert_eq!(again.status, 200, "{}", text(&again));
     assert_eq!(receipt(&again), receipt(&first));
@@ -273,6 +273,22 @@ async fn after_a_restart_the_steward_remembers_what_was_sold() {
     let other = send(&net, url.join("/gold.csv").unwrap(), Some(&payment)).await;
     assert_eq!(other.status, 409, "{}", text(&other));
     assert_eq!(world.made(), 2);
+}
+
+#[tokio::test]
+async fn a_settled_payment_that_lies_open_on_the_chain_does_not_bring_goods_for_ever() {
+    let world = World::new().await;
+    let payment = world.payment("/wind.csv");
+    assert_eq!(world.get("/wind.csv", Some(&payment)).await.status, 200);
+    world.steward.view.lock().unwrap().now = (NOW + 120 + 3_601) * 1000;
+    let response = world.get("/wind.csv", Some(&payment)).await;
+    assert_eq!(response.status, 402, "{}", text(&response));
+    assert!(asked(&response).error.unwrap().contains("it has expired"));
+    let url = world.restart().await;
+    let net = crate::support::client(url.authority());
+    let response = send(&net, url.join("/wind.csv").unwrap(), Some(&payment)).await;
+    assert_eq!(response.status, 402, "{}", text(&response));
+    assert_eq!(world.made(), 1);
 }
 
 #[tokio::test]
@@ -295,6 +311,8 @@ async fn a_payment_that_will_not_do_is_told_why_and_never_settled() {
         (pay(|a| a.valid_before = NOW), "it has expired"),
         (pay(|a| a.valid_before = NOW + 5), "too soon to be settled"),
         (pay(|a| a.valid_after = NOW + 60), "not valid before"),
+        (pay(|a| a.valid_before = NOW + 3_601), "valid for more than 3600 s"),
+        (pay(|a| a.valid_before = u64::MAX), "valid for more than 3600 s"),
         (pay(|a| a.from = STRANGER), "it is not signed by"),
         (world.payment("/gold.csv"), "it is for http"),
         (world.payment_as("/wind.csv", |_| {}, EURC), "it pays in eip155:31337/erc20:"),

@@ -123,15 +123,23 @@ impl Proof {
             },
             Check {
                 holds: spent == claimed,
-                text: format!("on chain scout spent {}, to the unit what the story says", show(spent)),
+                text: format!(
+                    "on chain scout spent {}, to the unit what the story says",
+                    show(spent)
+                ),
             },
             Check {
                 holds: self.replays == 1,
-                text: "the same authorisation, handed to the chain twice, moved money once".to_owned(),
+                text: "the same authorisation, handed to the chain twice, moved money once"
+                    .to_owned(),
             },
             Check {
                 holds: attempts.len() >= 7 && stopped == attempts.len() && stranger.is_zero(),
-                text: format!("{stopped} of {} robberies stopped; the stranger has {}", attempts.len(), show(stranger)),
+                text: format!(
+                    "{stopped} of {} robberies stopped; the stranger has {}",
+                    attempts.len(),
+                    show(stranger)
+                ),
             },
             Check {
                 holds: ledger >= spent,

@@ -51,15 +51,32 @@ impl World {
         let devnet = Devnet::start(&marque_identity::devnet::Options::default()).await?;
         let economy = Economy::start(dir, program, devnet).await?;
         good(&format!("a chain that mines every second at {}", economy.devnet.url()));
-        detail(&format!("test dollar {DOLLAR} {}, ERC-8004 registry {}", economy.dollar, economy.registry));
+        detail(&format!(
+            "test dollar {DOLLAR} {}, ERC-8004 registry {}",
+            economy.dollar, economy.registry
+        ));
         let (file, data) = (free_address()?, data.display().to_string());
         let inference = free_address()?;
         let feed_mind = [
-            "mind", "sell-file", "--agent", "feed", "--listen", &file, "--file", &data, "--price",
+            "mind",
+            "sell-file",
+            "--agent",
+            "feed",
+            "--listen",
+            &file,
+            "--file",
+            &data,
+            "--price",
             FILE_PRICE,
         ];
         let muscle_mind = [
-            "mind", "sell-inference", "--agent", "muscle", "--listen", &inference, "--price",
+            "mind",
+            "sell-inference",
+            "--agent",
+            "muscle",
+            "--listen",
+            &inference,
+            "--price",
             TOKEN_PRICE,
         ];
         let (feed, muscle) = tokio::try_join!(
@@ -68,11 +85,15 @@ impl World {
         )?;
         let party = economy.party("scout").await?;
         economy.mint(party.address, 5_000_000).await?;
-        let sellers = [&feed, &muscle]
-            .map(|actor| Seller { party: &actor.party, id: actor.id, host: actor.host.clone() });
+        let sellers = [&feed, &muscle].map(|actor| Seller {
+            party: &actor.party,
+            id: actor.id,
+            host: actor.host.clone(),
+        });
         let policy = policies::buyer(&economy, party.owner.address(), &sellers);
         economy.adopt(&party, &policy).await?;
-        configure(&party.home, "scout", &[(FEED, &format!("http://{file}"))]).doing("agent.toml")?;
+        configure(&party.home, "scout", &[(FEED, &format!("http://{file}"))])
+            .doing("agent.toml")?;
         let running = economy.run(&party, &[]).await?;
         let id = economy.register(&party, &running.client, "buys for its owner", None).await?;
         let scout = Actor { party, running, id, host: String::new() };
@@ -114,6 +135,20 @@ impl World {
         self.mind(args).await
     }
 
+    /// What a hired worker wrote, if this is the result of `hire_compute`: the tool keeps it whole in
+    /// the mind's folder.
+    pub(super) fn delivered(&self, result: &str) -> Option<String> {
+        let result: serde_json::Value = serde_json::from_str(result).ok()?;
+        let id = result.get("id")?.as_str()?;
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        if !id.starts_with("job-") || !id.chars().all(plain) {
+            return None;
+        }
+        let kept = self.scout.party.home.mind("scout").join("kept").join(format!("{id}.txt"));
+        let text = std::fs::read_to_string(kept).ok()?;
+        Some(text.chars().filter(|c| !c.is_control()).take(200).collect())
+    }
+
     /// Lets the robber have scout's connection.
     pub(super) async fn rob(&self) -> Done<Vec<Attempt>> {
         let args = ["mind", "rob", "--agent", "scout", "--payee", "feed", "--asset", DOLLAR];
@@ -145,7 +180,9 @@ impl World {
     }
 
     /// Stops the stewards; the journals' folders remain, with each owner's address.
-    pub(super) async fn stop(self) -> Done<Vec<(String, std::path::PathBuf, alloy_primitives::Address)>> {
+    pub(super) async fn stop(
+        self,
+    ) -> Done<Vec<(String, std::path::PathBuf, alloy_primitives::Address)>> {
         let mut journals = Vec::new();
         for actor in [self.scout, self.feed, self.muscle] {
             let Actor { party, running, .. } = actor;

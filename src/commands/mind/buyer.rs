@@ -77,8 +77,9 @@ pub(super) async fn work(goal: Goal) -> Done<ExitCode> {
                 tell(&MindEvent::Failed { why: error.to_string() }, true)?;
             }
             Err(match error {
-                AgentError::Held { .. } => Failure::held(error)
-                    .help("see marque approvals; then run the same goal again"),
+                AgentError::Held { .. } => {
+                    Failure::held(error).help("see marque approvals; then run the same goal again")
+                }
                 error => Failure::new(error),
             })
         }
@@ -148,7 +149,9 @@ pub(crate) fn tell(event: &MindEvent, json: bool) -> Done {
             good(&format!("paid {paid} {asset} to {payee}, {settled}"));
         }
         MindEvent::Refused { by } => stopped(&format!("refused by {}", by.join("; "))),
-        MindEvent::Held { id } => stopped(&format!("held for the owner: marque approve {}", short(id))),
+        MindEvent::Held { id } => {
+            stopped(&format!("held for the owner: marque approve {}", short(id)))
+        }
         MindEvent::Result { text } => detail(&format!("result {text}")),
         MindEvent::Answer { value } => good(&format!("answers: {value}")),
         MindEvent::Failed { why } => stopped(why),

@@ -185,7 +185,8 @@ impl Robber {
 
 /// Asks for a signature over 32 bytes, in the steward's own framing.
 async fn raw_hash(socket: &std::path::Path) -> Done<Attempt> {
-    let ask = format!(r#"{{"v":1,"seq":7,"ask":{{"ask":"sign_hash","hash":"0x{}"}}}}"#, "66".repeat(32));
+    let ask =
+        format!(r#"{{"v":1,"seq":7,"ask":{{"ask":"sign_hash","hash":"0x{}"}}}}"#, "66".repeat(32));
     let mut stream = tokio::net::UnixStream::connect(socket).await.doing("the socket")?;
     let length = u32::try_from(ask.len()).doing("the frame")?;
     stream.write_all(&length.to_be_bytes()).await.doing("the socket")?;

@@ -31,7 +31,10 @@ pub(super) async fn file(
     let goods: &'static [u8] = goods.leak(); // one file for the life of the process
     let kind = if name.ends_with(".csv") { "text/csv" } else { "application/octet-stream" };
     let shop = Router::new()
-        .route(&format!("/{name}"), get(move || async move { ([(header::CONTENT_TYPE, kind)], goods) }))
+        .route(
+            &format!("/{name}"),
+            get(move || async move { ([(header::CONTENT_TYPE, kind)], goods) }),
+        )
         .layer(paywall);
     serve(shop, listen).await
 }
@@ -56,9 +59,6 @@ pub(super) async fn inference(
 
 async fn serve(shop: Router, listen: SocketAddr) -> Done<ExitCode> {
     let listener = tokio::net::TcpListener::bind(listen).await.doing(listen)?;
-    axum::serve(listener, shop)
-        .with_graceful_shutdown(stop_signal())
-        .await
-        .doing("the shop")?;
+    axum::serve(listener, shop).with_graceful_shutdown(stop_signal()).await.doing("the shop")?;
     Ok(ExitCode::SUCCESS)
 }

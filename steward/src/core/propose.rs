@@ -34,7 +34,7 @@ const VALID_FOR: u64 = 120;
 /// A consent to a wallet is valid for so many seconds; the registry accepts at most 300.
 const WALLET_FOR: u64 = 240;
 
-/// A wall clock so many milliseconds ahead of block time stops payments.
+/// A wall clock so many milliseconds from block time, either way, stops payments.
 const CLOCK_SKEW: Timestamp = 600_000;
 
 /// The longest intent, in bytes of JSON.
@@ -264,11 +264,25 @@ impl Case<'_> {
                 Ok(())
             };
         };
-        let ahead = self.now.saturating_sub(block.timestamp.saturating_mul(1_000));
-        if needs_chain && ahead > CLOCK_SKEW && !matches!(self.proposal.intent, Intent::Sweep(_)) {
+        if !needs_chain || matches!(self.proposal.intent, Intent::Sweep(_)) {
+            return Ok(());
+        }
+        let block_time = block.timestamp.saturating_mul(1_000);
+        let ahead = self.now.saturating_sub(block_time);
+        if ahead > CLOCK_SKEW {
             let line = format!(
                 "the newest block is {} s old; payments wait for a chain that moves",
                 ahead / 1_000
+            );
+            return Err(fault("chain", line));
+        }
+        // An endpoint that lies about the time would have us sign what stays valid for years.
+        let behind = block_time.saturating_sub(self.now);
+        if behind > CLOCK_SKEW {
+            let line = format!(
+                "the newest block is {} s ahead of this machine's clock; payments wait until both \
+                 agree",
+                behind / 1_000
             );
             return Err(fault("chain", line));
         }
@@ -405,8 +419,12 @@ impl Case<'_> {
         let ours = self.state.agent(self.agent).map_or(0, |account| account.nonce);
         let count = self.facts.nonce.filter(|count| *count > ours)?;
         let reason = knows_more(self.agent, count, ours);
-        let body =
-            Body::Frozen { by: "steward".to_owned(), reason: reason.clone(), nonce: Some(count) };
+        let body = Body::Frozen {
+            by: "steward".to_owned(),
+            reason: reason.clone(),
+            nonce: Some(count),
+            authorisations: Vec::new(),
+        };
         Some(Step {
             entries: vec![(Some(self.agent.to_owned()), Word::Attested, body)],
             effect: Effect::None,

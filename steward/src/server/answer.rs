@@ -1,7 +1,7 @@
 //! What is answered to each kind of question.
 
 use crate::{
-    core::{Event, Reply},
+    core::{Event, Reply, Surplus},
     error::{StewardError, fault},
     server::connection::Told,
     state::{Ledger, State},
@@ -9,13 +9,17 @@ use crate::{
 };
 use marque_policies::{IntentId, Policy, Timestamp, budgets};
 use marque_steward_client::{
-    Answer, Ask, AssetView, Budget, IntentState, Outcome, PayeeView, PaymentState, ToolView, View,
+    Answer, Ask, AssetView, Budget, IntentState, IntentView, MAX_FRAME, Outcome, PayeeView,
+    PaymentState, ToolView, View,
 };
-use std::{collections::BTreeMap, sync::PoisonError, time::Duration};
+use std::{cmp::Reverse, collections::BTreeMap, sync::PoisonError, time::Duration};
 use tokio::time::Instant;
 
 /// Intents in a view, at most.
 const SHOWN: usize = 100;
+
+/// The room for intents in a view, in bytes of JSON; the rest of the frame is the policy's.
+const ROOM: usize = MAX_FRAME / 2;
 
 /// The longest wait.
 const LONGEST_WAIT: u64 = 60_000;
@@ -35,7 +39,8 @@ pub(crate) async fn answer(shared: &Shared, agent: &str, ask: Ask, told: &Told) 
             wait(shared, agent, intent, timeout_ms.min(LONGEST_WAIT), told).await
         }
         Ask::Freeze { reason } => {
-            let event = Event::Freeze { agent: Some(agent), by: "mind", reason, nonce: None };
+            let surplus = Surplus::default();
+            let event = Event::Freeze { agent: Some(agent), by: "mind", reason, surplus };
             noted(shared, event).await
         }
         Ask::Submit(statement) => noted(shared, Event::Submit(statement)).await,
@@ -122,9 +127,6 @@ async fn view(shared: &Shared, agent: String) -> Result<Answer, StewardError> {
 /// Everything that an agent may see of its own standing.
 fn look(state: &State, agent: &str, now: Timestamp) -> Option<View> {
     let (begun, account) = (state.genesis()?, state.agent(agent)?);
-    let mut intents: Vec<_> =
-        state.intents().values().filter(|record| record.agent == agent).collect();
-    intents.sort_by_key(|record| std::cmp::Reverse((record.at, record.entry)));
     let mut view = View {
         agent: agent.to_owned(),
         address: account.key,
@@ -139,7 +141,7 @@ fn look(state: &State, agent: &str, now: Timestamp) -> Option<View> {
         assets: Vec::new(),
         budgets: Vec::new(),
         income: Vec::new(),
-        intents: intents.into_iter().take(SHOWN).map(|record| record.view(now)).collect(),
+        intents: recent(state, agent, now),
     };
     if let Some(adopted) = &account.policy {
         view.policy_version = adopted.version;
@@ -152,6 +154,26 @@ fn look(state: &State, agent: &str, now: Timestamp) -> Option<View> {
         view.budgets = rules.into_iter().map(budget).collect();
     }
     Some(view)
+}
+
+/// The intents of a view, newest first. What waits for the owner is chosen before all else, and
+/// together they fit into a frame: a mind that proposes a lot hides nothing from its owner.
+fn recent(state: &State, agent: &str, now: Timestamp) -> Vec<IntentView> {
+    let mut records: Vec<_> =
+        state.intents().values().filter(|record| record.agent == agent).collect();
+    records.sort_by_key(|record| (!record.is_held(now), Reverse((record.at, record.entry))));
+    let mut room = ROOM;
+    let mut shown = Vec::new();
+    for record in records.into_iter().take(SHOWN) {
+        let view = record.view(now);
+        let bytes = serde_json::to_vec(&view).map_or(usize::MAX, |json| json.len());
+        if let Some(left) = room.checked_sub(bytes) {
+            room = left;
+            shown.push((Reverse((record.at, record.entry)), view));
+        }
+    }
+    shown.sort_by_key(|(order, _)| *order);
+    shown.into_iter().map(|(_, view)| view).collect()
 }
 
 fn show_policy(view: &mut View, policy: &Policy) {

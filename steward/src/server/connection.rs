@@ -8,7 +8,8 @@ use crate::{
 };
 use marque_policies::IntentId;
 use marque_steward_client::{
-    Answer, Artifact, Ask, Fault, Outcome, PaymentState, Request, Response, VERSION, frame,
+    Answer, Artifact, Ask, Fault, MAX_FRAME, Outcome, PaymentState, Request, Response, VERSION,
+    frame,
 };
 use serde::Deserialize;
 use std::{
@@ -42,7 +43,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, seat: Arc<Seat>, stream: UnixStre
     let writer = tokio::spawn(async move {
         while let Some(response) = said.recv().await {
             let out = is_out(&response.answer);
-            let Ok(bytes) = serde_json::to_vec(&response) else { return };
+            let Ok(bytes) = encode(response) else { return };
             if frame::write(&mut write, &bytes).await.is_err() {
                 return;
             }
@@ -91,6 +92,16 @@ pub(crate) async fn serve(shared: Arc<Shared>, seat: Arc<Seat>, stream: UnixStre
     drop(say);
     while questions.join_next().await.is_some() {}
     drop(writer.await);
+}
+
+/// An answer that does not fit into a frame is told as such; silence would break the connection.
+fn encode(response: Response) -> serde_json::Result<Vec<u8>> {
+    let bytes = serde_json::to_vec(&response)?;
+    if bytes.len() <= MAX_FRAME {
+        return Ok(bytes);
+    }
+    let answer = Answer::Error(fault("internal", "the answer does not fit into a frame"));
+    serde_json::to_vec(&Response { answer, ..response })
 }
 
 /// Whether a payment leaves our hands with this answer.

@@ -16,6 +16,9 @@ pub struct Account {
     pub policy: Option<Adopted>,
     /// The account nonce of the next transaction, by our own count.
     pub nonce: u64,
+    /// Authorisations that the chain had and the ledger had not, and that the owner accepted with a
+    /// thaw: by token and nonce.
+    pub accepted: BTreeSet<(Address, B256)>,
     /// Payments for which nothing was delivered, as the mind says. Can only make a verdict stricter.
     pub undelivered: BTreeSet<IntentId>,
     /// What tools were used and how much they sent, in the order of time.

@@ -64,6 +64,7 @@ impl State {
                     enrolled: seq,
                     policy: None,
                     nonce: 0,
+                    accepted: Default::default(),
                     undelivered: Default::default(),
                     uses: Vec::new(),
                 };
@@ -96,17 +97,32 @@ impl State {
                 record.approval = None;
                 record.state = PaymentState::Denied;
             }
-            Body::Frozen { by, reason, nonce } => {
-                let nonce = agent.clone().zip(*nonce);
-                self.frozen = Some(Frozen { seq, by: by.clone(), reason: reason.clone(), nonce });
+            Body::Frozen { by, reason, nonce, authorisations } => {
+                let (by, reason) = (by.clone(), reason.clone());
+                // A later entry says what became known meanwhile; what was known stays.
+                let (mut nonces, mut known) = self
+                    .frozen
+                    .take()
+                    .map_or_else(Default::default, |before| (before.nonces, before.authorisations));
+                if let Some(nonce) = nonce {
+                    nonces.insert(name()?.to_owned(), *nonce);
+                }
+                if !authorisations.is_empty() {
+                    let pairs = authorisations.iter().map(|it| (it.token, it.nonce));
+                    known.entry(name()?.to_owned()).or_default().extend(pairs);
+                }
+                self.frozen = Some(Frozen { seq, by, reason, nonces, authorisations: known });
             }
             Body::Thawed { frozen_at, .. } => {
                 let frozen = self.frozen.take_if(|frozen| frozen.seq == *frozen_at);
                 let frozen = frozen.ok_or("thaws what is not frozen")?;
                 // The owner has looked at it: what the chain knew more is the owner's.
-                if let Some((agent, nonce)) = frozen.nonce {
+                for (agent, nonce) in frozen.nonces {
                     let account = self.account(&agent)?;
                     account.nonce = account.nonce.max(nonce);
+                }
+                for (agent, known) in frozen.authorisations {
+                    self.account(&agent)?.accepted.extend(known);
                 }
             }
             Body::Refused(decided) => {
@@ -161,6 +177,7 @@ impl State {
             Body::Noted { .. }
             | Body::Started { .. }
             | Body::IndexRebuilt { .. }
+            | Body::Recovered { .. }
             | Body::Stopped => {}
         }
         Ok(())
@@ -189,7 +206,7 @@ impl State {
         at: Timestamp,
     ) -> Result<(), &'static str> {
         self.account(agent)?;
-        if self.intents.get(&decided.id).is_some_and(|before| is_spent(before.state)) {
+        if self.intents.get(&decided.id).is_some_and(Record::is_spent) {
             return Err("decides again what was allowed");
         }
         let record = Record {
@@ -298,10 +315,4 @@ fn debit(
         at,
         standing: Standing::InFlight,
     }
-}
-
-/// Whether something was let go for it, for which the chain has the last word.
-const fn is_spent(state: PaymentState) -> bool {
-    use PaymentState::{Final, Reserved, Seen, Sent, Signed};
-    matches!(state, Reserved | Signed | Sent | Seen | Final)
 }

@@ -80,6 +80,12 @@ impl Record {
         )
     }
 
+    /// Whether something was let go for it, for which the chain has the last word.
+    #[must_use]
+    pub const fn is_spent(&self) -> bool {
+        self.is_live() || matches!(self.state, PaymentState::Final)
+    }
+
     /// Whether it has come to nothing, so that another attempt may be made.
     #[must_use]
     pub fn is_closed(&self, now: Timestamp) -> bool {
