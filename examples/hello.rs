@@ -1,5 +1,7 @@
 //! An agent of your own: one tool that buys something, one goal, a typed answer.
 
+#![expect(clippy::print_stdout, reason = "a program says what came out")]
+
 use marque::prelude::*;
 
 #[derive(Deserialize, JsonSchema)]

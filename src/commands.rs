@@ -18,7 +18,10 @@ use crate::failure::{Context as _, Done, Failure};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use marque::home::{Home, OwnerHome};
 use marque_identity_keys::SecretString;
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 /// Agents with their own identity and wallet that can never act outside their owner's policy.
 ///
@@ -39,20 +42,32 @@ pub(crate) struct Cli {
 /// What every subcommand understands.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Shared {
-    /// The steward's home: policies, journal, the agents' encrypted keys.
-    #[arg(long, global = true, env = "MARQUE_HOME", value_name = "DIR")]
+    /// The steward's home: policies, journal, the agents' encrypted keys; else ~/.marque.
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Everywhere",
+        env = "MARQUE_HOME",
+        value_name = "DIR"
+    )]
     home: Option<PathBuf>,
-    /// Where the owner's encrypted key lives; never inside the steward's home.
-    #[arg(long, global = true, env = "MARQUE_OWNER_HOME", value_name = "DIR")]
+    /// Where the owner's encrypted key lives, apart from the home; else ~/.marque-owner.
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Everywhere",
+        env = "MARQUE_OWNER_HOME",
+        value_name = "DIR"
+    )]
     owner_home: Option<PathBuf>,
     /// Read the steward's unlock secret from this file descriptor instead of asking.
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, help_heading = "Everywhere", value_name = "N")]
     unlock_fd: Option<i32>,
     /// Read the owner's passphrase from this file descriptor instead of asking.
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, help_heading = "Everywhere", value_name = "N")]
     owner_fd: Option<i32>,
     /// Print JSON for scripts instead of text for people.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Everywhere")]
     pub(crate) json: bool,
 }
 
@@ -160,12 +175,20 @@ impl Shared {
     pub(crate) fn owner_home(&self) -> Done<OwnerHome> {
         let owner = OwnerHome::locate(self.owner_home.clone()).map_err(Failure::usage)?;
         let home = self.home()?;
-        if owner.path().starts_with(home.path()) {
+        let (keys, agents) = (real(owner.path()), real(home.path()));
+        if keys.starts_with(&agents) {
             return Err(Failure::usage(format!(
                 "the owner's key may not live inside the steward's home ({})",
                 home.path().display()
             ))
             .help("choose another --owner-home"));
+        }
+        if agents.starts_with(&keys) {
+            return Err(Failure::usage(format!(
+                "the steward's home may not live inside the owner's folder ({})",
+                owner.path().display()
+            ))
+            .help("choose another --home"));
         }
         Ok(owner)
     }
@@ -188,6 +211,15 @@ impl Shared {
     }
 }
 
+/// A path without links and dots, as far as it exists.
+fn real(path: &Path) -> PathBuf {
+    match (path.canonicalize(), path.parent(), path.file_name()) {
+        (Ok(real), ..) => real,
+        (Err(_), Some(parent), Some(name)) => real(parent).join(name),
+        (Err(_), ..) => path.to_owned(),
+    }
+}
+
 fn secret(
     fd: Option<i32>,
     credential: &str,
@@ -195,8 +227,15 @@ fn secret(
     confirm: bool,
     flag: &str,
 ) -> Done<SecretString> {
-    marque::home::secret(fd, credential, text, confirm).map_err(|error| {
-        Failure::usage(error).help(format!(
+    let text =
+        if confirm { format!("{text} (new, 8 characters or more)") } else { text.to_owned() };
+    marque::home::secret(fd, credential, &text, confirm).map_err(|error| {
+        let short = matches!(error, marque_identity_keys::SecretError::TooShort);
+        let failure = Failure::usage(error);
+        if short {
+            return failure;
+        }
+        failure.help(format!(
             "run it on a terminal, give {flag} N with N open for reading, or a systemd credential \
              named {credential}"
         ))

@@ -275,10 +275,9 @@ impl Running {
             .id()
             .and_then(|pid| i32::try_from(pid).ok())
             .and_then(rustix::process::Pid::from_raw)
+            && rustix::process::kill_process(pid, rustix::process::Signal::TERM).is_err()
         {
-            if rustix::process::kill_process(pid, rustix::process::Signal::TERM).is_err() {
-                tracing::debug!("it had ended by itself");
-            }
+            tracing::debug!("it had ended by itself");
         }
         match tokio::time::timeout(Duration::from_secs(10), self.child.wait()).await {
             Ok(status) => status.map(drop).map_err(io),

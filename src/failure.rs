@@ -45,6 +45,12 @@ impl Failure {
         self
     }
 
+    /// The same failure with a way to mend it, where it has none yet.
+    #[must_use]
+    pub(crate) fn or_help(self, help: impl fmt::Display) -> Self {
+        if self.help.is_some() { self } else { self.help(help) }
+    }
+
     /// The exit code.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.code)

@@ -9,7 +9,7 @@
 
 use crate::home::{Home, secret};
 use marque_agent_core::fence::{self, fence};
-use marque_steward::{Options, Steward, Walls, hardening::Fence};
+use marque_steward::{Options, Steward, StewardError, Walls, hardening::Fence};
 use secrecy::SecretString;
 use std::{future::Future, path::PathBuf, process::ExitCode};
 
@@ -80,7 +80,13 @@ pub fn launch(
             None => None,
             Some(secret) => match start(home, secret, walls).await {
                 Ok(steward) => Some(steward),
-                Err(error) => return fail(&error),
+                // Another run of this home was a moment faster: its steward serves both.
+                Err(StewardError::Locked(_)) if answers_soon(home).await => None,
+                Err(error @ StewardError::Keys(_)) => {
+                    let place = home.path().display();
+                    return fail(&format!("cannot unlock the steward of {place}: {error}"));
+                }
+                Err(error) => return fail(&error.to_string()),
             },
         };
         let code = match run_mind(home, args).await {
@@ -119,11 +125,14 @@ fn models(home: &Home) -> Vec<PathBuf> {
 /// Opens `home` and starts its steward in this process.
 ///
 /// # Errors
-/// One line that says why it could not start.
-pub async fn start(home: &Home, unlock: SecretString, walls: Walls) -> Result<Steward, String> {
-    let opened = marque_steward::Home::open(home.path()).map_err(|error| error.to_string())?;
-    let options = Options { walls, ..Options::default() };
-    Steward::start(opened, unlock, options).await.map_err(|error| error.to_string())
+/// Why it could not start.
+pub async fn start(
+    home: &Home,
+    unlock: SecretString,
+    walls: Walls,
+) -> Result<Steward, StewardError> {
+    let opened = marque_steward::Home::open(home.path())?;
+    Steward::start(opened, unlock, Options { walls, ..Options::default() }).await
 }
 
 /// This program, to be started again as a mind of `home`.
@@ -208,7 +217,11 @@ where
     read.extend(models(home));
     read.retain(|path| path.exists());
     let walls = fence(&fence::Fence { read, write });
-    tracing::debug!(%walls, "the mind is fenced");
+    if walls.missing.is_empty() {
+        tracing::debug!(%walls, "the mind is fenced");
+    } else {
+        tracing::warn!(%walls, "the mind is not fenced whole");
+    }
     Ok(runtime()?.block_on(mind()))
 }
 
@@ -217,6 +230,17 @@ where
 pub fn answers(home: &Home) -> bool {
     let socket = |name: &String| std::os::unix::net::UnixStream::connect(home.socket(name)).is_ok();
     home.agents().iter().any(socket)
+}
+
+/// Whether a steward that holds the home's lock comes to answer within two seconds.
+async fn answers_soon(home: &Home) -> bool {
+    for _ in 0..40 {
+        if answers(home) {
+            return true;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    false
 }
 
 /// Ctrl-C or a supervisor's SIGTERM.

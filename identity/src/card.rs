@@ -225,7 +225,7 @@ fn line(field: &'static str, value: &str, longest: usize) -> Result<(), CardErro
     Ok(())
 }
 
-/// As [`line`], with line breaks and tabs.
+/// As [`line()`], with line breaks and tabs.
 fn text(field: &'static str, value: &str) -> Result<(), CardError> {
     if value.len() > MAX_TEXT {
         return Err(CardError::Field { field, why: "is too long" });

@@ -1,6 +1,6 @@
 //! A policy that has been read: every field checked, every reference resolved, every amount exact.
 //!
-//! Only [`crate::parse`] makes one. `docs/policy.md` shows the language by example.
+//! Only [`crate::parse()`] makes one. `docs/policy.md` shows the language by example.
 
 use crate::money::{AssetId, Money};
 use alloy_primitives::{Address, B256, U256};

@@ -13,6 +13,10 @@ use marque_policies::{Intent, Statement};
 use marque_steward_client::{Client, IntentView, PaymentState, View};
 use std::{process::ExitCode, time::Duration};
 
+/// Hex digits of an id that nobody finds twice: a mind names its tasks, and from the names follow
+/// the ids.
+const ENOUGH: usize = 12;
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct ListArgs {
     /// Only this agent's.
@@ -21,19 +25,20 @@ pub(crate) struct ListArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct DecideArgs {
-    /// The intent's id, or enough of its beginning to be the only one.
+    /// The intent's id, or at least 12 of its first and last digits: `0x123456…abcdef`.
     id: String,
 }
 
 /// `marque approvals`.
 pub(crate) async fn list(shared: &Shared, args: &ListArgs) -> Done<ExitCode> {
     let home = shared.home()?;
-    let mut shown = Vec::new();
+    let (mut shown, mut count) = (Vec::new(), 0);
     for (_, view) in views(&home).await? {
         if args.agent.as_ref().is_some_and(|agent| *agent != view.agent) {
             continue;
         }
         for held in held(&view) {
+            count += 1;
             if shared.json {
                 shown.push(serde_json::json!({ "agent": view.agent, "held": held }));
             } else {
@@ -43,6 +48,10 @@ pub(crate) async fn list(shared: &Shared, args: &ListArgs) -> Done<ExitCode> {
     }
     if shared.json {
         say!("{}", serde_json::Value::Array(shown));
+    } else if count == 0 {
+        say!("nothing is waiting");
+    } else {
+        say!("  next: marque approve ID, or marque deny ID; its first 12 digits are enough");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -51,10 +60,17 @@ pub(crate) async fn list(shared: &Shared, args: &ListArgs) -> Done<ExitCode> {
 pub(crate) async fn decide(shared: &Shared, args: &DecideArgs, approve: bool) -> Done<ExitCode> {
     let home = shared.home()?;
     let wanted = args.id.trim_start_matches("0x").to_lowercase();
+    // As it stands in the story and the journal: the first and last digits.
+    let (first, last) = wanted.split_once('…').unwrap_or((&wanted, ""));
+    if first.len() + last.len() < ENOUGH {
+        return Err(Failure::usage(format!("an id needs at least {ENOUGH} of its digits here"))
+            .help("copy it from marque approvals: a mind can make ids that begin alike"));
+    }
     let mut found = Vec::new();
     for (client, view) in views(&home).await? {
         for held in held(&view) {
-            if held.status.id.to_string().trim_start_matches("0x").starts_with(&wanted) {
+            let id = held.status.id.to_string();
+            if id.trim_start_matches("0x").starts_with(first) && id.ends_with(last) {
                 found.push((client.clone(), view.clone(), held.clone()));
             }
         }

@@ -24,7 +24,7 @@ use world::World;
 pub(crate) struct Args {
     /// A goal of your own, in words; may be given several times. The file that feed sells is
     /// https://feed.example/wind.csv.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     goal: Vec<String>,
     /// A GGUF file for scout's mind instead of the built-in model.
     #[arg(long, value_name = "FILE")]

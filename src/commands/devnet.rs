@@ -26,11 +26,12 @@ pub(crate) struct Args {
 pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
     let home = shared.home()?;
     std::fs::create_dir_all(home.path()).doing(home.path().display())?;
-    let seller = std::net::SocketAddr::from(([127, 0, 0, 1], args.seller_port));
-    drop(std::net::TcpListener::bind(seller).map_err(|error| {
-        Failure::new(format!("port {}: {error}", args.seller_port))
-            .help("choose another --seller-port")
-    })?);
+    // A chain of somebody else's that answers on the port would be taken for our own.
+    free(args.port, "--port")?;
+    let seller = free(args.seller_port, "--seller-port")?;
+    if !shared.json {
+        say!("starting a chain, contracts and a seller, a few seconds …");
+    }
     let temporary = tempfile::tempdir().doing("a folder for the devnet")?;
     let options = Options { port: Some(args.port), ..Options::default() };
     let devnet = Devnet::start(&options).await?;
@@ -52,7 +53,7 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
         }),
     };
     let text = toml::to_string(&file).doing("the devnet file")?;
-    std::fs::write(home.devnet(), text).doing(home.devnet().display())?;
+    std::fs::write(home.devnet(), &text).doing(home.devnet().display())?;
     if shared.json {
         say!("{}", serde_json::to_string(&file).doing("the devnet file")?);
     } else {
@@ -70,9 +71,21 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
         say!("\nCtrl-C ends the chain and forgets it.");
     }
     marque::process::stop_signal().await;
-    // Drafts that name this chain would point nowhere.
-    std::fs::remove_file(home.devnet()).doing(home.devnet().display())?;
+    // Drafts that name this chain would point nowhere; another devnet's file stays.
+    if std::fs::read_to_string(home.devnet()).is_ok_and(|written| written == text) {
+        std::fs::remove_file(home.devnet()).doing(home.devnet().display())?;
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The address of a port of this machine that nobody listens on.
+fn free(port: u16, flag: &str) -> Done<std::net::SocketAddr> {
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    match std::net::TcpListener::bind(address) {
+        Ok(_) => Ok(address),
+        Err(error) => Err(Failure::new(format!("port {port}: {error}"))
+            .help(format!("is a devnet running already? else choose another {flag}"))),
+    }
 }
 
 async fn small_seller(

@@ -2,8 +2,7 @@
 
 use super::{
     Shared,
-    approvals::views,
-    policy::{chain_of, load},
+    policy::{chain_of, draft_of},
 };
 use crate::{
     failure::{Done, Failure},
@@ -27,10 +26,14 @@ pub(crate) struct FundArgs {
     /// The agent.
     agent: String,
     /// How much, as in "5 USDC" or "0.01 ETH".
+    #[arg(allow_hyphen_values = true)]
     amount: String,
     /// Let the devnet's faucet pay instead of the owner. Devnets only.
     #[arg(long)]
     faucet: bool,
+    /// Let the faucet pay the owner, who needs ETH to register an identity or to fund an agent.
+    #[arg(long, requires = "faucet")]
+    owner: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -44,21 +47,22 @@ pub(crate) struct WithdrawArgs {
     /// The agent.
     agent: String,
     /// How much, as in "5 USDC".
+    #[arg(allow_hyphen_values = true)]
     amount: String,
 }
 
 /// Reads "5 USDC" against a policy's assets.
 fn amount(policy: &Policy, text: &str) -> Done<Money> {
-    let names = || policy.assets.keys().cloned().collect::<Vec<_>>().join(", ");
+    let names: Vec<String> = policy.assets.keys().map(|name| format!("\"5 {name}\"")).collect();
     let usage = |message: String| {
-        Failure::usage(message).help(format!("write it like \"5 USDC\"; assets: {}", names()))
+        Failure::usage(message).help(format!("write it like {}", names.join(" or ")))
     };
     let (digits, name) =
         text.split_once(' ').ok_or_else(|| usage(format!("\"{text}\" is not an amount")))?;
     let asset = policy
         .assets
         .get(name.trim())
-        .ok_or_else(|| usage(format!("the policy knows no asset {name}")))?;
+        .ok_or_else(|| usage(format!("the policy knows no asset {}", name.trim())))?;
     let units = parse_units(digits, asset.decimals).map_err(|error| usage(error.to_string()))?;
     if units.is_zero() {
         return Err(usage("the amount is zero".to_owned()));
@@ -68,7 +72,7 @@ fn amount(policy: &Policy, text: &str) -> Done<Money> {
 
 /// An agent's address, from its running steward or its keystore.
 pub(crate) fn agent_address(shared: &Shared, agent: &str) -> Done<Address> {
-    let keys = marque_identity_keys::KeyDir::open(&shared.home()?.keys())?;
+    let keys = marque_identity_keys::KeyDir::open(shared.home()?.keys())?;
     keys.address(agent).map_err(|error| {
         Failure::new(error).help(format!("make the agent first: marque new {agent}"))
     })
@@ -77,9 +81,13 @@ pub(crate) fn agent_address(shared: &Shared, agent: &str) -> Done<Address> {
 /// `marque fund`.
 pub(crate) async fn fund(shared: &Shared, args: &FundArgs) -> Done<ExitCode> {
     let home = shared.home()?;
-    let (_, policy) = load(&home, &args.agent, false)?;
+    let (_, policy) = draft_of(&home, &args.agent, false)?;
     let (_, rpc) = chain_of(&policy)?;
-    let to = agent_address(shared, &args.agent)?;
+    let (to, whose) = if args.owner {
+        (policy.owner, format!("the owner of {}", args.agent))
+    } else {
+        (agent_address(shared, &args.agent)?, args.agent.clone())
+    };
     let money = amount(&policy, &args.amount)?;
     if args.faucet {
         let url = policy.chains.values().flat_map(|chain| &chain.rpc).next();
@@ -95,6 +103,7 @@ pub(crate) async fn fund(shared: &Shared, args: &FundArgs) -> Done<ExitCode> {
             return Err(Failure::new(format!("the owner {} has {has}", owner.address()))
                 .help("send it money first; on a devnet: add --faucet"));
         }
+        gas(&rpc, owner.address(), &args.agent).await?;
         if money.asset.is_native() {
             owner.send(&rpc, to, money.units, alloy_primitives::Bytes::new()).await?;
         } else {
@@ -106,9 +115,20 @@ pub(crate) async fn fund(shared: &Shared, args: &FundArgs) -> Done<ExitCode> {
     if shared.json {
         say!("{}", serde_json::json!({ "address": to, "balance": now }));
     } else {
-        say!("{} has {} ({to})", args.agent, policy.show(now));
+        say!("{whose} has {} ({to})", policy.show(now));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// An owner without coins for fees is told how to get some, before anything is sent.
+pub(crate) async fn gas(rpc: &Rpc, owner: Address, agent: &str) -> Done {
+    if rpc.balance(owner).await?.is_zero() {
+        return Err(Failure::new(format!("the owner {owner} has nothing to pay the chain's fees"))
+            .help(format!(
+                "send it some; on a devnet: marque fund {agent} \"0.1 ETH\" --faucet --owner"
+            )));
+    }
+    Ok(())
 }
 
 /// What `address` holds of a token, or of the native coin.
@@ -123,7 +143,7 @@ pub(crate) async fn holding(rpc: &Rpc, token: Address, address: Address) -> Done
 /// `marque balance`.
 pub(crate) async fn balance(shared: &Shared, args: &BalanceArgs) -> Done<ExitCode> {
     let home = shared.home()?;
-    let (_, policy) = load(&home, &args.agent, false)?;
+    let (_, policy) = draft_of(&home, &args.agent, false)?;
     let (_, rpc) = chain_of(&policy)?;
     let address = agent_address(shared, &args.agent)?;
     let mut held = Vec::new();
@@ -149,7 +169,7 @@ pub(crate) async fn balance(shared: &Shared, args: &BalanceArgs) -> Done<ExitCod
     }
     match view {
         Some(view) => budgets(&view),
-        None => say!("  no steward runs: budgets are shown by a running one"),
+        None => say!("  budgets are shown while its steward runs: marque steward run"),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -174,11 +194,14 @@ pub(crate) fn budgets(view: &View) {
 /// `marque withdraw`: a sweep goes to the owner's address and nowhere else, so anyone may ask.
 pub(crate) async fn withdraw(shared: &Shared, args: &WithdrawArgs) -> Done<ExitCode> {
     let home = shared.home()?;
-    let (_, policy) = load(&home, &args.agent, false)?;
+    let (_, policy) = draft_of(&home, &args.agent, false)?;
     let money = amount(&policy, &args.amount)?;
-    let client = views(&home).await?.into_iter().find(|(_, view)| view.agent == args.agent);
-    let (client, view) =
-        client.ok_or_else(|| Failure::new(format!("no steward answers for {}", args.agent)))?;
+    let client = connect(&home.socket(&args.agent), Duration::ZERO).await.map_err(|_| {
+        Failure::new(format!("no steward answers for {}", args.agent))
+            .help("in another terminal: marque steward run; then withdraw again")
+    })?;
+    let view = client.view().await?;
+    can_withdraw(&policy, &args.agent, view.address, money).await?;
     let proposal = Proposal {
         task: format!("withdraw-{}", view.now),
         step: 0,
@@ -186,6 +209,9 @@ pub(crate) async fn withdraw(shared: &Shared, args: &WithdrawArgs) -> Done<ExitC
         attempt: 0,
         intent: Intent::Sweep(Sweep { amount: money }),
     };
+    if !shared.json {
+        say!("returning {} to {}: waiting for a block …", policy.show(money), view.owner);
+    }
     match client.propose(proposal).await? {
         Outcome::Allowed { id, artifact: Artifact::Transaction { hash } } => {
             for _ in 0..60 {
@@ -209,4 +235,29 @@ pub(crate) async fn withdraw(shared: &Shared, args: &WithdrawArgs) -> Done<ExitC
             crate::story::reasons(&table).join("; ")
         ))),
     }
+}
+
+/// A transfer that the chain would not take is not begun: it would wait in the outbox, and go out
+/// together with the next attempt as soon as there is money.
+async fn can_withdraw(policy: &Policy, agent: &str, address: Address, money: Money) -> Done {
+    let (_, rpc) = chain_of(policy)?;
+    let has = holding(&rpc, money.asset.token, address).await?;
+    if has < money.units {
+        let has = policy.show(Money::new(has, money.asset));
+        return Err(Failure::new(format!("{agent} has {has}, not {}", policy.show(money))));
+    }
+    // A token transfer takes about 60,000 units of gas; a plain one 21,000.
+    let units = if money.asset.is_native() { 21_000_u64 } else { 60_000 };
+    let fee = U256::from(rpc.fees().await?.max_fee_per_gas).saturating_mul(U256::from(units));
+    let coins = rpc.balance(address).await?;
+    let left = if money.asset.is_native() { coins.saturating_sub(money.units) } else { coins };
+    if left < fee {
+        return Err(Failure::new(format!(
+            "{agent} has {} ETH beside it for the chain's fee, which may be {} ETH",
+            format_units(left, 18),
+            format_units(fee, 18)
+        ))
+        .help(format!("marque fund {agent} \"0.01 ETH\", on a devnet with --faucet")));
+    }
+    Ok(())
 }

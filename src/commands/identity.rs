@@ -3,8 +3,8 @@
 
 use super::{
     Shared,
-    funds::agent_address,
-    policy::{chain_of, load},
+    funds::{agent_address, gas},
+    policy::{chain_of, draft_of},
 };
 use crate::{
     failure::{Done, Failure},
@@ -18,6 +18,9 @@ use marque::{
 };
 use marque_identity::{card::Card, registry};
 use std::{process::ExitCode, time::Duration};
+
+/// Selector of `ERC721NonexistentToken(uint256)`.
+const NONEXISTENT: &str = "0x7e273289";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -50,7 +53,7 @@ enum Act {
 pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
     let home = shared.home()?;
     let (Act::Show { agent, .. } | Act::Register { agent, .. }) = &args.act;
-    let (_, policy) = load(&home, agent, false)?;
+    let (_, policy) = draft_of(&home, agent, false)?;
     let (chain, rpc) = chain_of(&policy)?;
     let at = policy
         .chains
@@ -59,7 +62,13 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
         .ok_or_else(|| Failure::new("the policy names no identity_registry for its chain"))?;
     match args.act {
         Act::Show { id, .. } => {
-            let resolved = registry::resolve(&rpc, at, id).await?;
+            let resolved = registry::resolve(&rpc, at, id).await.map_err(|error| {
+                let text = error.to_string();
+                if text.contains(NONEXISTENT) {
+                    return Failure::new(format!("there is no identity {id} in registry {at}"));
+                }
+                Failure::new(text)
+            })?;
             let uri = registry::agent_uri(&rpc, at, id).await?;
             let card = Card::from_data_uri(&uri).ok();
             if shared.json {
@@ -83,10 +92,11 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
         }
         Act::Register { agent, endpoint, description } => {
             let steward = connect(&home.socket(&agent), Duration::ZERO).await.map_err(|error| {
-                Failure::new(error).help("the agent's steward must run: marque steward run")
+                Failure::new(error).help("in another terminal: marque steward run")
             })?;
             let owner = Owner::unlock(&shared.owner_home()?, &shared.owner_secret(false)?)?;
             let uri = card(&agent, &description, endpoint.as_deref()).to_data_uri();
+            gas(&rpc, owner.address(), &agent).await?;
             let id = owner.register(&rpc, at, &uri.map_err(Failure::usage)?).await?;
             owner.set_wallet(&rpc, &steward, at, id).await?;
             let wallet = agent_address(shared, &agent)?;

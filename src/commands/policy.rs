@@ -12,7 +12,11 @@ use marque::{
 };
 use marque_identity::Rpc;
 use marque_policies::{Policy, parse, read_aloud, run_tests};
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -62,7 +66,11 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
                         say!("         {reason}");
                     }
                 }
-                say!("{} of {} tests passed", results.len() - failed, results.len());
+                if results.is_empty() {
+                    say!("it has no tests of its own; [[test]] says what you expect of it");
+                } else {
+                    say!("{} of {} tests passed", results.len() - failed, results.len());
+                }
             }
             if failed == 0 {
                 Ok(ExitCode::SUCCESS)
@@ -76,7 +84,7 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Act::Adopt { agent } => {
-            let (text, policy) = load(&home, &agent, !shared.json)?;
+            let (text, policy) = draft_of(&home, &agent, !shared.json)?;
             if let Some(result) = run_tests(&policy).into_iter().find(|result| !result.passed) {
                 return Err(Failure::new(format!("the policy's own test failed: {}", result.name))
                     .help(format!("see marque policy check {agent}")));
@@ -95,13 +103,37 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
 }
 
 /// Reads a policy file, or an agent's draft; warnings go to standard error.
-pub(crate) fn load(home: &Home, policy: &str, warn: bool) -> Done<(String, Policy)> {
+fn load(home: &Home, policy: &str, warn: bool) -> Done<(String, Policy)> {
     let file = PathBuf::from(policy);
-    let file = if file.is_file() { file } else { home.policy(policy) };
-    let text = std::fs::read_to_string(&file).map_err(|error| {
-        Failure::new(format!("{}: {error}", file.display()))
-            .help("give a policy file, or the name of an agent of this home")
-    })?;
+    if file.is_file() {
+        return read(&file, warn);
+    }
+    draft_of(home, policy, warn)
+        .map_err(|failure| failure.or_help("give a policy file, or the name of an agent"))
+}
+
+/// Reads the draft of an agent of this home, and of nothing else that has its name.
+pub(crate) fn draft_of(home: &Home, agent: &str, warn: bool) -> Done<(String, Policy)> {
+    if !home.agents().iter().any(|name| name == agent) {
+        return Err(unknown(home, agent));
+    }
+    read(&home.policy(agent), warn)
+}
+
+/// There is no such agent, but perhaps others.
+pub(crate) fn unknown(home: &Home, agent: &str) -> Failure {
+    let others = home.agents();
+    let failure = Failure::usage(format!("there is no agent {agent} in {}", home.path().display()));
+    if others.is_empty() {
+        failure.help("make one: marque new NAME; or name another --home")
+    } else {
+        failure.help(format!("there are {}; marque new NAME makes another", others.join(", ")))
+    }
+}
+
+fn read(file: &Path, warn: bool) -> Done<(String, Policy)> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
     match parse(&text) {
         Ok((policy, warnings)) => {
             for warning in warnings.iter().filter(|_| warn) {

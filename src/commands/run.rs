@@ -9,6 +9,7 @@ pub(crate) struct Args {
     /// The agent.
     agent: String,
     /// What to do, in words.
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     goal: String,
     /// The task's name: the same name resumes the same task.
     #[arg(long)]
@@ -20,9 +21,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     let home = shared.home()?;
-    if !home.agent(&args.agent).is_dir() {
-        return Err(Failure::usage(format!("there is no agent {} here", args.agent))
-            .help(format!("make it: marque new {}", args.agent)));
+    if !home.agents().contains(&args.agent) {
+        return Err(super::policy::unknown(&home, &args.agent));
     }
     let mut mind: Vec<OsString> = vec!["mind".into(), "run".into()];
     let mut option = |name: &str, value: OsString| mind.extend([OsString::from(name), value]);

@@ -42,7 +42,7 @@ pub(crate) fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
     let walls = walls(&home, &args.read);
     anstream::eprintln!("{}", describe(&walls));
     runtime()?.block_on(async {
-        let steward = start(&home, unlock, walls).await.map_err(Failure::new)?;
+        let steward = start(&home, unlock, walls).await?;
         anstream::eprintln!("ready: {}", home.agents().join(", "));
         let code = if args.mind.is_empty() {
             tokio::select! {

@@ -157,10 +157,14 @@ async fn advance(
             authorised(link, id, terms, order.block, order.valid_before).await?
         }
         (_, Some(Order::Elsewhere)) => match &record.decided.intent {
-            Intent::Settle(settle) => {
-                let terms = (settle.amount.asset.token, settle.from, settle.nonce);
-                authorised(link, id, terms, 0, settle.valid_before).await?
-            }
+            // A reorganisation took it back: it counts again where it pays us again.
+            Intent::Settle(settle) => match gather::elsewhere(&link.rpc, settle, 0).await? {
+                Some(at) => Some(Body::Seen { id, at }),
+                None => {
+                    let terms = (settle.amount.asset.token, settle.from, settle.nonce);
+                    lapsed(link, id, terms, settle.valid_before).await?
+                }
+            },
             _ => None,
         },
         (PaymentState::Reserved, Some(Order::Transaction(order))) => {
@@ -212,6 +216,16 @@ async fn authorised(
         let receipt = rpc.receipt(transaction).await.map_err(chain_error)?;
         return Ok(receipt.map(|receipt| Body::Seen { id, at: place(&receipt) }));
     }
+    lapsed(link, id, (token, from, nonce), valid_before).await
+}
+
+/// An authorisation that the chain can no longer accept, as every witness says.
+async fn lapsed(
+    link: &Link,
+    id: IntentId,
+    (token, from, nonce): (Address, Address, B256),
+    valid_before: u64,
+) -> Result<Option<Body>, StewardError> {
     // Read before the nonce's state: a block that is final and past the time, and after it unused.
     let witnesses = link.witnesses().await?;
     let mut last = 0;
@@ -239,19 +253,17 @@ async fn sent(
     let count = link.rpc.transaction_count(from, false).await.map_err(chain_error)?;
     match link.rpc.receipt(hash).await.map_err(chain_error)? {
         Some(receipt) if receipt.success => Ok(Some(Body::Seen { id, at: place(&receipt) })),
-        Some(receipt) => {
+        Some(_) => {
             // Somebody else was faster, perhaps: then we are paid all the same.
             if let Intent::Settle(settle) = &record.decided.intent
                 && let Some(at) = gather::elsewhere(&link.rpc, settle, since(record)).await?
             {
                 return Ok(Some(Body::Seen { id, at }));
             }
-            let last = link.final_block().await?;
-            if receipt.block_number > last.number {
-                return Ok(None);
-            }
-            let actual = vec![gas_of(&receipt, shared.home.chain())];
-            Ok(Some(Body::Reverted { id, at: place(&receipt), actual }))
+            Ok(failed_for_good(link, hash).await?.map(|receipt| {
+                let actual = vec![gas_of(&receipt, shared.home.chain())];
+                Body::Reverted { id, at: place(&receipt), actual }
+            }))
         }
         None if count > nonce => {
             let strikes = memory.strikes.entry(id).or_default();
@@ -274,6 +286,19 @@ async fn sent(
             Ok(None)
         }
     }
+}
+
+/// The receipt of a transaction that failed in a final block. It gives back what was reserved and
+/// lets another attempt be made, so every witness must say so.
+async fn failed_for_good(link: &Link, hash: B256) -> Result<Option<Receipt>, StewardError> {
+    let mut failed = None;
+    for (rpc, last) in link.witnesses().await? {
+        let receipt = rpc.receipt(hash).await.map_err(chain_error)?;
+        let receipt = receipt.filter(|it| !it.success && it.block_number <= last.number);
+        let Some(receipt) = receipt else { return Ok(None) };
+        failed = Some(receipt);
+    }
+    Ok(failed)
 }
 
 /// Something that a block carries: still there, and final?
@@ -342,4 +367,85 @@ const fn place(receipt: &Receipt) -> OnChain {
 /// Whether sending failed for good, or only for now.
 pub(crate) fn is_refusal(error: &IdentityError) -> bool {
     matches!(error, IdentityError::Refused { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::links::Links;
+    use serde_json::{Value, json};
+    use std::{
+        io::{Read as _, Write as _},
+        net::TcpListener,
+    };
+
+    const HASH: B256 = B256::repeat_byte(7);
+
+    /// An endpoint that is at block 100 and has `receipt` for every transaction.
+    fn endpoint(receipt: Value) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let mut read = Vec::new();
+                let question = loop {
+                    let mut some = [0; 4096];
+                    let n = stream.read(&mut some).unwrap();
+                    read.extend_from_slice(&some[..n]);
+                    let body = read.windows(4).position(|w| w == b"\r\n\r\n").map(|at| at + 4);
+                    if let Some(Ok(question)) =
+                        body.map(|at| serde_json::from_slice::<Value>(&read[at..]))
+                    {
+                        break question;
+                    }
+                };
+                let result = match question["method"].as_str().unwrap() {
+                    "eth_blockNumber" => json!("0x64"),
+                    "eth_getBlockByNumber" => {
+                        json!({ "number": "0x63", "hash": B256::ZERO, "timestamp": "0x1" })
+                    }
+                    _ => receipt.clone(),
+                };
+                let answer = json!({ "jsonrpc": "2.0", "id": question["id"], "result": result });
+                let answer = answer.to_string();
+                let length = answer.len();
+                let head = "HTTP/1.1 200 OK\r\nConnection: close\r\n";
+                write!(stream, "{head}Content-Length: {length}\r\n\r\n{answer}").unwrap();
+            }
+        });
+        url
+    }
+
+    fn failed() -> Value {
+        json!({
+            "transactionHash": HASH, "blockNumber": "0x5", "blockHash": B256::ZERO,
+            "status": "0x0", "gasUsed": "0x1", "effectiveGasPrice": "0x1",
+            "contractAddress": null, "logs": [],
+        })
+    }
+
+    async fn given_back(endpoints: &[String]) -> bool {
+        let text = format!(
+            r#"
+format = 1
+version = 1
+owner = "0x00000000000000000000000000000000000000aa"
+[chain.devnet]
+id = "eip155:31337"
+rpc = {endpoints:?}
+finality = 1
+native = "ETH"
+"#
+        );
+        let (policy, _) = marque_policies::parse(&text).unwrap();
+        let link = Links::default().get(&policy, 31_337).unwrap();
+        failed_for_good(&link, HASH).await.unwrap().is_some()
+    }
+
+    #[tokio::test]
+    async fn one_endpoint_of_two_cannot_have_a_transaction_given_back() {
+        let liar = endpoint(failed());
+        assert!(given_back(&[liar.clone(), endpoint(failed())]).await);
+        assert!(!given_back(&[liar, endpoint(Value::Null)]).await);
+    }
 }

@@ -1,6 +1,6 @@
 //! One socket an agent. Who speaks is known from the socket, never from the message.
 //!
-//! Frames, connections, questions under way and proposals a second are bounded. The peer must run
+//! Frames, connections, questions under way and what may be journalled in a while are bounded. The peer must run
 //! as the steward's user.
 
 mod answer;
@@ -10,7 +10,7 @@ mod rate;
 use crate::{error::StewardError, home::make_dir, steward::Shared};
 use rate::Rate;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt as _,
     sync::{Arc, Mutex},
@@ -18,12 +18,15 @@ use std::{
 };
 use tokio::{
     net::{UnixListener, UnixStream},
-    sync::{Semaphore, watch},
-    task::JoinSet,
+    sync::watch,
+    task::{AbortHandle, JoinSet},
 };
 
 /// Connections of one agent at a time.
 const CONNECTIONS: usize = 32;
+
+/// Acts of the owner at once, and as many again in each 20 s.
+const ACTS: u32 = 1_000;
 
 /// The longest path of a Unix socket, in bytes.
 const LONGEST_SOCKET: usize = 107;
@@ -33,7 +36,7 @@ const LONGEST_SOCKET: usize = 107;
 pub(crate) struct Seat {
     pub(crate) agent: String,
     pub(crate) rate: Mutex<Rate>,
-    places: Arc<Semaphore>,
+    pub(crate) acts: Mutex<Rate>,
 }
 
 /// Binds the sockets of all agents that are enrolled.
@@ -114,9 +117,10 @@ async fn listen(
     mut stopping: watch::Receiver<bool>,
 ) {
     let rate = Mutex::new(Rate::new(shared.rate));
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let seat = Arc::new(Seat { agent, rate, places });
+    let acts = Mutex::new(Rate::new(ACTS));
+    let seat = Arc::new(Seat { agent, rate, acts });
     let mut open = JoinSet::new();
+    let mut oldest_first = VecDeque::new();
     loop {
         let stream = tokio::select! {
             () = stopped(&mut stopping) => return,
@@ -132,14 +136,16 @@ async fn listen(
         };
         while open.try_join_next().is_some() {}
         if let Some(stream) = admit(stream) {
-            // Where all places are taken the connection is closed again, unanswered.
-            if let Ok(place) = Arc::clone(&seat.places).try_acquire_owned() {
-                let (shared, seat) = (Arc::clone(&shared), Arc::clone(&seat));
-                open.spawn(async move {
-                    connection::serve(shared, seat, stream).await;
-                    drop(place);
-                });
+            // Where all places are taken the oldest connection gives way, so that a mind that holds
+            // them all cannot keep its owner out. What it had asked stands, and can be asked again.
+            oldest_first.retain(|task: &AbortHandle| !task.is_finished());
+            if oldest_first.len() >= CONNECTIONS
+                && let Some(oldest) = oldest_first.pop_front()
+            {
+                oldest.abort();
             }
+            let (shared, seat) = (Arc::clone(&shared), Arc::clone(&seat));
+            oldest_first.push_back(open.spawn(connection::serve(shared, seat, stream)));
         }
     }
 }

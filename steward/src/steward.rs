@@ -32,7 +32,8 @@ pub struct Options {
     pub poll: Duration,
     /// The pause between two looks at what left the keys, where nothing is live.
     pub rest: Duration,
-    /// Proposals a second of one agent; more are answered with the fault `rate`.
+    /// Questions of one agent at once that may be journalled, and as many again in each 20 s; more
+    /// are answered with the fault `rate`.
     pub rate: u32,
 }
 

@@ -167,11 +167,11 @@ async fn a_flood_is_cut() {
 async fn a_mind_cannot_make_its_view_too_long_to_be_looked_at() {
     let dir = tempfile::tempdir().unwrap();
     let (steward, mind) = start(&laid_out(&dir)).await;
-    for n in 0..40 {
+    for n in 0..60 {
         let fetch = marque_policies::intent::Fetch {
             method: "GET".into(),
             host: "stranger.example".into(),
-            path: "x".repeat(15_000),
+            path: "x".repeat(3_500),
             bytes_out: 0,
         };
         let used =
@@ -181,8 +181,24 @@ async fn a_mind_cannot_make_its_view_too_long_to_be_looked_at() {
         assert!(matches!(outcome, Outcome::Refused { .. }));
     }
     let view = tokio::time::timeout(Duration::from_secs(5), mind.view()).await.unwrap().unwrap();
-    assert!(!view.intents.is_empty() && view.intents.len() < 40, "{}", view.intents.len());
-    assert_eq!(view.intents[0].task, "t39", "the newest is first");
+    assert!(!view.intents.is_empty() && view.intents.len() < 60, "{}", view.intents.len());
+    assert_eq!(view.intents[0].task, "t59", "the newest is first");
+    steward.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mind_that_holds_every_connection_cannot_keep_its_owner_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = laid_out(&dir);
+    let (steward, _) = start(&home).await;
+    let mut held = Vec::new();
+    for _ in 0..80 {
+        held.push(tokio::net::UnixStream::connect(home.socket("scout")).await.unwrap());
+    }
+    let owner = marque_steward_client::Client::connect(home.socket("scout")).await.unwrap();
+    let frozen = tokio::time::timeout(Duration::from_secs(5), owner.freeze("enough")).await;
+    assert!(frozen.unwrap().is_ok());
+    drop(held);
     steward.stop().await.unwrap();
 }
 

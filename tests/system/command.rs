@@ -4,25 +4,33 @@ use crate::support::{MARQUE, Town};
 use std::{
     io::Write as _,
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 
 /// Runs `marque` with a home in `dir`; passphrases come through a systemd-style credential folder.
 fn marque(dir: &Path, args: &[&str]) -> Output {
+    start(dir, args).wait_with_output().unwrap()
+}
+
+fn start(dir: &Path, args: &[&str]) -> Child {
     let credentials = dir.join("credentials");
     std::fs::create_dir_all(&credentials).unwrap();
     for name in ["marque-unlock", "marque-owner"] {
         std::fs::write(credentials.join(name), "correct horse battery staple").unwrap();
     }
-    Command::new(MARQUE)
-        .arg("--home")
-        .arg(dir.join("home"))
-        .arg("--owner-home")
-        .arg(dir.join("owner"))
+    let mut command = Command::new(MARQUE);
+    for (flag, folder) in [("--home", "home"), ("--owner-home", "owner")] {
+        if !args.contains(&flag) {
+            command.arg(flag).arg(dir.join(folder));
+        }
+    }
+    command
         .args(args)
         .env("CREDENTIALS_DIRECTORY", credentials)
         .stdin(Stdio::null())
-        .output()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .unwrap()
 }
 
@@ -89,7 +97,78 @@ fn the_owners_key_is_made_backed_up_and_never_inside_the_home() {
     failure(&marque(dir.path(), &["owner", "init"]));
     let inside = dir.path().join("home/owner");
     let out = marque(dir.path(), &["--owner-home", inside.to_str().unwrap(), "owner", "init"]);
-    assert_ne!(out.status.code(), Some(0));
+    let (text, code) = failure(&out);
+    assert_eq!(code, 2);
+    assert!(text.contains("inside the steward's home"), "{text}");
+}
+
+#[test]
+fn a_home_and_its_owners_folder_lie_apart_also_by_another_path() {
+    let dir = tempfile::tempdir().unwrap();
+    ok(&marque(dir.path(), &["owner", "init"]));
+    std::fs::create_dir_all(dir.path().join("home")).unwrap();
+    let inside = dir.path().join("owner/home");
+    let out = marque(dir.path(), &["--home", inside.to_str().unwrap(), "new", "scout"]);
+    let (text, code) = failure(&out);
+    assert_eq!(code, 2);
+    assert!(text.contains("inside the owner's folder"), "{text}");
+    let roundabout = dir.path().join("owner/../home/keys");
+    let out = marque(dir.path(), &["--owner-home", roundabout.to_str().unwrap(), "owner", "init"]);
+    let (text, code) = failure(&out);
+    assert_eq!(code, 2);
+    assert!(text.contains("inside the steward's home"), "{text}");
+}
+
+#[test]
+fn a_devnet_does_not_take_a_strangers_port_for_its_own_chain() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    for (chain, seller) in [(&port, &free.to_string()), (&free.to_string(), &port)] {
+        let out = marque(dir.path(), &["devnet", "--port", chain, "--seller-port", seller]);
+        let (text, code) = failure(&out);
+        assert_eq!(code, 1);
+        assert!(text.contains(&format!("port {port}")), "{text}");
+    }
+    assert!(!dir.path().join("home/devnet.toml").exists());
+}
+
+/// A withdrawal that the chain would not take is not begun; one that it would take is.
+fn withdraws(dir: &Path) {
+    let sweep = ["withdraw", "scout", "1 tUSD"];
+    let (text, _) = failure(&marque(dir, &sweep));
+    assert!(text.contains("marque steward run"), "{text}");
+    let _steward = Steward(start(dir, &["steward", "run"]));
+    let socket = dir.join("home/agents/scout/steward.sock");
+    let up = || std::os::unix::net::UnixStream::connect(&socket).is_ok();
+    (0..200).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        up()
+    });
+    let (text, _) = failure(&marque(dir, &sweep));
+    assert!(text.contains("the chain's fee"), "{text}");
+    let (text, _) = failure(&marque(dir, &["withdraw", "scout", "9 tUSD"]));
+    assert!(text.contains("4.98 tUSD"), "{text}");
+    ok(&marque(dir, &["fund", "scout", "0.01 ETH", "--faucet"]));
+    ok(&marque(dir, &sweep));
+    // One withdrawal, not the refused ones as well.
+    assert!(ok(&marque(dir, &["balance", "scout"])).contains("3.98 tUSD"));
+    assert!(ok(&marque(dir, &["approvals"])).contains("nothing is waiting"));
+    let (text, _) = failure(&marque(dir, &["identity", "register", "scout"]));
+    assert!(text.contains("--faucet --owner"), "{text}");
+    ok(&marque(dir, &["fund", "scout", "0.1 ETH", "--faucet", "--owner"]));
+    assert!(ok(&marque(dir, &["identity", "register", "scout"])).contains("scout is identity"));
+}
+
+/// A steward that ends with the test.
+struct Steward(Child);
+
+impl Drop for Steward {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,6 +220,17 @@ async fn a_newcomer_gets_from_nothing_to_a_purchase_with_the_command_line() {
         assert!(ok(&marque(&dir, &["audit", "show"])).contains("feed"));
         let (text, _) = failure(&marque(&dir, &["freeze"]));
         assert!(text.contains("no steward answers"), "{text}");
+        for wrong in ["5", "5 usdc", "0 tUSD", "1.1234567 tUSD", "-1 tUSD"] {
+            let (text, code) = failure(&marque(&dir, &["fund", "scout", wrong, "--faucet"]));
+            assert_eq!(code, 2, "{text}");
+            assert!(text.contains("\"5 tUSD\""), "{text}");
+        }
+        let (text, code) = failure(&marque(&dir, &["balance", "nobody"]));
+        assert_eq!(code, 2);
+        assert!(text.contains("there are scout"), "{text}");
+        let (text, _) = failure(&marque(&dir, &["identity", "show", "scout", "99"]));
+        assert!(text.contains("no identity 99"), "{text}");
+        withdraws(&dir);
     })
     .await
     .unwrap();

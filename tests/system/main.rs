@@ -1,5 +1,12 @@
 //! Whole-system tests: a real chain, real processes, a real model, real kills.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests, which may fail loudly as tests may"
+)]
+
 mod command;
 mod demo;
 mod layers;

@@ -9,7 +9,7 @@ fn read(name: &str) -> String {
 #[test]
 fn the_readme_shows_the_example_as_it_is_and_it_is_short() {
     let example = read("examples/hello.rs");
-    let code = &example[example.find("use marque").unwrap()..];
+    let code = example.get(example.find("use marque").unwrap()..).unwrap();
     assert!(read("README.md").contains(code.trim_end()), "README.md shows another hello.rs");
     let lines = code.lines().filter(|line| !line.is_empty() && !line.starts_with("use ")).count();
     assert!(lines <= 15, "{lines} lines without imports");

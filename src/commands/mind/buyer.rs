@@ -51,7 +51,15 @@ pub(crate) enum MindEvent {
 }
 
 pub(super) async fn work(goal: Goal) -> Done<ExitCode> {
-    let agent = Agent::open_with_model(&goal.agent, goal.model.as_deref()).await?;
+    let agent = Agent::open_with_model(&goal.agent, goal.model.as_deref()).await;
+    let agent = agent.map_err(|error| match error {
+        // The mind's memory has one user at a time.
+        AgentError::Store(why) if why.to_string().contains("acquire lock") => {
+            Failure::new(format!("{} is at work already, in another process", goal.agent))
+                .help("wait until it is done, or make another agent: marque new NAME")
+        }
+        error => Failure::new(error),
+    })?;
     let agent = agent.tool(fetch_data).tool(hire_compute).tool(get_balance);
     let view = agent.view().await?;
     let telling = tokio::spawn(listen(agent.events(), view, goal.events));
@@ -67,7 +75,7 @@ pub(super) async fn work(goal: Goal) -> Done<ExitCode> {
             tell(&MindEvent::Answer { value: answer.answer }, goal.events)?;
             if !goal.events {
                 let spent = spent?;
-                say!("  spent {spent}");
+                say!("  spent so far {spent}");
                 spent.0.iter().for_each(|window| detail(&window.to_string()));
             }
             Ok(ExitCode::SUCCESS)
@@ -122,8 +130,7 @@ fn translate(event: &Event, view: &View) -> Option<MindEvent> {
             by: table
                 .iter()
                 .filter(|row| row.mark == Mark::Fail)
-                .zip(reasons(table))
-                .map(|(_, reason)| reason)
+                .flat_map(|row| reasons(std::slice::from_ref(row)))
                 .collect(),
         },
         Event::Held { id, .. } => MindEvent::Held { id: *id },
@@ -150,7 +157,8 @@ pub(crate) fn tell(event: &MindEvent, json: bool) -> Done {
         }
         MindEvent::Refused { by } => stopped(&format!("refused by {}", by.join("; "))),
         MindEvent::Held { id } => {
-            stopped(&format!("held for the owner: marque approve {}", short(id)))
+            stopped(&format!("held for the owner: marque approve {id}"));
+            detail("waiting for the decision; Ctrl-C stops, and the same goal goes on here later");
         }
         MindEvent::Result { text } => detail(&format!("result {text}")),
         MindEvent::Answer { value } => good(&format!("answers: {value}")),

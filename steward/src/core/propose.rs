@@ -38,7 +38,7 @@ const WALLET_FOR: u64 = 240;
 const CLOCK_SKEW: Timestamp = 600_000;
 
 /// The longest intent, in bytes of JSON.
-const MAX_INTENT: usize = 16 * 1024;
+const MAX_INTENT: usize = 4 * 1024;
 
 /// What was found out about a proposal before it came here. Nothing in it is from the mind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

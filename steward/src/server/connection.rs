@@ -131,7 +131,9 @@ fn allowed_now(seat: &Seat, ask: &Ask) -> Result<(), Fault> {
     if matches!(ask, Ask::View | Ask::Wait { .. } | Ask::Freeze { .. }) {
         return Ok(());
     }
-    let mut rate = seat.rate.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    // An owner's act needs a signature to change anything, and must not wait behind its agent.
+    let bucket = if matches!(ask, Ask::Submit(_)) { &seat.acts } else { &seat.rate };
+    let mut rate = bucket.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if rate.take() {
         Ok(())
     } else {
