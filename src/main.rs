@@ -6,9 +6,13 @@ mod story;
 
 use clap::Parser as _;
 use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let cli = commands::Cli::parse();
+    // What is worth a line beside the command's own: warnings, or what MARQUE_LOG names.
+    let wanted = EnvFilter::try_from_env("MARQUE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(wanted).with_writer(std::io::stderr).compact().init();
     match commands::run(cli) {
         Ok(code) => code,
         Err(failure) => {

@@ -155,7 +155,7 @@ fn retell(attempt: &Attempt) {
         "raw_hash" => "there is no such message".to_owned(),
         "other_body" => "the id names another body".to_owned(),
         "same_again" => "one id, one signature".to_owned(),
-        _ => attempt.by.join(", "),
+        _ => format!("stopped by {}", attempt.by.join(", ")),
     };
     if attempt.held_up {
         stopped(&format!("{what}: {by}"));

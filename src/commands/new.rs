@@ -156,6 +156,19 @@ fn draft_text(kind: Kind, owner: alloy_primitives::Address, devnet: Option<&Devn
     )
 }
 
+/// What is unbearable unoptimised: key derivation, curves, hashes, the grammar engine.
+const OPTIMISED: &str = "[profile.dev.package]\n\
+    crypto-bigint.opt-level = 3\n\
+    derivre.opt-level = 3\n\
+    k256.opt-level = 3\n\
+    llguidance.opt-level = 3\n\
+    pbkdf2.opt-level = 3\n\
+    ruint.opt-level = 3\n\
+    salsa20.opt-level = 3\n\
+    scrypt.opt-level = 3\n\
+    sha2.opt-level = 3\n\
+    toktrie.opt-level = 3\n";
+
 /// A project outside this workspace with the same program as `examples/hello.rs`.
 fn project(dir: &Path, agent: &str) -> Done<()> {
     if dir.join("Cargo.toml").exists() {
@@ -168,15 +181,15 @@ fn project(dir: &Path, agent: &str) -> Done<()> {
     }
     let name = dir.file_name().map_or(agent.into(), |name| name.to_string_lossy());
     let manifest = format!(
-        "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\nmarque = {{ path = {:?} }}\nserde = {{ version = \"1\", features = [\"derive\"] }}\nschemars = \"1\"\n\n[workspace]\n",
+        "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\nmarque = {{ path = {:?} }}\nserde = {{ version = \"1\", features = [\"derive\"] }}\nschemars = \"1\"\n\n[workspace]\n\n{OPTIMISED}",
         marque.display().to_string()
     );
     // The lints of this workspace are not those of the new project.
     let program: String = include_str!("../../examples/hello.rs")
-        .replace("\"scout\"", &format!("{agent:?}"))
-        .split_inclusive('\n')
-        .filter(|line| !line.starts_with("#![expect"))
-        .collect();
+        .split_inclusive("\n\n")
+        .filter(|part| !part.starts_with("#![expect"))
+        .collect::<String>()
+        .replace("\"scout\"", &format!("{agent:?}"));
     std::fs::create_dir_all(dir.join("src")).doing(dir.display())?;
     std::fs::create_dir_all(dir.join(".cargo")).doing(dir.display())?;
     let config = include_str!("../../.cargo/config.toml");
@@ -187,5 +200,8 @@ fn project(dir: &Path, agent: &str) -> Done<()> {
     ] {
         std::fs::write(dir.join(file), text).doing(dir.join(file).display())?;
     }
+    // The same versions as here: they are known to work together, and some are pinned for a reason.
+    let lock = dir.join("Cargo.lock");
+    std::fs::copy(marque.join("Cargo.lock"), &lock).doing(lock.display())?;
     Ok(())
 }
