@@ -132,6 +132,10 @@ pub async fn start(
     walls: Walls,
 ) -> Result<Steward, StewardError> {
     let opened = marque_steward::Home::open(home.path())?;
+    if !opened.has_journal() {
+        let name = home.agents().into_iter().next().unwrap_or_else(|| "NAME".to_owned());
+        return Err(StewardError::NoPolicy(name));
+    }
     Steward::start(opened, unlock, Options { walls, ..Options::default() }).await
 }
 

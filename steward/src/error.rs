@@ -16,6 +16,9 @@ pub enum StewardError {
         /// What is wrong with it.
         why: String,
     },
+    /// A home whose owner has not put a policy in force.
+    #[error("no policy is in force yet; adopt one with `marque policy adopt {0}`")]
+    NoPolicy(String),
     /// Another steward works in this home.
     #[error("another steward works in {}; there is one for each home", .0.display())]
     Locked(PathBuf),

@@ -202,6 +202,8 @@ async fn a_newcomer_gets_from_nothing_to_a_purchase_with_the_command_line() {
         ok(&marque(&dir, &["new", "scout"]));
         ok(&marque(&dir, &["policy", "check", "scout"]));
         assert!(ok(&marque(&dir, &["policy", "explain", "scout"])).contains("feed"));
+        let (early, _) = failure(&marque(&dir, &["run", "scout", "Fetch something."]));
+        assert!(early.contains("marque policy adopt scout"), "{early}");
         ok(&marque(&dir, &["policy", "adopt", "scout"]));
         ok(&marque(&dir, &["policy", "adopt", "scout"])); // the same once more changes nothing
         // A changed document must have a higher version.
