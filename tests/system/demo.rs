@@ -1,7 +1,10 @@
 //! The main job, as a newcomer runs it.
 
 use crate::support::MARQUE;
-use std::process::Command;
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
+};
 
 #[test]
 fn the_demo_tells_its_story_and_the_chain_agrees() {
@@ -35,8 +38,16 @@ fn the_demo_tells_its_story_and_the_chain_agrees() {
 fn a_demo_that_is_interrupted_leaves_no_process() {
     let dir = tempfile::tempdir().unwrap();
     let kept = dir.path().join("kept");
-    let mut child = Command::new(MARQUE).args(["demo", "--keep"]).arg(&kept).spawn().unwrap();
-    std::thread::sleep(std::time::Duration::from_secs(8));
+    let mut child = Command::new(MARQUE)
+        .args(["demo", "--keep"])
+        .arg(&kept)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // In the middle of the job: chain, three stewards, two sellers and scout's mind are at work.
+    let story = BufReader::new(child.stdout.take().unwrap());
+    let mut story = story.lines().map(Result::unwrap);
+    assert!(story.any(|line| line.contains("asked")), "the job never began");
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     let status = child.wait().unwrap();
