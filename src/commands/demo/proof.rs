@@ -110,7 +110,10 @@ impl Proof {
             Check { holds: answered, text: "every goal got a typed answer".to_owned() },
             Check {
                 holds: sales && used == self.paid.len(),
-                text: format!("{used} purchases, each with its own nonce used on chain"),
+                text: format!(
+                    "{used} of {} purchases settled on chain, each under a nonce of its own",
+                    self.paid.len()
+                ),
             },
             Check {
                 holds: feed.saturating_sub(self.feed) == sum("feed") + self.robbed
