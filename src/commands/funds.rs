@@ -14,7 +14,7 @@ use marque::owner::{Owner, connect};
 use marque_contracts::IERC20;
 use marque_identity::{Rpc, devnet};
 use marque_policies::{
-    Intent, Money, Policy,
+    AssetId, Intent, Money, Policy,
     intent::Sweep,
     money::{format_units, parse_units},
 };
@@ -251,11 +251,12 @@ async fn can_withdraw(policy: &Policy, agent: &str, address: Address, money: Mon
     let fee = U256::from(rpc.fees().await?.max_fee_per_gas).saturating_mul(U256::from(units));
     let coins = rpc.balance(address).await?;
     let left = if money.asset.is_native() { coins.saturating_sub(money.units) } else { coins };
+    let coin = AssetId::native(money.asset.chain);
     if left < fee {
         return Err(Failure::new(format!(
-            "{agent} has {} ETH beside it for the chain's fee, which may be {} ETH",
-            format_units(left, 18),
-            format_units(fee, 18)
+            "{agent} has {} beside it for the chain's fee, which may be {}",
+            policy.show(Money::new(left, coin)),
+            policy.show(Money::new(fee, coin)),
         ))
         .help(format!("marque fund {agent} \"0.01 ETH\", on a devnet with --faucet")));
     }

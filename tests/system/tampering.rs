@@ -5,8 +5,16 @@ use crate::support::{MARQUE, Town};
 use std::{path::Path, process::Command};
 
 fn verify(journal: &Path) -> (bool, String) {
-    let out =
-        Command::new(MARQUE).args(["audit", "verify", "--journal"]).arg(journal).output().unwrap();
+    verify_with(journal, &[])
+}
+
+fn verify_with(journal: &Path, options: &[&std::ffi::OsStr]) -> (bool, String) {
+    let out = Command::new(MARQUE)
+        .args(["audit", "verify", "--journal"])
+        .arg(journal)
+        .args(options)
+        .output()
+        .unwrap();
     (out.status.success(), String::from_utf8_lossy(&out.stderr).into_owned())
 }
 
@@ -75,10 +83,18 @@ async fn a_journal_that_was_rolled_back_freezes_the_steward() {
     town.restart(&mut scout, &[]).await;
     scout.buy(&feed.goods(), "task").await.unwrap();
     scout.stop().await;
+    // What an owner who keeps checkpoints holds: it goes with this journal.
+    let kept = town.dir.path().join("kept");
+    std::fs::copy(scout.party.home.journal().join("checkpoint"), &kept).unwrap();
+    let with_kept = ["--checkpoint".as_ref(), kept.as_os_str()];
+    assert!(verify_with(&scout.party.home.journal(), &with_kept).0);
     // The thief of a budget puts yesterday's journal back, index and all.
     std::fs::remove_dir_all(scout.party.home.journal()).unwrap();
     std::fs::remove_dir_all(scout.party.home.path().join("index")).unwrap();
     copy(&old, &scout.party.home.journal());
+    assert!(verify(&scout.party.home.journal()).0, "by itself it is a good journal");
+    let (good, _) = verify_with(&scout.party.home.journal(), &with_kept);
+    assert!(!good, "it does not reach the checkpoint that the owner kept");
     town.restart(&mut scout, &[]).await;
     let view = scout.client().view().await.unwrap();
     assert!(view.frozen_at.is_some(), "the chain knows more than the ledger");
