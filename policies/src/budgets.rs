@@ -2,7 +2,7 @@
 
 use crate::{
     decide::since,
-    document::{DAY, Limits, Policy},
+    document::{Limits, Policy},
     ledger::{Ledger, Scope, Timestamp},
     money::{AssetId, Money},
 };
@@ -36,14 +36,11 @@ pub fn budgets(
     sections("owner.limits", false, &policy.owner_limits, Scope::Owner);
     sections("owner.limits", true, &policy.owner_gas, Scope::Owner);
     for (name, payee) in &policy.payees {
-        for (window, width, limit) in [("day", Some(DAY), payee.day), ("total", None, payee.total)]
-        {
-            if let Some(limit) = limit {
-                let scope = Scope::Payee(payee.address);
-                let spent = ledger.spent(scope, limit.asset, since(now, width));
-                let rule = format!("payee.{name}.{window}");
-                budgets.push((rule, Money::new(spent, limit.asset), limit));
-            }
+        let (Some(address), Some(bound)) = (payee.address, payee.bound) else { continue };
+        for (window, width, limit) in bound.limits.windows() {
+            let spent = ledger.spent(Scope::Payee(address), bound.asset, since(now, width));
+            let rule = format!("payee.{name}.{window}");
+            budgets.push((rule, Money::new(spent, bound.asset), Money::new(limit, bound.asset)));
         }
     }
     budgets

@@ -46,7 +46,7 @@ pub fn decide(
     ledger: &dyn Ledger,
     now: Timestamp,
 ) -> Verdict {
-    let approved = ledger.approved(request.intent.body_hash());
+    let approved = ledger.approved(request.intent.body_hash()).is_some();
     let mut judge = Judge { policy, ledger, now, approved, rows: Vec::new() };
     match request.intent {
         Intent::Tool(tool) => {

@@ -116,19 +116,32 @@ fn payee_aloud(policy: &Policy, name: &str, payee: &Payee) -> String {
     let who = match &payee.identity {
         Some(pin) => format!(
             ", agent {} on chain {}, as long as {} owns it and its wallet is {}",
-            pin.agent_id, pin.chain, pin.owner, payee.address
+            pin.agent_id,
+            pin.chain,
+            pin.owner,
+            payee.address.unwrap_or_default()
         ),
-        None => format!(" at {}", payee.address),
+        None => format!(" at {}", payee.address.unwrap_or_default()),
     };
     let mut line = format!("It may pay {name}{who}");
     if let Some(host) = &payee.host {
         line.push_str(&format!(", when {host} asks for it"));
     }
-    let limits =
-        [(payee.payment, "in one payment"), (payee.day, "in any day"), (payee.total, "ever")];
-    let limits: Vec<String> = limits
+    let limits: Vec<String> = payee
+        .bound
         .into_iter()
-        .filter_map(|(limit, what)| limit.map(|limit| format!("{} {what}", policy.show(limit))))
+        .flat_map(|bound| {
+            [
+                (bound.limits.payment, "in one payment"),
+                (bound.limits.day, "in any day"),
+                (bound.limits.total, "ever"),
+            ]
+            .into_iter()
+            .filter_map(|(limit, what)| {
+                limit.map(|limit| format!("{} {what}", policy.show(Money::new(limit, bound.asset))))
+            })
+            .collect::<Vec<_>>()
+        })
         .collect();
     if !limits.is_empty() {
         let limits: Vec<&str> = limits.iter().map(String::as_str).collect();

@@ -15,10 +15,15 @@ pub enum Scope<'a> {
     Owner,
     /// The agent that proposes.
     Agent,
+    /// One sub-agent of that agent.
+    SubAgent(&'a str),
     /// One task of that agent.
     Task(&'a str),
-    /// What that agent paid to one address.
+    /// What that agent, its sub-agents included, paid to one address.
     Payee(Address),
+    /// What that agent, its sub-agents included, paid to peers that were no payees of the policy
+    /// then in force.
+    Pool,
 }
 
 /// What the chain's identity registry answers for a payee that is pinned by agent id.
@@ -45,8 +50,12 @@ pub trait Ledger {
     /// Bytes that the agent sent out through `tool` after `since`.
     fn bytes_out(&self, tool: &str, since: Timestamp) -> u64;
 
-    /// Whether the owner has approved exactly this body for this intent and it is still good.
-    fn approved(&self, body: B256) -> bool;
+    /// When the owner approved exactly this body for this intent, if the approval still stands.
+    fn approved(&self, body: B256) -> Option<Timestamp>;
+
+    /// The address that the owner pinned for a payee known by this host only, by approving the
+    /// first payment to it.
+    fn pinned(&self, host: &str) -> Option<Address>;
 
     /// What the registry said of the payee of this name, if the steward asked and got an answer.
     fn resolved(&self, payee: &str) -> Option<Resolved>;

@@ -8,7 +8,9 @@
 
 pub mod budgets;
 mod canonical;
+pub mod cedar;
 pub mod decide;
+pub mod diff;
 pub mod document;
 pub mod error;
 pub mod explain;
@@ -18,20 +20,24 @@ pub mod ledger;
 pub mod money;
 pub mod parse;
 pub mod ready;
+pub mod sources;
 pub mod statement;
+pub mod times;
 pub mod trial;
 pub mod verdict;
 
 pub use budgets::budgets;
 pub use decide::{Request, decide};
+pub use diff::{Diff, Direction, diff};
 pub use document::Policy;
 pub use error::{Mistake, PolicyError, Warning};
 pub use explain::{read_aloud, render_table};
-pub use intent::{Intent, IntentId, Label, Labels};
+pub use intent::{Argument, Intent, IntentId, Label, Labels};
 pub use ledger::{Ledger, Resolved, Scope, Timestamp};
 pub use money::{AssetId, Money};
 pub use parse::parse;
 pub use ready::{DraftKind, DraftParams, DraftPayee, Pin, draft};
+pub use sources::Sources;
 pub use statement::{SignedStatement, Statement};
 pub use trial::{TestResult, run_tests};
 pub use verdict::{Decision, Mark, Row, Verdict};

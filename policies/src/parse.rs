@@ -16,6 +16,7 @@ mod section;
 mod tools;
 mod units;
 
+use crate::sources::Sources;
 use crate::{
     canonical::policy_hash,
     document::{Policy, Tool},
@@ -36,12 +37,21 @@ pub const MAX_DOCUMENT: usize = 40 * 1024;
 /// Where each rule is written, by the rule's name; for warnings.
 type Spans = BTreeMap<String, Range<usize>>;
 
-/// Reads a policy.
+/// Reads a policy from the one text that carries its documents ([`Sources::document`]).
 ///
 /// # Errors
 /// [`PolicyError`] with line, column and help: [`PolicyError::Syntax`] for what is not TOML,
 /// [`PolicyError::Format`] for a newer format, [`PolicyError::Meaning`] for the rest.
-pub fn parse(text: &str) -> Result<(Policy, Vec<Warning>), PolicyError> {
+pub fn parse(document: &str) -> Result<(Policy, Vec<Warning>), PolicyError> {
+    compile(&Sources::read(document)?)
+}
+
+/// Reads a policy from its documents.
+///
+/// # Errors
+/// As for [`parse`]; the mistake names the document that it is in.
+pub fn compile(sources: &Sources) -> Result<(Policy, Vec<Warning>), PolicyError> {
+    let text = sources.policy.as_str();
     let source = Source(text);
     if text.len() > MAX_DOCUMENT {
         return Err(PolicyError::Syntax(source.mistake(
@@ -83,16 +93,25 @@ pub fn parse(text: &str) -> Result<(Policy, Vec<Warning>), PolicyError> {
     let mut policy = Policy {
         version,
         owner,
+        expires: None,
+        times: Default::default(),
+        labels: Default::default(),
+        approvals: Default::default(),
         chains,
         assets,
         limits,
         gas,
         owner_limits,
         owner_gas,
+        task_limits: BTreeMap::new(),
+        pools: BTreeMap::new(),
         payees,
+        categories: BTreeMap::new(),
         tools,
+        sub_agents: BTreeMap::new(),
         income,
         tests,
+        forbids: Default::default(),
         hash: B256::ZERO,
     };
     policy.hash = policy_hash(&policy);

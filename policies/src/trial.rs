@@ -6,7 +6,7 @@
 
 use crate::{
     decide::{Request, decide},
-    document::{Expectation, PastPayment, Policy, PolicyTest},
+    document::{Expectation, Given, PastPayment, Policy, PolicyTest, When},
     intent::{Authorise, Intent, Labels, Transfer},
     ledger::{Ledger, Resolved, Scope, Timestamp},
     money::{AssetId, Money},
@@ -35,10 +35,10 @@ pub fn run_tests(policy: &Policy) -> Vec<TestResult> {
 }
 
 fn run(policy: &Policy, test: &PolicyTest) -> TestResult {
-    let (amount, name) = &test.pay;
+    let When::Pay { amount, payee: name } = &test.when else { todo!() };
     let payee = policy.payees.get(name);
     // Somebody whom the policy does not know has some address that it does not know either.
-    let to = payee.map_or(Address::repeat_byte(0xee), |payee| payee.address);
+    let to = payee.map_or(Address::repeat_byte(0xee), |payee| payee.address.unwrap_or_default());
     let (intent, gas) = if amount.asset.is_native() {
         let labels = Labels::default();
         let pay = Transfer { payee: name.clone(), to, amount: *amount, labels };
@@ -59,6 +59,7 @@ fn run(policy: &Policy, test: &PolicyTest) -> TestResult {
     let (passed, then) = match &test.then {
         Expectation::Allowed => (verdict.decision() == Decision::Allow, "allowed".to_owned()),
         Expectation::Held => (verdict.decision() == Decision::Hold, "held".to_owned()),
+        Expectation::HeldBy(_) => todo!(),
         Expectation::RefusedBy(rule) => {
             (verdict.rules(Mark::Fail).any(|failed| failed == rule), format!("refused by {rule}"))
         }
@@ -69,21 +70,29 @@ fn run(policy: &Policy, test: &PolicyTest) -> TestResult {
 /// The ledger of a test.
 struct Past<'a> {
     policy: &'a Policy,
-    given: &'a [PastPayment],
+    given: &'a [Given],
 }
 
 impl Ledger for Past<'_> {
     fn spent(&self, scope: Scope<'_>, asset: AssetId, since: Timestamp) -> U256 {
         let counts = |past: &&PastPayment| {
-            let address = self.policy.payees.get(&past.payee).map(|payee| payee.address);
+            let address = self.policy.payees.get(&past.payee).and_then(|payee| payee.address);
             past.amount.asset == asset
                 && NOW.saturating_sub(past.age) > since
                 && match scope {
-                    Scope::Owner | Scope::Agent | Scope::Task(_) => true,
+                    Scope::Owner
+                    | Scope::Agent
+                    | Scope::SubAgent(_)
+                    | Scope::Task(_)
+                    | Scope::Pool => true,
                     Scope::Payee(payee) => address == Some(payee),
                 }
         };
-        let units = self.given.iter().filter(counts).map(|past| past.amount.units);
+        let paid = self.given.iter().filter_map(|given| match given {
+            Given::Paid(past) => Some(past),
+            _ => None,
+        });
+        let units = paid.filter(counts).map(|past| past.amount.units);
         units.fold(U256::ZERO, U256::saturating_add)
     }
 
@@ -95,14 +104,18 @@ impl Ledger for Past<'_> {
         0
     }
 
-    fn approved(&self, _body: B256) -> bool {
-        false
+    fn approved(&self, _body: B256) -> Option<Timestamp> {
+        None
+    }
+
+    fn pinned(&self, _host: &str) -> Option<Address> {
+        None
     }
 
     fn resolved(&self, payee: &str) -> Option<Resolved> {
         let payee = self.policy.payees.get(payee)?;
         let pin = payee.identity.as_ref()?;
-        Some(Resolved { owner: pin.owner, wallet: payee.address })
+        Some(Resolved { owner: pin.owner, wallet: payee.address? })
     }
 
     fn owes_delivery(&self, _payee: Address) -> bool {

@@ -2,7 +2,7 @@
 
 use super::{Judge, quoted};
 use crate::{
-    document::{DAY, Payee},
+    document::{Bound, Payee},
     host,
     intent::{Authorise, Label, Labels, Transfer},
     ledger::Scope,
@@ -54,9 +54,9 @@ impl Judge<'_> {
         let path = format!("payee.{name}");
         self.check(
             format!("{path}.address"),
-            to == payee.address,
+            Some(to) == payee.address,
             to.to_string(),
-            payee.address.to_string(),
+            payee.address.map_or_else(String::new, |address| address.to_string()),
             || "only the address in the policy may be paid".to_owned(),
         );
         self.identity(&path, name, payee);
@@ -69,17 +69,17 @@ impl Judge<'_> {
                 || "only the host in the policy may ask for this payee's money".to_owned(),
             );
         }
-        if let Some(limit) = payee.payment {
-            self.at_most(format!("{path}.payment"), amount, limit);
-        }
-        for (kind, width, limit) in [("day", Some(DAY), payee.day), ("total", None, payee.total)] {
-            if let Some(limit) = limit {
-                let scope = Scope::Payee(payee.address);
+        if let Some(Bound { asset, limits }) = payee.bound {
+            if let Some(limit) = limits.payment {
+                self.at_most(format!("{path}.payment"), amount, Money::new(limit, asset));
+            }
+            for (kind, width, limit) in limits.windows() {
                 let rule = format!("{path}.{kind}");
-                self.window(rule, scope, width, (amount, U256::ZERO), limit);
+                let limit = Money::new(limit, asset);
+                self.window(rule, Scope::Payee(to), width, (amount, U256::ZERO), limit);
             }
         }
-        let owes = self.ledger.owes_delivery(payee.address);
+        let owes = self.ledger.owes_delivery(to);
         let measured = if owes { "took money and did not deliver" } else { "delivered so far" };
         self.ask(format!("{path}.delivery"), owes, measured.to_owned(), "delivers".to_owned());
     }
@@ -88,13 +88,14 @@ impl Judge<'_> {
     fn identity(&mut self, path: &str, name: &str, payee: &Payee) {
         let Some(pin) = &payee.identity else { return };
         let found = self.ledger.resolved(name);
-        let same = found.is_some_and(|id| id.owner == pin.owner && id.wallet == payee.address);
+        let same =
+            found.is_some_and(|id| id.owner == pin.owner && Some(id.wallet) == payee.address);
         let measured = match found {
             Some(id) => format!("owner {}, wallet {}", id.owner, id.wallet),
             None => "the registry has not answered".to_owned(),
         };
         let limit =
-            format!("agent {}: owner {}, wallet {}", pin.agent_id, pin.owner, payee.address);
+            format!("agent {}: owner {}, wallet {:?}", pin.agent_id, pin.owner, payee.address);
         self.check(format!("{path}.identity"), same, measured, limit, || match found {
             Some(_) => "the identity changed hands; have the owner look at it".to_owned(),
             None => "try again once the registry can be reached".to_owned(),

@@ -161,7 +161,15 @@ impl Advice<'_> {
     fn payee(&mut self, name: &str, payee: &Payee) {
         let policy = self.policy;
         let path = format!("payee.{name}");
-        let kinds = [("payment", payee.payment), ("day", payee.day), ("total", payee.total)];
+        let bound = payee.bound;
+        let limit = |of: fn(&Limits) -> Option<U256>| {
+            bound.and_then(|bound| of(&bound.limits).map(|units| Money::new(units, bound.asset)))
+        };
+        let kinds = [
+            ("payment", limit(|l| l.payment)),
+            ("day", limit(|l| l.day)),
+            ("total", limit(|l| l.total)),
+        ];
         let written: Vec<(&str, Money)> = kinds
             .into_iter()
             .filter_map(|(kind, limit)| limit.map(|limit| (kind, limit)))

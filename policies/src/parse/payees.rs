@@ -8,7 +8,7 @@ use super::{
     section::{Section, check_name},
 };
 use crate::{
-    document::{Payee, PinnedIdentity},
+    document::{Bound, Limits, Payee, PinnedIdentity},
     error::PolicyError,
     host::Host,
     money::Money,
@@ -54,15 +54,8 @@ fn payee(
         spans.insert(format!("{}.{key}", section.path), found.span);
         Ok(Some(found.value))
     };
-    let payee = Payee {
-        address,
-        identity,
-        host: host(section)?,
-        payment: limit("payment")?,
-        day: limit("day")?,
-        total: limit("total")?,
-    };
-    let mut limits = [payee.payment, payee.day, payee.total].into_iter().flatten();
+    let (payment, day, total) = (limit("payment")?, limit("day")?, limit("total")?);
+    let mut limits = [payment, day, total].into_iter().flatten();
     if let Some(first) = limits.next()
         && limits.any(|other| other.asset != first.asset)
     {
@@ -70,7 +63,22 @@ fn payee(
         let help = "write them in one: a payee with a limit is paid in that asset only";
         return Err(section.source.meaning(section.span_of("name"), message, help));
     }
-    Ok(payee)
+    let units = |limit: Option<Money>| limit.map(|limit| limit.units);
+    let limits = Limits {
+        payment: units(payment),
+        day: units(day),
+        total: units(total),
+        ..Limits::default()
+    };
+    let asset = [payment, day, total].into_iter().flatten().next().map(|limit| limit.asset);
+    Ok(Payee {
+        address: Some(address),
+        identity,
+        host: host(section)?,
+        category: None,
+        bound: asset.map(|asset| Bound { asset, limits }),
+        times: Default::default(),
+    })
 }
 
 /// The address, and the identity where the payee is named by one.

@@ -14,7 +14,7 @@ use super::{
     units::read_age,
 };
 use crate::{
-    document::{Expectation, PastPayment, PolicyTest},
+    document::{Expectation, Given, PaidBy, PastPayment, PolicyTest, When},
     error::{PolicyError, did_you_mean},
     money::Money,
 };
@@ -61,8 +61,19 @@ fn test(
     if !stranger {
         known(section, &when, payee, payees)?;
     }
-    let pay = (money(section, &when, number, unit, assets)?, (*payee).to_owned());
-    Ok(PolicyTest { given, pay, then })
+    let amount = money(section, &when, number, unit, assets)?;
+    let when = When::Pay { amount, payee: (*payee).to_owned() };
+    Ok(PolicyTest {
+        given: given.into_iter().map(Given::Paid).collect(),
+        when,
+        at: None,
+        sub_agent: None,
+        task: None,
+        asked_by: None,
+        labels: Default::default(),
+        approved: false,
+        then,
+    })
 }
 
 fn past(
@@ -78,7 +89,7 @@ fn past(
     known(section, text, payee, payees)?;
     let amount = money(section, text, number, unit, assets)?;
     let age = read_age(age).ok_or_else(|| unreadable(section, text, GIVEN))?;
-    Ok(PastPayment { amount, payee: (*payee).to_owned(), age })
+    Ok(PastPayment { amount, payee: (*payee).to_owned(), age, by: PaidBy::Agent })
 }
 
 fn money(

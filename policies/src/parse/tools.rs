@@ -31,6 +31,7 @@ pub(super) fn tools(root: &Section<'_>) -> Result<BTreeMap<String, Tool>, Policy
                 read_bytes,
                 "write it as in \"64 KiB/day\": B, KiB, MiB or GiB, and /s, /min, /h or /day",
             )?,
+            ..Tool::default()
         };
         tools.insert(name.value.to_owned(), tool);
     }

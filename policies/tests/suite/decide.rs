@@ -13,7 +13,12 @@ const GWEI: u64 = 1_000_000_000;
 #[test]
 fn an_empty_policy_allows_nothing() {
     let empty = policy(GROUND);
-    let tool = ToolUse { tool: "fetch".to_owned(), fetch: None, labels: Labels::default() };
+    let tool = ToolUse {
+        tool: "fetch".to_owned(),
+        fetch: None,
+        arguments: Default::default(),
+        labels: Labels::default(),
+    };
     let accept =
         AcceptWallet { chain: CHAIN, registry: REGISTRY, agent_id: U256::ONE, owner: OWNER };
     for intent in [

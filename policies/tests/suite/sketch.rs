@@ -227,7 +227,12 @@ pub(crate) fn intent() -> BoxedStrategy<Intent> {
                 path: "/".to_owned(),
                 bytes_out: u64::from(bytes),
             });
-            Intent::Tool(ToolUse { tool: tool.to_owned(), fetch, labels })
+            Intent::Tool(ToolUse {
+                tool: tool.to_owned(),
+                fetch,
+                arguments: Default::default(),
+                labels,
+            })
         },
     );
     let accept = (select(vec![CHAIN, 1]), select(vec![REGISTRY, FEED]), select(vec![OWNER, FEED]))

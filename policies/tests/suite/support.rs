@@ -135,7 +135,7 @@ impl Ledger for Book {
     fn spent(&self, scope: Scope<'_>, asset: AssetId, since: u64) -> U256 {
         let mine = |debit: &&Debit| match scope {
             Scope::Owner => true,
-            Scope::Agent | Scope::Task(_) => debit.agent,
+            Scope::Agent | Scope::SubAgent(_) | Scope::Task(_) | Scope::Pool => debit.agent,
             Scope::Payee(payee) => debit.agent && debit.to == payee,
         };
         let debits = self.debits.iter().filter(mine);
@@ -152,8 +152,12 @@ impl Ledger for Book {
         uses.fold(0, |sum, (_, bytes, _)| sum.saturating_add(*bytes))
     }
 
-    fn approved(&self, body: B256) -> bool {
-        self.approved.contains(&body)
+    fn approved(&self, body: B256) -> Option<u64> {
+        self.approved.contains(&body).then_some(NOW)
+    }
+
+    fn pinned(&self, _host: &str) -> Option<Address> {
+        None
     }
 
     fn resolved(&self, payee: &str) -> Option<Resolved> {
@@ -219,6 +223,7 @@ pub(crate) fn fetch(tool: &str, host: &str, bytes_out: u64) -> Intent {
             path: "/".to_owned(),
             bytes_out,
         }),
+        arguments: BTreeMap::new(),
         labels: Labels::default(),
     })
 }
