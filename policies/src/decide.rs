@@ -29,6 +29,9 @@ use alloy_primitives::U256;
 pub struct Request<'a> {
     /// The agent that proposes, by name. The ledger view is this agent's.
     pub agent: &'a str,
+    /// The account below the agent that proposes, if it is not the agent itself. Known from the
+    /// connection, never from the message.
+    pub sub_agent: Option<&'a str>,
     /// The task it belongs to.
     pub task: &'a str,
     /// What is proposed.

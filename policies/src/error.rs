@@ -70,6 +70,8 @@ impl PolicyError {
 /// Something in a valid policy that the owner should look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
+    /// In which document: `owner.toml`, `policy.toml`, `policy.cedar`.
+    pub file: &'static str,
     /// What is odd, in one line.
     pub message: String,
     /// Line, from 1.
@@ -80,13 +82,18 @@ pub struct Warning {
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.line, self.column, self.message)
+        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)
     }
 }
 
 /// The text that is being read; makes errors and warnings that point into it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Source<'a>(pub(crate) &'a str);
+pub(crate) struct Source<'a> {
+    /// What the document is called: `owner.toml`, `policy.toml`, `policy.cedar`.
+    pub(crate) file: &'static str,
+    /// What it says.
+    pub(crate) text: &'a str,
+}
 
 impl Source<'_> {
     /// A mistake in what the document says.
@@ -113,18 +120,18 @@ impl Source<'_> {
             line,
             column,
             span: span.into(),
-            source_code: NamedSource::new("policy", self.0.to_owned()),
+            source_code: NamedSource::new(self.file, self.text.to_owned()),
         })
     }
 
     /// Something odd at this place.
     pub(crate) fn warning(self, span: &Range<usize>, message: String) -> Warning {
         let (line, column) = self.position(span.start);
-        Warning { message, line, column }
+        Warning { file: self.file, message, line, column }
     }
 
     fn position(self, offset: usize) -> (usize, usize) {
-        let before = self.0.get(..offset).unwrap_or(self.0);
+        let before = self.text.get(..offset).unwrap_or(self.text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let line = before.matches('\n').count() + 1;
         let column = before.get(line_start..).map_or(0, |text| text.chars().count()) + 1;
@@ -179,7 +186,7 @@ mod tests {
 
     #[test]
     fn lines_and_columns_count_characters_from_one() {
-        let source = Source("aé\nxy = 1");
+        let source = Source { file: "policy.toml", text: "aé\nxy = 1" };
         assert_eq!(source.position(0), (1, 1));
         assert_eq!(source.position(3), (1, 3));
         assert_eq!(source.position(5), (2, 2));

@@ -52,7 +52,7 @@ pub fn parse(document: &str) -> Result<(Policy, Vec<Warning>), PolicyError> {
 /// As for [`parse`]; the mistake names the document that it is in.
 pub fn compile(sources: &Sources) -> Result<(Policy, Vec<Warning>), PolicyError> {
     let text = sources.policy.as_str();
-    let source = Source(text);
+    let source = Source { file: "policy.toml", text };
     if text.len() > MAX_DOCUMENT {
         return Err(PolicyError::Syntax(source.mistake(
             0..0,

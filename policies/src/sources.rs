@@ -108,7 +108,11 @@ fn misread(what: &str) -> PolicyError {
 }
 
 fn broken(message: String, help: &str) -> PolicyError {
-    PolicyError::Syntax(Source("").mistake(0..0, message, Some(help.to_owned())))
+    PolicyError::Syntax(Source { file: "policy", text: "" }.mistake(
+        0..0,
+        message,
+        Some(help.to_owned()),
+    ))
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ fn run(policy: &Policy, test: &PolicyTest) -> TestResult {
         };
         (Intent::Authorise(pay), None)
     };
-    let request = Request { agent: "test", task: "test", intent: &intent, gas };
+    let request = Request { agent: "test", sub_agent: None, task: "test", intent: &intent, gas };
     let verdict = decide(policy, &request, &Past { policy, given: &test.given }, NOW);
     let (passed, then) = match &test.then {
         Expectation::Allowed => (verdict.decision() == Decision::Allow, "allowed".to_owned()),

@@ -40,7 +40,10 @@ fn every_field_arrives() {
     assert_eq!(limits.ask_above, Some(usdc(500_000).units));
     assert_eq!(policy.gas[&ETH].day, Some(wei(2_000_000_000_000_000).units));
     assert!(!policy.limits.contains_key(&ETH), "limits on fees permit no payment");
-    assert_eq!(policy.payees["weather-feed"].bound.unwrap().limits.day, Some(usdc(2_500_000).units));
+    assert_eq!(
+        policy.payees["weather-feed"].bound.unwrap().limits.day,
+        Some(usdc(2_500_000).units)
+    );
     let pin = policy.payees["muscle"].identity.as_ref().unwrap();
     assert_eq!((pin.owner, pin.registry), (MUSCLE_OWNER, REGISTRY));
     assert_eq!(policy.payees["muscle"].address, Some(MUSCLE));

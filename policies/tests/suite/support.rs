@@ -229,7 +229,7 @@ pub(crate) fn fetch(tool: &str, host: &str, bytes_out: u64) -> Intent {
 }
 
 pub(crate) fn judge(policy: &Policy, intent: &Intent, gas: Option<Money>, book: &Book) -> Verdict {
-    let request = Request { agent: "scout", task: "t", intent, gas };
+    let request = Request { agent: "scout", sub_agent: None, task: "t", intent, gas };
     decide(policy, &request, book, NOW)
 }
 

@@ -295,6 +295,7 @@ impl Case<'_> {
         let chain = self.begun.chain;
         let request = Request {
             agent: self.agent,
+            sub_agent: None,
             task: &self.proposal.task,
             intent: &self.proposal.intent,
             gas: self.gas(),
