@@ -39,7 +39,7 @@ pub use parse::parse;
 pub use ready::{DraftKind, DraftParams, DraftPayee, Pin, draft};
 pub use sources::Sources;
 pub use statement::{SignedStatement, Statement};
-pub use trial::{TestResult, run_tests};
+pub use trial::{Past, TestResult, run_tests, try_out};
 pub use verdict::{Decision, Mark, Row, Verdict};
 
 /// The policy language by example.
