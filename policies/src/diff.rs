@@ -16,6 +16,7 @@
 mod accounts;
 mod cases;
 mod compare;
+mod forbidden;
 mod ground;
 mod past;
 mod payees;

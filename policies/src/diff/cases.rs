@@ -7,6 +7,7 @@ use super::{
     past::{FORMER, TASK, by_task, somebody},
     tools::{example, values},
     weeks,
+    words::{PEER, SHOP},
 };
 use crate::{
     document::{DAY, Given, HOUR, PaidBy, PastPayment, Payee, Policy},
@@ -19,7 +20,7 @@ use crate::{
     times::Times,
 };
 use alloy_primitives::{B256, U256};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 const MINUTE: u64 = 60_000;
 /// Payees, tools and assets that are tried where a change concerns all of them.
@@ -88,15 +89,8 @@ impl<'a> Cases<'a> {
 
     /// When both policies permit something, or at least one.
     fn moments(self, old: &[&Times], new: &[&Times]) -> Vec<Timestamp> {
-        let with = |policy: &'a Times, times: &[&'a Times]| -> Vec<&'a Times> {
-            times.iter().copied().chain([policy]).collect()
-        };
-        // The lists are of the policies themselves.
-        let _ = with;
-        let mut before: Vec<&Times> = old.to_vec();
-        before.push(&self.old.times);
-        let mut after: Vec<&Times> = new.to_vec();
-        after.push(&self.new.times);
+        let before: Vec<&Times> = old.iter().copied().chain([&self.old.times]).collect();
+        let after: Vec<&Times> = new.iter().copied().chain([&self.new.times]).collect();
         let all: Vec<&Times> = before.iter().chain(&after).copied().collect();
         match weeks::common(&all) {
             Some(minute) => vec![self.moment(minute)],
@@ -202,7 +196,7 @@ impl<'a> Cases<'a> {
             for asset in assets {
                 for now in &moments {
                     if entries.is_empty() {
-                        let peer = Payee { host: Some("peer.example".to_owned()), ..nobody() };
+                        let peer = Payee { host: Some(PEER.to_owned()), ..nobody() };
                         cases.push(self.payment(&name, &peer, asset, *now));
                     }
                     for entry in &entries {
@@ -249,7 +243,7 @@ impl<'a> Cases<'a> {
         let labels = Labels::default();
         let payee_name = name.to_owned();
         let (intent, gas) = if known(self.new) || known(self.old) {
-            let host = payee.host.clone().unwrap_or_else(|| "shop.example".to_owned());
+            let host = payee.host.clone().unwrap_or_else(|| SHOP.to_owned());
             let resource = format!("https://{host}/");
             let pay = Authorise { payee: payee_name, to, amount, host, resource, labels };
             (Intent::Authorise(pay), None)
@@ -704,6 +698,3 @@ fn nobody() -> Payee {
         times: Times::default(),
     }
 }
-
-#[allow(dead_code)]
-type Unused = BTreeMap<(), ()>;

@@ -7,10 +7,11 @@ use super::{
     Change, Direction, Witness,
     cases::{Case, Cases},
     weeks,
-    words::{self, age, date},
+    words,
 };
 use crate::{
     document::{Approvals, Attitude, LabelRules, Policy},
+    explain::{date, duration},
     intent::{Intent, Label},
     money::AssetId,
     times::Times,
@@ -225,7 +226,7 @@ impl<'a> Comparison<'a> {
 
     fn approvals(&mut self, old: Approvals, new: Approvals) {
         let Approvals { valid, held } = old;
-        let show = |time: Option<u64>, none: &str| time.map_or_else(|| none.to_owned(), age);
+        let show = |time: Option<u64>, none: &str| time.map_or_else(|| none.to_owned(), duration);
         let (was, is) = (valid.unwrap_or(u64::MAX), new.valid.unwrap_or(u64::MAX));
         if let Some(direction) = Direction::of(is > was, is < was) {
             let none = "for ever";

@@ -1,9 +1,9 @@
 //! Tools: what they may reach, how often, with which arguments, and when.
 
-use super::{Direction, accounts::keys, cases::Case, compare::Comparison, words::per};
+use super::{Direction, accounts::keys, cases::Case, compare::Comparison};
 use crate::{
     document::{Constraint, Tool},
-    explain::bytes,
+    explain::{bytes, per},
     host,
     intent::Argument,
 };
