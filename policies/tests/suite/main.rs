@@ -10,6 +10,7 @@
 mod decide;
 mod documentation;
 mod drafts;
+mod forbids;
 mod laws;
 mod reading;
 mod reference;
