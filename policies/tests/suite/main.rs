@@ -13,5 +13,6 @@ mod drafts;
 mod laws;
 mod reading;
 mod reference;
+mod schema;
 mod sketch;
 mod support;
