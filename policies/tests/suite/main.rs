@@ -7,6 +7,7 @@
     reason = "helpers of tests may fail the test"
 )]
 
+mod agentdojo;
 mod decide;
 mod documentation;
 mod drafts;
@@ -14,5 +15,6 @@ mod forbids;
 mod laws;
 mod reading;
 mod reference;
+mod schema;
 mod sketch;
 mod support;
