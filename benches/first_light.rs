@@ -114,6 +114,7 @@ async fn steward(economy: &Economy, dir: &Path) -> Result<(), Error> {
         let intent = Intent::Tool(ToolUse {
             tool: "now".to_owned(),
             fetch: None,
+            arguments: Default::default(),
             labels: Labels::default(),
         });
         let task = "bench".to_owned();

@@ -12,13 +12,14 @@ use crate::{AgentError, Event, Steward, ToolError, config::Names, memory::Memory
 use marque_net::{HeaderValue, Method, Request, bytes_out, header, host_port};
 use marque_payments::{Buyer, Errand, Paid, PaymentError};
 use marque_policies::{
-    Intent, IntentId, Label, Labels, Money, Row,
+    Argument, Intent, IntentId, Label, Labels, Money, Row,
     intent::{Fetch, ToolUse},
     money::parse_units,
 };
 use marque_steward_client::{Outcome, PaymentState, Proposal, View};
 use serde::de::DeserializeOwned;
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -65,6 +66,8 @@ pub(crate) struct Scope {
     pub(crate) step: u32,
     /// The tool that was called.
     pub(crate) tool: String,
+    /// Its arguments, as far as the policy constrains them.
+    pub(crate) arguments: BTreeMap<String, Argument>,
     /// The next ordinal; 0 is the use of the tool itself.
     pub(crate) ordinal: AtomicU32,
     /// Where everything came from that the call has seen.
@@ -331,7 +334,12 @@ impl Scope {
             // A refusal goes to the model, whose next call is another step, so nothing here is ever
             // attempted under the same step twice.
             attempt: 0,
-            intent: Intent::Tool(ToolUse { tool: self.tool.clone(), fetch, labels }),
+            intent: Intent::Tool(ToolUse {
+                tool: self.tool.clone(),
+                fetch,
+                arguments: self.arguments.clone(),
+                labels,
+            }),
         };
         let mut round = 0;
         loop {

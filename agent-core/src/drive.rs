@@ -12,14 +12,17 @@ use crate::{
 };
 use marque_models::Request;
 use marque_payments::{Authority, Buyer};
-use marque_policies::Labels;
+use marque_policies::{Argument, Labels};
 use marque_steward_client::{Note, View};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 use tracing::Instrument as _;
 
@@ -152,6 +155,7 @@ impl Agent {
             task: task.id().to_owned(),
             step,
             tool: call.tool.clone(),
+            arguments: constrained(call, view),
             ordinal: AtomicU32::new(0),
             labels: Mutex::new(task.labels().clone()),
             interrupted: Mutex::new(None),
@@ -173,6 +177,24 @@ impl Agent {
         if let Err(error) = self.core.steward.note(note).await {
             tracing::warn!(%error, "a step's commitment was not journalled");
         }
+    }
+}
+
+/// The arguments of a call that the policy constrains, as an intent tells them.
+fn constrained(call: &Call, view: &View) -> BTreeMap<String, Argument> {
+    let tool = view.tools.iter().find(|tool| tool.name == call.tool);
+    let names = tool.into_iter().flat_map(|tool| &tool.arguments);
+    names.filter_map(|name| Some((name.clone(), argument(call.args.get(name)?)))).collect()
+}
+
+fn argument(value: &Value) -> Argument {
+    match value {
+        Value::Bool(flag) => Argument::Flag(*flag),
+        Value::String(text) => Argument::Text(text.clone()),
+        other => match other.as_i64() {
+            Some(number) => Argument::Integer(number),
+            None => Argument::Text(other.to_string()),
+        },
     }
 }
 

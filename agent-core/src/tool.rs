@@ -124,12 +124,18 @@ impl From<PaymentError> for ToolError {
     }
 }
 
-/// The rules that failed, by name.
+/// The rules that failed, by name. What an argument must be like is said as well: a model can mend
+/// that by itself.
 fn failed(table: &[Row]) -> String {
-    let mut rules: Vec<_> =
-        table.iter().filter(|row| row.mark == Mark::Fail).map(|row| row.rule.as_str()).collect();
+    let failed = table.iter().filter(|row| row.mark == Mark::Fail);
+    let mut rules: Vec<_> = failed
+        .map(|Row { rule, limit, .. }| match rule.contains(".arguments.") {
+            true => format!("{rule} (allowed: {limit})"),
+            false => rule.clone(),
+        })
+        .collect();
     if rules.is_empty() {
-        rules.push("nothing permits it");
+        rules.push("nothing permits it".to_owned());
     }
     rules.join(", ")
 }

@@ -59,7 +59,7 @@ impl Steward {
             tools: vec![],
             payees: vec![PayeeView {
                 name: "muscle".to_owned(),
-                address: payee,
+                address: Some(payee),
                 host: Some(host.to_owned()),
             }],
             assets: vec![AssetView {
@@ -70,6 +70,7 @@ impl Steward {
             }],
             budgets: vec![],
             income: vec![USDC],
+            pools: vec![],
             intents: vec![],
         };
         Arc::new(Self { key, view, proposals: Mutex::default() })

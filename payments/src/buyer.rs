@@ -105,7 +105,7 @@ impl Buyer {
             self.hand_over(request, &header, id, &choice.terms, view.address).await?;
         let paid = Paid {
             id,
-            payee: choice.payee.name.clone(),
+            payee: choice.payee,
             to: choice.terms.pay_to,
             amount: choice.terms.amount,
             transaction,
@@ -125,7 +125,7 @@ impl Buyer {
         let mut resource = url.clone();
         resource.set_fragment(None);
         let intent = Intent::Authorise(Authorise {
-            payee: choice.payee.name.clone(),
+            payee: choice.payee.clone(),
             to: choice.terms.pay_to,
             amount: choice.terms.amount,
             labels: errand.labels.clone().with(Label::Web(host.clone())),

@@ -3,22 +3,29 @@
 //! Pure: a function of (policy, intent, ledger view, now). Every rule that concerns an intent is
 //! evaluated, also after one has failed, so the table explains the whole decision. Default deny:
 //! what is not known fails. A rule that asks becomes a pass once the owner has approved exactly
-//! this body; a rule that fails never does.
+//! this body, for as long as approvals last; a rule that fails never does.
 //!
-//! INVARIANT: lowering a limit, removing a payee or adding a label never turns a refusal into a
-//! permission (pinned by `tests/suite/laws.rs`), and a second, naive evaluator agrees with this one
-//! (pinned by `tests/suite/reference.rs`).
+//! INVARIANT: lowering a limit, removing a payee, adding a forbid or a label never turns a refusal
+//! into a permission (pinned by `tests/suite/laws.rs`), and a second, naive evaluator agrees with
+//! this one (pinned by `tests/suite/reference.rs`).
 
+mod account;
+mod argument;
+mod labels;
 mod limits;
 mod payment;
+mod pool;
+mod standing;
 mod tool;
 
-pub(crate) use limits::since;
+pub(crate) use limits::{Debits, since};
+pub(crate) use payment::{address_of, members};
 
 use crate::{
-    document::Policy,
+    document::{Policy, SubAgent},
+    explain::{duration, list_all},
     intent::{AcceptWallet, Intent, Settle, Sweep},
-    ledger::{Ledger, Scope, Timestamp},
+    ledger::{Ledger, Timestamp},
     money::{AssetId, Money},
     verdict::{Mark, Row, Verdict},
 };
@@ -49,35 +56,86 @@ pub fn decide(
     ledger: &dyn Ledger,
     now: Timestamp,
 ) -> Verdict {
-    let approved = ledger.approved(request.intent.body_hash()).is_some();
-    let mut judge = Judge { policy, ledger, now, approved, rows: Vec::new() };
+    let mut judge = Judge {
+        policy,
+        request: *request,
+        ledger,
+        now,
+        sub_agent: None,
+        approval: None,
+        rows: Vec::with_capacity(USUAL_ROWS),
+    };
+    let gas = request.gas;
     match request.intent {
         Intent::Tool(tool) => {
+            judge.unexpired();
+            judge.in_time();
+            judge.proposer();
             judge.tool(tool);
-            judge.optional_gas(request.gas);
+            judge.fees(gas);
+            judge.forbidden();
         }
         Intent::Authorise(pay) => {
-            judge.authorise(pay);
-            judge.optional_gas(request.gas);
+            judge.unexpired();
+            judge.in_time();
+            judge.proposer();
+            judge.authorise(pay, gas);
+            judge.forbidden();
         }
-        Intent::Transfer(pay) => judge.transfer(pay, request.gas),
-        Intent::Settle(settle) => judge.settle(settle, request.gas),
+        Intent::Transfer(pay) => {
+            judge.unexpired();
+            judge.in_time();
+            judge.proposer();
+            judge.transfer(pay, gas);
+            judge.forbidden();
+        }
+        Intent::Settle(settle) => {
+            judge.unexpired();
+            judge.proposer();
+            judge.agent_itself();
+            judge.settle(settle, gas);
+            judge.forbidden();
+        }
         Intent::AcceptWallet(accept) => {
+            judge.unexpired();
+            judge.proposer();
+            judge.agent_itself();
             judge.accept_wallet(accept);
-            judge.optional_gas(request.gas);
+            judge.fees(gas);
         }
-        Intent::Sweep(sweep) => judge.sweep(sweep, request.gas),
+        Intent::Sweep(sweep) => {
+            judge.proposer();
+            judge.sweep(sweep, gas);
+        }
     }
     Verdict { table: judge.rows }
 }
 
+/// Room for the rows of a payment under an ordinary policy.
+const USUAL_ROWS: usize = 32;
+
 /// The table in the making.
 struct Judge<'a> {
     policy: &'a Policy,
+    request: Request<'a>,
     ledger: &'a dyn Ledger,
     now: Timestamp,
-    approved: bool,
+    /// The account below the agent that proposes, by name; `None` also for one that is not known.
+    sub_agent: Option<(&'a str, &'a SubAgent)>,
+    /// Whether the owner has approved exactly this body; looked up once something asks.
+    approval: Option<Approval>,
     rows: Vec<Row>,
+}
+
+/// What the owner said to this body.
+#[derive(Clone, Copy)]
+enum Approval {
+    /// Nothing.
+    Missing,
+    /// Yes, and it counts.
+    Stands,
+    /// Yes, so many milliseconds ago, which is longer than approvals last.
+    Lapsed(u64),
 }
 
 impl Judge<'_> {
@@ -87,19 +145,20 @@ impl Judge<'_> {
         self.positive(amount);
         self.asset_known(amount.asset);
         self.domain_known(amount.asset);
-        let names: Vec<&str> = self.policy.income.iter().map(|id| self.asset_name(*id)).collect();
+        let names = list_all(self.policy.income.iter().map(|id| self.asset_name(*id)));
         self.check(
             "income.asset",
             self.policy.income.contains(&amount.asset),
             self.policy.show(amount),
-            if names.is_empty() { "no income".to_owned() } else { names.join(", ") },
+            if names.is_empty() { "no income".to_owned() } else { names },
             || "add the asset to `income.assets`".to_owned(),
         );
         let own = self.ledger.agent_address();
         self.check("settle.to", settle.to == own, settle.to.to_string(), own.to_string(), || {
             "only an authorisation that pays this agent can be settled".to_owned()
         });
-        self.needed_gas(amount.asset.chain, gas);
+        self.fees_known(amount.asset.chain, gas);
+        self.fees(gas);
     }
 
     /// An ERC-8004 identity that wants this agent as its wallet.
@@ -134,7 +193,8 @@ impl Judge<'_> {
     fn sweep(&mut self, sweep: &Sweep, gas: Option<Money>) {
         self.positive(sweep.amount);
         self.asset_known(sweep.amount.asset);
-        self.needed_gas(sweep.amount.asset.chain, gas);
+        self.fees_known(sweep.amount.asset.chain, gas);
+        self.fees(gas);
     }
 
     fn positive(&mut self, amount: Money) {
@@ -150,8 +210,8 @@ impl Judge<'_> {
 
     fn asset_known(&mut self, asset: AssetId) {
         let known = self.policy.asset(asset).is_some();
-        let names: Vec<&str> = self.policy.assets.keys().map(String::as_str).collect();
-        self.check("asset.known", known, asset.to_string(), names.join(", "), || {
+        let names = list_all(self.policy.assets.keys().map(String::as_str));
+        self.check("asset.known", known, asset.to_string(), names, || {
             "add the asset to the policy".to_owned()
         });
     }
@@ -169,64 +229,16 @@ impl Judge<'_> {
 
     fn chain_known(&mut self, chain: u64) {
         let known = self.policy.chain(chain).is_some();
-        let names: Vec<&str> = self.policy.chains.keys().map(String::as_str).collect();
-        self.check("chain.known", known, format!("eip155:{chain}"), names.join(", "), || {
+        let names = list_all(self.policy.chains.keys().map(String::as_str));
+        self.check("chain.known", known, format!("eip155:{chain}"), names, || {
             "add the chain to the policy".to_owned()
         });
     }
 
-    /// Fees of an intent that is carried out by a transaction.
-    fn needed_gas(&mut self, chain: u64, gas: Option<Money>) {
-        self.gas_known(chain, gas);
-        self.optional_gas(gas);
-    }
-
-    fn gas_known(&mut self, chain: u64, gas: Option<Money>) {
-        let native = AssetId::native(chain);
-        let measured = gas.map_or_else(|| "unknown".to_owned(), |gas| self.policy.show(gas));
-        self.check(
-            "gas.known",
-            gas.is_some_and(|gas| gas.asset == native),
-            measured,
-            format!("fees in the native coin of eip155:{chain}"),
-            || "try again once the chain has answered what the transaction costs".to_owned(),
-        );
-    }
-
-    /// Fees against the limits on fees: those of `[limits.gas]`, or of the native asset itself.
-    fn optional_gas(&mut self, gas: Option<Money>) {
-        self.agent_gas(gas);
-        self.owner_gas(gas);
-    }
-
-    fn agent_gas(&mut self, gas: Option<Money>) {
-        let Some(gas) = gas else { return };
-        let policy = self.policy;
-        let own = || policy.limits.get(&gas.asset).map(|own| (self.asset_name(gas.asset), own));
-        match policy.gas.get(&gas.asset).map(|limits| ("gas", limits)).or_else(own) {
-            Some((name, limits)) => {
-                let path = format!("limits.{name}");
-                self.limits(&path, limits, Scope::Agent, gas, U256::ZERO);
-            }
-            None => {
-                let (measured, limit) = (policy.show(gas), "no fees at all".to_owned());
-                self.check("limits.gas", false, measured, limit, || {
-                    "add `[limits.gas]`, for example with `day = \"0.002 ETH\"`".to_owned()
-                });
-            }
-        }
-    }
-
-    fn owner_gas(&mut self, gas: Option<Money>) {
-        let Some(gas) = gas else { return };
-        let policy = self.policy;
-        let own =
-            || policy.owner_limits.get(&gas.asset).map(|own| (self.asset_name(gas.asset), own));
-        let limits = policy.owner_gas.get(&gas.asset).map(|limits| ("gas", limits)).or_else(own);
-        if let Some((name, limits)) = limits {
-            let path = format!("owner.limits.{name}");
-            self.limits(&path, limits, Scope::Owner, gas, U256::ZERO);
-        }
+    /// What the owner's `policy.cedar` forbids beyond all else.
+    fn forbidden(&mut self) {
+        let rows = self.policy.forbids.judge(self.policy, &self.request, self.ledger, self.now);
+        self.rows.extend(rows);
     }
 
     fn asset_name(&self, asset: AssetId) -> &str {
@@ -248,20 +260,44 @@ impl Judge<'_> {
 
     /// A rule that passes or wants the owner to decide.
     fn ask(&mut self, rule: impl Into<String>, ask: bool, mut measured: String, limit: String) {
-        let (mark, mend) = match (ask, self.approved) {
-            (false, _) => (Mark::Pass, None),
-            (true, true) => {
+        let approval = if ask { Some(self.approval()) } else { None };
+        let (mark, mend) = match approval {
+            None => (Mark::Pass, None),
+            Some(Approval::Stands) => {
                 measured.push_str(", approved by the owner");
                 (Mark::Pass, None)
             }
-            (true, false) => (Mark::Ask, Some("the owner may approve it".to_owned())),
+            Some(Approval::Missing) => (Mark::Ask, Some("the owner may approve it".to_owned())),
+            Some(Approval::Lapsed(age)) => {
+                let ago = duration(age);
+                let mend = format!("the approval of {ago} ago has lapsed; the owner may renew it");
+                (Mark::Ask, Some(mend))
+            }
         };
         self.rows.push(Row { rule: rule.into(), measured, limit, mark, mend });
+    }
+
+    /// The owner's approval of exactly this body. Hashing the body is the dearest thing that a
+    /// decision does, so it waits until something asks.
+    fn approval(&mut self) -> Approval {
+        if let Some(known) = self.approval {
+            return known;
+        }
+        let given = self.ledger.approved(self.request.intent.body_hash());
+        let approval = match given.map(|given| self.now.saturating_sub(given)) {
+            None => Approval::Missing,
+            Some(age) if self.policy.approvals.valid.is_some_and(|valid| age > valid) => {
+                Approval::Lapsed(age)
+            }
+            Some(_) => Approval::Stands,
+        };
+        self.approval = Some(approval);
+        approval
     }
 }
 
 /// Somebody else's words, made harmless for a terminal and short enough for a table.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     const LONGEST: usize = 80;
     let mut short: String = text.chars().take(LONGEST).collect();
     if short.len() < text.len() {

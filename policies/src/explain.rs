@@ -1,241 +1,165 @@
 //! A policy read aloud, and a verdict as a table: what an owner looks at before signing.
 //!
-//! [`read_aloud`] says everything that the policy permits; what it does not say is refused.
+//! [`read_aloud`] says everything that the policy permits; what it does not say is refused. A part
+//! of a policy that is not said here would be permitted unseen, so each one has a sentence (pinned
+//! by `tests/suite/aloud.rs`, `everything_that_can_be_written_is_said`).
 
-use crate::{
-    document::{Asset, DAY, Finality, HOUR, Limits, Payee, Policy, Tool},
-    money::{AssetId, Money},
-    verdict::{Mark, Verdict},
-};
-use alloy_primitives::U256;
-use std::collections::BTreeMap;
+mod accounts;
+mod parties;
+mod table;
+mod words;
+
+pub use table::render_table;
+pub(crate) use words::{constraint, date, duration, list_all, per, said};
+
+use crate::document::{Attitude, Finality, LabelRules, Policy};
+use words::list;
 
 /// The policy in sentences, a paragraph a subject. Ends with a new line.
 #[must_use]
 pub fn read_aloud(policy: &Policy) -> String {
-    let mut lines =
-        vec![format!("Version {}, written for the owner {}.", policy.version, policy.owner)];
-    lines.push(String::new());
+    let paragraphs = [standing, ground, spending, parties, rest];
+    let mut text = String::new();
+    for paragraph in paragraphs {
+        let mut lines = Vec::new();
+        paragraph(policy, &mut lines);
+        if !text.is_empty() && !lines.is_empty() {
+            text.push('\n');
+        }
+        for line in lines {
+            text.push_str(&line);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// Whose policy it is, how long and at which hours it holds, and how the owner is asked.
+fn standing(policy: &Policy, lines: &mut Vec<String>) {
+    lines.push(format!("Version {}, written for the owner {}.", policy.version, policy.owner));
+    lines.extend(policy.expires.map(|expires| {
+        let expires = date(expires);
+        format!("It ends at {expires}; from then on money may only go back to the owner.")
+    }));
+    accounts::when(policy, lines);
+    let valid = |valid| format!("An approval of the owner counts for {}.", duration(valid));
+    lines.extend(policy.approvals.valid.map(valid));
+    let held = |held| format!("What is held waits {} for the owner.", duration(held));
+    lines.extend(policy.approvals.held.map(held));
+}
+
+/// Chains and assets.
+fn ground(policy: &Policy, lines: &mut Vec<String>) {
     for (name, chain) in &policy.chains {
         let finality = match chain.finality {
             Finality::Safe => "once the chain calls it safe".to_owned(),
             Finality::Finalized => "once the chain calls it final".to_owned(),
             Finality::Confirmations(blocks) => format!("{blocks} blocks later"),
         };
+        let rpc = chain.rpc.join(" and ");
+        let id = chain.id;
         lines.push(format!(
-            "On {name} (chain {}) the steward asks {}; a payment is final {finality}.",
-            chain.id,
-            chain.rpc.join(" and "),
+            "On {name} (chain {id}) the steward asks {rpc}; a payment is final {finality}."
         ));
+        lines.extend(chain.identity_registry.map(|registry| {
+            format!(
+                "Identities on {name} are those of the registry {registry}; one of the owner's \
+                 may take this agent as its wallet when the owner approves it."
+            )
+        }));
     }
-    lines.push(String::new());
-    spending(policy, &mut lines);
-    lines.push(String::new());
-    if policy.payees.is_empty() {
+    for (name, asset) in &policy.assets {
+        let chain = policy.chains.iter().find(|(_, chain)| chain.id == asset.id.chain);
+        let chain = chain.map_or("an unknown chain", |(name, _)| name.as_str());
+        let digits = asset.decimals;
+        lines.push(match &asset.domain {
+            _ if asset.id.is_native() => format!("{name} is {chain}'s own coin."),
+            None => {
+                format!("{name} is the token {} on {chain}, with {digits} digits.", asset.id.token)
+            }
+            Some((domain, version)) => format!(
+                "{name} is the token {} on {chain}, with {digits} digits, signed for as \"{}\", \
+                 version \"{}\".",
+                asset.id.token,
+                domain.escape_debug(),
+                version.escape_debug(),
+            ),
+        });
+    }
+}
+
+fn spending(policy: &Policy, lines: &mut Vec<String>) {
+    accounts::spending(policy, lines);
+}
+
+/// Who may be paid and what may be used.
+fn parties(policy: &Policy, lines: &mut Vec<String>) {
+    if policy.payees.is_empty() && policy.pools.is_empty() {
         lines.push("It may pay nobody.".to_owned());
     }
     for (name, payee) in &policy.payees {
-        lines.push(payee_aloud(policy, name, payee));
+        parties::payee(policy, name, payee, lines);
     }
+    let unasked = policy.payees.values().any(|payee| payee.host.is_some());
+    let transactions = !policy.gas.is_empty() || policy.limits.keys().any(|id| id.is_native());
+    if unasked && transactions {
+        let line = "A payee whose address is known may also be sent money unasked, in a \
+                    transaction of the agent's own.";
+        lines.push(line.to_owned());
+    }
+    accounts::categories(policy, lines);
+    accounts::pools(policy, lines);
+    if !policy.payees.is_empty() || !policy.pools.is_empty() {
+        let line = "It asks before a payment on terms that came from the web, another agent, \
+                    memory or the model, unless the payee's own host asks for the money.";
+        lines.push(line.to_owned());
+    }
+    let although = ", even when the payee's own host asks for the money";
+    labels(&policy.labels, "A payment on terms that came", although, lines);
     if policy.tools.is_empty() {
         lines.push("It may use no tool.".to_owned());
     }
     for (name, tool) in &policy.tools {
-        lines.push(tool_aloud(name, tool));
+        parties::tool(name, tool, lines);
     }
+    accounts::sub_agents(policy, lines);
     if !policy.income.is_empty() {
-        let names: Vec<&str> = policy.income.iter().filter_map(|id| name(policy, *id)).collect();
+        let income = policy.income.iter().filter_map(|id| policy.asset(*id));
+        let names: Vec<&str> = income.map(|(name, _)| name).collect();
         lines.push(format!("It may be paid in {}.", list(&names)));
     }
-    lines.push(
-        "It may always return money to the owner, as far as the limits on transaction fees go."
-            .to_owned(),
-    );
-    lines.push("Everything else is refused.".to_owned());
-    lines.join("\n") + "\n"
 }
 
-fn spending(policy: &Policy, lines: &mut Vec<String>) {
-    for (asset_name, Asset { id, .. }) in &policy.assets {
-        let fees = policy.gas.get(id).or_else(|| policy.limits.get(id));
-        match (policy.limits.get(id), fees) {
-            (Some(limits), _) => {
-                lines.push(limits_aloud(policy, "The agent may spend", *id, limits));
-                lines.extend(asks_aloud(policy, *id, limits));
-            }
-            (None, Some(limits)) => {
-                let start = "For transaction fees the agent may spend";
-                lines.push(limits_aloud(policy, start, *id, limits));
-                lines.extend(asks_aloud(policy, *id, limits));
-            }
-            (None, None) => lines.push(format!("The agent may not spend {asset_name}.")),
-        }
+/// What is made of origins, beyond what holds anyway.
+fn labels(rules: &LabelRules, start: &str, although: &str, lines: &mut Vec<String>) {
+    let kinds = [
+        ("from the web", rules.web),
+        ("from another agent", rules.peer),
+        ("from memory", rules.memory),
+        ("from the model", rules.model),
+    ];
+    for (from, attitude) in kinds {
+        let result = match attitude {
+            None => continue,
+            Some(Attitude::Ask) => "needs the owner's approval",
+            Some(Attitude::Refuse) => "is refused",
+        };
+        lines.push(format!("{start} {from} {result}{although}."));
     }
-    let mut together = |all: &BTreeMap<AssetId, Limits>, start: &str| {
-        for (id, limits) in all {
-            lines.push(limits_aloud(policy, start, *id, limits));
-        }
-    };
-    together(&policy.owner_limits, "All agents of the owner together may spend");
-    together(&policy.owner_gas, "For transaction fees all agents together may spend");
 }
 
-fn limits_aloud(policy: &Policy, start: &str, asset: AssetId, limits: &Limits) -> String {
-    let show = |units: U256| policy.show(Money::new(units, asset));
-    let mut parts: Vec<String> = Vec::new();
-    parts.extend(limits.payment.map(|units| format!("{} in one payment", show(units))));
-    for (_, width, units) in limits.windows() {
-        parts.push(match width {
-            Some(HOUR) => format!("{} in any hour", show(units)),
-            Some(DAY) => format!("{} in any day", show(units)),
-            Some(_) => format!("{} in any 30 days", show(units)),
-            None => format!("{} ever", show(units)),
+/// What is forbidden beyond all that, and what always holds.
+fn rest(policy: &Policy, lines: &mut Vec<String>) {
+    for forbid in policy.forbids.iter() {
+        lines.push(match &forbid.reason {
+            Some(reason) => {
+                format!("Forbidden by the rule {}: {}.", forbid.name, reason.escape_debug())
+            }
+            None => format!("Forbidden by the rule {} of policy.cedar.", forbid.name),
         });
     }
-    if parts.is_empty() {
-        let name = name(policy, asset).unwrap_or("the asset");
-        return format!("{start} {name} without a limit.");
-    }
-    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-    format!("{start} at most {}.", list(&parts))
-}
-
-fn asks_aloud(policy: &Policy, asset: AssetId, limits: &Limits) -> Vec<String> {
-    let show = |units: U256| policy.show(Money::new(units, asset));
-    let mut lines = Vec::new();
-    lines.extend(
-        limits.ask_above.map(|units| format!("It asks before a payment above {}.", show(units))),
-    );
-    lines.extend(limits.ask_above_day.map(|units| {
-        format!("It asks before a payment that brings a payee above {} in a day.", show(units))
-    }));
-    lines
-}
-
-fn payee_aloud(policy: &Policy, name: &str, payee: &Payee) -> String {
-    let who = match &payee.identity {
-        Some(pin) => format!(
-            ", agent {} on chain {}, as long as {} owns it and its wallet is {}",
-            pin.agent_id,
-            pin.chain,
-            pin.owner,
-            payee.address.unwrap_or_default()
-        ),
-        None => format!(" at {}", payee.address.unwrap_or_default()),
-    };
-    let mut line = format!("It may pay {name}{who}");
-    if let Some(host) = &payee.host {
-        line.push_str(&format!(", when {host} asks for it"));
-    }
-    let limits: Vec<String> = payee
-        .bound
-        .into_iter()
-        .flat_map(|bound| {
-            [
-                (bound.limits.payment, "in one payment"),
-                (bound.limits.day, "in any day"),
-                (bound.limits.total, "ever"),
-            ]
-            .into_iter()
-            .filter_map(|(limit, what)| {
-                limit.map(|limit| format!("{} {what}", policy.show(Money::new(limit, bound.asset))))
-            })
-            .collect::<Vec<_>>()
-        })
-        .collect();
-    if !limits.is_empty() {
-        let limits: Vec<&str> = limits.iter().map(String::as_str).collect();
-        line.push_str(&format!(", at most {}", list(&limits)));
-    }
-    line.push('.');
-    line
-}
-
-fn tool_aloud(name: &str, tool: &Tool) -> String {
-    let mut line = format!("It may use {name}");
-    if !tool.hosts.is_empty() {
-        let hosts: Vec<String> = tool
-            .hosts
-            .iter()
-            .map(|host| match host.strip_prefix("*.") {
-                Some(base) => format!("any host below {base}"),
-                None => host.clone(),
-            })
-            .collect();
-        let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
-        line.push_str(&format!(", reaching {}", list(&hosts)));
-    } else {
-        line.push_str(", reaching no host");
-    }
-    if let Some((most, width)) = tool.rate {
-        line.push_str(&format!(", {most} times {}", per(width)));
-    }
-    if let Some((most, width)) = tool.sends {
-        line.push_str(&format!(", sending at most {} {}", bytes(most), per(width)));
-    }
-    line.push('.');
-    line
-}
-
-fn name(policy: &Policy, asset: AssetId) -> Option<&str> {
-    policy.asset(asset).map(|(name, _)| name)
-}
-
-/// `a`, `a and b`, `a, b and c`.
-fn list(parts: &[&str]) -> String {
-    match parts.split_last() {
-        None => String::new(),
-        Some((last, [])) => (*last).to_owned(),
-        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
-    }
-}
-
-/// A window's width as people say it.
-pub(crate) fn per(width: u64) -> String {
-    match width {
-        1_000 => "a second".to_owned(),
-        60_000 => "a minute".to_owned(),
-        HOUR => "an hour".to_owned(),
-        DAY => "a day".to_owned(),
-        _ => format!("in {width} ms"),
-    }
-}
-
-/// A number of bytes in the largest binary unit that keeps it whole.
-fn bytes(count: u64) -> String {
-    [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)]
-        .into_iter()
-        .find(|(_, size)| count >= *size && count.is_multiple_of(*size))
-        .map_or_else(|| format!("{count} bytes"), |(unit, size)| format!("{} {unit}", count / size))
-}
-
-/// The verdict as a table in plain text: the answer first, then a line a rule, failures and
-/// questions with their mending. Ends with a new line.
-#[must_use]
-pub fn render_table(verdict: &Verdict) -> String {
-    let width = |of: fn(&crate::verdict::Row) -> &str| {
-        verdict.table.iter().map(|row| of(row).chars().count()).max().unwrap_or(0)
-    };
-    let rule_width = width(|row| &row.rule);
-    let measured_width = width(|row| &row.measured);
-    let mut text = match verdict.decision() {
-        crate::verdict::Decision::Allow => "allowed\n".to_owned(),
-        crate::verdict::Decision::Hold => "held for the owner\n".to_owned(),
-        crate::verdict::Decision::Refuse => "refused\n".to_owned(),
-    };
-    for row in &verdict.table {
-        let mark = match row.mark {
-            Mark::Pass => "pass",
-            Mark::Ask => "ask ",
-            Mark::Fail => "FAIL",
-        };
-        text.push_str(&format!(
-            "  {mark}  {:<rule_width$}  {:<measured_width$}  limit {}\n",
-            row.rule, row.measured, row.limit
-        ));
-        if let Some(mend) = &row.mend {
-            text.push_str(&format!("        {mend}\n"));
-        }
-    }
-    text
+    let line = "It may always return money to the owner, as far as the limits on transaction fees \
+                go.";
+    lines.push(line.to_owned());
+    lines.push("Everything else is refused.".to_owned());
 }

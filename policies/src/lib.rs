@@ -20,6 +20,7 @@ pub mod ledger;
 pub mod money;
 pub mod parse;
 pub mod ready;
+pub mod schema;
 pub mod sources;
 pub mod statement;
 pub mod times;
@@ -36,10 +37,11 @@ pub use intent::{Argument, Intent, IntentId, Label, Labels};
 pub use ledger::{Ledger, Resolved, Scope, Timestamp};
 pub use money::{AssetId, Money};
 pub use parse::parse;
-pub use ready::{DraftKind, DraftParams, DraftPayee, Pin, draft};
+pub use ready::{DraftKind, DraftLimits, DraftParams, DraftPayee, Pin, draft, draft_sources};
+pub use schema::{owner_schema, policy_schema};
 pub use sources::Sources;
 pub use statement::{SignedStatement, Statement};
-pub use trial::{TestResult, run_tests};
+pub use trial::{Past, TestResult, run_tests, try_out};
 pub use verdict::{Decision, Mark, Row, Verdict};
 
 /// The policy language by example.

@@ -24,7 +24,8 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A held intent waits so long for its owner, in milliseconds; then it is closed.
+/// A held intent waits so long for its owner, in milliseconds, unless the policy says otherwise;
+/// then it is closed.
 pub const HELD_FOR: Timestamp = 24 * 3_600 * 1_000;
 
 /// Everything that a steward knows.

@@ -147,6 +147,7 @@ async fn a_flood_is_cut() {
     let stranger = marque_policies::Intent::Tool(ToolUse {
         tool: "stranger".into(),
         fetch: None,
+        arguments: Default::default(),
         labels: Default::default(),
     });
     let mut cut = 0;
@@ -174,8 +175,12 @@ async fn a_mind_cannot_make_its_view_too_long_to_be_looked_at() {
             path: "x".repeat(3_500),
             bytes_out: 0,
         };
-        let used =
-            ToolUse { tool: "fetch_data".into(), fetch: Some(fetch), labels: Default::default() };
+        let used = ToolUse {
+            tool: "fetch_data".into(),
+            fetch: Some(fetch),
+            arguments: Default::default(),
+            labels: Default::default(),
+        };
         let intent = marque_policies::Intent::Tool(used);
         let outcome = mind.propose(proposal(&format!("t{n}"), 0, intent)).await.unwrap();
         assert!(matches!(outcome, Outcome::Refused { .. }));

@@ -108,13 +108,15 @@ fn view(tools: &[(&str, &str)]) -> View {
             .map(|(name, host)| ToolView {
                 name: (*name).to_owned(),
                 hosts: vec![(*host).to_owned()],
+                methods: Vec::new(),
+                arguments: Vec::new(),
             })
             .collect(),
         payees: tools
             .iter()
             .map(|(name, host)| PayeeView {
                 name: format!("{name}-seller"),
-                address: Default::default(),
+                address: Some(Default::default()),
                 host: Some((*host).to_owned()),
             })
             .collect(),
@@ -132,6 +134,7 @@ fn view(tools: &[(&str, &str)]) -> View {
             },
         ],
         income: Vec::new(),
+        pools: Vec::new(),
         intents: Vec::new(),
     }
 }

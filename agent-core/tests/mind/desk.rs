@@ -50,6 +50,8 @@ impl Desk {
             .map(|name| ToolView {
                 name: (*name).to_owned(),
                 hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+                methods: Vec::new(),
+                arguments: Vec::new(),
             })
             .collect();
         let view = View {
@@ -66,6 +68,7 @@ impl Desk {
             assets: Vec::new(),
             budgets: Vec::new(),
             income: Vec::new(),
+            pools: Vec::new(),
             intents: Vec::new(),
         };
         Self {

@@ -24,8 +24,8 @@ pub(super) struct Choice<'a> {
     pub(super) requirements: &'a PaymentRequirements,
     /// As we understand them.
     pub(super) terms: Terms,
-    /// The policy's payee.
-    pub(super) payee: &'a PayeeView,
+    /// The payee's name in the policy, or that of a peer whom it does not know.
+    pub(super) payee: String,
 }
 
 /// The first acceptable terms, or cheaper ones of the same asset.
@@ -108,7 +108,7 @@ fn acceptable<'a>(
 ) -> Result<Choice<'a>, Objection> {
     let terms = requirements.terms()?;
     let asset = known_asset(&terms, view)?;
-    let payee = known_payee(&terms, host, view)?;
+    let payee = payee(&terms, host, view)?;
     within(&terms, asset, max)?;
     Ok(Choice { requirements, terms, payee })
 }
@@ -144,21 +144,44 @@ fn known_asset<'a>(terms: &Terms, view: &'a View) -> Result<&'a AssetView, Objec
     }
 }
 
-fn known_payee<'a>(terms: &Terms, host: &str, view: &'a View) -> Result<&'a PayeeView, Objection> {
-    let mut named = view.payees.iter().filter(|payee| payee.address == terms.pay_to).peekable();
-    let Some(first) = named.peek().copied() else {
-        return Err(Objection::new(
-            Rule::Payee,
-            format!("{} is not a payee of the policy", terms.pay_to),
-        ));
-    };
-    named.find(|payee| payee.host.as_deref() == Some(host)).ok_or_else(|| {
+/// Whom these terms pay: the payee of this address and host, or the one of this host whose address
+/// the owner has not pinned yet, or a peer, where the policy has a pool for peers.
+fn payee(terms: &Terms, host: &str, view: &View) -> Result<String, Objection> {
+    let objection = |why| Err(Objection::new(Rule::Payee, why));
+    let to = terms.pay_to;
+    let asks = |payee: &&PayeeView| payee.host.as_deref() == Some(host);
+    let mut named = view.payees.iter().filter(|payee| payee.address == Some(to)).peekable();
+    if let Some(first) = named.peek().copied() {
+        if let Some(payee) = named.find(asks) {
+            return Ok(payee.name.clone());
+        }
         let allowed = first.host.as_deref().map_or_else(
             || "no host may ask for it".to_owned(),
             |allowed| format!("only {allowed} may ask for it"),
         );
-        Objection::new(Rule::Payee, format!("{host} asks for money for {}; {allowed}", first.name))
-    })
+        return objection(format!("{host} asks for money for {}; {allowed}", first.name));
+    }
+    let mut hosted = view.payees.iter().filter(asks).peekable();
+    if let Some(first) = hosted.peek().copied() {
+        if let Some(unpinned) = hosted.find(|payee| payee.address.is_none()) {
+            return Ok(unpinned.name.clone());
+        }
+        let known = first.address.unwrap_or_default();
+        return objection(format!(
+            "{host} wants the money at {to}, but {} is paid at {known}",
+            first.name
+        ));
+    }
+    if view.pools.contains(&terms.amount.asset) {
+        return Ok(peer(host));
+    }
+    objection(format!("{to} is not a payee of the policy"))
+}
+
+/// What a peer that the policy does not know is called. No name of a payee has a colon, so it is
+/// never taken for one.
+fn peer(host: &str) -> String {
+    format!("peer:{host}")
 }
 
 fn within(terms: &Terms, asset: &AssetView, max: Option<Money>) -> Result<(), Objection> {

@@ -113,7 +113,7 @@ impl Steward {
             tools: vec![],
             payees: vec![PayeeView {
                 name: "feed".to_owned(),
-                address: payee,
+                address: Some(payee),
                 host: Some(host.to_owned()),
             }],
             assets: vec![
@@ -128,6 +128,7 @@ impl Steward {
             ],
             budgets: vec![],
             income: vec![USDC],
+            pools: vec![],
             intents: vec![],
         };
         Self {

@@ -1,158 +1,205 @@
 //! Who may be paid, by which request, and how much.
 
-use super::{Judge, quoted};
+use super::{Judge, labels::Asking, limits::Debits, quoted};
 use crate::{
-    document::{Bound, Payee},
+    document::{Bound, Payee, Policy},
+    explain::list_all,
     host,
-    intent::{Authorise, Label, Labels, Transfer},
-    ledger::Scope,
+    intent::{Authorise, Transfer},
+    ledger::{Ledger, Scope},
     money::Money,
 };
 use alloy_primitives::{Address, U256};
 
-impl Judge<'_> {
+/// A payment, whichever way it is made.
+#[derive(Clone, Copy)]
+pub(super) struct Payment<'a> {
+    /// Whom the mind names.
+    pub(super) payee: &'a str,
+    /// Who is to receive the money.
+    pub(super) to: Address,
+    pub(super) amount: Money,
+    /// The host that asks for it; none asks for a transfer.
+    pub(super) asked_by: Option<&'a str>,
+}
+
+impl<'a> Judge<'a> {
     /// An EIP-3009 authorisation that a host asked for.
-    pub(super) fn authorise(&mut self, pay: &Authorise) {
-        self.positive(pay.amount);
-        self.asset_known(pay.amount.asset);
-        self.domain_known(pay.amount.asset);
-        self.payee(&pay.payee, pay.to, pay.amount, Some(&pay.host));
-        self.spending(pay.to, pay.amount, U256::ZERO);
-        self.labels(&pay.labels, &pay.payee, Some(&pay.host));
+    pub(super) fn authorise(&mut self, pay: &Authorise, gas: Option<Money>) {
+        let Authorise { payee, to, amount, host, .. } = pay;
+        let payment = Payment { payee, to: *to, amount: *amount, asked_by: Some(host) };
+        self.positive(payment.amount);
+        self.asset_known(payment.amount.asset);
+        self.domain_known(payment.amount.asset);
+        let asking = self.paid(payment, U256::ZERO);
+        self.labels(&pay.labels, asking);
+        self.fees(gas);
     }
 
     /// A transfer in a transaction of our own.
     pub(super) fn transfer(&mut self, pay: &Transfer, gas: Option<Money>) {
-        let asset = pay.amount.asset;
-        self.positive(pay.amount);
+        let Transfer { payee, to, amount, .. } = pay;
+        let payment = Payment { payee, to: *to, amount: *amount, asked_by: None };
+        let asset = payment.amount.asset;
+        self.positive(payment.amount);
         self.asset_known(asset);
-        self.payee(&pay.payee, pay.to, pay.amount, None);
         // INVARIANT: a native transfer and its fees leave one budget, so their sum must fit
         // (pinned by `tests/suite/decide.rs`, `a_native_transfer_and_its_fees_must_fit_together`).
         let shared = gas.filter(|gas| gas.asset == asset);
-        self.spending(pay.to, pay.amount, shared.map_or(U256::ZERO, |gas| gas.units));
-        self.labels(&pay.labels, &pay.payee, None);
-        self.gas_known(asset.chain, gas);
-        let policy = self.policy;
-        if shared.is_none() || !policy.limits.contains_key(&asset) {
-            self.agent_gas(gas);
-        }
-        if shared.is_none() || !policy.owner_limits.contains_key(&asset) {
-            self.owner_gas(gas);
-        }
+        let asking = self.paid(payment, shared.map_or(U256::ZERO, |gas| gas.units));
+        self.labels(&pay.labels, asking);
+        self.fees_known(asset.chain, gas);
+        self.fees_beside(Some(asset), gas);
     }
 
-    /// The rules of one payee.
-    fn payee(&mut self, name: &str, to: Address, amount: Money, asked_by: Option<&str>) {
+    /// The rules of whom is paid and of every account that is debited.
+    fn paid<'p>(&mut self, payment: Payment<'p>, fees: U256) -> Asking<'p> {
         let policy = self.policy;
-        let payee = policy.payees.get(name);
-        let known: Vec<&str> = policy.payees.keys().map(String::as_str).collect();
-        self.check("payee.known", payee.is_some(), quoted(name), known.join(", "), || {
-            "have the owner add a [[payee]] to the policy".to_owned()
-        });
-        let Some(payee) = payee else { return };
+        let payee = policy.payees.get_key_value(payment.payee);
+        let pool = policy.pools.get(&payment.amount.asset);
+        let asking = match (payee, pool) {
+            (None, Some(pool)) => {
+                self.peer(payment, pool);
+                Asking::peer(payment.asked_by)
+            }
+            _ => {
+                let known = list_all(policy.payees.keys().map(String::as_str));
+                let named = quoted(payment.payee);
+                self.check("payee.known", payee.is_some(), named, known, || {
+                    "have the owner add a [[payee]] to the policy".to_owned()
+                });
+                match payee {
+                    Some((name, payee)) => {
+                        self.payee(name, payee, payment);
+                        Asking::payee(payment.asked_by, payee)
+                    }
+                    None => Asking::stranger(payment.asked_by),
+                }
+            }
+        };
+        self.spending(payment.to, payment.amount, fees);
+        if let Some((name, sub_agent)) = self.sub_agent {
+            self.check(
+                format!("sub_agent.{name}.payees"),
+                payee.is_some() && sub_agent.payees.contains(payment.payee),
+                quoted(payment.payee),
+                list_or(&sub_agent.payees, "no payee"),
+                || format!("add the payee to `payees` of [sub_agent.{name}]"),
+            );
+            self.spending_below(payment.amount, fees);
+        }
+        asking
+    }
+
+    /// The rules of one payee of the policy.
+    fn payee(&mut self, name: &str, payee: &'a Payee, payment: Payment<'_>) {
+        let Payment { to, amount, asked_by, .. } = payment;
         let path = format!("payee.{name}");
-        self.check(
-            format!("{path}.address"),
-            Some(to) == payee.address,
-            to.to_string(),
-            payee.address.map_or_else(String::new, |address| address.to_string()),
-            || "only the address in the policy may be paid".to_owned(),
-        );
+        self.address(&path, payee, payment);
         self.identity(&path, name, payee);
-        if let (Some(asked_by), Some(host)) = (asked_by, &payee.host) {
+        if let Some(host) = &payee.host
+            && (asked_by.is_some() || address_of(payee, self.ledger).is_none())
+        {
             self.check(
                 format!("{path}.host"),
-                host::matches(host, asked_by),
-                quoted(asked_by),
+                asked_by.is_some_and(|asked_by| host::matches(host, asked_by)),
+                asked_by.map_or_else(|| "no host asks".to_owned(), quoted),
                 host.clone(),
                 || "only the host in the policy may ask for this payee's money".to_owned(),
             );
         }
-        if let Some(Bound { asset, limits }) = payee.bound {
-            if let Some(limit) = limits.payment {
-                self.at_most(format!("{path}.payment"), amount, Money::new(limit, asset));
-            }
-            for (kind, width, limit) in limits.windows() {
-                let rule = format!("{path}.{kind}");
-                let limit = Money::new(limit, asset);
-                self.window(rule, Scope::Payee(to), width, (amount, U256::ZERO), limit);
+        self.during(format!("{path}.times"), &payee.times);
+        if let Some(Bound { asset, limits }) = &payee.bound {
+            let debits = Debits::Of(Scope::Payee(to));
+            self.limits(&path, (limits, *asset), &debits, amount, U256::ZERO);
+            if let Some(limit) = limits.ask_above_day {
+                self.ask_above_day(&path, Money::new(limit, *asset), to, amount);
             }
         }
-        let owes = self.ledger.owes_delivery(to);
-        let measured = if owes { "took money and did not deliver" } else { "delivered so far" };
-        self.ask(format!("{path}.delivery"), owes, measured.to_owned(), "delivers".to_owned());
+        self.delivery(&path, to);
+        if let Some((name, Bound { asset, limits })) = category(self.policy, payee) {
+            let debits = Debits::To(members(self.policy, name, self.ledger, Some(to)));
+            let path = format!("category.{name}");
+            self.limits(&path, (limits, *asset), &debits, amount, U256::ZERO);
+        }
+    }
+
+    /// Where the money may go: the policy's address, or the one that the owner pinned by approving
+    /// the first payment to a payee that the policy knows by its host alone.
+    fn address(&mut self, path: &str, payee: &Payee, payment: Payment<'_>) {
+        let Some(address) = address_of(payee, self.ledger) else {
+            let measured = format!("nothing was ever paid; it asks for {}", payment.to);
+            let limit = "an address that the owner has approved".to_owned();
+            self.ask(format!("{path}.pinned"), true, measured, limit);
+            return;
+        };
+        let limit = address.to_string();
+        let same = payment.to == address;
+        let measured = if same { limit.clone() } else { payment.to.to_string() };
+        let pinned = payee.address.is_none();
+        self.check(format!("{path}.address"), same, measured, limit, || {
+            let whose = if pinned { "that the owner approved" } else { "in the policy" };
+            format!("only the address {whose} may be paid")
+        });
     }
 
     /// A payee that is pinned by its ERC-8004 id must still be who it was.
     fn identity(&mut self, path: &str, name: &str, payee: &Payee) {
-        let Some(pin) = &payee.identity else { return };
+        let (Some(pin), Some(wallet)) = (&payee.identity, payee.address) else { return };
         let found = self.ledger.resolved(name);
-        let same =
-            found.is_some_and(|id| id.owner == pin.owner && Some(id.wallet) == payee.address);
+        let same = found.is_some_and(|id| id.owner == pin.owner && id.wallet == wallet);
         let measured = match found {
             Some(id) => format!("owner {}, wallet {}", id.owner, id.wallet),
             None => "the registry has not answered".to_owned(),
         };
-        let limit =
-            format!("agent {}: owner {}, wallet {:?}", pin.agent_id, pin.owner, payee.address);
+        let limit = format!("agent {}: owner {}, wallet {wallet}", pin.agent_id, pin.owner);
         self.check(format!("{path}.identity"), same, measured, limit, || match found {
             Some(_) => "the identity changed hands; have the owner look at it".to_owned(),
             None => "try again once the registry can be reached".to_owned(),
         });
     }
 
-    /// What this agent and what all agents together may spend.
-    fn spending(&mut self, to: Address, payment: Money, fees: U256) {
-        let policy = self.policy;
-        let asset = payment.asset;
-        let name = self.asset_name(asset).to_owned();
-        let path = format!("limits.{name}");
-        match policy.limits.get(&asset) {
-            None => {
-                let measured = policy.show(payment);
-                let mend = format!("add `[limits.{name}]`");
-                self.check(path, false, measured, "nothing at all".to_owned(), || mend);
-            }
-            Some(limits) => {
-                self.limits(&path, limits, Scope::Agent, payment, fees);
-                if let Some(limit) = limits.ask_above_day {
-                    self.ask_above_day(&path, limit, to, payment);
-                }
-            }
-        }
-        if let Some(limits) = policy.owner_limits.get(&asset) {
-            self.limits(&format!("owner.limits.{name}"), limits, Scope::Owner, payment, fees);
-        }
-    }
-
-    /// Terms that came from outside are fine when the payee's own host asks for the money; else
-    /// the owner is asked. Labels are the mind's word, so their absence proves nothing and gains
-    /// nothing: every other rule still holds.
-    fn labels(&mut self, labels: &Labels, payee: &str, asked_by: Option<&str>) {
-        let payee_host = self.policy.payees.get(payee).and_then(|payee| payee.host.as_deref());
-        let own_host = match (payee_host, asked_by) {
-            (Some(host), Some(asked_by)) => host::matches(host, asked_by),
-            _ => false,
-        };
-        let foreign: Vec<String> = labels.0.iter().filter_map(foreign).collect();
-        let measured = if foreign.is_empty() {
-            "the owner, the policy or the chain".to_owned()
-        } else {
-            foreign.join(", ")
-        };
-        let limit = "terms from the payee's own host, or not from outside".to_owned();
-        self.ask("labels", !own_host && !foreign.is_empty(), measured, limit);
+    /// Who took the money and did not deliver is paid again when the owner says so.
+    pub(super) fn delivery(&mut self, path: &str, to: Address) {
+        let owes = self.ledger.owes_delivery(to);
+        let measured = if owes { "took money and did not deliver" } else { "delivered so far" };
+        let rule = format!("{path}.delivery");
+        self.ask(rule, owes, measured.to_owned(), "delivers".to_owned());
     }
 }
 
-/// How an origin that carries no authority is called.
-fn foreign(label: &Label) -> Option<String> {
-    match label {
-        Label::Owner | Label::Policy | Label::Chain => None,
-        Label::Model => Some("the model".to_owned()),
-        Label::Memory => Some("memory".to_owned()),
-        Label::Peer(peer) => Some(format!("agent {}", quoted(peer))),
-        Label::Web(site) => Some(format!("web host {}", quoted(site))),
-    }
+/// Where a payee's money goes: the policy's address, or the one that the owner pinned.
+pub(crate) fn address_of(payee: &Payee, ledger: &dyn Ledger) -> Option<Address> {
+    payee.address.or_else(|| ledger.pinned(payee.host.as_deref()?))
+}
+
+/// The limits of a payee's category, if it has some.
+fn category<'a>(policy: &'a Policy, payee: &Payee) -> Option<(&'a str, &'a Bound)> {
+    let (name, bound) = policy.categories.get_key_value(payee.category.as_deref()?)?;
+    Some((name, bound))
+}
+
+/// The addresses of a category's payees, and `to`, each once.
+pub(crate) fn members(
+    policy: &Policy,
+    category: &str,
+    ledger: &dyn Ledger,
+    to: Option<Address>,
+) -> Vec<Address> {
+    let payees = policy.payees.values();
+    let payees = payees.filter(|payee| payee.category.as_deref() == Some(category));
+    let mut addresses: Vec<Address> =
+        payees.filter_map(|payee| address_of(payee, ledger)).chain(to).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
+}
+
+/// `a, b, c`, or a word for none.
+pub(super) fn list_or<'n>(
+    names: impl IntoIterator<Item = &'n String>,
+    none: &'static str,
+) -> String {
+    let names = list_all(names.into_iter().map(String::as_str));
+    if names.is_empty() { none.to_owned() } else { names }
 }

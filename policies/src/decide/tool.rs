@@ -1,29 +1,62 @@
-//! What may be used, which hosts it may reach, how often, and how much may leave.
+//! What may be used, which hosts it may reach and how, with which arguments, how often, and how
+//! much may leave.
 
-use super::{Judge, limits::since, quoted};
-use crate::{explain::per, host, intent::ToolUse};
+use super::{Judge, limits::since, payment::list_or, quoted};
+use crate::{
+    document::Tool,
+    explain::{list_all, per},
+    host,
+    intent::ToolUse,
+};
 
 impl Judge<'_> {
     pub(super) fn tool(&mut self, used: &ToolUse) {
         let policy = self.policy;
         let tool = policy.tools.get(&used.tool);
-        let known: Vec<&str> = policy.tools.keys().map(String::as_str).collect();
-        self.check("tool.known", tool.is_some(), quoted(&used.tool), known.join(", "), || {
+        let known = list_all(policy.tools.keys().map(String::as_str));
+        self.check("tool.known", tool.is_some(), quoted(&used.tool), known, || {
             "have the owner add a [[tool]] to the policy".to_owned()
         });
-        let Some(tool) = tool else { return };
-        let path = format!("tool.{}", used.tool);
-        if let Some(fetch) = &used.fetch {
-            let hosts =
-                if tool.hosts.is_empty() { "no hosts".to_owned() } else { tool.hosts.join(", ") };
+        if let Some(tool) = tool {
+            let path = format!("tool.{}", used.tool);
+            self.reach(&path, tool, used);
+            self.frequency(&path, tool, used);
+            self.during(format!("{path}.times"), &tool.times);
+            self.arguments(&path, &tool.arguments, &used.arguments);
+            self.argument_labels(&path, &used.labels, &tool.labels);
+        }
+        if let Some((name, sub_agent)) = self.sub_agent {
             self.check(
-                format!("{path}.hosts"),
-                tool.hosts.iter().any(|pattern| host::matches(pattern, &fetch.host)),
-                quoted(&fetch.host),
-                hosts,
-                || "add the host to the tool's `hosts`".to_owned(),
+                format!("sub_agent.{name}.tools"),
+                tool.is_some() && sub_agent.tools.contains(&used.tool),
+                quoted(&used.tool),
+                list_or(&sub_agent.tools, "no tool"),
+                || format!("add the tool to `tools` of [sub_agent.{name}]"),
             );
         }
+    }
+
+    fn reach(&mut self, path: &str, tool: &Tool, used: &ToolUse) {
+        let Some(fetch) = &used.fetch else { return };
+        self.check(
+            format!("{path}.hosts"),
+            tool.hosts.iter().any(|pattern| host::matches(pattern, &fetch.host)),
+            quoted(&fetch.host),
+            list_or(&tool.hosts, "no hosts"),
+            || "add the host to the tool's `hosts`".to_owned(),
+        );
+        if !tool.methods.is_empty() {
+            self.check(
+                format!("{path}.methods"),
+                tool.methods.contains(&fetch.method),
+                quoted(&fetch.method),
+                list_or(&tool.methods, "no method"),
+                || "add the method to the tool's `methods`".to_owned(),
+            );
+        }
+    }
+
+    fn frequency(&mut self, path: &str, tool: &Tool, used: &ToolUse) {
         if let Some((most, width)) = tool.rate {
             let uses = self.ledger.uses(&used.tool, since(self.now, Some(width)));
             self.check(

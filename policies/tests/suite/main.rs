@@ -7,11 +7,13 @@
     reason = "helpers of tests may fail the test"
 )]
 
+mod agentdojo;
 mod decide;
 mod documentation;
 mod drafts;
 mod laws;
 mod reading;
 mod reference;
+mod schema;
 mod sketch;
 mod support;

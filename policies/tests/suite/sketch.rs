@@ -261,7 +261,7 @@ pub(crate) fn gas() -> BoxedStrategy<Option<Money>> {
 pub(crate) fn book() -> BoxedStrategy<Book> {
     let age = || select(vec![1, HOUR - 1, HOUR, 2 * HOUR, DAY, 2 * DAY, 31 * DAY]);
     let debit = (any::<bool>(), select(&ADDRESSES[..]), money(), age())
-        .prop_map(|(agent, to, money, age)| Debit { agent, to, money, at: NOW - age });
+        .prop_map(|(agent, to, money, age)| Debit { agent, ..Debit::new(to, money, NOW - age) });
     let used = (0..12u64, age()).prop_map(|(bytes, age)| ("fetch".to_owned(), bytes, NOW - age));
     let resolved =
         option::weighted(0.8, (select(vec![OWNER, OWNER, FEED]), select(&ADDRESSES[..])));

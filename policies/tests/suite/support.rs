@@ -86,12 +86,53 @@ pub(crate) fn usual() -> Policy {
     policy(&format!("{GROUND}{PERMISSIONS}"))
 }
 
+/// Money that left, or may still leave.
 #[derive(Clone, Debug)]
 pub(crate) struct Debit {
+    /// Of this agent; otherwise of another one of the same owner.
     pub(crate) agent: bool,
+    /// The account below the agent that spent it.
+    pub(crate) sub_agent: Option<&'static str>,
+    pub(crate) task: &'static str,
+    /// To a peer that was no payee.
+    pub(crate) pool: bool,
     pub(crate) to: Address,
     pub(crate) money: Money,
     pub(crate) at: u64,
+}
+
+impl Debit {
+    /// By this agent itself, in the task `before`, to a payee.
+    pub(crate) fn new(to: Address, money: Money, at: u64) -> Self {
+        Self { agent: true, sub_agent: None, task: "before", pool: false, to, money, at }
+    }
+
+    pub(crate) fn of_another_agent(self) -> Self {
+        Self { agent: false, ..self }
+    }
+
+    pub(crate) fn of_sub_agent(self, name: &'static str) -> Self {
+        Self { sub_agent: Some(name), ..self }
+    }
+
+    pub(crate) fn in_task(self, task: &'static str) -> Self {
+        Self { task, ..self }
+    }
+
+    pub(crate) fn to_a_peer(self) -> Self {
+        Self { pool: true, ..self }
+    }
+
+    fn is_in(&self, scope: &Scope<'_>) -> bool {
+        match scope {
+            Scope::Owner => true,
+            Scope::Agent => self.agent,
+            Scope::SubAgent(name) => self.agent && self.sub_agent == Some(*name),
+            Scope::Task(task) => self.agent && self.task == *task,
+            Scope::Payee(payee) => self.agent && self.to == *payee,
+            Scope::Pool => self.agent && self.pool,
+        }
+    }
 }
 
 /// The ledger: plain lists.
@@ -99,20 +140,26 @@ pub(crate) struct Debit {
 pub(crate) struct Book {
     pub(crate) debits: Vec<Debit>,
     pub(crate) uses: Vec<(String, u64, u64)>,
-    pub(crate) approved: BTreeSet<B256>,
+    /// What the owner approved, and when.
+    pub(crate) approved: BTreeMap<B256, u64>,
+    /// By host.
+    pub(crate) pinned: BTreeMap<String, Address>,
     pub(crate) resolved: BTreeMap<String, Resolved>,
     pub(crate) owing: BTreeSet<Address>,
 }
 
 impl Book {
-    pub(crate) fn paid(mut self, to: Address, money: Money, age: u64) -> Self {
-        self.debits.push(Debit { agent: true, to, money, at: NOW - age });
+    pub(crate) fn with(mut self, debit: Debit) -> Self {
+        self.debits.push(debit);
         self
     }
 
-    pub(crate) fn paid_by_another_agent(mut self, to: Address, money: Money, age: u64) -> Self {
-        self.debits.push(Debit { agent: false, to, money, at: NOW - age });
-        self
+    pub(crate) fn paid(self, to: Address, money: Money, age: u64) -> Self {
+        self.with(Debit::new(to, money, NOW - age))
+    }
+
+    pub(crate) fn paid_by_another_agent(self, to: Address, money: Money, age: u64) -> Self {
+        self.with(Debit::new(to, money, NOW - age).of_another_agent())
     }
 
     pub(crate) fn used(mut self, tool: &str, bytes: u64, age: u64) -> Self {
@@ -120,8 +167,17 @@ impl Book {
         self
     }
 
-    pub(crate) fn approving(mut self, intent: &Intent) -> Self {
-        self.approved.insert(intent.body_hash());
+    pub(crate) fn approving(self, intent: &Intent) -> Self {
+        self.approving_at(intent, NOW)
+    }
+
+    pub(crate) fn approving_at(mut self, intent: &Intent, when: u64) -> Self {
+        self.approved.insert(intent.body_hash(), when);
+        self
+    }
+
+    pub(crate) fn pinning(mut self, host: &str, address: Address) -> Self {
+        self.pinned.insert(host.to_owned(), address);
         self
     }
 
@@ -133,12 +189,7 @@ impl Book {
 
 impl Ledger for Book {
     fn spent(&self, scope: Scope<'_>, asset: AssetId, since: u64) -> U256 {
-        let mine = |debit: &&Debit| match scope {
-            Scope::Owner => true,
-            Scope::Agent | Scope::SubAgent(_) | Scope::Task(_) | Scope::Pool => debit.agent,
-            Scope::Payee(payee) => debit.agent && debit.to == payee,
-        };
-        let debits = self.debits.iter().filter(mine);
+        let debits = self.debits.iter().filter(|debit| debit.is_in(&scope));
         let debits = debits.filter(|debit| debit.money.asset == asset && debit.at > since);
         debits.fold(U256::ZERO, |sum, debit| sum.saturating_add(debit.money.units))
     }
@@ -153,11 +204,11 @@ impl Ledger for Book {
     }
 
     fn approved(&self, body: B256) -> Option<u64> {
-        self.approved.contains(&body).then_some(NOW)
+        self.approved.get(&body).copied()
     }
 
-    fn pinned(&self, _host: &str) -> Option<Address> {
-        None
+    fn pinned(&self, host: &str) -> Option<Address> {
+        self.pinned.get(host).copied()
     }
 
     fn resolved(&self, payee: &str) -> Option<Resolved> {
@@ -170,6 +221,78 @@ impl Ledger for Book {
 
     fn agent_address(&self) -> Address {
         AGENT
+    }
+}
+
+/// How many random cases a test tries, and where they come from.
+///
+/// `MARQUE_CASES` sets the number for a full run, `MARQUE_SEED` (64 hex digits) repeats one. Each
+/// case has dice of its own, so that a failure is told by seed and number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Trials {
+    pub(crate) cases: u64,
+    pub(crate) seed: B256,
+}
+
+impl Trials {
+    /// So many cases, unless the environment asks for another number.
+    pub(crate) fn new(name: &str, few: u64) -> Self {
+        let asked = std::env::var("MARQUE_CASES").ok().map(|n| n.replace('_', ""));
+        let cases = asked.as_ref().map_or(few, |n| n.parse().expect("MARQUE_CASES is a number"));
+        let seed = match std::env::var("MARQUE_SEED") {
+            Ok(seed) => seed.parse().expect("MARQUE_SEED has 64 hex digits"),
+            Err(_) => B256::from_slice(&chance()),
+        };
+        if asked.is_some() {
+            eprintln!("{name}: {cases} cases, MARQUE_SEED={seed:x}");
+        }
+        Self { cases, seed }
+    }
+
+    /// The dice of one case.
+    pub(crate) fn dice(&self, case: u64) -> Dice {
+        let mut dice = Dice(case);
+        for word in self.seed.chunks(8) {
+            dice.0 ^= u64::from_be_bytes(word.try_into().unwrap());
+            dice.0 = dice.next();
+        }
+        dice
+    }
+}
+
+fn chance() -> [u8; 32] {
+    use std::hash::{BuildHasher as _, RandomState};
+    let mut bytes = [0; 32];
+    for (place, word) in bytes.chunks_mut(8).enumerate() {
+        word.copy_from_slice(&RandomState::new().hash_one(place).to_be_bytes());
+    }
+    bytes
+}
+
+/// A small generator of random numbers: SplitMix64, by Steele, Lea and Flood.
+#[derive(Clone, Debug)]
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number from 0 to one less than `n`.
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+
+    /// True in so many cases of a hundred.
+    pub(crate) fn percent(&mut self, chance: u64) -> bool {
+        self.below(100) < chance
+    }
+
+    pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[usize::try_from(self.below(from.len() as u64)).unwrap()]
     }
 }
 
@@ -229,7 +352,19 @@ pub(crate) fn fetch(tool: &str, host: &str, bytes_out: u64) -> Intent {
 }
 
 pub(crate) fn judge(policy: &Policy, intent: &Intent, gas: Option<Money>, book: &Book) -> Verdict {
-    let request = Request { agent: "scout", sub_agent: None, task: "t", intent, gas };
+    judge_as(policy, None, "t", intent, gas, book)
+}
+
+/// The same for an account below the agent, or in a certain task.
+pub(crate) fn judge_as(
+    policy: &Policy,
+    sub_agent: Option<&str>,
+    task: &str,
+    intent: &Intent,
+    gas: Option<Money>,
+    book: &Book,
+) -> Verdict {
+    let request = Request { agent: "scout", sub_agent, task, intent, gas };
     decide(policy, &request, book, NOW)
 }
 

@@ -41,6 +41,7 @@ struct Robber {
     money: marque_policies::AssetId,
     unit: U256,
     payee: marque_steward_client::PayeeView,
+    address: Address,
     task: String,
 }
 
@@ -57,11 +58,13 @@ pub(super) async fn rob(
     let money = assets.iter().find(|a| a.name == asset);
     let money = money.ok_or_else(|| Failure::new(format!("no asset {asset}")))?;
     let payee = payees.into_iter().find(|p| p.name == payee);
+    let payee = payee.ok_or_else(|| Failure::new("no such payee"))?;
     let robber = Robber {
         client,
         money: money.id,
         unit: U256::from(10).pow(U256::from(money.decimals.saturating_sub(2))),
-        payee: payee.ok_or_else(|| Failure::new("no such payee"))?,
+        address: payee.address.ok_or_else(|| Failure::new("the payee has no address yet"))?,
+        payee,
         task: task.to_owned(),
     };
     tell(robber.stranger().await?)?;
@@ -110,7 +113,7 @@ impl Robber {
 
     /// A listed payee, fifty times the limit.
     async fn too_much(&self) -> Done<Attempt> {
-        let outcome = self.propose(2, self.pay(self.payee.address, 500)).await?;
+        let outcome = self.propose(2, self.pay(self.address, 500)).await?;
         Ok(refused("too_much", &outcome))
     }
 
@@ -127,7 +130,7 @@ impl Robber {
 
     /// The same id twice gives the same bytes; the same id with another body gives nothing.
     async fn same_and_other_body(&self) -> Done<[Attempt; 2]> {
-        let intent = self.pay(self.payee.address, 1);
+        let intent = self.pay(self.address, 1);
         let first = self.propose(4, intent.clone()).await?;
         let second = self.propose(4, intent).await?;
         let signed = |outcome: &Outcome| match outcome {
@@ -145,7 +148,7 @@ impl Robber {
             let_go: one.as_ref().map(|signed| signed.value).unwrap_or_default(),
             authorisation: one,
         };
-        let other = self.client.propose(self.proposal(4, self.pay(self.payee.address, 2))).await;
+        let other = self.client.propose(self.proposal(4, self.pay(self.address, 2))).await;
         let other = match other {
             Err(ClientError::Fault(fault)) => Attempt {
                 name: "other_body".to_owned(),
@@ -165,7 +168,7 @@ impl Robber {
     async fn split(&self) -> Done<Attempt> {
         let mut let_go = U256::ZERO;
         for step in 100..400 {
-            match self.propose(step, self.pay(self.payee.address, 4)).await? {
+            match self.propose(step, self.pay(self.address, 4)).await? {
                 Outcome::Allowed { .. } => {
                     let_go = let_go.saturating_add(self.unit.saturating_mul(U256::from(4)));
                 }

@@ -324,6 +324,9 @@ pub struct View {
     pub budgets: Vec<Budget>,
     /// Assets in which this agent may be paid.
     pub income: Vec<AssetId>,
+    /// Assets in which peers that are no payees may be paid from a pool.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pools: Vec<AssetId>,
     /// Intents that are held, in flight or young; newest first, at most 100.
     pub intents: Vec<IntentView>,
 }
@@ -336,6 +339,12 @@ pub struct ToolView {
     pub name: String,
     /// Hosts that it may reach.
     pub hosts: Vec<String>,
+    /// HTTP methods of its requests; empty for any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<String>,
+    /// Names of the arguments that the policy constrains: those that a use of it must tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arguments: Vec<String>,
 }
 
 /// Somebody who may be paid.
@@ -344,9 +353,11 @@ pub struct ToolView {
 pub struct PayeeView {
     /// Name in the policy.
     pub name: String,
-    /// Where its money goes.
-    #[schemars(with = "String")]
-    pub address: Address,
+    /// Where its money goes. `None` for a payee that is known by host only, until the owner has
+    /// approved a first payment and so pinned the address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub address: Option<Address>,
     /// The host whose 402 may ask for it.
     pub host: Option<String>,
 }

@@ -460,6 +460,7 @@ impl Case<'_> {
             decided: decided.clone(),
             at: now,
             entry,
+            closes: now,
             state: PaymentState::Reserved,
             approval: None,
             debits: debits.clone(),

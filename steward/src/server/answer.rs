@@ -7,6 +7,7 @@ use crate::{
     state::{Ledger, State},
     steward::{Shared, as_fault},
 };
+use alloy_primitives::Address;
 use marque_policies::{IntentId, Policy, Timestamp, budgets};
 use marque_steward_client::{
     Answer, Ask, AssetView, Budget, IntentState, IntentView, MAX_FRAME, Outcome, PayeeView,
@@ -141,12 +142,13 @@ fn look(state: &State, agent: &str, now: Timestamp) -> Option<View> {
         assets: Vec::new(),
         budgets: Vec::new(),
         income: Vec::new(),
+        pools: Vec::new(),
         intents: recent(state, agent, now),
     };
     if let Some(adopted) = &account.policy {
         view.policy_version = adopted.version;
         view.policy_hash = adopted.hash;
-        show_policy(&mut view, &adopted.policy);
+        show_policy(&mut view, &adopted.policy, &account.pinned);
         let nobody = BTreeMap::new();
         let ledger = Ledger::new(state, agent, None, &nobody, now);
         let rules = budgets(&adopted.policy, &ledger, now);
@@ -176,14 +178,17 @@ fn recent(state: &State, agent: &str, now: Timestamp) -> Vec<IntentView> {
     shown.into_iter().map(|(_, view)| view).collect()
 }
 
-fn show_policy(view: &mut View, policy: &Policy) {
+fn show_policy(view: &mut View, policy: &Policy, pinned: &BTreeMap<String, Address>) {
     let tool = |(name, tool): (&String, &marque_policies::document::Tool)| ToolView {
         name: name.clone(),
         hosts: tool.hosts.clone(),
+        methods: tool.methods.iter().cloned().collect(),
+        arguments: tool.arguments.keys().cloned().collect(),
     };
+    let pin = |host: &String| pinned.get(host).copied();
     let payee = |(name, payee): (&String, &marque_policies::document::Payee)| PayeeView {
         name: name.clone(),
-        address: payee.address,
+        address: payee.address.or_else(|| payee.host.as_ref().and_then(pin)),
         host: payee.host.clone(),
     };
     let asset = |(name, asset): (&String, &marque_policies::document::Asset)| AssetView {
@@ -196,4 +201,5 @@ fn show_policy(view: &mut View, policy: &Policy) {
     view.payees = policy.payees.iter().map(payee).collect();
     view.assets = policy.assets.iter().map(asset).collect();
     view.income.clone_from(&policy.income);
+    view.pools = policy.pools.keys().copied().collect();
 }

@@ -3,7 +3,10 @@
 use alloy_primitives::{Address, B256};
 use marque_policies::{IntentId, Policy, Timestamp};
 use serde::Serialize;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// An agent's account.
 #[derive(Clone, Debug, Serialize)]
@@ -19,6 +22,9 @@ pub struct Account {
     /// Authorisations that the chain had and the ledger had not, and that the owner accepted with a
     /// thaw: by token and nonce.
     pub accepted: BTreeSet<(Address, B256)>,
+    /// Addresses of payees that policies know by host only, by that host. The owner pinned them by
+    /// approving a first payment; the first one stays.
+    pub pinned: BTreeMap<String, Address>,
     /// Payments for which nothing was delivered, as the mind says. Can only make a verdict stricter.
     pub undelivered: BTreeSet<IntentId>,
     /// What tools were used and how much they sent, in the order of time.

@@ -4,11 +4,11 @@ use crate::{
     entry::{Allowed, Body, Decided, Entry, Genesis, Order},
     error::StewardError,
     state::{
-        Account, Adopted, Approval, Debit, Frozen, Record, Standing, State, account::Use,
+        Account, Adopted, Approval, Debit, Frozen, HELD_FOR, Record, Standing, State, account::Use,
         record::payee,
     },
 };
-use marque_policies::{Intent, IntentId, Money, Timestamp};
+use marque_policies::{Intent, IntentId, Timestamp, document::Payee};
 use marque_steward_client::{PaymentState, Said};
 use std::sync::Arc;
 
@@ -65,6 +65,7 @@ impl State {
                     policy: None,
                     nonce: 0,
                     accepted: Default::default(),
+                    pinned: Default::default(),
                     undelivered: Default::default(),
                     uses: Vec::new(),
                 };
@@ -88,8 +89,8 @@ impl State {
             }
             Body::Approve { intent, version, deadline, .. } => {
                 let record = self.record(*intent, &[PaymentState::Held, PaymentState::Approved])?;
-                record.approval =
-                    Some(Approval { entry: seq, version: *version, deadline: *deadline });
+                let (version, deadline) = (*version, *deadline);
+                record.approval = Some(Approval { entry: seq, at, version, deadline });
                 record.state = PaymentState::Approved;
             }
             Body::Deny { intent, .. } => {
@@ -205,7 +206,8 @@ impl State {
         entry: u64,
         at: Timestamp,
     ) -> Result<(), &'static str> {
-        self.account(agent)?;
+        let policy = self.account(agent)?.policy.as_ref();
+        let held = policy.and_then(|adopted| adopted.policy.approvals.held).unwrap_or(HELD_FOR);
         if self.intents.get(&decided.id).is_some_and(Record::is_spent) {
             return Err("decides again what was allowed");
         }
@@ -214,6 +216,7 @@ impl State {
             decided: decided.clone(),
             at,
             entry,
+            closes: at.saturating_add(held),
             state,
             approval: None,
             debits: Vec::new(),
@@ -245,8 +248,23 @@ impl State {
         self.decide(agent, decided, state, entry, at)?;
         let paid = payee(&decided.intent);
         let spends = decided.intent.spends();
-        let rows = debits.iter().map(|amount| debit(agent, decided, paid, spends, *amount, at));
-        self.debits.reserve(id, rows.collect());
+        let known = self.known(agent, &decided.intent);
+        let rows = debits.iter().map(|amount| Debit {
+            agent: agent.to_owned(),
+            task: decided.task.clone(),
+            payee: paid.filter(|_| spends == Some(*amount)),
+            pool: paid.is_some() && spends == Some(*amount) && known.is_none(),
+            amount: *amount,
+            at,
+            standing: Standing::InFlight,
+        });
+        let rows = rows.collect();
+        // Approved by the owner and not denied by the policy: from now on this host has an address.
+        let pin = known
+            .filter(|payee| approved && payee.address.is_none())
+            .and_then(|payee| payee.host.clone())
+            .zip(paid);
+        self.debits.reserve(id, rows);
         if let Some(record) = self.intents.get_mut(&id) {
             record.debits.clone_from(debits);
             record.order = Some(order.clone());
@@ -258,6 +276,9 @@ impl State {
         };
         let account = self.account(agent)?;
         account.undelivered.retain(|id| !forgiven.contains(id));
+        if let Some((host, address)) = pin {
+            account.pinned.entry(host).or_insert(address);
+        }
         match (&decided.intent, order) {
             (Intent::Tool(used), _) => account.uses.push(Use {
                 at,
@@ -273,6 +294,16 @@ impl State {
             _ => {}
         }
         Ok(())
+    }
+
+    /// The payee that an intent pays, where the policy in force knows it.
+    fn known(&self, agent: &str, intent: &Intent) -> Option<&Payee> {
+        let name = match intent {
+            Intent::Authorise(pay) => &pay.payee,
+            Intent::Transfer(pay) => &pay.payee,
+            _ => return None,
+        };
+        self.agents.get(agent)?.policy.as_ref()?.policy.payees.get(name)
     }
 
     /// Gives back what never went out.
@@ -296,23 +327,5 @@ impl State {
         ids.copied()
             .filter(|id| self.intents.get(id).and_then(Record::payee) == Some(payee))
             .collect()
-    }
-}
-
-fn debit(
-    agent: &str,
-    decided: &Decided,
-    payee: Option<alloy_primitives::Address>,
-    spends: Option<Money>,
-    amount: Money,
-    at: Timestamp,
-) -> Debit {
-    Debit {
-        agent: agent.to_owned(),
-        task: decided.task.clone(),
-        payee: payee.filter(|_| spends.is_some_and(|spent| spent == amount)),
-        amount,
-        at,
-        standing: Standing::InFlight,
     }
 }

@@ -25,6 +25,8 @@ pub struct Debit {
     pub task: String,
     /// To which payee; gas has none.
     pub payee: Option<Address>,
+    /// Whether that was a peer: no payee of the policy that was in force then.
+    pub pool: bool,
     /// How much.
     pub amount: Money,
     /// When it was reserved; once a block carries it, when that was seen.
@@ -48,16 +50,22 @@ impl Debits {
     /// Saturates: a sum past 2^256 - 1 is above every limit.
     #[must_use]
     pub fn spent(&self, agent: &str, scope: &Scope<'_>, asset: AssetId, since: Timestamp) -> U256 {
+        if let Scope::SubAgent(_) = scope {
+            // No row says which sub-agent it is of, and unknown means no.
+            return U256::MAX;
+        }
+        let own = |debit: &Debit| debit.agent == agent;
         self.rows
             .values()
             .flatten()
             .filter(|debit| debit.amount.asset == asset)
             .filter(|debit| debit.standing == Standing::InFlight || debit.at > since)
             .filter(|debit| match scope {
-                Scope::Owner => true,
-                Scope::Agent => debit.agent == agent,
-                Scope::Task(task) => debit.agent == agent && debit.task == *task,
-                Scope::Payee(payee) => debit.agent == agent && debit.payee == Some(*payee),
+                Scope::Owner | Scope::SubAgent(_) => true,
+                Scope::Agent => own(debit),
+                Scope::Task(task) => own(debit) && debit.task == *task,
+                Scope::Payee(payee) => own(debit) && debit.payee == Some(*payee),
+                Scope::Pool => own(debit) && debit.pool,
             })
             .fold(U256::ZERO, |sum, debit| sum.saturating_add(debit.amount.units))
     }

@@ -1,9 +1,6 @@
 //! An intent's life.
 
-use crate::{
-    entry::{Decided, OnChain, Order},
-    state::HELD_FOR,
-};
+use crate::entry::{Decided, OnChain, Order};
 use alloy_primitives::{Address, B256};
 use marque_policies::{Intent, Money, Timestamp};
 use marque_steward_client::{IntentState, IntentView, PaymentState};
@@ -20,6 +17,8 @@ pub struct Record {
     pub at: Timestamp,
     /// The entry of the verdict.
     pub entry: u64,
+    /// When the question to the owner closes, if it is one.
+    pub closes: Timestamp,
     /// Where it stands by the journal. [`Record::standing`] adds what time alone changes.
     pub state: PaymentState,
     /// The owner's approval, until it is used.
@@ -39,6 +38,8 @@ pub struct Record {
 pub struct Approval {
     /// The entry.
     pub entry: u64,
+    /// When it was journalled.
+    pub at: Timestamp,
     /// The policy version it was given under.
     pub version: u64,
     /// Unix seconds after which it is void.
@@ -46,14 +47,12 @@ pub struct Approval {
 }
 
 impl Record {
-    /// Where it stands at `now`: a held intent closes after [`HELD_FOR`], and a signature that has
-    /// a deadline ends with it.
+    /// Where it stands at `now`: a held intent closes when nobody has decided, and a signature that
+    /// has a deadline ends with it.
     #[must_use]
     pub fn standing(&self, now: Timestamp) -> PaymentState {
         match (self.state, &self.order) {
-            (PaymentState::Held | PaymentState::Approved, _)
-                if now > self.at.saturating_add(HELD_FOR) =>
-            {
+            (PaymentState::Held | PaymentState::Approved, _) if now > self.closes => {
                 PaymentState::Refused
             }
             (PaymentState::Final, Some(Order::Wallet(wallet)))

@@ -43,18 +43,19 @@ impl marque_policies::Ledger for Ledger<'_> {
         self.state.agent(self.agent).map_or(0, |account| account.used(tool, since).1)
     }
 
-    fn approved(&self, body: B256) -> bool {
+    fn approved(&self, body: B256) -> Option<Timestamp> {
         let in_force = self.state.agent(self.agent).and_then(|account| account.policy.as_ref());
         let approval = self.record.and_then(|record| record.approval.as_ref());
-        match (self.record, approval, in_force) {
-            (Some(record), Some(approval), Some(policy)) => {
-                record.standing(self.now) == PaymentState::Approved
-                    && record.decided.body == body
-                    && approval.version == policy.version
-                    && self.now <= approval.deadline.saturating_mul(1_000)
-            }
-            _ => false,
-        }
+        let (record, approval, policy) = (self.record?, approval?, in_force?);
+        let stands = record.standing(self.now) == PaymentState::Approved
+            && record.decided.body == body
+            && approval.version == policy.version
+            && self.now <= approval.deadline.saturating_mul(1_000);
+        stands.then_some(approval.at)
+    }
+
+    fn pinned(&self, host: &str) -> Option<Address> {
+        self.state.agent(self.agent)?.pinned.get(host).copied()
     }
 
     fn resolved(&self, payee: &str) -> Option<Resolved> {

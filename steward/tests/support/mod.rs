@@ -134,6 +134,7 @@ pub(crate) fn fetch() -> Intent {
             path: "/data".into(),
             bytes_out: 40,
         }),
+        arguments: Default::default(),
         labels: Default::default(),
     })
 }
