@@ -7,11 +7,14 @@
     reason = "helpers of tests may fail the test"
 )]
 
+mod agentdojo;
 mod decide;
 mod documentation;
 mod drafts;
+mod forbids;
 mod laws;
 mod reading;
 mod reference;
+mod schema;
 mod sketch;
 mod support;
