@@ -5,14 +5,15 @@
 
 use super::{
     Change, Direction, Witness,
-    cases::{Case, Cases},
+    case::Case,
+    cases::Cases,
     weeks,
     words,
 };
 use crate::{
     document::{Approvals, Attitude, LabelRules, Policy},
     explain::{date, duration},
-    intent::{Intent, Label},
+    intent::Label,
     money::AssetId,
     times::Times,
     verdict::{Decision, Mark, Verdict},
@@ -344,9 +345,4 @@ const fn attitude(attitude: Option<Attitude>) -> &'static str {
         Some(Attitude::Ask) => "\"ask\"",
         Some(Attitude::Refuse) => "\"refuse\"",
     }
-}
-
-/// Whether an intent pays.
-pub(super) const fn pays(intent: &Intent) -> bool {
-    matches!(intent, Intent::Authorise(_) | Intent::Transfer(_))
 }

@@ -1,7 +1,8 @@
 //! Cases that a forbid may speak about: made of the numbers and texts that it compares with.
 
 use super::{
-    cases::{Case, Cases},
+    case::Case,
+    cases::Cases,
     weeks,
 };
 use crate::{

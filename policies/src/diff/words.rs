@@ -2,7 +2,8 @@
 
 use super::{
     Witness,
-    cases::{Case, Cases},
+    case::Case,
+    cases::Cases,
 };
 use crate::{
     document::{Given, Policy},
