@@ -7,6 +7,7 @@
     reason = "helpers of tests may fail the test"
 )]
 
+mod aloud;
 mod decide;
 mod documentation;
 mod drafts;
@@ -15,3 +16,4 @@ mod reading;
 mod reference;
 mod sketch;
 mod support;
+mod trial;
