@@ -1,8 +1,13 @@
-//! Ready-made policies for a start: a buyer's and a seller's.
+//! Ready-made policies for a start: whole documents with comments and tests, filled in with what
+//! only the owner knows.
+//!
+//! A template names a value as `{{name}}`, and begins a line with `{{name?}}` that holds only under
+//! a condition: where it does not, the line stays in the draft as a comment, an example to fill in.
 //!
 //! INVARIANT: a draft reads without a warning and passes its own tests, whatever the parameters
 //! (pinned by `tests/suite/drafts.rs`).
 
+use crate::{money::format_units, sources::Sources};
 use alloy_primitives::{Address, U256};
 
 /// What the agent is for.
@@ -10,8 +15,105 @@ use alloy_primitives::{Address, U256};
 pub enum DraftKind {
     /// It buys data and compute.
     Buyer,
+    /// It buys data.
+    DataBuyer,
+    /// It buys compute.
+    ComputeBuyer,
     /// It sells and is paid.
     Seller,
+    /// It buys from other agents and sells to them.
+    Trader,
+    /// It reads the web and pays little.
+    Research,
+    /// It does nothing but return money.
+    Frozen,
+}
+
+impl DraftKind {
+    /// Every kind, in the order in which an owner is offered them.
+    pub const ALL: [Self; 7] = [
+        Self::Buyer,
+        Self::DataBuyer,
+        Self::ComputeBuyer,
+        Self::Seller,
+        Self::Trader,
+        Self::Research,
+        Self::Frozen,
+    ];
+
+    /// Its name on the command line: `data-buyer`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Buyer => "buyer",
+            Self::DataBuyer => "data-buyer",
+            Self::ComputeBuyer => "compute-buyer",
+            Self::Seller => "seller",
+            Self::Trader => "trader",
+            Self::Research => "research",
+            Self::Frozen => "frozen",
+        }
+    }
+
+    /// What it is for, in one line.
+    #[must_use]
+    pub const fn about(self) -> &'static str {
+        match self {
+            Self::Buyer => "buys data and compute from the payees that you name",
+            Self::DataBuyer => {
+                "buys data, by GET requests only, each payee with a day limit of its own"
+            }
+            Self::ComputeBuyer => "hires compute, each task with a limit of its own",
+            Self::Seller => "is paid and pays nobody",
+            Self::Trader => {
+                "buys and sells among agents, pays strangers from a small pool, sleeps at night"
+            }
+            Self::Research => "reads the web widely, pays little, and never on a web page's word",
+            Self::Frozen => "does nothing but return money to you",
+        }
+    }
+
+    /// The limits of a draft for which the owner named none; `None` for a kind that pays nobody.
+    #[must_use]
+    pub fn usual(self, decimals: u8) -> Option<DraftLimits> {
+        let (payment, day, ask_above) = match self {
+            Self::Buyer | Self::Trader => (100, 1_000, 50),
+            Self::DataBuyer => (25, 500, 10),
+            Self::ComputeBuyer => (500, 2_000, 200),
+            Self::Research => (5, 100, 2),
+            Self::Seller | Self::Frozen => return None,
+        };
+        let one = U256::from(10).saturating_pow(U256::from(decimals));
+        let units = |cents: u64| U256::from(cents).saturating_mul(one) / U256::from(100);
+        Some(DraftLimits { payment: units(payment), day: units(day), ask_above: units(ask_above) })
+    }
+
+    /// `policy.toml` and, where the kind has one, `policy.cedar`.
+    const fn templates(self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Buyer => (include_str!("../ready/buyer.toml"), None),
+            Self::DataBuyer => (include_str!("../ready/data-buyer.toml"), None),
+            Self::ComputeBuyer => (include_str!("../ready/compute-buyer.toml"), None),
+            Self::Seller => (include_str!("../ready/seller.toml"), None),
+            Self::Trader => {
+                (include_str!("../ready/trader.toml"), Some(include_str!("../ready/trader.cedar")))
+            }
+            Self::Research => (include_str!("../ready/research.toml"), None),
+            Self::Frozen => (include_str!("../ready/frozen.toml"), None),
+        }
+    }
+}
+
+/// What an owner decides about a budget; the draft derives the rest from it. Base units of the
+/// asset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DraftLimits {
+    /// One payment; at most `day` counts.
+    pub payment: U256,
+    /// Any 24 hours.
+    pub day: U256,
+    /// The owner is asked before a payment above this; from `payment` on, never.
+    pub ask_above: U256,
 }
 
 /// What a draft cannot guess. Names of chain, asset and payees are letters, digits, `-` and `_`.
@@ -37,8 +139,10 @@ pub struct DraftParams {
     pub token: Address,
     /// EIP-712 domain name and version of the token.
     pub token_domain: (String, String),
-    /// Digits after the token's point, at least 2.
+    /// Digits after the token's point.
     pub decimals: u8,
+    /// What it may spend; [`DraftKind::usual`] without it.
+    pub limits: Option<DraftLimits>,
     /// Whom a buyer may pay.
     pub payees: Vec<DraftPayee>,
     /// Hosts that a buyer's `fetch_data` may reach.
@@ -74,38 +178,39 @@ pub enum Pin {
     },
 }
 
-/// Fills in a draft: a whole policy, version 1, with comments and tests.
+/// Fills in a draft: a whole policy, version 1, with comments and tests, as the one text that
+/// [`crate::parse()`] reads.
 #[must_use]
 pub fn draft(kind: DraftKind, params: &DraftParams) -> String {
-    let template = match kind {
-        DraftKind::Buyer => include_str!("../ready/buyer.toml"),
-        DraftKind::Seller => include_str!("../ready/seller.toml"),
-    };
-    let (domain_name, domain_version) = &params.token_domain;
-    let registry = match params.registry {
-        Some(registry) => format!("identity_registry = {}", quote(&registry.to_string())),
-        None => "# identity_registry = \"0x..\"  # where agents are known by an id".to_owned(),
-    };
-    let fields = [
-        ("owner", quote(&params.owner.to_string())),
-        ("chain_name", params.chain_name.clone()),
-        ("chain_id", quote(&format!("eip155:{}", params.chain_id))),
-        ("rpc", list(&params.rpc)),
-        ("finality", params.finality.clone()),
-        ("native", quote(&params.native)),
-        ("coin", params.native.clone()),
-        ("registry", registry),
-        ("asset", params.asset.clone()),
-        ("token", quote(&params.token.to_string())),
-        ("domain_name", quote(domain_name)),
-        ("domain_version", quote(domain_version)),
-        ("decimals", params.decimals.to_string()),
-        ("payees", payees(params)),
-        ("payee_tests", payee_tests(params)),
-        ("data_hosts", list(&params.data_hosts)),
-        ("compute_hosts", list(&params.compute_hosts)),
-    ];
-    // One pass over the template, so that a value is never taken for a placeholder.
+    draft_sources(kind, params).document()
+}
+
+/// The same as the documents of which it consists.
+#[must_use]
+pub fn draft_sources(kind: DraftKind, params: &DraftParams) -> Sources {
+    let (policy, cedar) = kind.templates();
+    let mut fields = ground(params);
+    fields.extend(sums(kind, params));
+    fields.extend(people(kind, params, &fields));
+    for (name, part) in [
+        ("ground", include_str!("../ready/ground.toml")),
+        ("spending", include_str!("../ready/spending.toml")),
+    ] {
+        let text = fill(part, &fields);
+        fields.push((name, text));
+    }
+    Sources {
+        policy: fill(policy, &fields),
+        owner: None,
+        cedar: cedar.map(|cedar| fill(cedar, &fields)),
+    }
+}
+
+/// Values by the names that templates have for them.
+type Fields = Vec<(&'static str, String)>;
+
+/// One pass over the template, so that a value is never taken for a placeholder.
+fn fill(template: &str, fields: &Fields) -> String {
     let mut text = String::with_capacity(template.len() * 2);
     let mut rest = template;
     while let Some((before, after)) = rest.split_once("{{") {
@@ -120,44 +225,126 @@ pub fn draft(kind: DraftKind, params: &DraftParams) -> String {
     text
 }
 
-fn payees(params: &DraftParams) -> String {
-    if params.payees.is_empty() {
-        return "# [[payee]]\n# name    = \"weather-feed\"\n# address = \"0x..\"\n# host    = \"feed.example\"\n"
-            .to_owned();
-    }
-    let payee = |payee: &DraftPayee| {
-        let mut lines = vec!["[[payee]]".to_owned(), format!("name     = {}", quote(&payee.name))];
-        match payee.pin {
-            Pin::Address(address) => lines.push(format!("address  = \"{address}\"")),
-            Pin::Agent { id, owner, wallet } => {
-                lines.push(format!("agent_id = {id}"));
-                lines.push(format!("owner    = \"{owner}\""));
-                lines.push(format!("wallet   = \"{wallet}\""));
-            }
-        }
-        lines.extend(payee.host.as_ref().map(|host| format!("host     = {}", quote(host))));
-        lines.join("\n") + "\n"
+/// Owner, chain and asset.
+fn ground(params: &DraftParams) -> Fields {
+    let (domain_name, domain_version) = &params.token_domain;
+    let registry = match params.registry {
+        Some(registry) => format!("identity_registry = {}", quote(&registry.to_string())),
+        None => "# identity_registry = \"0x..\"  # where agents are known by an id".to_owned(),
     };
-    params.payees.iter().map(payee).collect::<Vec<_>>().join("\n")
+    vec![
+        ("owner", quote(&params.owner.to_string())),
+        ("chain_name", params.chain_name.clone()),
+        ("chain_id", quote(&format!("eip155:{}", params.chain_id))),
+        ("rpc", list(&params.rpc)),
+        ("finality", params.finality.clone()),
+        ("native", quote(&params.native)),
+        ("coin", params.native.clone()),
+        ("registry", registry),
+        ("asset", params.asset.clone()),
+        ("token", quote(&params.token.to_string())),
+        ("domain_name", quote(domain_name)),
+        ("domain_version", quote(domain_version)),
+        ("decimals", params.decimals.to_string()),
+        ("data_hosts", list(&params.data_hosts)),
+        ("compute_hosts", list(&params.compute_hosts)),
+    ]
 }
 
-/// Tests that need somebody to pay.
-fn payee_tests(params: &DraftParams) -> String {
-    let Some(DraftPayee { name, .. }) = params.payees.first() else { return String::new() };
-    let asset = &params.asset;
-    let test = |given: &str, when: &str, then: &str| {
-        format!("\n[[test]]\n{given}when  = \"pay {when} {asset} to {name}\"\nthen  = \"{then}\"\n")
-    };
-    let spent = [50, 40, 30, 20, 10]
-        .map(|minutes| format!("  \"paid 0.50 {asset} to {name} {minutes}min ago\",\n"))
-        .concat();
-    [
-        test("", "0.05", "allowed"),
-        test("", "0.75", "held"),
-        test("", "1.01", &format!("refused by limits.{asset}.payment")),
-        test(&format!("given = [\n{spent}]\n"), "0.51", &format!("refused by limits.{asset}.hour")),
+/// Amounts: what the owner decided, what follows from it, and what tests pay. Each is so chosen
+/// that no limit makes another one unreachable, down to a budget of nothing.
+fn sums(kind: DraftKind, params: &DraftParams) -> Fields {
+    let nothing = DraftLimits { payment: U256::ZERO, day: U256::ZERO, ask_above: U256::ZERO };
+    let limits = params.limits.or_else(|| kind.usual(params.decimals)).unwrap_or(nothing);
+    let times = |units: U256, factor: u64| units.saturating_mul(U256::from(factor));
+    let part = |units: U256, of: u64| units / U256::from(of);
+    // A budget near 2^256 means no more than one of a hundredth of that.
+    let day = limits.day.min(part(U256::MAX, 100));
+    let payment = limits.payment.min(day);
+    let hour = part(times(day, 3), 10).max(payment);
+    let (ask_above, ask_above_day) = (limits.ask_above, part(day, 2));
+    let (asks, asks_day) = (ask_above < payment, ask_above_day < day);
+
+    let one = U256::from(1);
+    let cent = part(U256::from(10).saturating_pow(U256::from(params.decimals)), 100).max(one);
+    // What passes unasked, if anything does.
+    let unasked = payment.min(ask_above).min(ask_above_day);
+    let small = part(unasked, 10).max(one);
+    let middle = part(ask_above.saturating_add(payment).saturating_add(one), 2);
+    let peer = payment.min(part(day, 200));
+    let sub = payment.min(part(day, 10));
+    let task = payment.max(part(day, 4));
+
+    let payee = !params.payees.is_empty();
+    let only = |condition: bool| if condition { String::new() } else { "# ".to_owned() };
+    let text = |units: U256| format_units(units, params.decimals);
+    vec![
+        ("payment", text(payment)),
+        ("hour", text(hour)),
+        ("day", text(day)),
+        ("days30", text(times(day, 10))),
+        ("total", text(times(day, 20))),
+        ("ask_above", text(ask_above)),
+        ("ask_above_day", text(ask_above_day)),
+        ("task", text(task)),
+        ("payee_day", text(part(day, 2).max(payment))),
+        ("partner_day", text(part(times(day, 8), 10).max(payment))),
+        ("peer", text(peer)),
+        ("peer_day", text(part(day, 100))),
+        ("peer_total", text(part(day, 10))),
+        ("pool_day", text(part(day, 20))),
+        ("sub_payment", text(sub)),
+        ("sub_day", text(part(day, 10))),
+        ("cent", text(cent)),
+        ("small", text(small)),
+        ("middle", text(middle)),
+        ("over_payment", text(payment.saturating_add(cent))),
+        ("over_peer", text(peer.saturating_add(cent))),
+        ("over_sub", text(sub.saturating_add(cent))),
+        ("asks?", only(asks)),
+        ("asks_day?", only(asks_day)),
+        ("payee?", only(payee)),
+        ("held?", only(payee && asks)),
+        ("free?", only(payee && unasked >= small)),
+        ("peer?", only(peer > U256::ZERO && peer <= unasked)),
     ]
-    .concat()
+}
+
+/// Payees, with the lines that a kind adds to each.
+fn people(kind: DraftKind, params: &DraftParams, fields: &Fields) -> Fields {
+    let more = match kind {
+        DraftKind::DataBuyer | DraftKind::ComputeBuyer => {
+            "day      = \"{{payee_day}} {{asset}}\"       # at most this much to it in any day\n"
+        }
+        DraftKind::Trader => "category = \"partner\"\n",
+        _ => "",
+    };
+    let more = fill(more, fields);
+    let names: Vec<String> = params.payees.iter().map(|payee| payee.name.clone()).collect();
+    let first = names.first().cloned().unwrap_or_else(|| "weather-feed".to_owned());
+    let payees = if params.payees.is_empty() {
+        let example = "[[payee]]\nname     = \"weather-feed\"\naddress  = \"0x..\"\nhost     = \"feed.example\"\n";
+        format!("{example}{more}").lines().map(|line| format!("# {line}\n")).collect()
+    } else {
+        let payees: Vec<String> =
+            params.payees.iter().map(|payee| payee_text(payee) + &more).collect();
+        payees.join("\n")
+    };
+    vec![("payees", payees), ("payee", first), ("payee_names", list(&names))]
+}
+
+fn payee_text(payee: &DraftPayee) -> String {
+    let mut lines = vec!["[[payee]]".to_owned(), format!("name     = {}", quote(&payee.name))];
+    match payee.pin {
+        Pin::Address(address) => lines.push(format!("address  = \"{address}\"")),
+        Pin::Agent { id, owner, wallet } => {
+            lines.push(format!("agent_id = {id}"));
+            lines.push(format!("owner    = \"{owner}\""));
+            lines.push(format!("wallet   = \"{wallet}\""));
+        }
+    }
+    lines.extend(payee.host.as_ref().map(|host| format!("host     = {}", quote(host))));
+    lines.join("\n") + "\n"
 }
 
 /// A TOML string.

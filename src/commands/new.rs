@@ -149,6 +149,7 @@ fn draft_text(kind: Kind, owner: alloy_primitives::Address, devnet: Option<&Devn
             token: devnet.map_or(alloy_primitives::Address::ZERO, |devnet| devnet.dollar),
             token_domain: (DOLLAR_DOMAIN.0.to_owned(), DOLLAR_DOMAIN.1.to_owned()),
             decimals: DECIMALS,
+            limits: None,
             payees: payees.into_iter().collect(),
             data_hosts: hosts.clone(),
             compute_hosts: hosts,

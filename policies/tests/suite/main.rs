@@ -8,12 +8,15 @@
 )]
 
 mod aloud;
+mod agentdojo;
 mod decide;
 mod documentation;
 mod drafts;
+mod forbids;
 mod laws;
 mod reading;
 mod reference;
+mod schema;
 mod sketch;
 mod support;
 mod trial;
