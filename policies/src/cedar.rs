@@ -12,6 +12,8 @@ mod context;
 mod engine;
 mod lint;
 mod read;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use read::SCHEMA;

@@ -114,6 +114,10 @@ pub fn compile(sources: &Sources) -> Result<(Policy, Vec<Warning>), PolicyError>
         forbids: Default::default(),
         hash: B256::ZERO,
     };
+    if let Some(text) = &sources.cedar {
+        let source = Source { file: "policy.cedar", text };
+        policy.forbids = crate::cedar::Forbids::read(source, &names(&policy))?;
+    }
     policy.hash = policy_hash(&policy);
     let warnings = advice::warnings(source, &policy, &spans);
     Ok((policy, warnings))
@@ -206,5 +210,16 @@ fn distinct<'a>(
             &format!("\"{name}\" is already taken by \"{other}\""),
         )),
         None => Ok(()),
+    }
+}
+
+fn names(policy: &Policy) -> crate::cedar::Names<'_> {
+    let called = policy.payees.values().filter_map(|payee| payee.category.as_deref());
+    crate::cedar::Names {
+        payees: policy.payees.keys().map(String::as_str).collect(),
+        categories: policy.categories.keys().map(String::as_str).chain(called).collect(),
+        tools: policy.tools.keys().map(String::as_str).collect(),
+        assets: policy.assets.keys().map(String::as_str).collect(),
+        sub_agents: policy.sub_agents.keys().map(String::as_str).collect(),
     }
 }

@@ -151,7 +151,8 @@ impl Replay<'_> {
 
 impl Order {
     fn new(id: i64) -> Self {
-        let nothing = r#"{"id": 0, "sender": "", "recipient": "", "amount": "0", "subject": "", "date": ""}"#;
+        let nothing =
+            r#"{"id": 0, "sender": "", "recipient": "", "amount": "0", "subject": "", "date": ""}"#;
         Self { id, ..serde_json::from_str(nothing).unwrap() }
     }
 }
