@@ -3,11 +3,13 @@
 use crate::support::*;
 use alloy_primitives::U256;
 use marque_policies::{
-    Decision, DraftKind, DraftParams, DraftPayee, Pin, draft, parse, read_aloud, render_table,
-    run_tests,
+    Decision, DraftKind, DraftLimits, DraftParams, DraftPayee, Pin, Policy, TestResult, draft,
+    draft_sources, parse, parse::compile, read_aloud, render_table, run_tests,
 };
+use proptest::prelude::*;
+use std::collections::BTreeSet;
 
-fn params() -> DraftParams {
+pub(crate) fn params() -> DraftParams {
     DraftParams {
         owner: OWNER,
         chain_name: "devnet".to_owned(),
@@ -20,6 +22,7 @@ fn params() -> DraftParams {
         token: USDC.token,
         token_domain: ("Marque \"Test\" {{owner}} Dollar".to_owned(), "1".to_owned()),
         decimals: 6,
+        limits: None,
         payees: vec![
             DraftPayee {
                 name: "feed".to_owned(),
@@ -33,6 +36,18 @@ fn params() -> DraftParams {
     }
 }
 
+/// Reads a draft, which must be as good as its invariant says.
+fn read(kind: DraftKind, params: &DraftParams) -> Policy {
+    let sources = draft_sources(kind, params);
+    let shown = format!("{}\n{}", sources.policy, sources.cedar.as_deref().unwrap_or_default());
+    let (policy, warnings) = compile(&sources).unwrap_or_else(|error| panic!("{error}\n{shown}"));
+    assert_eq!(warnings, [], "{shown}");
+    for TestResult { name, passed, verdict } in run_tests(&policy) {
+        assert!(passed, "{name}\n{}\n{shown}", render_table(&verdict));
+    }
+    policy
+}
+
 #[test]
 fn drafts_read_without_a_warning_and_pass_their_own_tests() {
     let nobody = DraftParams {
@@ -44,22 +59,103 @@ fn drafts_read_without_a_warning_and_pass_their_own_tests() {
         asset: "DAI".to_owned(),
         ..params()
     };
-    for (kind, params, count) in [
-        (DraftKind::Buyer, params(), 5),
-        (DraftKind::Buyer, nobody.clone(), 1),
-        (DraftKind::Seller, params(), 1),
-        (DraftKind::Seller, nobody, 1),
-    ] {
-        let text = draft(kind, &params);
-        let (policy, warnings) = parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-        assert_eq!(warnings, [], "{text}");
-        let results = run_tests(&policy);
-        assert_eq!(results.len(), count, "{text}");
-        for result in results {
-            assert!(result.passed, "{}\n{}", result.name, render_table(&result.verdict));
+    for kind in DraftKind::ALL {
+        for params in [params(), nobody.clone()] {
+            let policy = read(kind, &params);
+            let domain = policy.assets[&params.asset].domain.clone();
+            assert_eq!(domain, Some(params.token_domain), "values are no placeholders");
+            assert!(!policy.tests.is_empty(), "{kind:?}");
         }
-        let domain = policy.assets[&params.asset].domain.clone();
-        assert_eq!(domain, Some(params.token_domain), "values are no placeholders");
+        let text = draft(kind, &params());
+        assert!(!text.contains("# [[test]]"), "a test of {kind:?} is left out without need");
+        assert!(read(kind, &params()).tests.len() >= 3, "{kind:?}");
+        let (policy, _) = parse(&text).unwrap();
+        assert_eq!(policy.hash, read(kind, &params()).hash, "one text says the same");
+    }
+}
+
+#[test]
+fn every_kind_has_a_name_and_a_line_of_its_own() {
+    let all = DraftKind::ALL;
+    let names: BTreeSet<&str> = all.iter().map(|kind| kind.name()).collect();
+    let lines: BTreeSet<&str> = all.iter().map(|kind| kind.about()).collect();
+    assert_eq!((names.len(), lines.len()), (all.len(), all.len()));
+}
+
+#[test]
+fn a_budget_is_what_its_owner_said() {
+    let units = |cents: u64| U256::from(cents * 10_000);
+    let limits = DraftLimits { payment: units(200), day: units(700), ask_above: units(30) };
+    for kind in DraftKind::ALL {
+        let policy = read(kind, &DraftParams { limits: Some(limits), ..params() });
+        let Some(found) = policy.limits.get(&USDC) else {
+            assert_eq!(kind.usual(6), None, "{kind:?}");
+            continue;
+        };
+        assert_eq!(
+            (found.payment, found.day, found.ask_above),
+            (Some(limits.payment), Some(limits.day), Some(limits.ask_above)),
+            "{kind:?}"
+        );
+    }
+}
+
+#[test]
+fn a_frozen_agent_can_do_nothing_but_return_money() {
+    let policy = read(DraftKind::Frozen, &params());
+    assert!(policy.payees.is_empty() && policy.tools.is_empty() && policy.pools.is_empty());
+    assert!(policy.limits.is_empty() && policy.income.is_empty());
+    for intent in [feed(1), transfer(usdc(1)), settle(AGENT, usdc(1)), fetch("fetch", "a.gov", 0)] {
+        let verdict = judge(&policy, &intent, Some(wei(0)), &Book::default());
+        assert_eq!(verdict.decision(), Decision::Refuse, "{intent:?}");
+    }
+}
+
+/// Amounts from nothing to all there is, the small ones more often.
+fn amount() -> impl Strategy<Value = U256> {
+    prop_oneof![
+        (0_u64..1_000).prop_map(U256::from),
+        (0_u64..100_000_000).prop_map(U256::from),
+        any::<[u64; 4]>().prop_map(U256::from_limbs),
+    ]
+}
+
+fn any_params() -> impl Strategy<Value = DraftParams> {
+    let limits = (amount(), amount(), amount())
+        .prop_map(|(payment, day, ask_above)| DraftLimits { payment, day, ask_above });
+    (prop::option::of(limits), 0_u8..=36, 0..3_usize, any::<[bool; 3]>()).prop_map(
+        |(limits, decimals, payees, [hosts, of_their_own, registry])| {
+            let mut params = DraftParams { limits, decimals, ..params() };
+            params.payees.truncate(payees);
+            if !hosts {
+                params.data_hosts.clear();
+                params.compute_hosts.clear();
+            }
+            if of_their_own {
+                params.payees.reverse();
+            }
+            if !registry && params.payees.iter().all(|payee| matches!(payee.pin, Pin::Address(_))) {
+                params.registry = None;
+            }
+            params
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn drafts_hold_whatever_the_parameters(at in 0..DraftKind::ALL.len(), params in any_params()) {
+        let kind = DraftKind::ALL[at];
+        let policy = read(kind, &params);
+        // What the owner named, or less, and never asked less often.
+        if let (Some(said), Some(found)) = (params.limits, policy.limits.values().next()) {
+            prop_assert!(found.payment.unwrap() <= said.payment);
+            prop_assert!(found.day.unwrap() <= said.day);
+            let payment = found.payment.unwrap();
+            prop_assert!(found.ask_above == Some(said.ask_above) || said.ask_above >= payment);
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod agentdojo;
 mod decide;
 mod documentation;
 mod drafts;
+mod forbids;
 mod laws;
 mod reading;
 mod reference;

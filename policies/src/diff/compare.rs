@@ -1,0 +1,351 @@
+//! The comparison, part by part, in the order of the language.
+//!
+//! Every struct is taken apart field by field, so that a field added later does not compile until
+//! it is known what it widens.
+
+use super::{
+    Change, Direction, Witness,
+    cases::{Case, Cases},
+    weeks,
+    words::{self, age, date},
+};
+use crate::{
+    document::{Approvals, Attitude, LabelRules, Policy},
+    intent::{Intent, Label},
+    money::AssetId,
+    times::Times,
+    verdict::{Decision, Mark, Verdict},
+};
+use std::collections::BTreeSet;
+
+/// Cases that are tried for one change.
+const PATIENCE: usize = 512;
+
+/// Every difference; with witnesses if they are asked for.
+pub(super) fn compare(old: &Policy, new: &Policy, search: bool) -> Vec<Change> {
+    let mut comparison = Comparison { cases: Cases { old, new }, search, changes: Vec::new() };
+    comparison.policies();
+    comparison.changes
+}
+
+/// The list of differences in the making.
+pub(super) struct Comparison<'a> {
+    pub(super) cases: Cases<'a>,
+    search: bool,
+    changes: Vec<Change>,
+}
+
+impl Direction {
+    /// The direction of a change that permits more, less, both, or neither.
+    pub(super) fn of(wider: bool, narrower: bool) -> Option<Self> {
+        match (wider, narrower) {
+            (true, true) => Some(Self::Different),
+            (true, false) => Some(Self::Wider),
+            (false, true) => Some(Self::Narrower),
+            (false, false) => None,
+        }
+    }
+
+    /// Something with authority that came (wider) or went (narrower).
+    pub(super) fn gained(gained: bool) -> Self {
+        if gained { Self::Wider } else { Self::Narrower }
+    }
+}
+
+impl<'a> Comparison<'a> {
+    fn policies(&mut self) {
+        let Policy {
+            version: _,
+            owner,
+            expires,
+            times,
+            labels,
+            approvals,
+            chains,
+            assets,
+            limits: _,
+            gas: _,
+            owner_limits: _,
+            owner_gas: _,
+            task_limits: _,
+            pools: _,
+            payees: _,
+            categories: _,
+            tools,
+            sub_agents,
+            income,
+            tests: _,
+            forbids: _,
+            hash,
+        } = self.cases.old;
+        let new = self.cases.new;
+        if *hash == new.hash {
+            return;
+        }
+        if *owner != new.owner {
+            let said = format!("{} instead of {owner}", new.owner);
+            self.changed("owner.address", Direction::Different, said, |cases| cases.accepts());
+        }
+        self.expires(*expires, new.expires);
+        self.times("times", times, &new.times, |cases| cases.anything());
+        self.label_rules("labels", labels, &new.labels, |cases| cases.payments_any());
+        self.approvals(*approvals, new.approvals);
+        self.chains(chains, &new.chains);
+        self.assets(assets, &new.assets);
+        self.accounts();
+        self.pools();
+        self.payees();
+        self.categories();
+        self.tools(tools, &new.tools);
+        self.sub_agents(sub_agents, &new.sub_agents);
+        self.income(income, &new.income);
+        self.forbids();
+    }
+
+    /// Notes a change, and looks for a case that shows it.
+    pub(super) fn changed(
+        &mut self,
+        subject: impl Into<String>,
+        direction: Direction,
+        said: impl Into<String>,
+        cases: impl FnOnce(Cases<'a>) -> Vec<Case>,
+    ) {
+        let (subject, mut said) = (subject.into(), said.into());
+        let mut witness = None;
+        if self.search {
+            let cases = cases(self.cases);
+            let tried = !cases.is_empty();
+            let shown = self.shown(direction, cases);
+            if let (Err(hidden), true, true) = (&shown, tried, direction != Direction::Narrower) {
+                said.push_str("; could not be shown by a case");
+                if let Some(rule) = hidden {
+                    said.push_str(&format!(" ({rule} hides it)"));
+                }
+                said.push_str(", taken as wider");
+            }
+            witness = shown.ok();
+        }
+        self.changes.push(Change { subject, direction, said, witness });
+    }
+
+    /// The first case that the policies judge differently in that direction; without one, a rule
+    /// that still refuses where the old policy refused for one reason more.
+    fn shown(&self, direction: Direction, tries: Vec<Case>) -> Result<Witness, Option<String>> {
+        let Cases { old, new } = self.cases;
+        let (mut either, mut hides) = (None, None);
+        for case in tries.into_iter().take(PATIENCE) {
+            let (before, after) = (case.judge(self.cases, old), case.judge(self.cases, new));
+            let (was, is) = (before.decision(), after.decision());
+            let wanted = match strictness(was).cmp(&strictness(is)) {
+                std::cmp::Ordering::Greater => Direction::Wider,
+                std::cmp::Ordering::Less => Direction::Narrower,
+                std::cmp::Ordering::Equal => {
+                    hides = hides.or_else(|| hiding(&before, &after));
+                    continue;
+                }
+            };
+            let witness = words::witness(self.cases, case, was, is);
+            if wanted == direction
+                || (direction == Direction::Different && wanted == Direction::Wider)
+            {
+                return Ok(witness);
+            }
+            if direction == Direction::Different {
+                either = either.or(Some(witness));
+            }
+        }
+        either.ok_or(hides)
+    }
+
+    fn expires(&mut self, old: Option<u64>, new: Option<u64>) {
+        let said = match (old, new) {
+            (Some(old), Some(new)) => format!("{} instead of {}", date(new), date(old)),
+            (Some(old), None) => format!("no end; it was {}", date(old)),
+            (None, Some(new)) => format!("ends {}", date(new)),
+            (None, None) => return,
+        };
+        let (until, after) = (old.unwrap_or(u64::MAX), new.unwrap_or(u64::MAX));
+        let Some(direction) = Direction::of(after > until, after < until) else { return };
+        let (from, to) = (until.min(after), until.max(after));
+        self.changed("expires", direction, said, |cases| {
+            let anything = cases.anything();
+            let moments = weeks::after(from, &cases.old.times, &cases.new.times);
+            let moments: Vec<u64> = moments.into_iter().filter(|now| *now < to).collect();
+            anything.iter().flat_map(|case| moments.iter().map(|now| case.at(*now))).collect()
+        });
+    }
+
+    /// Times are compared minute by minute: a week has 10,080 of them.
+    pub(super) fn times(
+        &mut self,
+        subject: impl Into<String>,
+        old: &'a Times,
+        new: &'a Times,
+        cases: impl FnOnce(Cases<'a>) -> Vec<Case>,
+    ) {
+        if old == new {
+            return;
+        }
+        let (more, less) = (weeks::beyond(new, old), weeks::beyond(old, new));
+        let Some(direction) = Direction::of(!more.is_empty(), !less.is_empty()) else { return };
+        let show = |times: &Times| {
+            if times.is_always() { "always".to_owned() } else { times.to_string() }
+        };
+        let said = format!("{} instead of {}", show(new), show(old));
+        self.changed(subject, direction, said, |all| {
+            let minutes = weeks::some(&more).chain(weeks::some(&less));
+            let minutes: Vec<u64> = minutes.map(|minute| all.moment(minute)).collect();
+            let cases = cases(all);
+            minutes.iter().flat_map(|now| cases.iter().map(|case| case.at(*now))).collect()
+        });
+    }
+
+    pub(super) fn label_rules(
+        &mut self,
+        path: &str,
+        old: &LabelRules,
+        new: &LabelRules,
+        cases: impl Fn(Cases<'a>) -> Vec<Case>,
+    ) {
+        let LabelRules { web, peer, memory, model } = *old;
+        let somewhere = || Label::Web("elsewhere.example".to_owned());
+        for (class, old, new, label) in [
+            ("web", web, new.web, somewhere as fn() -> Label),
+            ("peer", peer, new.peer, || Label::Peer("somebody".to_owned())),
+            ("memory", memory, new.memory, || Label::Memory),
+            ("model", model, new.model, || Label::Model),
+        ] {
+            let Some(direction) = Direction::of(new < old, new > old) else { continue };
+            let said = format!("{} instead of {}", attitude(new), attitude(old));
+            self.changed(format!("{path}.{class}"), direction, said, |all| {
+                cases(all).into_iter().map(|case| case.labelled(label())).collect()
+            });
+        }
+    }
+
+    fn approvals(&mut self, old: Approvals, new: Approvals) {
+        let Approvals { valid, held } = old;
+        let show = |time: Option<u64>, none: &str| time.map_or_else(|| none.to_owned(), age);
+        let (was, is) = (valid.unwrap_or(u64::MAX), new.valid.unwrap_or(u64::MAX));
+        if let Some(direction) = Direction::of(is > was, is < was) {
+            let none = "for ever";
+            let said = format!(
+                "an approval counts {} instead of {}",
+                show(new.valid, none),
+                show(valid, none)
+            );
+            // The longer one if it is finite: the approval is just in time for it.
+            let ages = [Some(was.max(is)), was.min(is).checked_add(60_000)];
+            self.changed("approvals.valid", direction, said, |cases| {
+                let asking = cases.asking();
+                let ages = ages.into_iter().flatten().filter(|age| *age < u64::MAX);
+                ages.flat_map(|age| asking.iter().map(move |case| case.approved(age))).collect()
+            });
+        }
+        if held != new.held {
+            let direction = match (held, new.held) {
+                (Some(old), Some(new)) => Direction::gained(new > old),
+                // Without a word the steward decides how long.
+                _ => Direction::Different,
+            };
+            let none = "as long as the steward holds it";
+            let said = format!(
+                "what is held waits {} for the owner instead of {}",
+                show(new.held, none),
+                show(held, none)
+            );
+            self.changed("approvals.held", direction, said, |_| Vec::new());
+        }
+    }
+
+    fn income(&mut self, old: &[AssetId], new: &[AssetId]) {
+        for asset in old.iter().chain(new.iter().filter(|asset| !old.contains(asset))) {
+            let (was, is) = (old.contains(asset), new.contains(asset));
+            if was != is {
+                let subject = format!("income.{}", self.cases.asset_name(*asset));
+                let said = if is { "may be received" } else { "may not be received any more" };
+                self.changed(subject, Direction::gained(is), said, |c| c.collects(*asset));
+            }
+        }
+    }
+
+    /// Forbids are compared by what they mean, whatever they are called.
+    fn forbids(&mut self) {
+        let Cases { old, new } = self.cases;
+        let meanings = |policy: &'a Policy| policy.forbids.iter().map(|forbid| &forbid.meaning);
+        let edited: BTreeSet<&str> = new
+            .forbids
+            .iter()
+            .filter(|forbid| !meanings(old).any(|meaning| *meaning == forbid.meaning))
+            .map(|forbid| forbid.name.as_str())
+            .collect();
+        let mut replaced = BTreeSet::new();
+        for forbid in old.forbids.iter() {
+            if meanings(new).any(|meaning| *meaning == forbid.meaning) {
+                continue;
+            }
+            let subject = format!("cedar.{}", forbid.name);
+            let (direction, said) = match edited.get(forbid.name.as_str()) {
+                Some(name) => {
+                    replaced.insert(*name);
+                    (Direction::Different, "this forbid was rewritten")
+                }
+                None => (Direction::Wider, "this forbid is gone"),
+            };
+            let meaning = &forbid.meaning;
+            self.changed(subject, direction, said, |cases| cases.forbidden(meaning));
+        }
+        for forbid in new.forbids.iter() {
+            let name = forbid.name.as_str();
+            if edited.contains(name) && !replaced.contains(name) {
+                let subject = format!("cedar.{name}");
+                let meaning = &forbid.meaning;
+                self.changed(subject, Direction::Narrower, "a new forbid", |cases| {
+                    cases.forbidden(meaning)
+                });
+            }
+        }
+    }
+
+    /// Whether a forbid of the old policy might see a name and answer otherwise for another one.
+    pub(super) fn names_matter(&self) -> bool {
+        !self.cases.old.forbids.is_empty()
+    }
+}
+
+/// Where the old policy refuses for one reason more than the new one: a reason that is left.
+fn hiding(before: &Verdict, after: &Verdict) -> Option<String> {
+    let marked = |verdict: &Verdict, rule: &str, mark: Mark| {
+        verdict.table.iter().any(|row| row.rule == rule && row.mark == mark)
+    };
+    let mark = match after.decision() {
+        Decision::Refuse => Mark::Fail,
+        Decision::Hold => Mark::Ask,
+        Decision::Allow => return None,
+    };
+    let moved = before.rules(mark).any(|rule| !marked(after, rule, mark));
+    let left = after.rules(mark).next().map(str::to_owned);
+    if moved { left } else { None }
+}
+
+/// Allow, then hold, then refuse.
+const fn strictness(decision: Decision) -> u8 {
+    match decision {
+        Decision::Allow => 0,
+        Decision::Hold => 1,
+        Decision::Refuse => 2,
+    }
+}
+
+const fn attitude(attitude: Option<Attitude>) -> &'static str {
+    match attitude {
+        None => "no word",
+        Some(Attitude::Ask) => "\"ask\"",
+        Some(Attitude::Refuse) => "\"refuse\"",
+    }
+}
+
+/// Whether an intent pays.
+pub(super) const fn pays(intent: &Intent) -> bool {
+    matches!(intent, Intent::Authorise(_) | Intent::Transfer(_))
+}
