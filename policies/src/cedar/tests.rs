@@ -288,7 +288,7 @@ fn subsets<'a>(labels: &BTreeSet<&'a str>) -> Vec<BTreeSet<&'a str>> {
 /// `MARQUE_CASES` asks for more than a few.
 fn cases() -> ProptestConfig {
     let asked = std::env::var("MARQUE_CASES").ok();
-    let cases = asked.and_then(|cases| cases.replace('_', "").parse().ok()).unwrap_or(48);
+    let cases = asked.and_then(|cases| cases.replace('_', "").parse().ok()).unwrap_or(24);
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
