@@ -5,7 +5,11 @@
 //! `*.gov` stands for one or more labels before `gov`, never for `gov` itself and never for an IP
 //! address. Names are compared without regard to ASCII case; other scripts are written in punycode.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use crate::error::{PolicyError, Source};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    ops::Range,
+};
 
 /// Whether `host`, as a request names it, is one that `pattern`, as a policy writes it, stands for.
 #[must_use]
@@ -54,6 +58,19 @@ impl Host {
         };
         let valid = name.starts_with('[') || is_name(&name);
         (valid && port != Some(0)).then_some(Self { name, port })
+    }
+
+    /// Reads what a document says is a host, in canonical form.
+    pub(crate) fn read_from(
+        source: Source<'_>,
+        text: &str,
+        span: &Range<usize>,
+    ) -> Result<String, PolicyError> {
+        Self::read(text).map(|host| host.text()).ok_or_else(|| {
+            let message = format!("\"{}\" is no host", text.escape_debug());
+            let help = "write host or host:port, without `https://` and path";
+            source.meaning(span.clone(), message, help)
+        })
     }
 
     /// Reads what a tool's list may hold: a host, or a host after `*.` that is no IP address.

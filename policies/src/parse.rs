@@ -9,22 +9,32 @@
 
 mod advice;
 mod chains;
+mod documents;
+pub(crate) mod keys;
+mod labels;
 mod limits;
 mod payees;
+mod pools;
 mod scenario;
 mod section;
+mod sub_agents;
+mod time;
 mod tools;
 mod units;
 
-use crate::sources::Sources;
 use crate::{
     canonical::policy_hash,
-    document::{Policy, Tool},
+    cedar::{Forbids, Names},
+    document::{Asset, Policy},
     error::{PolicyError, Source, Warning},
     money::AssetId,
+    sources::Sources,
 };
 use alloy_primitives::{Address, B256};
-use section::{Section, name_mistake};
+use documents::{Documents, Taken};
+use payees::Around;
+use scenario::Known;
+use section::Section;
 use std::{collections::BTreeMap, ops::Range};
 use toml::de::DeTable;
 
@@ -33,9 +43,6 @@ pub const FORMAT: u64 = 1;
 
 /// The longest text that can be a policy, in bytes: it has to fit into a journal entry.
 pub const MAX_DOCUMENT: usize = 40 * 1024;
-
-/// Where each rule is written, by the rule's name; for warnings.
-type Spans = BTreeMap<String, Range<usize>>;
 
 /// Reads a policy from the one text that carries its documents ([`Sources::document`]).
 ///
@@ -51,72 +58,28 @@ pub fn parse(document: &str) -> Result<(Policy, Vec<Warning>), PolicyError> {
 /// # Errors
 /// As for [`parse`]; the mistake names the document that it is in.
 pub fn compile(sources: &Sources) -> Result<(Policy, Vec<Warning>), PolicyError> {
-    let text = sources.policy.as_str();
-    let source = Source { file: "policy.toml", text };
-    if text.len() > MAX_DOCUMENT {
-        return Err(PolicyError::Syntax(source.mistake(
-            0..0,
-            format!("the text has {} bytes, a policy at most {MAX_DOCUMENT}", text.len()),
-            Some("list fewer payees, tools or tests".to_owned()),
-        )));
+    sources.check_size()?;
+    let policy = Source { file: "policy.toml", text: &sources.policy };
+    let owner = sources.owner.as_ref().map(|text| Source { file: "owner.toml", text });
+    let policy_table = table(policy)?;
+    let owner_table = owner.map(table).transpose()?;
+    let documents = Documents::new((policy, &policy_table), owner.zip(owner_table.as_ref()))?;
+    let mut spans = Spans::default();
+    let mut policy = read(&documents, &mut spans)?;
+    if let Some(text) = &sources.cedar {
+        let source = Source { file: "policy.cedar", text };
+        policy.forbids = Forbids::read(source, &names(&policy))?;
     }
-    let table = DeTable::parse(text).map_err(|error| syntax(source, &error))?;
-    let root = Section::root(source, table.get_ref());
-    format(source, &root)?;
-    root.only(&[
-        "format", "version", "owner", "chain", "asset", "limits", "payee", "tool", "income", "test",
-    ])?;
-
-    let version = version(&root)?;
-    let (owner, owner_section) = owner(&root)?;
-    let mut spans = Spans::new();
-    let (chains, mut assets) = chains::chains(&root, &mut spans)?;
-    chains::assets(&root, &chains, &mut assets)?;
-
-    let (limits, gas) = match root.section("limits")? {
-        Some(section) => limits::sections(&section, "limits", &assets, &mut spans)?,
-        None => Default::default(),
-    };
-    let owner_limits = match &owner_section {
-        Some(owner) => owner.section("limits")?,
-        None => None,
-    };
-    let (owner_limits, owner_gas) = match owner_limits {
-        Some(section) => limits::sections(&section, "owner.limits", &assets, &mut spans)?,
-        None => Default::default(),
-    };
-    let payees = payees::payees(&root, &chains, &assets, &mut spans)?;
-    let tools: BTreeMap<String, Tool> = tools::tools(&root)?;
-    let income = income(&root, &assets)?;
-    let tests = scenario::tests(&root, &assets, &payees)?;
-
-    let mut policy = Policy {
-        version,
-        owner,
-        expires: None,
-        times: Default::default(),
-        labels: Default::default(),
-        approvals: Default::default(),
-        chains,
-        assets,
-        limits,
-        gas,
-        owner_limits,
-        owner_gas,
-        task_limits: BTreeMap::new(),
-        pools: BTreeMap::new(),
-        payees,
-        categories: BTreeMap::new(),
-        tools,
-        sub_agents: BTreeMap::new(),
-        income,
-        tests,
-        forbids: Default::default(),
-        hash: B256::ZERO,
-    };
     policy.hash = policy_hash(&policy);
-    let warnings = advice::warnings(source, &policy, &spans);
+    let warnings = advice::warnings(&policy, &spans);
     Ok((policy, warnings))
+}
+
+fn table(source: Source<'_>) -> Result<DeTable<'_>, PolicyError> {
+    match DeTable::parse(source.text) {
+        Ok(table) => Ok(table.into_inner()),
+        Err(error) => Err(syntax(source, &error)),
+    }
 }
 
 fn syntax(source: Source<'_>, error: &toml::de::Error) -> PolicyError {
@@ -131,20 +94,60 @@ fn syntax(source: Source<'_>, error: &toml::de::Error) -> PolicyError {
     PolicyError::Syntax(source.mistake(span, message, Some(help.to_owned())))
 }
 
-/// Judged before all else: a newer format may have keys that this version does not know.
-fn format(source: Source<'_>, root: &Section<'_>) -> Result<(), PolicyError> {
-    let found = root.integer("format")?.ok_or_else(|| {
-        source.meaning(0..0, "the format is missing", format!("begin with `format = {FORMAT}`"))
-    })?;
-    match found.value {
-        FORMAT => Ok(()),
-        newer if newer > FORMAT => Err(PolicyError::Format(source.mistake(
-            found.span,
-            format!("format {newer} is newer than this version knows ({FORMAT})"),
-            Some("update marque to a version that knows this format".to_owned()),
-        ))),
-        _ => Err(source.meaning(found.span, "there is no format 0", "write `format = 1`")),
-    }
+/// Everything but the forbids and the hash.
+fn read<'a>(documents: &Documents<'a>, spans: &mut Spans<'a>) -> Result<Policy, PolicyError> {
+    let root = &documents.policy;
+    let version = version(root)?;
+    let (owner, owner_section) = owner(documents.owners())?;
+    let (chains, assets) = chains::ground(documents, spans)?;
+
+    let (limits, gas) = limits::sections(root, keys::LIMITS, &assets, spans)?;
+    let (owner_limits, owner_gas) = match &owner_section {
+        Some(owner) => limits::sections(owner, keys::LIMITS_WITHOUT_PAYEES, &assets, spans)?,
+        None => Default::default(),
+    };
+    let task_limits = limits::task(root, &assets, spans)?;
+    let pools = pools::pools(root, &assets, spans)?;
+
+    let mut category_names = Taken::default();
+    let categories = pools::categories(documents, &assets, &mut category_names, spans)?;
+    let mut around = Around { chains: &chains, assets: &assets, categories: &mut category_names };
+    let payees = payees::payees(documents, &mut around, spans)?;
+    let tools = tools::tools(root, spans)?;
+    let sub_agents = sub_agents::sub_agents(root, &assets, &payees, &tools, spans)?;
+    let known = Known {
+        assets: &assets,
+        payees: &payees,
+        pools: &pools,
+        tools: &tools,
+        sub_agents: &sub_agents,
+    };
+    let tests = scenario::tests(root, &known, spans)?;
+
+    Ok(Policy {
+        version,
+        owner,
+        expires: time::expires(root)?,
+        times: time::times(root)?,
+        labels: labels::label_rules(root)?,
+        approvals: time::approvals(documents.either("approvals")?)?,
+        income: income(root, &assets)?,
+        chains,
+        assets,
+        limits,
+        gas,
+        owner_limits,
+        owner_gas,
+        task_limits,
+        pools,
+        payees,
+        categories,
+        tools,
+        sub_agents,
+        tests,
+        forbids: Forbids::default(),
+        hash: B256::ZERO,
+    })
 }
 
 fn version(root: &Section<'_>) -> Result<u64, PolicyError> {
@@ -163,7 +166,7 @@ fn owner<'a>(root: &Section<'a>) -> Result<(Address, Option<Section<'a>>), Polic
     let help = "write `owner = \"0x..\"`, the address whose signature adopts policies";
     if root.is_table("owner") {
         let section = root.section("owner")?.ok_or_else(|| root.missing("owner", help))?;
-        section.only(&["address", "limits"])?;
+        section.only(keys::OWNER)?;
         let owner = section.address("address")?.ok_or_else(|| section.missing("address", help))?;
         return Ok((owner, Some(section)));
     }
@@ -173,13 +176,13 @@ fn owner<'a>(root: &Section<'a>) -> Result<(Address, Option<Section<'a>>), Polic
 
 fn income(
     root: &Section<'_>,
-    assets: &BTreeMap<String, crate::document::Asset>,
+    assets: &BTreeMap<String, Asset>,
 ) -> Result<Vec<AssetId>, PolicyError> {
     let Some(section) = root.section("income")? else { return Ok(Vec::new()) };
-    section.only(&["assets"])?;
+    section.only(keys::INCOME)?;
     let mut income = Vec::new();
     for name in section.texts("assets")?.unwrap_or_default() {
-        let asset = limits::asset(root.source, assets, name.value, &name.span)?;
+        let asset = limits::asset(root.source, assets, &name)?;
         if asset.id.is_native() {
             let help = "name a token; income is settled by its EIP-3009 authorisations";
             let message = format!("{} is no token", name.value);
@@ -192,19 +195,36 @@ fn income(
     Ok(income)
 }
 
-/// Refuses a second name that differs from a first one in upper and lower case only.
-fn distinct<'a>(
-    section: &Section<'_>,
-    span: &Range<usize>,
-    name: &str,
-    mut others: impl Iterator<Item = &'a String>,
-) -> Result<(), PolicyError> {
-    match others.find(|other| other.eq_ignore_ascii_case(name)) {
-        Some(other) => Err(name_mistake(
-            section.source,
-            span,
-            &format!("\"{name}\" is already taken by \"{other}\""),
-        )),
-        None => Ok(()),
+/// What a forbid may name.
+fn names(policy: &Policy) -> Names<'_> {
+    let called = policy.payees.values().filter_map(|payee| payee.category.as_deref());
+    Names {
+        payees: policy.payees.keys().map(String::as_str).collect(),
+        categories: policy.categories.keys().map(String::as_str).chain(called).collect(),
+        tools: policy.tools.keys().map(String::as_str).collect(),
+        assets: policy.assets.keys().map(String::as_str).collect(),
+        sub_agents: policy.sub_agents.keys().map(String::as_str).collect(),
+    }
+}
+
+/// Where each rule is written, by the rule's name; for warnings.
+#[derive(Debug, Default)]
+struct Spans<'a>(BTreeMap<String, (Source<'a>, Range<usize>)>);
+
+impl<'a> Spans<'a> {
+    fn mark(&mut self, rule: String, source: Source<'a>, span: Range<usize>) {
+        self.0.insert(rule, (source, span));
+    }
+
+    /// What stands in for a rule's name for the test at this place, from 0.
+    fn test(at: usize) -> String {
+        format!("test {at}")
+    }
+
+    /// Something odd about a rule.
+    fn warning(&self, rule: &str, message: String) -> Warning {
+        let nowhere = (Source { file: "policy.toml", text: "" }, 0..0);
+        let (source, span) = self.0.get(rule).unwrap_or(&nowhere);
+        source.warning(span, message)
     }
 }

@@ -35,7 +35,7 @@ impl Sources {
     /// The one text that carries all of them.
     #[must_use]
     pub fn document(&self) -> String {
-        if self.owner.is_none() && self.cedar.is_none() {
+        if self.is_bare() {
             return self.policy.clone();
         }
         let mut text = format!("{HEAD}\n");
@@ -51,18 +51,23 @@ impl Sources {
         text
     }
 
+    /// Whether there is one part alone, and nobody could take it for several.
+    fn is_bare(&self) -> bool {
+        self.owner.is_none() && self.cedar.is_none() && !self.policy.starts_with(HEAD)
+    }
+
+    /// Refuses documents that no journal entry can hold.
+    pub(crate) fn check_size(&self) -> Result<(), PolicyError> {
+        check_size(self.document().len())
+    }
+
     /// Takes the one text apart again. Whatever [`Sources::document`] wrote is read as it was.
     ///
     /// # Errors
     /// [`PolicyError::Syntax`] for a text that is too long, or whose parts are not what their
     /// lines say.
     pub fn read(document: &str) -> Result<Self, PolicyError> {
-        if document.len() > MAX_DOCUMENT {
-            return Err(broken(
-                format!("the text has {} bytes, a policy at most {MAX_DOCUMENT}", document.len()),
-                "list fewer payees, tools or tests",
-            ));
-        }
+        check_size(document.len())?;
         let Some(mut rest) = document.strip_prefix(HEAD) else {
             return Ok(Self::one(document));
         };
@@ -93,11 +98,22 @@ impl Sources {
         }
         let [(_, owner), (_, policy), (_, cedar)] = parts;
         let policy = policy.ok_or_else(|| misread("the missing policy.toml"))?;
-        if owner.is_none() && cedar.is_none() {
+        let sources = Self { policy, owner, cedar };
+        if sources.is_bare() {
             return Err(misread("its single part"));
         }
-        Ok(Self { policy, owner, cedar })
+        Ok(sources)
     }
+}
+
+fn check_size(bytes: usize) -> Result<(), PolicyError> {
+    if bytes <= MAX_DOCUMENT {
+        return Ok(());
+    }
+    Err(broken(
+        format!("the text has {bytes} bytes, a policy at most {MAX_DOCUMENT}"),
+        "list fewer payees, tools or tests",
+    ))
 }
 
 fn misread(what: &str) -> PolicyError {
@@ -122,6 +138,9 @@ mod tests {
     #[test]
     fn documents_are_read_back_as_they_were() {
         let nasty = "#!policy.cedar 3\nabc\n#!marque policy 1\n";
+        let disguised =
+            Sources::one(Sources { cedar: Some(nasty.to_owned()), ..Sources::one("a") }.document());
+        assert_eq!(Sources::read(&disguised.document()).unwrap(), disguised);
         for owner in [None, Some(""), Some(nasty), Some("a\né")] {
             for cedar in [None, Some(""), Some(nasty)] {
                 let sources = Sources {

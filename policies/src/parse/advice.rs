@@ -1,49 +1,42 @@
-//! Warnings: rules that can never have an effect, and openings that an owner may not have meant.
+//! Warnings: rules that can never have an effect, openings that an owner may not have meant, and
+//! tests that the policy does not meet.
+
+mod reach;
 
 use super::Spans;
 use crate::{
-    document::{Finality, Limits, Payee, Policy},
-    error::{Source, Warning},
-    money::{AssetId, Money},
+    document::{Constraint, Expectation, Finality, Policy, When},
+    error::Warning,
+    intent::Argument,
+    times::{Span, Times},
+    trial::run_tests,
+    verdict::{Decision, Mark, Verdict},
 };
-use alloy_primitives::U256;
 use std::collections::BTreeMap;
 
-pub(super) fn warnings(source: Source<'_>, policy: &Policy, spans: &Spans) -> Vec<Warning> {
-    let mut advice = Advice { source, policy, spans, warnings: Vec::new() };
+pub(super) fn warnings(policy: &Policy, spans: &Spans<'_>) -> Vec<Warning> {
+    let mut advice = Advice { policy, spans, warnings: Vec::new() };
     advice.chains();
-    for (path, sections, gas) in [
-        ("limits", &policy.limits, false),
-        ("limits", &policy.gas, true),
-        ("owner.limits", &policy.owner_limits, false),
-        ("owner.limits", &policy.owner_gas, true),
-    ] {
-        for (asset, limits) in sections {
-            let name = if gas { "gas" } else { policy.asset(*asset).map_or("?", |(name, _)| name) };
-            advice.section(&format!("{path}.{name}"), *asset, limits);
-        }
-    }
-    advice.below_owner("limits", &policy.limits, &policy.owner_limits);
-    for (name, payee) in &policy.payees {
-        advice.payee(name, payee);
-    }
+    advice.limits();
+    advice.idle_payees();
+    advice.idle_tools();
     advice.shared_addresses();
-    advice.warnings.sort_by_key(|warning| (warning.line, warning.column));
+    advice.idle_categories();
+    advice.poor_sub_agents();
+    advice.unmet_tests();
+    advice.warnings.sort_by_key(|warning| (warning.file, warning.line, warning.column));
     advice.warnings
 }
 
 struct Advice<'a> {
-    source: Source<'a>,
     policy: &'a Policy,
-    spans: &'a Spans,
+    spans: &'a Spans<'a>,
     warnings: Vec<Warning>,
 }
 
 impl Advice<'_> {
     fn say(&mut self, rule: &str, message: String) {
-        let start = 0..0;
-        let span = self.spans.get(rule).unwrap_or(&start);
-        self.warnings.push(self.source.warning(span, message));
+        self.warnings.push(self.spans.warning(rule, message));
     }
 
     fn chains(&mut self) {
@@ -62,145 +55,56 @@ impl Advice<'_> {
         }
     }
 
-    /// Limits of one section that another one of it makes unreachable.
-    fn section(&mut self, path: &str, asset: AssetId, limits: &Limits) {
-        let windows: Vec<(&str, Option<u64>, U256)> = limits.windows().collect();
-        for (at, (name, width, limit)) in windows.iter().enumerate() {
-            for (longer, longer_width, longer_limit) in windows.iter().skip(at + 1) {
-                if limit > longer_limit {
-                    self.unreachable(path, name, *limit, longer, *longer_limit, asset);
-                }
-                // So many of the shorter windows fill the longer one.
-                let (Some(width), Some(longer_width)) = (width, longer_width) else { continue };
-                let filled = limit.saturating_mul(U256::from(longer_width / width));
-                if filled < *longer_limit {
-                    self.unreachable(path, longer, *longer_limit, name, *limit, asset);
-                }
+    /// Limits that others make unreachable, and sections that can never be used.
+    fn limits(&mut self) {
+        let policy = self.policy;
+        for limited in reach::all(policy) {
+            for (rule, message) in limited.unreachable(policy) {
+                self.say(&rule, message);
+            }
+            let path = &limited.path;
+            if limited.is_boundless() {
+                let message = format!(
+                    "{path} has no limit on a sum (hour, day, days30 or total), so all of it can be spent in small payments"
+                );
+                self.say(limited.first_rule(), message);
+            }
+            if limited.below_agent && !policy.limits.contains_key(&limited.asset) {
+                let asset = policy.asset(limited.asset).map_or("?", |(name, _)| name);
+                let message =
+                    format!("{path}: nothing in {asset} may be spent without [limits.{asset}]");
+                self.say(limited.first_rule(), message);
             }
         }
-        let smallest = windows.iter().min_by_key(|(_, _, limit)| *limit);
-        if let (Some(payment), Some((name, _, limit))) = (limits.payment, smallest)
-            && payment > *limit
-        {
-            self.unreachable(path, "payment", payment, name, *limit, asset);
-        }
-        if let (Some(ask), Some(payment)) = (limits.ask_above, limits.payment)
-            && ask >= payment
-        {
-            self.unreachable(path, "ask_above", ask, "payment", payment, asset);
-        }
-        if let (Some(ask), Some(day)) = (limits.ask_above_day, limits.day)
-            && ask >= day
-        {
-            self.unreachable(path, "ask_above_day", ask, "day", day, asset);
-        }
-        if windows.is_empty() {
-            let first = ["payment", "ask_above", "ask_above_day"];
-            let rule = first.iter().map(|kind| format!("{path}.{kind}"));
-            let rule = rule.into_iter().find(|rule| self.spans.contains_key(rule));
-            let message = format!(
-                "{path} has no limit on a sum (hour, day, days30 or total), so all of it can be spent in small payments"
-            );
-            self.say(&rule.unwrap_or_default(), message);
+    }
+
+    fn idle_payees(&mut self) {
+        let policy = self.policy;
+        for (name, payee) in &policy.payees {
+            if !meet(&payee.times, &policy.times) {
+                let message = format!(
+                    "payee.{name} can never be paid: its times never meet those of the policy"
+                );
+                self.say(&format!("payee.{name}"), message);
+            }
         }
     }
 
-    fn unreachable(
-        &mut self,
-        path: &str,
-        name: &str,
-        limit: U256,
-        by: &str,
-        by_limit: U256,
-        asset: AssetId,
-    ) {
-        let show = |units| self.policy.show(Money::new(units, asset));
-        let message = format!(
-            "{path}.{name} ({}) can never be reached: {path}.{by} ({}) comes first",
-            show(limit),
-            show(by_limit)
-        );
-        self.say(&format!("{path}.{name}"), message);
-    }
-
-    /// Limits of one agent above those of all agents together.
-    fn below_owner(
-        &mut self,
-        path: &str,
-        own: &BTreeMap<AssetId, Limits>,
-        all: &BTreeMap<AssetId, Limits>,
-    ) {
-        for (asset, own) in own {
-            let (Some(all), Some((name, _))) = (all.get(asset), self.policy.asset(*asset)) else {
-                continue;
-            };
-            let pairs = [
-                ("payment", own.payment, all.payment),
-                ("hour", own.hour, all.hour),
-                ("day", own.day, all.day),
-                ("days30", own.days30, all.days30),
-                ("total", own.total, all.total),
-            ];
-            for (kind, own, all) in pairs {
-                if let (Some(own), Some(all)) = (own, all)
-                    && own > all
-                {
-                    let show = |units| self.policy.show(Money::new(units, *asset));
-                    let rule = format!("{path}.{name}.{kind}");
-                    let message = format!(
-                        "{rule} ({}) can never be reached: owner.{rule} ({}) comes first",
-                        show(own),
-                        show(all)
-                    );
+    fn idle_tools(&mut self) {
+        let policy = self.policy;
+        for (name, tool) in &policy.tools {
+            if !meet(&tool.times, &policy.times) {
+                let message = format!(
+                    "tool.{name} can never be used: its times never meet those of the policy"
+                );
+                self.say(&format!("tool.{name}"), message);
+            }
+            for (argument, constraint) in &tool.arguments {
+                if !can_hold(constraint) {
+                    let rule = format!("tool.{name}.arguments.{argument}");
+                    let message = format!("{rule} can never hold, so tool.{name} cannot be used");
                     self.say(&rule, message);
                 }
-            }
-        }
-    }
-
-    fn payee(&mut self, name: &str, payee: &Payee) {
-        let policy = self.policy;
-        let path = format!("payee.{name}");
-        let bound = payee.bound;
-        let limit = |of: fn(&Limits) -> Option<U256>| {
-            bound.and_then(|bound| of(&bound.limits).map(|units| Money::new(units, bound.asset)))
-        };
-        let kinds = [
-            ("payment", limit(|l| l.payment)),
-            ("day", limit(|l| l.day)),
-            ("total", limit(|l| l.total)),
-        ];
-        let written: Vec<(&str, Money)> = kinds
-            .into_iter()
-            .filter_map(|(kind, limit)| limit.map(|limit| (kind, limit)))
-            .collect();
-        for (at, (kind, limit)) in written.iter().enumerate() {
-            for (longer, above) in written.iter().skip(at + 1) {
-                if limit.units > above.units {
-                    self.unreachable(&path, kind, limit.units, longer, above.units, limit.asset);
-                }
-            }
-            let Some(own) = policy.limits.get(&limit.asset) else {
-                let asset = policy.asset(limit.asset).map_or("?", |(name, _)| name);
-                let message = format!(
-                    "{path}.{kind}: nothing in {asset} may be spent without [limits.{asset}]"
-                );
-                self.say(&format!("{path}.{kind}"), message);
-                continue;
-            };
-            let agent = match *kind {
-                "payment" => own.payment,
-                "day" => own.day,
-                _ => own.total,
-            };
-            if let Some(agent) = agent.filter(|agent| limit.units > *agent) {
-                let asset = policy.asset(limit.asset).map_or("?", |(name, _)| name);
-                let message = format!(
-                    "{path}.{kind} ({}) can never be reached: limits.{asset}.{kind} ({}) comes first",
-                    policy.show(*limit),
-                    policy.show(Money::new(agent, limit.asset))
-                );
-                self.say(&format!("{path}.{kind}"), message);
             }
         }
     }
@@ -210,13 +114,116 @@ impl Advice<'_> {
         let policy = self.policy;
         let mut first = BTreeMap::new();
         for (name, payee) in &policy.payees {
-            if let Some(other) = first.insert(payee.address, name) {
+            let by_host = payee.host.as_ref().filter(|_| payee.address.is_none());
+            if let Some(other) = first.insert((payee.address, by_host), name) {
+                let what = if by_host.is_some() { "host" } else { "address" };
                 let message = format!(
-                    "payee.{name} and payee.{other} have the same address, so they share what was paid"
+                    "payee.{name} and payee.{other} have the same {what}, so they share what was paid"
                 );
                 self.say(&format!("payee.{name}"), message);
             }
         }
+    }
+
+    fn idle_categories(&mut self) {
+        let policy = self.policy;
+        for name in policy.categories.keys() {
+            if !policy.payees.values().any(|payee| payee.category.as_ref() == Some(name)) {
+                let message = format!("category.{name} limits nobody: no payee names it");
+                self.say(&format!("category.{name}"), message);
+            }
+        }
+    }
+
+    fn poor_sub_agents(&mut self) {
+        let policy = self.policy;
+        for (name, sub_agent) in &policy.sub_agents {
+            if !sub_agent.payees.is_empty() && sub_agent.limits.is_empty() {
+                let message = format!(
+                    "sub_agent.{name} has payees, but no limits, so it can pay none of them"
+                );
+                self.say(&format!("sub_agent.{name}"), message);
+            }
+        }
+    }
+
+    fn unmet_tests(&mut self) {
+        let policy = self.policy;
+        for (at, (result, test)) in run_tests(policy).iter().zip(&policy.tests).enumerate() {
+            if !result.passed {
+                let expected = match &test.then {
+                    Expectation::Allowed => "be allowed".to_owned(),
+                    Expectation::Held => "be held".to_owned(),
+                    Expectation::HeldBy(rule) => format!("be held by {rule}"),
+                    Expectation::RefusedBy(rule) => format!("be refused by {rule}"),
+                };
+                let message = format!(
+                    "the policy does not meet this test: to {} should {expected}, but it is {}",
+                    self.proposal(&test.when),
+                    outcome(&result.verdict)
+                );
+                self.say(&Spans::test(at), message);
+            }
+        }
+    }
+
+    fn proposal(&self, when: &When) -> String {
+        match when {
+            When::Pay { amount, payee } => {
+                format!("pay {} to {}", self.policy.show(*amount), payee.escape_debug())
+            }
+            When::Use { tool, .. } => format!("use {}", tool.escape_debug()),
+            When::Collect(amount) => format!("collect {}", self.policy.show(*amount)),
+            When::Return(amount) => format!("return {}", self.policy.show(*amount)),
+        }
+    }
+}
+
+fn outcome(verdict: &Verdict) -> String {
+    let by = |mark| verdict.rules(mark).collect::<Vec<_>>().join(", ");
+    match verdict.decision() {
+        Decision::Allow => "allowed".to_owned(),
+        Decision::Hold => format!("held by {}", by(Mark::Ask)),
+        Decision::Refuse => format!("refused by {}", by(Mark::Fail)),
+    }
+}
+
+/// Whether there is a minute in the week that both cover.
+fn meet(one: &Times, other: &Times) -> bool {
+    let covers =
+        |times: &Times, minute| times.is_always() || times.0.iter().any(|span| span.covers(minute));
+    // Where two spans overlap, one of them begins.
+    let begins = |span: &Span| {
+        let (from, offset) = (i32::from(span.from), i32::from(span.offset));
+        (0..7).filter_map(move |day| {
+            u64::try_from((day * 1_440 + from - offset).rem_euclid(10_080)).ok()
+        })
+    };
+    let mut begins = one.0.iter().chain(&other.0).flat_map(begins);
+    (one.is_always() && other.is_always())
+        || begins.any(|minute| covers(one, minute) && covers(other, minute))
+}
+
+/// Whether some value meets the constraint.
+fn can_hold(constraint: &Constraint) -> bool {
+    let Constraint { one_of, starts_with, longest, at_least, at_most } = constraint;
+    let text = |text: &str| {
+        starts_with.as_ref().is_none_or(|lead| text.starts_with(lead) && !text.contains(".."))
+            && longest.is_none_or(|longest| text.chars().count() as u64 <= longest)
+    };
+    let number =
+        |n: i64| at_least.is_none_or(|least| n >= least) && at_most.is_none_or(|most| n <= most);
+    let asks_text = starts_with.is_some() || longest.is_some();
+    let asks_number = at_least.is_some() || at_most.is_some();
+    let holds = |argument: &Argument| match argument {
+        Argument::Text(value) => !asks_number && text(value),
+        Argument::Integer(value) => !asks_text && number(*value),
+        Argument::Flag(_) => !asks_text && !asks_number,
+    };
+    match one_of {
+        Some(values) => values.iter().any(holds),
+        None if asks_text => !asks_number && text(starts_with.as_deref().unwrap_or_default()),
+        None => number(at_least.or(*at_most).unwrap_or_default()),
     }
 }
 
@@ -235,6 +242,7 @@ fn is_private(endpoint: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::times::minute_of_week;
 
     #[test]
     fn only_encrypted_or_local_endpoints_are_private() {
@@ -243,6 +251,37 @@ mod tests {
         }
         for open in ["http://rpc.example", "http://10.0.0.1:8545", "http://127.0.0.1.example"] {
             assert!(!is_private(open), "{open}");
+        }
+    }
+
+    #[test]
+    fn times_meet_as_a_walk_through_the_week_says() {
+        let spans = [
+            "08:00-18:00",
+            "mon-fri 08:00-18:00 +01:00",
+            "sat 18:00-08:00",
+            "sun-mon 23:00-24:00",
+            "tue 07:00-08:00 -05:30",
+            "sat-sun 00:00-24:00 +14:00",
+            "wed 06:59-07:00",
+        ];
+        let mut times: Vec<Times> = vec![Times::default()];
+        for (at, span) in spans.iter().enumerate() {
+            times.push(Times(vec![Span::read(span).unwrap()]));
+            times.push(Times(vec![
+                Span::read(span).unwrap(),
+                Span::read(spans[(at + 3) % spans.len()]).unwrap(),
+            ]));
+        }
+        for one in &times {
+            for other in &times {
+                let walk = (0..10_080).any(|minute| {
+                    let now = minute * 60_000;
+                    assert!(minute_of_week(now) < 10_080);
+                    one.covers(now) && other.covers(now)
+                });
+                assert_eq!(meet(one, other), walk, "{one} / {other}");
+            }
         }
     }
 }

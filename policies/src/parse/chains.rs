@@ -1,12 +1,14 @@
 //! Chains and assets: whom the steward asks, and what an amount is of.
 
 use super::{
-    Spans, distinct,
-    section::{Found, Section, check_name},
+    Spans,
+    documents::{Documents, Taken},
+    keys,
+    section::{Found, Section, check_name, nothing_named},
 };
 use crate::{
     document::{Asset, Chain, Finality},
-    error::{PolicyError, did_you_mean},
+    error::PolicyError,
     money::AssetId,
 };
 use std::collections::BTreeMap;
@@ -20,46 +22,59 @@ const NATIVE_DECIMALS: u8 = 18;
 /// More digits than any asset in use has; keeps amounts far from 256 bits.
 const MOST_DECIMALS: u64 = 36;
 
-/// `[chain.NAME]`, and the native coins as assets of their symbols' names.
-pub(super) fn chains(
-    root: &Section<'_>,
-    spans: &mut Spans,
+/// `[chain.NAME]` and `[asset.NAME]`; the chains' native coins are assets of their symbols' names.
+pub(super) fn ground<'a>(
+    documents: &Documents<'a>,
+    spans: &mut Spans<'a>,
 ) -> Result<(Chains, Assets), PolicyError> {
-    let help = "add `[chain.NAME]` with `id`, `rpc`, `finality` and `native`";
+    let mut names = Taken::default();
+    let (chains, natives) = chains(documents, &mut names, spans)?;
+    let assets = assets(documents, &chains, natives, &mut names)?;
+    Ok((chains, assets))
+}
+
+/// The chains, and the native coins, whose names are taken.
+fn chains<'a>(
+    documents: &Documents<'a>,
+    coins: &mut Taken,
+    spans: &mut Spans<'a>,
+) -> Result<(Chains, Assets), PolicyError> {
     let (mut chains, mut assets) = (Chains::new(), Assets::new());
-    let section = root.section("chain")?.ok_or_else(|| root.missing("chain", help))?;
-    for (name, section) in section.named()? {
-        check_name(root.source, &name)?;
-        distinct(root, &name.span, name.value, chains.keys())?;
+    let mut names = Taken::default();
+    for (name, section) in documents.named("chain")? {
+        let source = section.source;
+        names.claim(source, &name)?;
         let chain = chain(&section)?;
         if let Some((other, _)) = chains.iter().find(|(_, other)| other.id == chain.id) {
             let message = format!("{} has the same id as chain.{other}", section.path);
             let help = "one chain has one name; list all its endpoints there";
-            return Err(root.source.meaning(section.span_of("id"), message, help));
+            return Err(section.mistake("id", message, help));
         }
         let symbol = Found { value: chain.native.as_str(), span: section.span_of("native") };
-        check_name(root.source, &symbol)?;
-        if assets.keys().any(|other| other.eq_ignore_ascii_case(symbol.value)) {
+        check_name(source, &symbol)?;
+        if coins.has(&symbol) {
             let message = format!("another chain calls its coin \"{}\", too", symbol.value);
             let help = "give one of them another name, such as \"ETH-base\"";
-            return Err(root.source.meaning(symbol.span, message, help));
+            return Err(source.meaning(symbol.span, message, help));
         }
+        coins.claim(source, &symbol)?;
         let native =
             Asset { id: AssetId::native(chain.id), decimals: NATIVE_DECIMALS, domain: None };
         for key in ["rpc", "finality"] {
-            spans.insert(format!("chain.{}.{key}", name.value), section.span_of(key));
+            spans.mark(format!("{}.{key}", section.path), source, section.span_of(key));
         }
         assets.insert(chain.native.clone(), native);
         chains.insert(name.value.to_owned(), chain);
     }
     if chains.is_empty() {
-        return Err(root.missing("chain", help));
+        let help = "add `[chain.NAME]` with `id`, `rpc`, `finality` and `native`";
+        return Err(documents.missing("chain", help));
     }
     Ok((chains, assets))
 }
 
 fn chain(section: &Section<'_>) -> Result<Chain, PolicyError> {
-    section.only(&["id", "rpc", "finality", "native", "identity_registry"])?;
+    section.only(keys::CHAIN)?;
     let help = "write it as CAIP-2 does: id = \"eip155:84532\"";
     let id = section.text("id")?.ok_or_else(|| section.missing("id", help))?;
     let digits = id.value.strip_prefix("eip155:").unwrap_or_default();
@@ -115,28 +130,27 @@ fn finality(section: &Section<'_>) -> Result<Finality, PolicyError> {
 }
 
 /// `[asset.NAME]`, added to the native coins.
-pub(super) fn assets(
-    root: &Section<'_>,
+fn assets(
+    documents: &Documents<'_>,
     chains: &Chains,
-    assets: &mut Assets,
-) -> Result<(), PolicyError> {
-    let Some(section) = root.section("asset")? else { return Ok(()) };
-    for (name, section) in section.named()? {
-        check_name(root.source, &name)?;
-        distinct(root, &name.span, name.value, assets.keys())?;
+    mut assets: Assets,
+    names: &mut Taken,
+) -> Result<Assets, PolicyError> {
+    for (name, section) in documents.named("asset")? {
+        names.claim(section.source, &name)?;
         let asset = asset(&section, chains)?;
         if let Some((other, _)) = assets.iter().find(|(_, other)| other.id == asset.id) {
             let message = format!("{} is the same token as asset.{other}", section.path);
             let help = "one token has one name, so that its limits cannot be got around";
-            return Err(root.source.meaning(section.span_of("token"), message, help));
+            return Err(section.mistake("token", message, help));
         }
         assets.insert(name.value.to_owned(), asset);
     }
-    Ok(())
+    Ok(assets)
 }
 
 fn asset(section: &Section<'_>, chains: &Chains) -> Result<Asset, PolicyError> {
-    section.only(&["chain", "token", "decimals", "domain"])?;
+    section.only(keys::ASSET)?;
     let chain = chain_named(section, chains)?;
     let help = "write the token's contract: token = \"0x..\"; native coins need no section";
     let token = section.address("token")?.ok_or_else(|| section.missing("token", help))?;
@@ -153,7 +167,7 @@ fn asset(section: &Section<'_>, chains: &Chains) -> Result<Asset, PolicyError> {
 
 fn domain(section: &Section<'_>) -> Result<Option<(String, String)>, PolicyError> {
     let Some(domain) = section.section("domain")? else { return Ok(None) };
-    domain.only(&["name", "version"])?;
+    domain.only(keys::DOMAIN)?;
     let field = |key: &str| {
         let help = "write the token's EIP-712 domain: domain = { name = \"..\", version = \"..\" }";
         let text = domain.text(key)?.ok_or_else(|| domain.missing(key, help))?;
@@ -172,7 +186,6 @@ pub(super) fn chain_named<'c>(
     section: &Section<'_>,
     chains: &'c Chains,
 ) -> Result<&'c Chain, PolicyError> {
-    let known = || chains.keys().map(String::as_str);
     let Some(name) = section.text("chain")? else {
         let mut all = chains.values();
         return match (all.next(), all.next()) {
@@ -180,12 +193,6 @@ pub(super) fn chain_named<'c>(
             _ => Err(section.missing("chain", "there are several chains; say which")),
         };
     };
-    chains.get(name.value).ok_or_else(|| {
-        let help = match did_you_mean(name.value, known()) {
-            Some(near) => format!("did you mean \"{near}\"?"),
-            None => format!("known chains: {}", known().collect::<Vec<_>>().join(", ")),
-        };
-        let message = format!("there is no chain \"{}\"", name.value.escape_debug());
-        section.source.meaning(name.span, message, help)
-    })
+    let chain = chains.get(name.value);
+    chain.ok_or_else(|| nothing_named(section.source, "chain", &name, chains.keys()))
 }

@@ -3,140 +3,184 @@
 use super::{
     Spans,
     chains::Assets,
-    section::{Found, Section},
+    keys,
+    section::{Found, Section, nothing_named},
 };
 use crate::{
     document::{Asset, Limits},
-    error::{PolicyError, Source, did_you_mean},
+    error::{PolicyError, Source},
     money::{AssetId, Money, MoneyError, parse_units},
 };
 use alloy_primitives::U256;
-use std::{collections::BTreeMap, ops::Range};
+use std::collections::BTreeMap;
 
 /// Limits by asset, and limits on fees by native asset.
 pub(super) type ByAsset = BTreeMap<AssetId, Limits>;
 
-/// Every limit there is, in the order in which people write them.
-const KINDS: [&str; 7] =
-    ["payment", "hour", "day", "days30", "total", "ask_above", "ask_above_day"];
-
-/// `[limits.ASSET]` and `[limits.gas]`, or the same under `owner`.
-pub(super) fn sections(
-    section: &Section<'_>,
-    path: &str,
+/// `limits` in `within`: `[limits.ASSET]` and `[limits.gas]`, whose sections may have the `kinds`.
+pub(super) fn sections<'a>(
+    within: &Section<'a>,
+    kinds: &[&str],
     assets: &Assets,
-    spans: &mut Spans,
+    spans: &mut Spans<'a>,
 ) -> Result<(ByAsset, ByAsset), PolicyError> {
     let (mut limits, mut gas) = (ByAsset::new(), ByAsset::new());
-    for (name, mut section) in section.named()? {
-        section.path = format!("{path}.{}", name.value.escape_debug());
+    let Some(section) = within.section("limits")? else { return Ok((limits, gas)) };
+    for (name, section) in section.named()? {
         if name.value == "gas" {
-            let (asset, read) = gas_limits(&section, assets, spans)?;
+            if section.has("ask_above_day") {
+                let help = "it counts what one payee gets in a day; fees have no payee";
+                return Err(cannot_have(&section, "ask_above_day", help));
+            }
+            section.only(keys::LIMITS_WITHOUT_PAYEES)?;
+            let kinds = keys::LIMITS_WITHOUT_PAYEES;
+            let (asset, read) = some_amounts(&section, kinds, assets, Unit::Coin, spans)?;
             gas.insert(asset, read);
         } else {
-            let asset = asset(section.source, assets, name.value, &name.span)?;
-            let unit = Unit::Implied(name.value, asset);
-            let (_, read) = read(&section, assets, unit, spans)?;
-            limits.insert(asset.id, read);
+            let (asset, read) = of_asset(&section, &name, kinds, assets, spans)?;
+            limits.insert(asset, read);
         }
     }
     if let Some(both) = gas.keys().find(|asset| limits.contains_key(asset)) {
         let name = assets.iter().find(|(_, asset)| asset.id == *both).map_or("?", |(name, _)| name);
-        let message = format!("{path}.gas and {path}.{name} both limit {name}");
+        let message = format!("{0}.gas and {0}.{name} both limit {name}", section.path);
         let help =
             "keep one: `gas` for fees alone, or the coin's own section for payments and fees";
-        return Err(section.source.meaning(section.span_of("gas"), message, help));
+        return Err(section.mistake("gas", message, help));
     }
     Ok((limits, gas))
 }
 
+/// `[task.limits.ASSET]`: nothing is kept for fees, which are the agent's.
+pub(super) fn task<'a>(
+    root: &Section<'a>,
+    assets: &Assets,
+    spans: &mut Spans<'a>,
+) -> Result<ByAsset, PolicyError> {
+    let mut limits = ByAsset::new();
+    let Some(task) = root.section("task")? else { return Ok(limits) };
+    task.only(keys::TASK)?;
+    let Some(section) = task.section("limits")? else { return Ok(limits) };
+    for (name, section) in section.named()? {
+        if name.value == "gas" {
+            let message = "a task has no limits on fees apart";
+            let help = "limit fees in [limits.gas], or the coin itself, as in [task.limits.ETH]";
+            return Err(section.source.meaning(name.span, message, help));
+        }
+        let kinds = keys::LIMITS_WITHOUT_PAYEES;
+        let (asset, read) = of_asset(&section, &name, kinds, assets, spans)?;
+        limits.insert(asset, read);
+    }
+    Ok(limits)
+}
+
+/// A section that the asset of this name has, with at least one of the `kinds` of limits.
+fn of_asset<'a>(
+    section: &Section<'a>,
+    name: &Found<&str>,
+    kinds: &[&str],
+    assets: &Assets,
+    spans: &mut Spans<'a>,
+) -> Result<(AssetId, Limits), PolicyError> {
+    let asset = asset(section.source, assets, name)?;
+    if section.has("ask_above_day") && !kinds.contains(&"ask_above_day") {
+        let help = "it counts what one agent pays to one payee; write it into the agent's limits";
+        return Err(cannot_have(section, "ask_above_day", help));
+    }
+    section.only(kinds)?;
+    some_amounts(section, kinds, assets, Unit::Implied(name.value, asset), spans)
+}
+
+fn cannot_have(section: &Section<'_>, key: &str, help: &str) -> PolicyError {
+    section.mistake(key, format!("{} cannot have `{key}`", section.path), help)
+}
+
 /// In which unit the amounts of a section are.
-#[derive(Clone, Copy)]
-enum Unit<'a> {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unit<'a> {
     /// The section's own asset; writing it again is allowed.
     Implied(&'a str, &'a Asset),
     /// Any one native coin, written with each amount.
-    Native,
+    Coin,
+    /// Any one asset, written with each amount.
+    Written,
 }
 
-fn gas_limits(
-    section: &Section<'_>,
-    assets: &Assets,
-    spans: &mut Spans,
-) -> Result<(AssetId, Limits), PolicyError> {
-    if section.has("ask_above_day") {
-        let help = "it counts what one payee gets in a day; fees have no payee";
-        let message = format!("{} cannot have `ask_above_day`", section.path);
-        return Err(section.source.meaning(section.span_of("ask_above_day"), message, help));
-    }
-    let (asset, limits) = read(section, assets, Unit::Native, spans)?;
-    asset
-        .map(|asset| (asset, limits))
-        .ok_or_else(|| section.missing("day", "write, for example, day = \"0.002 ETH\""))
-}
-
-fn read(
-    section: &Section<'_>,
+/// The limits of the `kinds` in a section that has at least one.
+pub(super) fn some_amounts<'a>(
+    section: &Section<'a>,
+    kinds: &[&str],
     assets: &Assets,
     unit: Unit<'_>,
-    spans: &mut Spans,
-) -> Result<(Option<AssetId>, Limits), PolicyError> {
-    section.only(&KINDS)?;
-    if section.path.starts_with("owner.") && section.has("ask_above_day") {
-        let help = "it counts what one agent pays to one payee; write it into the agent's limits";
-        let message = format!("{} cannot have `ask_above_day`", section.path);
-        return Err(section.source.meaning(section.span_of("ask_above_day"), message, help));
-    }
+    spans: &mut Spans<'a>,
+) -> Result<(AssetId, Limits), PolicyError> {
+    // An empty section would permit everything without saying so.
+    amounts(section, kinds, assets, unit, spans)?.ok_or_else(|| {
+        let example = match unit {
+            Unit::Implied(..) => "payment = \"1.00\"",
+            Unit::Coin => "day = \"0.002 ETH\"",
+            Unit::Written => "day = \"5 USDC\"",
+        };
+        let help = format!("write at least one limit, such as {example}, or leave the section out");
+        let message = format!("{} has no limit in it", section.path);
+        section.source.meaning(section.span.clone(), message, help)
+    })
+}
+
+/// The limits of the `kinds` in a section, all of one asset.
+pub(super) fn amounts<'a>(
+    section: &Section<'a>,
+    kinds: &[&str],
+    assets: &Assets,
+    unit: Unit<'_>,
+    spans: &mut Spans<'a>,
+) -> Result<Option<(AssetId, Limits)>, PolicyError> {
     let mut limits = Limits::default();
     let mut asset = None;
-    for kind in KINDS {
-        let implied = match unit {
-            Unit::Implied(name, asset) => Some((name, asset)),
-            Unit::Native => None,
-        };
-        let Some(limit) = amount_of(section, kind, assets, implied)? else { continue };
+    for kind in kinds {
+        let Some(field) = field(&mut limits, kind) else { continue };
+        let Some(limit) = amount_of(section, kind, assets, unit)? else { continue };
         let Money { units, asset: of } = limit.value;
-        if matches!(unit, Unit::Native) && !of.is_native() {
+        if matches!(unit, Unit::Coin) && !of.is_native() {
             let help = "fees are paid in a chain's native coin";
             let message = format!("`{kind}` in {} is in a token", section.path);
             return Err(section.source.meaning(limit.span, message, help));
         }
         if asset.is_some_and(|asset| asset != of) {
-            let help = "write all limits on fees in one coin";
-            let message = format!("{} is in two coins", section.path);
+            let message = format!("the limits of {} are in different assets", section.path);
+            let help = match unit {
+                Unit::Coin => "write all limits on fees in one coin",
+                _ => "write them in one: what has limits of its own is paid in their asset only",
+            };
             return Err(section.source.meaning(limit.span, message, help));
         }
         asset = Some(of);
-        spans.insert(format!("{}.{kind}", section.path), limit.span);
-        *field(&mut limits, kind) = Some(units);
+        spans.mark(format!("{}.{kind}", section.path), section.source, limit.span);
+        *field = Some(units);
     }
-    if asset.is_none() {
-        // An empty section would permit everything without saying so.
-        let help = "write at least one limit, such as payment = \"1.00\", or leave the section out";
-        let message = format!("{} has no limit in it", section.path);
-        return Err(section.source.meaning(section.span.clone(), message, help));
-    }
-    Ok((asset, limits))
+    Ok(asset.map(|asset| (asset, limits)))
 }
 
-fn field<'l>(limits: &'l mut Limits, kind: &str) -> &'l mut Option<U256> {
+/// The field of a limit; `None` for a key that is no limit.
+fn field<'l>(limits: &'l mut Limits, kind: &str) -> Option<&'l mut Option<U256>> {
     match kind {
-        "payment" => &mut limits.payment,
-        "hour" => &mut limits.hour,
-        "day" => &mut limits.day,
-        "days30" => &mut limits.days30,
-        "total" => &mut limits.total,
-        "ask_above" => &mut limits.ask_above,
-        _ => &mut limits.ask_above_day,
+        "payment" => Some(&mut limits.payment),
+        "hour" => Some(&mut limits.hour),
+        "day" => Some(&mut limits.day),
+        "days30" => Some(&mut limits.days30),
+        "total" => Some(&mut limits.total),
+        "ask_above" => Some(&mut limits.ask_above),
+        "ask_above_day" => Some(&mut limits.ask_above_day),
+        _ => None,
     }
 }
 
-/// The amount under `key`. Where `implied` names the asset, the unit may be left out.
+/// The amount under `key`. In the section of an asset the unit may be left out.
 pub(super) fn amount_of(
     section: &Section<'_>,
     key: &str,
     assets: &Assets,
-    implied: Option<(&str, &Asset)>,
+    unit: Unit<'_>,
 ) -> Result<Option<Found<Money>>, PolicyError> {
     if !section.has(key) {
         return Ok(None);
@@ -144,38 +188,40 @@ pub(super) fn amount_of(
     let text = section.text(key).map_err(|_| {
         let message = format!("`{key}` in {} is not a text", section.path);
         let help = "write amounts in quotation marks, such as \"2.50 USDC\": no digit gets lost";
-        section.source.meaning(section.span_of(key), message, help)
+        section.mistake(key, message, help)
     })?;
     let Some(text) = text else { return Ok(None) };
-    let value = amount(section.source, &text, assets, implied)?;
+    let value = amount(section.source, &text, assets, unit)?;
     Ok(Some(Found { value, span: text.span }))
 }
 
-/// Reads `2.50 USDC`, or `2.50` where the asset is implied.
+/// Reads `2.50 USDC`, or `2.50` in the section of an asset.
 pub(super) fn amount(
     source: Source<'_>,
     text: &Found<&str>,
     assets: &Assets,
-    implied: Option<(&str, &Asset)>,
+    unit: Unit<'_>,
 ) -> Result<Money, PolicyError> {
     let mistake = |message: String, help: String| source.meaning(text.span.clone(), message, help);
     let shown = text.value.escape_debug().to_string();
-    let (number, unit) = match text.value.split_once(' ') {
+    let (number, written) = match text.value.split_once(' ') {
         Some((number, unit)) => (number, Some(unit)),
         None => (text.value, None),
     };
-    let asset = match (unit, implied) {
-        (None, Some((_, asset))) => asset,
-        (None, None) => {
+    let asset = match (written, unit) {
+        (None, Unit::Implied(_, asset)) => asset,
+        (None, Unit::Coin | Unit::Written) => {
             let help = "write the unit after it, such as \"2.50 USDC\"".to_owned();
             return Err(mistake(format!("\"{shown}\" has no unit"), help));
         }
-        (Some(unit), Some((name, asset))) if unit == name => asset,
-        (Some(_), Some((name, _))) => {
+        (Some(written), Unit::Implied(name, asset)) if written == name => asset,
+        (Some(_), Unit::Implied(name, _)) => {
             let help = format!("amounts in this section are in {name}");
             return Err(mistake(format!("\"{shown}\" is in another unit than {name}"), help));
         }
-        (Some(unit), None) => self::asset(source, assets, unit, &text.span)?,
+        (Some(written), Unit::Coin | Unit::Written) => {
+            self::asset(source, assets, &Found { value: written, span: text.span.clone() })?
+        }
     };
     // Escaping leaves digits and points as they are and makes the rest safe to show.
     let number = number.escape_debug().to_string();
@@ -195,16 +241,8 @@ pub(super) fn amount(
 pub(super) fn asset<'n>(
     source: Source<'_>,
     assets: &'n Assets,
-    name: &str,
-    span: &Range<usize>,
+    name: &Found<&str>,
 ) -> Result<&'n Asset, PolicyError> {
-    let known = || assets.keys().map(String::as_str);
-    assets.get(name).ok_or_else(|| {
-        let help = match did_you_mean(name, known()) {
-            Some(near) => format!("did you mean \"{near}\"?"),
-            None => format!("known assets: {}", known().collect::<Vec<_>>().join(", ")),
-        };
-        let message = format!("there is no asset \"{}\"", name.escape_debug());
-        source.meaning(span.clone(), message, help)
-    })
+    let found = assets.get(name.value);
+    found.ok_or_else(|| nothing_named(source, "asset", name, assets.keys()))
 }

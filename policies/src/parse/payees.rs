@@ -1,102 +1,96 @@
-//! `[[payee]]`: who may be paid, by address or by an ERC-8004 id that is pinned.
+//! `[[payee]]`: who may be paid, by address, by an ERC-8004 id that is pinned, or by host until the
+//! owner pins an address.
 
 use super::{
     Spans,
     chains::{Assets, Chains, chain_named},
-    distinct,
-    limits::amount_of,
-    section::{Section, check_name},
+    documents::{Documents, Taken},
+    keys,
+    limits::{Unit, amounts},
+    section::{Section, name_mistake},
+    time::times,
 };
 use crate::{
-    document::{Bound, Limits, Payee, PinnedIdentity},
+    document::{Bound, Payee, PinnedIdentity},
     error::PolicyError,
     host::Host,
-    money::Money,
 };
 use alloy_primitives::{Address, U256};
 use std::collections::BTreeMap;
 
 pub(super) type Payees = BTreeMap<String, Payee>;
 
-pub(super) fn payees(
-    root: &Section<'_>,
-    chains: &Chains,
-    assets: &Assets,
-    spans: &mut Spans,
+/// What [`payees`] needs of the rest.
+pub(super) struct Around<'r> {
+    pub(super) chains: &'r Chains,
+    pub(super) assets: &'r Assets,
+    /// The names of `[category.NAME]` and of what other payees call theirs.
+    pub(super) categories: &'r mut Taken,
+}
+
+pub(super) fn payees<'a>(
+    documents: &Documents<'a>,
+    around: &mut Around<'_>,
+    spans: &mut Spans<'a>,
 ) -> Result<Payees, PolicyError> {
+    let mut names = Taken::default();
     let mut payees = Payees::new();
-    for mut section in root.list("payee")? {
+    for mut section in documents.list("payee")? {
         let help = "give the payee a name: name = \"weather-feed\"";
         let name = section.text("name")?.ok_or_else(|| section.missing("name", help))?;
-        check_name(root.source, &name)?;
-        distinct(root, &name.span, name.value, payees.keys())?;
+        names.claim(section.source, &name)?;
         section.path = format!("payee.{}", name.value);
-        spans.insert(section.path.clone(), name.span.clone());
-        let payee = payee(&section, chains, assets, spans)?;
+        spans.mark(section.path.clone(), section.source, name.span.clone());
+        let payee = payee(&section, around, spans)?;
         payees.insert(name.value.to_owned(), payee);
     }
     Ok(payees)
 }
 
-fn payee(
-    section: &Section<'_>,
-    chains: &Chains,
-    assets: &Assets,
-    spans: &mut Spans,
+fn payee<'a>(
+    section: &Section<'a>,
+    around: &mut Around<'_>,
+    spans: &mut Spans<'a>,
 ) -> Result<Payee, PolicyError> {
-    section.only(&[
-        "name", "address", "agent_id", "chain", "owner", "wallet", "host", "payment", "day",
-        "total",
-    ])?;
-    let (address, identity) = who(section, chains)?;
-    let mut limit = |key: &str| -> Result<Option<Money>, PolicyError> {
-        let Some(found) = amount_of(section, key, assets, None)? else { return Ok(None) };
-        spans.insert(format!("{}.{key}", section.path), found.span);
-        Ok(Some(found.value))
-    };
-    let (payment, day, total) = (limit("payment")?, limit("day")?, limit("total")?);
-    let mut limits = [payment, day, total].into_iter().flatten();
-    if let Some(first) = limits.next()
-        && limits.any(|other| other.asset != first.asset)
-    {
-        let message = format!("the limits of {} are in different assets", section.path);
-        let help = "write them in one: a payee with a limit is paid in that asset only";
-        return Err(section.source.meaning(section.span_of("name"), message, help));
-    }
-    let units = |limit: Option<Money>| limit.map(|limit| limit.units);
-    let limits = Limits {
-        payment: units(payment),
-        day: units(day),
-        total: units(total),
-        ..Limits::default()
-    };
-    let asset = [payment, day, total].into_iter().flatten().next().map(|limit| limit.asset);
+    section.only(keys::PAYEE)?;
+    let (address, identity) = who(section, around.chains)?;
+    let bound = amounts(section, keys::LIMITS, around.assets, Unit::Written, spans)?;
     Ok(Payee {
-        address: Some(address),
+        address,
         identity,
         host: host(section)?,
-        category: None,
-        bound: asset.map(|asset| Bound { asset, limits }),
-        times: Default::default(),
+        category: category(section, around.categories)?,
+        bound: bound.map(|(asset, limits)| Bound { asset, limits }),
+        times: times(section)?,
     })
 }
 
-/// The address, and the identity where the payee is named by one.
+/// The address, unless the payee is known by host only, and the identity where it has one.
 fn who(
     section: &Section<'_>,
     chains: &Chains,
-) -> Result<(Address, Option<PinnedIdentity>), PolicyError> {
+) -> Result<(Option<Address>, Option<PinnedIdentity>), PolicyError> {
     let by_id = ["agent_id", "chain", "owner", "wallet"];
+    let extra = |keys: &[&'static str]| keys.iter().copied().find(|key| section.has(key));
     if let Some(address) = section.address("address")? {
-        if let Some(extra) = by_id.into_iter().find(|key| section.has(key)) {
+        if let Some(extra) = extra(&by_id) {
             let message = format!("{} has both `address` and `{extra}`", section.path);
             let help = "name a payee by `address`, or by `agent_id`, `owner` and `wallet`";
-            return Err(section.source.meaning(section.span_of(extra), message, help));
+            return Err(section.mistake(extra, message, help));
         }
-        return Ok((address, None));
+        return Ok((Some(address), None));
     }
     let Some(agent_id) = section.integer("agent_id")? else {
-        let help = "say who it is: `address`, or `agent_id` with `owner` and `wallet`";
+        if let Some(extra) = extra(&by_id) {
+            let message = format!("{} has `{extra}`, but no `agent_id`", section.path);
+            let help = "name a payee by `address`, or by `agent_id`, `owner` and `wallet`";
+            return Err(section.mistake(extra, message, help));
+        }
+        if section.has("host") {
+            return Ok((None, None));
+        }
+        let help = "say who it is: `address`; or `agent_id` with `owner` and `wallet`; or `host` \
+                    alone, and its first payment is held until the owner pins its address";
         return Err(section.missing("address", help));
     };
     let chain = chain_named(section, chains)?;
@@ -112,20 +106,29 @@ fn who(
     };
     let (owner, wallet) = (pin("owner")?, pin("wallet")?);
     let agent_id = U256::from(agent_id.value);
-    Ok((wallet, Some(PinnedIdentity { chain: chain.id, registry, agent_id, owner })))
+    Ok((Some(wallet), Some(PinnedIdentity { chain: chain.id, registry, agent_id, owner })))
 }
 
 fn host(section: &Section<'_>) -> Result<Option<String>, PolicyError> {
     let Some(text) = section.text("host")? else { return Ok(None) };
-    let mistake = |message: &str, help: &str| {
-        let message = format!("\"{}\" {message}", text.value.escape_debug());
-        Err(section.source.meaning(text.span.clone(), message, help))
-    };
     if text.value.contains('*') {
-        return mistake("names no single host", "a wildcard never names a payee; write its host");
+        let message = format!("\"{}\" names no single host", text.value.escape_debug());
+        let help = "a wildcard never names a payee; write its host";
+        return Err(section.source.meaning(text.span, message, help));
     }
-    match Host::read(text.value) {
-        Some(host) => Ok(Some(host.text())),
-        None => mistake("is no host", "write host or host:port, without `https://` and path"),
+    Host::read_from(section.source, text.value, &text.span).map(Some)
+}
+
+/// The category, spelled as `[category.NAME]` and other payees spell it.
+fn category(section: &Section<'_>, taken: &mut Taken) -> Result<Option<String>, PolicyError> {
+    let Some(name) = section.text("category")? else { return Ok(None) };
+    match taken.spelling(name.value) {
+        Some(same) if same == name.value => {}
+        Some(other) => {
+            let message = format!("\"{}\" is already written \"{other}\"", name.value);
+            return Err(name_mistake(section.source, &name.span, &message));
+        }
+        None => taken.claim(section.source, &name)?,
     }
+    Ok(Some(name.value.to_owned()))
 }

@@ -23,14 +23,19 @@ pub(super) fn read_rate(text: &str) -> Option<(u64, u64)> {
 pub(super) fn read_bytes(text: &str) -> Option<(u64, u64)> {
     let (size, unit) = text.split_once('/')?;
     let (number, size) = size.split_once(' ')?;
-    let factor: u64 = match size {
+    Some((read_size(number, size)?, read_time(unit)?))
+}
+
+/// `64` and `KiB` in bytes.
+pub(super) fn read_size(number: &str, unit: &str) -> Option<u64> {
+    let factor: u64 = match unit {
         "B" => 1,
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
         "GiB" => 1 << 30,
         _ => return None,
     };
-    Some((read_number(number)?.checked_mul(factor)?, read_time(unit)?))
+    read_number(number)?.checked_mul(factor)
 }
 
 fn read_number(text: &str) -> Option<u64> {

@@ -31,7 +31,7 @@ pub(crate) struct Environment {
 }
 
 /// A payment, made or ordered.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct Order {
     pub(crate) id: i64,
     sender: String,

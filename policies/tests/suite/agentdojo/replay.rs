@@ -102,7 +102,7 @@ impl Replay<'_> {
             }
             _ => return (Intent::Tool(tool(call, labels)), None),
         };
-        let mut order = order.unwrap_or_else(|| Order::new(orders.len() as i64 + 100));
+        let mut order = order.unwrap_or_else(|| Order::default());
         order.recipient = text("recipient").unwrap_or(order.recipient);
         let amount = call.args.get("amount").and_then(Value::as_str);
         order.amount = amount.map_or(order.amount, str::to_owned);
@@ -146,13 +146,6 @@ impl Replay<'_> {
         }
         *read = std::mem::take(read).join(&found.into_iter().fold(Labels::default(), Labels::with));
         if self.told == Told::Nothing { Labels::default() } else { labels }
-    }
-}
-
-impl Order {
-    fn new(id: i64) -> Self {
-        let nothing = r#"{"id": 0, "sender": "", "recipient": "", "amount": "0", "subject": "", "date": ""}"#;
-        Self { id, ..serde_json::from_str(nothing).unwrap() }
     }
 }
 
