@@ -129,6 +129,7 @@ fn draft_text(kind: Kind, owner: alloy_primitives::Address, devnet: Option<&Devn
             wallet: seller.wallet,
         },
         host: Some(seller.host.clone()),
+        so_far: None,
     });
     let rpc = devnet.map_or("http://127.0.0.1:8545".to_owned(), |devnet| devnet.rpc.clone());
     let hosts: Vec<String> = seller.map(|seller| seller.host.clone()).into_iter().collect();
