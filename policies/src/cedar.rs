@@ -1,19 +1,39 @@
 //! `policy.cedar`: what the owner forbids beyond the limits, in the Cedar language.
+//!
+//! Only forbids: what is permitted stands in `policy.toml`, so this file can take away and never
+//! add. What would disarm a forbid without a word is not read at all: permits, arithmetic, names
+//! that stand for nothing, conditions that can never hold. [`SCHEMA`] says what a forbid may speak
+//! about.
+//!
+//! INVARIANT: adding a forbid, or a label to what a mind proposes, never turns a refusal into a
+//! permission (pinned by `tests/suite/forbids.rs`).
+
+mod context;
+mod engine;
+mod lint;
+mod read;
+mod text;
+
+pub use read::SCHEMA;
 
 use crate::{
     decide::Request,
     document::Policy,
     error::{PolicyError, Source},
     ledger::{Ledger, Timestamp},
-    verdict::Row,
+    verdict::{Mark, Row},
 };
+use context::Facts;
+use engine::{Answer, Engine};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
-/// Everything that `policy.cedar` forbids.
+/// Everything that `policy.cedar` forbids. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Forbids {
-    forbids: Vec<Forbid>,
+    forbids: Arc<[Forbid]>,
+    /// There unless nothing is forbidden.
+    engine: Option<Arc<Engine>>,
 }
 
 /// What the rest of the policy names, so that a slip of the pen in a forbid does not disarm it.
@@ -47,19 +67,30 @@ impl Eq for Forbids {}
 
 impl Forbids {
     /// Reads `policy.cedar`. What it names must be in the policy.
-    pub(crate) fn read(_source: Source<'_>, _names: &Names<'_>) -> Result<Self, PolicyError> {
-        Ok(Self::default())
+    pub(crate) fn read(source: Source<'_>, names: &Names<'_>) -> Result<Self, PolicyError> {
+        let (forbids, rules): (Vec<Forbid>, Vec<_>) =
+            read::read(source, names)?.into_iter().unzip();
+        if forbids.is_empty() {
+            return Ok(Self::default());
+        }
+        let engine = Engine::new(&rules).map_err(|error| {
+            source.meaning(0..0, error, "this is a defect of marque; please report it")
+        })?;
+        Ok(Self { forbids: forbids.into(), engine: Some(Arc::new(engine)) })
     }
 
     /// A row for every forbid that concerns the intent's kind.
     pub(crate) fn judge(
         &self,
-        _policy: &Policy,
-        _request: &Request<'_>,
-        _ledger: &dyn Ledger,
-        _now: Timestamp,
+        policy: &Policy,
+        request: &Request<'_>,
+        ledger: &dyn Ledger,
+        now: Timestamp,
     ) -> Vec<Row> {
-        Vec::new()
+        let facts = Facts::of(policy, request, ledger, now);
+        let (Some(engine), Some(facts)) = (&self.engine, facts) else { return Vec::new() };
+        let answers = engine.judge(&facts).into_iter();
+        answers.filter_map(|(place, answer)| Some(self.forbids.get(place)?.row(answer))).collect()
     }
 
     /// All of them, in the order of the document.
@@ -71,5 +102,34 @@ impl Forbids {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.forbids.is_empty()
+    }
+}
+
+impl Forbid {
+    fn row(&self, answer: Answer) -> Row {
+        let reason =
+            || self.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let (mark, measured, mend) = match answer {
+            Answer::Silent => (Mark::Pass, "does not apply".to_owned(), None),
+            Answer::Applies => (
+                Mark::Fail,
+                format!("applies{}", reason()),
+                Some(
+                    "propose what it does not apply to; only the owner can lift it, with a new policy.cedar",
+                ),
+            ),
+            Answer::Broken(error) => (
+                Mark::Fail,
+                format!("cannot be judged, {error}{}", reason()),
+                Some("what cannot be judged is forbidden; have the owner mend policy.cedar"),
+            ),
+        };
+        Row {
+            rule: format!("cedar.{}", self.name),
+            measured,
+            limit: "must not apply".to_owned(),
+            mark,
+            mend: mend.map(str::to_owned),
+        }
     }
 }

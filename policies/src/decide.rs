@@ -18,6 +18,7 @@ mod pool;
 mod standing;
 mod tool;
 
+pub(crate) use argument::holds;
 pub(crate) use limits::{Debits, since};
 pub(crate) use payment::{address_of, members};
 
@@ -237,6 +238,9 @@ impl Judge<'_> {
 
     /// What the owner's `policy.cedar` forbids beyond all else.
     fn forbidden(&mut self) {
+        if self.policy.forbids.is_empty() {
+            return;
+        }
         let rows = self.policy.forbids.judge(self.policy, &self.request, self.ledger, self.now);
         self.rows.extend(rows);
     }

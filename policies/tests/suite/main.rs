@@ -7,6 +7,7 @@
     reason = "helpers of tests may fail the test"
 )]
 
+mod aloud;
 mod agentdojo;
 mod decide;
 mod documentation;
@@ -18,3 +19,4 @@ mod reference;
 mod schema;
 mod sketch;
 mod support;
+mod trial;
