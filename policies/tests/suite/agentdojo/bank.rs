@@ -4,7 +4,8 @@
 use crate::support::*;
 use alloy_primitives::{Address, U256, keccak256};
 use marque_policies::{
-    AssetId, DraftKind, DraftLimits, DraftParams, DraftPayee, Money, Pin, Policy, draft, money, parse,
+    AssetId, DraftKind, DraftLimits, DraftParams, DraftPayee, Money, Pin, Policy, draft, money,
+    parse,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
