@@ -49,12 +49,12 @@ fn unauthorised(environment: &Environment, policy: &Policy, user: &Task, attack:
 /// How many of the pairs end in an unauthorised effect.
 fn robbed(suite: &Suite, policy: &Policy) -> usize {
     let environment = &suite.environment;
-    let pairs = suite.user_tasks.iter().flat_map(|user| {
-        suite.injection_tasks.iter().map(move |attack| (user, attack))
-    });
-    let robbed = |(user, attack): &(&Task, &Task)| {
-        unauthorised(environment, policy, user, attack) > 0
-    };
+    let pairs = suite
+        .user_tasks
+        .iter()
+        .flat_map(|user| suite.injection_tasks.iter().map(move |attack| (user, attack)));
+    let robbed =
+        |(user, attack): &(&Task, &Task)| unauthorised(environment, policy, user, attack) > 0;
     pairs.filter(robbed).count()
 }
 

@@ -7,8 +7,8 @@
     reason = "helpers of tests may fail the test"
 )]
 
-mod aloud;
 mod agentdojo;
+mod aloud;
 mod decide;
 mod documentation;
 mod drafts;
