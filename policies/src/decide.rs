@@ -18,6 +18,7 @@ mod pool;
 mod standing;
 mod tool;
 
+pub(crate) use argument::holds;
 pub(crate) use limits::{Debits, since};
 pub(crate) use payment::{address_of, members};
 

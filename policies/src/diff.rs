@@ -14,8 +14,11 @@
 //! `tests/suite/diff.rs`, `no_widening_is_missed`).
 
 mod accounts;
+mod case;
 mod cases;
 mod compare;
+mod edges;
+mod forbidden;
 mod ground;
 mod past;
 mod payees;

@@ -10,10 +10,9 @@ mod table;
 mod words;
 
 pub use table::render_table;
-pub(crate) use words::{constraint, date, duration, list_all, per, said};
+pub(crate) use words::{bytes, constraint, date, duration, list, list_all, per, said};
 
 use crate::document::{Attitude, Finality, LabelRules, Policy};
-use words::list;
 
 /// The policy in sentences, a paragraph a subject. Ends with a new line.
 #[must_use]

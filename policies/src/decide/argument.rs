@@ -37,7 +37,7 @@ impl Judge<'_> {
 
 /// Whether every part of the constraint holds. A part about texts fails for what is no text, and
 /// one about numbers for what is no number.
-fn holds(wanted: &Constraint, argument: &Argument) -> bool {
+pub(crate) fn holds(wanted: &Constraint, argument: &Argument) -> bool {
     let Constraint { one_of, starts_with, longest, at_least, at_most } = wanted;
     let text = match argument {
         Argument::Text(text) => Some(text.as_str()),

@@ -5,7 +5,8 @@
 
 use super::{
     Direction,
-    cases::{Case, Cases, Who},
+    case::Case,
+    cases::{Cases, Who},
     compare::Comparison,
 };
 use crate::{

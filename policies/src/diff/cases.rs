@@ -2,14 +2,15 @@
 //! them that bring one rule to its edge.
 
 use super::{
-    accounts::{Moved, Whose, kinds, limits_in},
-    compare::pays,
-    past::{FORMER, TASK, by_task, somebody},
+    accounts::{Whose, kinds, limits_in},
+    case::{Case, free},
+    past::somebody,
     tools::{example, values},
     weeks,
+    words::{PEER, SHOP},
 };
 use crate::{
-    document::{DAY, Given, HOUR, PaidBy, PastPayment, Payee, Policy},
+    document::{Given, Payee, Policy},
     intent::{
         AcceptWallet, Argument, Authorise, Fetch, Intent, Label, Labels, Settle, Sweep, ToolUse,
         Transfer,
@@ -19,27 +20,10 @@ use crate::{
     times::Times,
 };
 use alloy_primitives::{B256, U256};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-const MINUTE: u64 = 60_000;
 /// Payees, tools and assets that are tried where a change concerns all of them.
 const SOME: usize = 4;
-
-/// A proposal, who makes it, what came before, and when.
-#[derive(Clone, Debug)]
-pub(super) struct Case {
-    pub(super) intent: Intent,
-    pub(super) gas: Option<Money>,
-    pub(super) sub_agent: Option<String>,
-    pub(super) task: String,
-    /// What came before, and how often.
-    pub(super) given: Vec<(Given, u64)>,
-    /// How long ago the owner approved it.
-    pub(super) approved: Option<u64>,
-    /// Whether the registry answers what the old policy pins.
-    pub(super) as_of_old: bool,
-    pub(super) now: Timestamp,
-}
 
 /// Two policies to make cases of.
 #[derive(Clone, Copy, Debug)]
@@ -88,15 +72,8 @@ impl<'a> Cases<'a> {
 
     /// When both policies permit something, or at least one.
     fn moments(self, old: &[&Times], new: &[&Times]) -> Vec<Timestamp> {
-        let with = |policy: &'a Times, times: &[&'a Times]| -> Vec<&'a Times> {
-            times.iter().copied().chain([policy]).collect()
-        };
-        // The lists are of the policies themselves.
-        let _ = with;
-        let mut before: Vec<&Times> = old.to_vec();
-        before.push(&self.old.times);
-        let mut after: Vec<&Times> = new.to_vec();
-        after.push(&self.new.times);
+        let before: Vec<&Times> = old.iter().copied().chain([&self.old.times]).collect();
+        let after: Vec<&Times> = new.iter().copied().chain([&self.new.times]).collect();
         let all: Vec<&Times> = before.iter().chain(&after).copied().collect();
         match weeks::common(&all) {
             Some(minute) => vec![self.moment(minute)],
@@ -151,7 +128,7 @@ impl<'a> Cases<'a> {
         self.accepts().into_iter().chain(labelled).chain(unknown).chain(transfers).collect()
     }
 
-    fn names(self, who: Who<'a>) -> Vec<String> {
+    pub(super) fn names(self, who: Who<'a>) -> Vec<String> {
         let payees = || self.new.payees.iter().chain(&self.old.payees);
         let named = |names: BTreeSet<&String>| -> Vec<String> {
             names.into_iter().take(SOME * 2).cloned().collect()
@@ -176,7 +153,7 @@ impl<'a> Cases<'a> {
     }
 
     /// A name that neither policy knows.
-    fn stranger(self, number: u64) -> String {
+    pub(super) fn stranger(self, number: u64) -> String {
         let known = |name: &str| !self.entries(name).is_empty();
         let names = (number..).map(|number| match number {
             0 => "a-peer".to_owned(),
@@ -202,7 +179,7 @@ impl<'a> Cases<'a> {
             for asset in assets {
                 for now in &moments {
                     if entries.is_empty() {
-                        let peer = Payee { host: Some("peer.example".to_owned()), ..nobody() };
+                        let peer = Payee { host: Some(PEER.to_owned()), ..nobody() };
                         cases.push(self.payment(&name, &peer, asset, *now));
                     }
                     for entry in &entries {
@@ -249,7 +226,7 @@ impl<'a> Cases<'a> {
         let labels = Labels::default();
         let payee_name = name.to_owned();
         let (intent, gas) = if known(self.new) || known(self.old) {
-            let host = payee.host.clone().unwrap_or_else(|| "shop.example".to_owned());
+            let host = payee.host.clone().unwrap_or_else(|| SHOP.to_owned());
             let resource = format!("https://{host}/");
             let pay = Authorise { payee: payee_name, to, amount, host, resource, labels };
             (Intent::Authorise(pay), None)
@@ -276,7 +253,7 @@ impl<'a> Cases<'a> {
     }
 
     /// The most that a single payment may come to before it is refused or asked about.
-    fn single(self, asset: AssetId) -> Option<U256> {
+    pub(super) fn single(self, asset: AssetId) -> Option<U256> {
         let sections = [self.old, self.new].into_iter().flat_map(|p| limits_in(p, asset));
         let singles = sections.flat_map(|limits| [limits.payment, limits.ask_above]);
         singles.flatten().filter(|limit| !limit.is_zero()).min()
@@ -401,296 +378,6 @@ impl<'a> Cases<'a> {
         }
         cases
     }
-
-    /// Uses that are one too many, or bytes too many, by one of two rates.
-    pub(super) fn frequent(
-        self,
-        name: &str,
-        (old, new): (Option<(u64, u64)>, Option<(u64, u64)>),
-        sends: bool,
-    ) -> Vec<Case> {
-        let uses = self.uses(name, None);
-        let mut cases = Vec::new();
-        for (full, other) in [(old, new), (new, old)] {
-            let Some((most, width)) = full else { continue };
-            // Within the full window, and outside of a shorter other one where there is one.
-            let outside = other.map(|(_, other)| other).filter(|other| *other < width);
-            let recent = (width / 2 / 1_000) * 1_000;
-            for age in outside.into_iter().chain([recent]) {
-                for case in &uses {
-                    let past = |bytes| Given::Used { tool: name.to_owned(), age, bytes };
-                    if sends {
-                        cases.push(case.sending(most.saturating_add(1)));
-                        cases.push(case.given(past(most)).sending(1));
-                    } else {
-                        cases.push(case.often(past(0), most));
-                    }
-                }
-            }
-        }
-        cases
-    }
-
-    /// Payments that one limit permits and the other one does not: of the higher limit, or just
-    /// above the lower one; all at once, or as the last part of what was paid before.
-    pub(super) fn sums(self, moved: Moved<'a>) -> Vec<Case> {
-        let Moved { whose, asset, kind, old, new } = moved;
-        let (old, new) = (old.unwrap_or(U256::MAX), new.unwrap_or(U256::MAX));
-        let (low, high) = (old.min(new), old.max(new));
-        let mut sums: Vec<U256> = low.checked_add(U256::ONE).into_iter().collect();
-        if high < U256::MAX {
-            sums.push(high);
-        }
-        let mut cases = Vec::new();
-        for sum in sums {
-            cases.extend(self.to_the_brim(Who::of(whose), whose, asset, kind, sum));
-        }
-        cases
-    }
-
-    /// Payments that are just too much for a limit.
-    pub(super) fn filled(
-        self,
-        who: Who<'a>,
-        whose: Whose<'a>,
-        asset: AssetId,
-        kind: &'static str,
-        limit: U256,
-    ) -> Vec<Case> {
-        let above = limit.checked_add(U256::ONE);
-        above.map_or_else(Vec::new, |sum| self.to_the_brim(who, whose, asset, kind, sum))
-    }
-
-    fn to_the_brim(
-        self,
-        who: Who<'a>,
-        whose: Whose<'a>,
-        asset: AssetId,
-        kind: &'static str,
-        sum: U256,
-    ) -> Vec<Case> {
-        let sub_agent = match whose {
-            Whose::SubAgent(name) => Some(name),
-            _ => None,
-        };
-        let mut cases = self.payments(who, Some(asset), sub_agent);
-        let fees = matches!(whose, Whose::Owner | Whose::Agent | Whose::SubAgent(_));
-        if asset.is_native() && fees {
-            cases.extend(self.fees(whose, asset).into_iter().take(1));
-        }
-        let single = self.single(asset).unwrap_or(sum).min(sum);
-        let at_once = ["payment", "ask_above"].contains(&kind);
-        let parts = if at_once { vec![sum] } else { vec![single, sum, U256::ONE.min(sum)] };
-        let mut brim = Vec::new();
-        for case in &cases {
-            for part in &parts {
-                let last = case.of(Money::new(*part, asset));
-                let before = Money::new(sum.saturating_sub(*part), asset);
-                if before.units.is_zero() {
-                    brim.push(last);
-                    continue;
-                }
-                for (payee, by) in self.takers(whose, kind, case) {
-                    brim.push(last.paid(before, &payee, kind, Some(by)));
-                }
-            }
-        }
-        brim
-    }
-
-    /// To whom, and by whom, money was paid that counts for a limit, and for as few others as
-    /// possible.
-    fn takers(self, whose: Whose<'a>, kind: &str, case: &Case) -> Vec<(String, PaidBy)> {
-        let same = || case.payee().map(str::to_owned);
-        let payees = self.old.payees.keys().find(|name| Some(name.as_str()) != case.payee());
-        let other = payees.cloned().into_iter().chain([FORMER.to_owned()]);
-        let to_others = |by: PaidBy| other.map(|name| (name, by.clone())).collect();
-        match whose {
-            _ if kind == "ask_above_day" => same().map(|name| (name, PaidBy::Agent)).into_iter().collect(),
-            Whose::Owner => vec![(FORMER.to_owned(), PaidBy::AnotherAgent)],
-            Whose::Agent => to_others(PaidBy::Agent),
-            Whose::SubAgent(name) => to_others(PaidBy::SubAgent(name.to_owned())),
-            Whose::Task => to_others(by_task()),
-            Whose::Payee(name) => vec![(name.to_owned(), PaidBy::Agent)],
-            Whose::Category(category) => {
-                let mut members = self.names(Who::Category(category));
-                members.retain(|name| Some(name.as_str()) != case.payee());
-                members.truncate(1);
-                members.into_iter().chain(same()).map(|name| (name, PaidBy::Agent)).collect()
-            }
-            Whose::Pool => vec![(self.stranger(1), PaidBy::Agent)],
-            Whose::Peer => same().map(|name| (name, PaidBy::Agent)).into_iter().collect(),
-        }
-    }
-}
-
-impl Case {
-    fn new(intent: Intent, gas: Option<Money>, now: Timestamp) -> Self {
-        Self {
-            intent,
-            gas,
-            sub_agent: None,
-            task: TASK.to_owned(),
-            given: Vec::new(),
-            approved: None,
-            as_of_old: false,
-            now,
-        }
-    }
-
-    fn but(&self, change: impl FnOnce(&mut Self)) -> Self {
-        let mut case = self.clone();
-        change(&mut case);
-        case
-    }
-
-    /// Whom it pays.
-    pub(super) fn payee(&self) -> Option<&str> {
-        match &self.intent {
-            Intent::Authorise(pay) => Some(&pay.payee),
-            Intent::Transfer(pay) => Some(&pay.payee),
-            _ => None,
-        }
-    }
-
-    pub(super) fn at(&self, now: Timestamp) -> Self {
-        self.but(|case| case.now = now)
-    }
-
-    pub(super) fn given(&self, event: Given) -> Self {
-        self.often(event, 1)
-    }
-
-    fn often(&self, event: Given, times: u64) -> Self {
-        self.but(|case| case.given.push((event, times)))
-    }
-
-    pub(super) fn approved(&self, age: u64) -> Self {
-        self.but(|case| case.approved = Some(age))
-    }
-
-    pub(super) fn registry_as_of_old(&self) -> Self {
-        self.but(|case| case.as_of_old = true)
-    }
-
-    pub(super) fn in_task(&self, task: &str) -> Self {
-        self.but(|case| task.clone_into(&mut case.task))
-    }
-
-    fn with_fees(&self, fees: Money) -> Self {
-        self.but(|case| case.gas = Some(fees))
-    }
-
-    /// The same with another amount; of a return to the owner, whose amount nobody limits, with
-    /// other fees.
-    pub(super) fn of(&self, money: Money) -> Self {
-        self.but(|case| match &mut case.intent {
-            Intent::Authorise(pay) => pay.amount = money,
-            Intent::Transfer(pay) => pay.amount = money,
-            Intent::Settle(settle) => settle.amount = money,
-            Intent::Sweep(_) => case.gas = Some(money),
-            Intent::Tool(_) | Intent::AcceptWallet(_) => {}
-        })
-    }
-
-    /// After a payment that still counts in a window of this name, and in no shorter one.
-    pub(super) fn paid(&self, amount: Money, payee: &str, kind: &str, by: Option<PaidBy>) -> Self {
-        let age = match kind {
-            "hour" => 30 * MINUTE,
-            "days30" => 2 * DAY,
-            "total" | "peer_total" => 40 * DAY,
-            _ => 2 * HOUR,
-        };
-        let by = by.unwrap_or(PaidBy::Agent);
-        self.given(Given::Paid(PastPayment { amount, payee: payee.to_owned(), age, by }))
-    }
-
-    pub(super) fn labelled(&self, label: Label) -> Self {
-        self.but(|case| match &mut case.intent {
-            Intent::Authorise(pay) => pay.labels = pay.labels.clone().with(label),
-            Intent::Transfer(pay) => pay.labels = pay.labels.clone().with(label),
-            Intent::Tool(used) => used.labels = used.labels.clone().with(label),
-            Intent::Settle(_) | Intent::AcceptWallet(_) | Intent::Sweep(_) => {}
-        })
-    }
-
-    pub(super) fn asked_by(&self, host: &str) -> Self {
-        self.but(|case| {
-            if let Intent::Authorise(pay) = &mut case.intent {
-                host.clone_into(&mut pay.host);
-            }
-        })
-    }
-
-    /// The same payment in a transaction of our own.
-    pub(super) fn as_transfer(&self) -> Self {
-        self.but(|case| {
-            if let Intent::Authorise(pay) = &case.intent {
-                let Authorise { payee, to, amount, labels, .. } = pay.clone();
-                case.gas = Some(free(amount.asset));
-                case.intent = Intent::Transfer(Transfer { payee, to, amount, labels });
-            }
-        })
-    }
-
-    fn fetching(&self, change: impl FnOnce(&mut Fetch)) -> Self {
-        self.but(|case| {
-            if let Intent::Tool(used) = &mut case.intent {
-                let plain = Fetch {
-                    method: "GET".to_owned(),
-                    host: String::new(),
-                    path: "/".to_owned(),
-                    bytes_out: 1,
-                };
-                change(used.fetch.get_or_insert(plain));
-            }
-        })
-    }
-
-    pub(super) fn to_host(&self, host: &str) -> Self {
-        self.fetching(|fetch| host.clone_into(&mut fetch.host))
-    }
-
-    pub(super) fn by_method(&self, method: &str) -> Self {
-        self.fetching(|fetch| method.clone_into(&mut fetch.method))
-    }
-
-    pub(super) fn to_path(&self, path: &str) -> Self {
-        self.fetching(|fetch| path.clone_into(&mut fetch.path))
-    }
-
-    pub(super) fn sending(&self, bytes: u64) -> Self {
-        self.fetching(|fetch| fetch.bytes_out = bytes)
-    }
-
-    pub(super) fn with_argument(&self, name: &str, value: Option<Argument>) -> Self {
-        self.but(|case| {
-            if let Intent::Tool(used) = &mut case.intent {
-                match value {
-                    Some(value) => used.arguments.insert(name.to_owned(), value),
-                    None => used.arguments.remove(name),
-                };
-            }
-        })
-    }
-
-    pub(super) fn amount(&self) -> Option<Money> {
-        match &self.intent {
-            Intent::Authorise(pay) => Some(pay.amount),
-            Intent::Transfer(pay) => Some(pay.amount),
-            Intent::Settle(settle) => Some(settle.amount),
-            _ => None,
-        }
-    }
-
-    pub(super) const fn is_payment(&self) -> bool {
-        pays(&self.intent)
-    }
-}
-
-/// No fees, in the coin of the asset's chain.
-fn free(asset: AssetId) -> Money {
-    Money::new(U256::ZERO, AssetId::native(asset.chain))
 }
 
 /// Nobody in particular.
@@ -704,6 +391,3 @@ fn nobody() -> Payee {
         times: Times::default(),
     }
 }
-
-#[allow(dead_code)]
-type Unused = BTreeMap<(), ()>;

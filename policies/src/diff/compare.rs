@@ -5,13 +5,15 @@
 
 use super::{
     Change, Direction, Witness,
-    cases::{Case, Cases},
+    case::Case,
+    cases::Cases,
     weeks,
-    words::{self, age, date},
+    words,
 };
 use crate::{
     document::{Approvals, Attitude, LabelRules, Policy},
-    intent::{Intent, Label},
+    explain::{date, duration},
+    intent::Label,
     money::AssetId,
     times::Times,
     verdict::{Decision, Mark, Verdict},
@@ -225,7 +227,7 @@ impl<'a> Comparison<'a> {
 
     fn approvals(&mut self, old: Approvals, new: Approvals) {
         let Approvals { valid, held } = old;
-        let show = |time: Option<u64>, none: &str| time.map_or_else(|| none.to_owned(), age);
+        let show = |time: Option<u64>, none: &str| time.map_or_else(|| none.to_owned(), duration);
         let (was, is) = (valid.unwrap_or(u64::MAX), new.valid.unwrap_or(u64::MAX));
         if let Some(direction) = Direction::of(is > was, is < was) {
             let none = "for ever";
@@ -343,9 +345,4 @@ const fn attitude(attitude: Option<Attitude>) -> &'static str {
         Some(Attitude::Ask) => "\"ask\"",
         Some(Attitude::Refuse) => "\"refuse\"",
     }
-}
-
-/// Whether an intent pays.
-pub(super) const fn pays(intent: &Intent) -> bool {
-    matches!(intent, Intent::Authorise(_) | Intent::Transfer(_))
 }

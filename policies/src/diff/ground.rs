@@ -5,7 +5,7 @@
 
 use super::{Direction, cases::Cases, compare::Comparison};
 use crate::{
-    document::{Asset, Chain, Finality, Policy},
+    document::{Asset, Chain, Finality},
     money::AssetId,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -153,9 +153,4 @@ fn finally(finality: Finality) -> String {
 
 fn list(endpoints: &[String]) -> String {
     endpoints.join(", ")
-}
-
-/// The chains of both policies, the new one's first.
-pub(super) fn chain_ids(new: &Policy, old: &Policy) -> BTreeSet<u64> {
-    new.chains.values().chain(old.chains.values()).map(|chain| chain.id).collect()
 }

@@ -3,7 +3,7 @@
 //! Names are those of the old policy, and of the new one where the old one does not know them. The
 //! registry answers what the new policy pins, or the old one where the case says so.
 
-use super::cases::{Case, Cases};
+use super::{case::Case, cases::Cases};
 use crate::{
     decide::{Request, decide},
     document::{Given, PaidBy, Payee, Policy},

@@ -2,8 +2,9 @@
 
 use super::{
     Direction,
-    accounts::{Account, Whose, both, keys, kinds},
-    cases::{Case, Cases, Who},
+    accounts::{Account, Whose, both, kinds},
+    case::Case,
+    cases::{Cases, Who},
     compare::Comparison,
 };
 use crate::{

@@ -1,9 +1,9 @@
 //! Tools: what they may reach, how often, with which arguments, and when.
 
-use super::{Direction, accounts::keys, cases::Case, compare::Comparison, words::per};
+use super::{Direction, accounts::keys, case::Case, compare::Comparison};
 use crate::{
     document::{Constraint, Tool},
-    explain::bytes,
+    explain::{bytes, per},
     host,
     intent::Argument,
 };
@@ -99,7 +99,7 @@ impl<'a> Comparison<'a> {
         new: &'a BTreeSet<String>,
     ) {
         /// What is added to or taken from; an empty list stands for any method.
-        fn beyond<'m>(these: &'m BTreeSet<String>, those: &BTreeSet<String>) -> Vec<&'m str> {
+        fn beyond<'m>(these: &'m BTreeSet<String>, those: &'m BTreeSet<String>) -> Vec<&'m str> {
             match (these.is_empty(), those.is_empty()) {
                 (_, true) => Vec::new(),
                 (true, false) => vec!["any other"],

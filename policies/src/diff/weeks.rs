@@ -7,7 +7,7 @@ const MINUTE: u64 = 60_000;
 /// Minutes of a week.
 const WEEK: u64 = 10_080;
 /// Monday noon.
-const NOON: u64 = 720;
+pub(super) const NOON: u64 = 720;
 
 /// Whether a minute of the week is within these times.
 pub(super) fn covers(times: &Times, minute: u64) -> bool {

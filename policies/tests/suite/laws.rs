@@ -78,7 +78,7 @@ fn lower_one(dice: &mut Dice, limits: &mut [Option<u8>]) {
     limits[kind] = Some(limits[kind].map_or(by, |limit| limit.saturating_sub(by)));
 }
 
-fn any<'a, T>(dice: &mut Dice, of: &'a mut [T]) -> Option<&'a mut T> {
+fn some<'a, T>(dice: &mut Dice, of: &'a mut [T]) -> Option<&'a mut T> {
     let place = dice.below(of.len().max(1) as u64) as usize;
     of.get_mut(place)
 }
@@ -113,21 +113,31 @@ fn tighten(dice: &mut Dice, sketch: &Sketch, case: &Case) -> Option<Sketch> {
             lower_one(dice, &mut limits);
             [pool.peer_day, pool.peer_total] = limits;
         }
-        6 => lower(dice, &mut any(dice, &mut s.categories)?.limits),
-        7 => lower(dice, &mut any(dice, &mut s.payees)?.bound.as_mut()?.1),
-        8 => {
-            any(dice, &mut s.payees)?.bound.get_or_insert((Coin::Usdc, [Some(3); 7])).1[0] = Some(1)
+        6 => {
+            let category = some(dice, &mut s.categories)?;
+            lower(dice, &mut category.limits);
         }
-        9 => lower(dice, any(dice, &mut s.subs)?.account.limits[at].as_mut()?),
+        7 => {
+            let payee = some(dice, &mut s.payees)?;
+            lower(dice, &mut payee.bound.as_mut()?.1);
+        }
+        8 => {
+            some(dice, &mut s.payees)?.bound.get_or_insert((Coin::Usdc, [Some(3); 7])).1[0] =
+                Some(1)
+        }
+        9 => {
+            let sub = some(dice, &mut s.subs)?;
+            lower(dice, sub.account.limits[at].as_mut()?);
+        }
         10 => s.agent.limits[at].as_mut()?[6] = Some(0),
         11 => s.agent.limits[at] = None,
-        12 => any(dice, &mut s.subs)?.account.limits[at] = None,
+        12 => some(dice, &mut s.subs)?.account.limits[at] = None,
         13 => drop(s.pools[at].take()?),
         14 => remove_payee(dice, s, case)?,
         15 => drop(s.tools.pop()?),
-        16 => drop(any(dice, &mut s.tools)?.hosts.pop()?),
+        16 => drop(some(dice, &mut s.tools)?.hosts.pop()?),
         17 => {
-            let methods = &mut any(dice, &mut s.tools)?.methods;
+            let methods = &mut some(dice, &mut s.tools)?.methods;
             match methods.len() {
                 0 => methods.push("GET"),
                 1 => return None,
@@ -135,30 +145,33 @@ fn tighten(dice: &mut Dice, sketch: &Sketch, case: &Case) -> Option<Sketch> {
             }
         }
         18 => {
-            let tool = any(dice, &mut s.tools)?;
+            let tool = some(dice, &mut s.tools)?;
             let mut limits = [tool.rate, tool.sends];
             lower_one(dice, &mut limits);
             // A rate of nothing is a mistake.
             [tool.rate, tool.sends] = limits.map(|limit| limit.map(|limit| limit.max(1)));
         }
         19 => {
-            let tool = any(dice, &mut s.tools)?;
+            let tool = some(dice, &mut s.tools)?;
             tool.arguments = vec![("city", Demand::Text { starts: Some("/p/"), longest: None })];
         }
         20 => match dice.below(3) {
             0 => narrower(&mut s.times),
-            1 => narrower(&mut any(dice, &mut s.payees)?.times),
-            _ => narrower(&mut any(dice, &mut s.tools)?.times),
+            1 => narrower(&mut some(dice, &mut s.payees)?.times),
+            _ => narrower(&mut some(dice, &mut s.tools)?.times),
         },
         21 => stricter(dice, &mut s.labels),
-        22 => stricter(dice, &mut any(dice, &mut s.tools)?.labels),
+        22 => {
+            let tool = some(dice, &mut s.tools)?;
+            stricter(dice, &mut tool.labels);
+        }
         23 => match dice.below(3) {
             0 => s.expires = Some(s.expires.map_or(NOW + 3 * DAY, |at| at.min(NOW + DAY))),
             1 => s.valid = Some(s.valid.map_or(60, |valid| valid.min(60))),
             _ => s.domain = false,
         },
         24 => {
-            let sub = any(dice, &mut s.subs)?;
+            let sub = some(dice, &mut s.subs)?;
             match dice.below(2) {
                 0 => drop(sub.payees.pop()?),
                 _ => drop(sub.tools.pop()?),
@@ -329,9 +342,9 @@ fn a_hostile_intent_is_judged_without_a_panic_and_gains_nothing() {
         case.now = *dice.pick(&[0, 1, NOW, u64::MAX]);
         let words = ["", "\0", "helper", "a\nb", "\u{202e}é"];
         let request = Request {
-            agent: dice.pick(&words),
+            agent: *dice.pick(&words),
             sub_agent: dice.percent(50).then(|| *dice.pick(&words)),
-            task: dice.pick(&words),
+            task: *dice.pick(&words),
             intent: &case.intent,
             gas: case.gas,
         };

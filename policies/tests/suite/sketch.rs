@@ -5,15 +5,13 @@
 //! engine. Amounts are small integers of base units; a sketch that fails a test is made simpler
 //! part by part as long as it still fails.
 
-use crate::{
-    forbids::{Forbid, TEMPLATES},
-    support::*,
-};
+use crate::{forbids::Forbid, support::*};
 use alloy_primitives::{Address, U256};
 use marque_policies::{
-    Argument, AssetId, Intent, Label, Labels, Money, Policy, Sources, Verdict, compile, decide,
+    Argument, AssetId, Intent, Label, Labels, Money, Policy, Sources, Verdict, decide,
     document::{DAY, HOUR},
     intent::{AcceptWallet, Authorise, Fetch, Settle, Sweep, ToolUse, Transfer},
+    parse::compile,
 };
 use std::fmt::Write as _;
 
@@ -489,7 +487,7 @@ impl Sketch {
     pub(crate) fn random(dice: &mut Dice) -> Self {
         // Where every amount is tight, everything is refused.
         let tight = dice.percent(25);
-        let mut coins = |dice: &mut Dice, usdc, others| {
+        let coins = |dice: &mut Dice, usdc, others| {
             [usdc, others, others].map(|chance| dice.percent(chance).then(|| seven(dice, tight)))
         };
         let agent = Account { limits: coins(dice, 95, 75), eth_is_gas: dice.percent(50) };
@@ -586,7 +584,7 @@ impl Sketch {
         less(&|s| std::mem::take(&mut s.split));
         less(&|s| s.expires.take().is_some());
         less(&|s| !std::mem::take(&mut s.times).is_empty());
-        less(&|s| s.labels != std::mem::take(&mut s.labels));
+        less(&|s| std::mem::take(&mut s.labels) != [None; 4]);
         less(&|s| s.valid.take().is_some());
         for at in 0..3 {
             less(&|s| s.agent.limits[at].take().is_some());
@@ -798,7 +796,7 @@ impl Case {
             intent: intent(dice, sketch, close),
             gas: gas(dice),
             sub_agent: dice.percent(20).then(|| *dice.pick(&SUBS)),
-            task: dice.pick(&TASKS),
+            task: *dice.pick(&TASKS),
             now,
             book: book(dice, sketch, now),
         };
@@ -984,7 +982,7 @@ fn argument(dice: &mut Dice, demand: &Demand) -> Argument {
             .clone(),
         Demand::OneOf(values) if dice.percent(80) => dice.pick(values).clone(),
         Demand::Number { .. } => Argument::Integer(dice.below(18) as i64 - 6),
-        _ => text(dice.pick(&["/p/", "/p/ab", "/p/äöü", "/p/../x", "/q/", "ab", "/p/abcdefgh"])),
+        _ => text(*dice.pick(&["/p/", "/p/ab", "/p/äöü", "/p/../x", "/q/", "ab", "/p/abcdefgh"])),
     }
 }
 
@@ -1006,10 +1004,10 @@ fn book(dice: &mut Dice, sketch: &Sketch, now: u64) -> Book {
             debit = debit.of_another_agent();
         }
         if dice.percent(30) {
-            debit = debit.of_sub_agent(dice.pick(&SUBS));
+            debit = debit.of_sub_agent(*dice.pick(&SUBS));
         }
         if dice.percent(40) {
-            debit = debit.in_task(dice.pick(&TASKS));
+            debit = debit.in_task(*dice.pick(&TASKS));
         }
         if dice.percent(30) {
             debit = debit.to_a_peer();
@@ -1040,7 +1038,7 @@ fn book(dice: &mut Dice, sketch: &Sketch, now: u64) -> Book {
 /// Everything that a hostile mind could write into an intent.
 pub(crate) fn wild_intent(dice: &mut Dice) -> Intent {
     let known = ["weather-feed", "muscle", "fetch", "feed.example", "127.0.0.1:4021", "a", "GET"];
-    let mut text = |dice: &mut Dice| match dice.below(3) {
+    let text = |dice: &mut Dice| match dice.below(3) {
         0 => (*dice.pick(&known)).to_owned(),
         1 => {
             let odd = ['\0', '\u{202e}', 'é', '"', '\\', '\n', '.', ':', '[', ']', '*', '/', ' '];
@@ -1060,7 +1058,7 @@ pub(crate) fn wild_intent(dice: &mut Dice) -> Intent {
         2 => U256::ZERO,
         _ => U256::from(dice.below(10)),
     };
-    let mut money = |dice: &mut Dice| {
+    let money = |dice: &mut Dice| {
         let asset = match dice.below(3) {
             0 => AssetId { chain: dice.next(), token: address(dice) },
             _ => *dice.pick(&[USDC, ETH]),
