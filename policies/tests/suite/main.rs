@@ -18,5 +18,6 @@ mod reading;
 mod reference;
 mod schema;
 mod sketch;
+mod structuring;
 mod support;
 mod trial;

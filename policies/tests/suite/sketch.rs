@@ -486,12 +486,12 @@ pub(crate) const FAR: u64 = 3_155_760_000_000;
 impl Sketch {
     pub(crate) fn random(dice: &mut Dice) -> Self {
         // Where every amount is tight, everything is refused.
-        let tight = dice.percent(25);
+        let tight = dice.percent(15);
         let coins = |dice: &mut Dice, usdc, others| {
             [usdc, others, others].map(|chance| dice.percent(chance).then(|| seven(dice, tight)))
         };
-        let agent = Account { limits: coins(dice, 95, 75), eth_is_gas: dice.percent(50) };
-        let owner = Account { limits: coins(dice, 40, 15), eth_is_gas: dice.percent(50) };
+        let agent = Account { limits: coins(dice, 97, 88), eth_is_gas: dice.percent(50) };
+        let owner = Account { limits: coins(dice, 40, 30), eth_is_gas: dice.percent(50) };
         let task = coins(dice, 30, 15);
         let split = dice.percent(50);
         let eurt_apart = split && owner.limits[1].is_none() && dice.percent(50);
@@ -530,7 +530,7 @@ impl Sketch {
                 };
                 let payees = some(dice, payees.iter().map(|payee| payee.name).collect());
                 let tools = some(dice, tools.iter().map(|tool| tool.name).collect());
-                let account = Account { limits: coins(dice, 85, 60), eth_is_gas: dice.percent(50) };
+                let account = Account { limits: coins(dice, 92, 80), eth_is_gas: dice.percent(50) };
                 subs.push(SketchSub { name, payees, tools, account });
             }
         }
@@ -671,17 +671,19 @@ pub(crate) fn smallest(
 
 fn amount(dice: &mut Dice, tight: bool) -> u8 {
     let range = match (tight, dice.below(8)) {
-        (true, _) => 0..12,
+        (true, _) => 0..20,
         (false, 0) => 0..10,
-        (false, _) => 8..60,
+        (false, _) => 20..90,
     };
     range.start + dice.below(u64::from(range.end - range.start)) as u8
 }
 
 /// At least one limit that every section can have.
 pub(crate) fn seven(dice: &mut Dice, tight: bool) -> Seven {
-    let mut limits = [45, 35, 60, 30, 30, 20, 20]
+    let mut limits = [45, 30, 50, 25, 25, 0, 0]
         .map(|chance| dice.percent(chance).then(|| amount(dice, tight)));
+    limits[5] = dice.percent(20).then(|| dice.below(6) as u8);
+    limits[6] = dice.percent(25).then(|| dice.below(25) as u8);
     if limits[1..5].iter().all(Option::is_none) {
         limits[2] = Some(amount(dice, tight));
     }
@@ -704,14 +706,14 @@ fn spans(dice: &mut Dice, chance: u64) -> Vec<Week> {
     let mut spans = Vec::new();
     if dice.percent(chance) {
         for _ in 0..=dice.below(2) {
-            let (first, last) = if dice.percent(50) {
-                *dice.pick(&[(0, 4), (0, 6), (5, 1)])
+            let (first, last) = if dice.percent(75) {
+                *dice.pick(&[(0, 4), (0, 6), (0, 6), (4, 2)])
             } else {
                 (dice.below(7), dice.below(7))
             };
             let from = dice.below(1_440);
-            let (from, until) = if dice.percent(50) {
-                *dice.pick(&[(0, 1_440), (360, 1_320), (1_320, 360), (480, 1_080)])
+            let (from, until) = if dice.percent(75) {
+                *dice.pick(&[(0, 1_440), (0, 1_440), (120, 1_320), (1_080, 840)])
             } else {
                 (from, (from + 1 + dice.below(1_439)) % 1_440)
             };
@@ -795,7 +797,7 @@ impl Case {
         let mut case = Self {
             intent: intent(dice, sketch, close),
             gas: gas(dice),
-            sub_agent: dice.percent(20).then(|| *dice.pick(&SUBS)),
+            sub_agent: dice.percent(28).then(|| *dice.pick(&SUBS)),
             task: *dice.pick(&TASKS),
             now,
             book: book(dice, sketch, now),
@@ -812,7 +814,7 @@ impl Case {
 
     fn come_close(&mut self, dice: &mut Dice, sketch: &Sketch) {
         self.gas = match self.intent {
-            Intent::Transfer(_) | Intent::Settle(_) | Intent::Sweep(_) => Some(wei(1)),
+            Intent::Transfer(_) | Intent::Settle(_) | Intent::Sweep(_) => Some(wei(fee(dice))),
             _ => None,
         };
         if self.sub_agent.is_some() {
@@ -836,7 +838,19 @@ impl Case {
             Intent::Transfer(pay) => sketch.payee(&pay.payee),
             _ => None,
         };
-        let Some(payee) = payee else { return };
+        let Some(payee) = payee else {
+            let pool = Coin::ALL.into_iter().find(|coin| sketch.pools[*coin as usize].is_some());
+            match (&mut self.intent, pool) {
+                (Intent::Authorise(pay), Some(coin)) if coin != Coin::Eth => {
+                    (pay.to, pay.amount.asset) = (PEER, coin.id());
+                }
+                (Intent::Transfer(pay), Some(coin)) => {
+                    (pay.to, pay.amount.asset) = (PEER, coin.id());
+                }
+                _ => {}
+            }
+            return;
+        };
         let pinned = payee.host.and_then(|host| self.book.pinned.get(&host.to_lowercase()));
         let address = match payee.place {
             Place::Address(address) | Place::Identity(address) => Some(address),
@@ -873,8 +887,8 @@ pub(crate) fn money(dice: &mut Dice) -> Money {
     let units = match dice.below(60) {
         0 => 1_000_000_000_000_000_000_000_000_000_000,
         1 => 0,
-        2..20 => 1 + u128::from(dice.below(20)),
-        _ => 1 + u128::from(dice.below(7)),
+        2..12 => 1 + u128::from(dice.below(20)),
+        _ => 1 + u128::from(dice.below(5)),
     };
     let asset = match dice.below(14) {
         0 => OTHER,
@@ -908,9 +922,10 @@ pub(crate) fn label(dice: &mut Dice) -> Label {
 }
 
 fn intent(dice: &mut Dice, sketch: &Sketch, close: bool) -> Intent {
+    let pool = sketch.pools.iter().any(Option::is_some);
     let payee = match dice.below(10) {
-        0..2 => "d",
-        2..8 if close && !sketch.payees.is_empty() => dice.pick(&sketch.payees).name,
+        0..3 if pool => "d",
+        3..8 if close && !sketch.payees.is_empty() => dice.pick(&sketch.payees).name,
         _ => dice.pick(&NAMES),
     };
     let payee = payee.to_owned();
@@ -937,10 +952,10 @@ fn intent(dice: &mut Dice, sketch: &Sketch, close: bool) -> Intent {
         }
         11..14 => Intent::Tool(tool_use(dice, sketch, close)),
         14 => Intent::AcceptWallet(AcceptWallet {
-            chain: *dice.pick(&[CHAIN, CHAIN, CHAIN, 1]),
-            registry: *dice.pick(&[REGISTRY, REGISTRY, REGISTRY, FEED]),
+            chain: if dice.percent(90) { CHAIN } else { 1 },
+            registry: if dice.percent(90) { REGISTRY } else { FEED },
             agent_id: U256::ONE,
-            owner: *dice.pick(&[OWNER, OWNER, OWNER, FEED]),
+            owner: if dice.percent(90) { OWNER } else { FEED },
         }),
         _ => Intent::Sweep(Sweep { amount: money(dice) }),
     }
@@ -989,9 +1004,13 @@ fn argument(dice: &mut Dice, demand: &Demand) -> Argument {
 pub(crate) fn gas(dice: &mut Dice) -> Option<Money> {
     match dice.below(10) {
         0..3 => None,
-        3 => Some(Money::new(U256::from(dice.below(6)), USDC)),
-        _ => Some(Money::new(U256::from(dice.below(6)), ETH)),
+        3 => Some(Money::new(U256::from(fee(dice)), USDC)),
+        _ => Some(wei(fee(dice))),
     }
+}
+
+fn fee(dice: &mut Dice) -> u64 {
+    if dice.percent(12) { dice.below(60) } else { dice.below(4) }
 }
 
 fn book(dice: &mut Dice, sketch: &Sketch, now: u64) -> Book {
