@@ -35,8 +35,11 @@ fn main() -> Result<(), Error> {
     check(&scene, &peer)?;
 
     let (mut ours, mut theirs) = (Samples::default(), Samples::default());
-    let mut kinds: Vec<(&str, Samples, Samples)> =
-        scene.cases.iter().map(|case| (case.name, Samples::default(), Samples::default())).collect();
+    let mut kinds: Vec<(&str, Samples, Samples)> = scene
+        .cases
+        .iter()
+        .map(|case| (case.name, Samples::default(), Samples::default()))
+        .collect();
     for _ in 0..ROUNDS {
         for (case, (_, own, other)) in scene.cases.iter().zip(&mut kinds) {
             let (verdict, spent) =
@@ -52,7 +55,11 @@ fn main() -> Result<(), Error> {
     }
     for (name, own, other) in &mut kinds {
         let (own, other) = (own.percentile(50), other.percentile(50));
-        writeln!(out, "  {name:<34} p50 {own:>9}   cedar alone {other:>9}   {}", own.beside(other))?;
+        writeln!(
+            out,
+            "  {name:<34} p50 {own:>9}   cedar alone {other:>9}   {}",
+            own.beside(other)
+        )?;
     }
 
     let (mut reading, mut raw) = (Samples::default(), Samples::default());
@@ -74,7 +81,8 @@ fn main() -> Result<(), Error> {
         p99.micros(),
         load.millis(),
     )?;
-    let (raw50, raw99, raw_load) = (theirs.percentile(50), theirs.percentile(99), raw.percentile(50));
+    let (raw50, raw99, raw_load) =
+        (theirs.percentile(50), theirs.percentile(99), raw.percentile(50));
     writeln!(
         out,
         "cedar alone p50 {} ({}), p99 {} ({}), load {} ({})",
@@ -95,7 +103,9 @@ fn check(scene: &Scene, peer: &Peer) -> Result<(), Error> {
         let decision = decide(&scene.policy, &case.request(), &scene.past, scene.now).decision();
         let permitted = peer.judge(scene, case)?;
         if decision != case.expected || (decision != Decision::Refuse) != permitted {
-            return Err(format!("{}: {decision:?}, the peer permits: {permitted}", case.name).into());
+            return Err(
+                format!("{}: {decision:?}, the peer permits: {permitted}", case.name).into()
+            );
         }
     }
     Ok(())

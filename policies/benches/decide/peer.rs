@@ -84,7 +84,9 @@ impl Peer {
                 let asked = (it.host.as_str(), it.resource.as_str());
                 (pay, payee, it.payee.as_str(), paying(scene, it.to, it.amount, Some(asked))?)
             }
-            Intent::Transfer(it) => (pay, payee, it.payee.as_str(), paying(scene, it.to, it.amount, None)?),
+            Intent::Transfer(it) => {
+                (pay, payee, it.payee.as_str(), paying(scene, it.to, it.amount, None)?)
+            }
             Intent::Tool(it) => {
                 let fetch = it.fetch.as_ref();
                 let text = |of: Option<&str>| string(of.unwrap_or_default());
@@ -115,8 +117,7 @@ impl Peer {
         let context = context.into_iter().map(|(name, value)| (name.to_owned(), value));
         let context = Context::from_pairs(context)?;
         let resource = EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(name));
-        let request =
-            Request::new(self.agent.clone(), action.clone(), resource, context, None)?;
+        let request = Request::new(self.agent.clone(), action.clone(), resource, context, None)?;
         let response = self.authorizer.is_authorized(&request, &self.policies, &self.entities);
         Ok(response.decision() == Decision::Allow)
     }

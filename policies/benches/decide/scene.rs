@@ -144,7 +144,11 @@ pub(crate) fn forbids() -> String {
     forbid("one-payee-ever", "pay", "context.payee_total > 5000000000");
     forbid("no-other-coin", "pay", "context.asset != \"USDC\" && context.amount_micros > 10");
     forbid("no-plain-ports", "pay", "context.host like \"*:80\"");
-    forbid("no-errand-for-helper", "pay", "context.sub_agent == \"helper\" && context.minute < 600");
+    forbid(
+        "no-errand-for-helper",
+        "pay",
+        "context.sub_agent == \"helper\" && context.minute < 600",
+    );
     forbid("no-deletes", "use", "context.method == \"DELETE\"");
     forbid("no-secrets", "use", "context.path like \"*secret*\" || context.path like \"*token*\"");
     forbid("small-uploads", "use", "context.bytes_out > 20000");
@@ -165,11 +169,8 @@ fn past(now: Timestamp) -> Past {
         by: PaidBy::Agent,
         pool: false,
     };
-    let used = |n: u64| Use {
-        tool: format!("tool-{}", n % 30),
-        at: now - n * HOUR / 10,
-        bytes: 500,
-    };
+    let used =
+        |n: u64| Use { tool: format!("tool-{}", n % 30), at: now - n * HOUR / 10, bytes: 500 };
     Past {
         debits: (0..DEBITS).map(debit).collect(),
         uses: (0..DEBITS).map(used).collect(),
@@ -228,7 +229,11 @@ fn cases() -> Vec<Case> {
         pays("a payment above `ask_above`", pay(8, 2_500_000), Hold),
         pays("a payment above the limit", pay(8, 5_000_001), Refuse),
         pays("a payment to another address", Authorise { to: Address::ZERO, ..pay(8, 1) }, Refuse),
-        pays("a payment to a stranger", Authorise { payee: "evil".to_owned(), ..pay(8, 1) }, Refuse),
+        pays(
+            "a payment to a stranger",
+            Authorise { payee: "evil".to_owned(), ..pay(8, 1) },
+            Refuse,
+        ),
         case("a transfer with its fees", Intent::Transfer(transfer), fees, Allow),
         case("a fetch", fetch("tool-4", "data-4.example"), None, Allow),
         case("a fetch below a wildcard", fetch("tool-29", "weather.gov"), None, Allow),

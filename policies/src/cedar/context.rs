@@ -179,7 +179,7 @@ impl<'a> Facts<'a> {
             .collect()
     }
 
-    /// What every action has, and who below the agent acts: only the agent itself collects.
+    /// What has to do with who proposes, and when.
     fn general(&self, attribute: &str) -> Option<RestrictedExpression> {
         let moment = Moment::of(self.now);
         Some(match attribute {
@@ -187,9 +187,7 @@ impl<'a> Facts<'a> {
             "weekday" => long(moment.day),
             "minute" => long(moment.minute),
             "task" => text(self.request.task),
-            "sub_agent" if !matches!(self.what, What::Collect(_)) => {
-                text(self.request.sub_agent.unwrap_or_default())
-            }
+            "sub_agent" => text(self.request.sub_agent.unwrap_or_default()),
             _ => return None,
         })
     }

@@ -220,9 +220,8 @@ impl<'a> Cases<'a> {
     fn payment(self, name: &str, payee: &Payee, asset: AssetId, now: Timestamp) -> Case {
         let to = payee.address.unwrap_or_else(|| somebody(name));
         let amount = Money::new(self.little(asset), asset);
-        let known = |policy: &Policy| {
-            policy.asset(asset).is_some_and(|(_, asset)| asset.domain.is_some())
-        };
+        let known =
+            |policy: &Policy| policy.asset(asset).is_some_and(|(_, asset)| asset.domain.is_some());
         let labels = Labels::default();
         let payee_name = name.to_owned();
         let (intent, gas) = if known(self.new) || known(self.old) {

@@ -3,13 +3,7 @@
 //! Every struct is taken apart field by field, so that a field added later does not compile until
 //! it is known what it widens.
 
-use super::{
-    Change, Direction, Witness,
-    case::Case,
-    cases::Cases,
-    weeks,
-    words,
-};
+use super::{Change, Direction, Witness, case::Case, cases::Cases, weeks, words};
 use crate::{
     document::{Approvals, Attitude, LabelRules, Policy},
     explain::{date, duration},

@@ -7,8 +7,9 @@
     reason = "helpers of tests may fail the test"
 )]
 
-mod aloud;
 mod agentdojo;
+mod aloud;
+mod cedar;
 mod decide;
 mod documentation;
 mod drafts;

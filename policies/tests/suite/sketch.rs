@@ -680,8 +680,8 @@ fn amount(dice: &mut Dice, tight: bool) -> u8 {
 
 /// At least one limit that every section can have.
 pub(crate) fn seven(dice: &mut Dice, tight: bool) -> Seven {
-    let mut limits = [45, 30, 50, 25, 25, 0, 0]
-        .map(|chance| dice.percent(chance).then(|| amount(dice, tight)));
+    let mut limits =
+        [45, 30, 50, 25, 25, 0, 0].map(|chance| dice.percent(chance).then(|| amount(dice, tight)));
     limits[5] = dice.percent(20).then(|| dice.below(6) as u8);
     limits[6] = dice.percent(25).then(|| dice.below(25) as u8);
     if limits[1..5].iter().all(Option::is_none) {

@@ -169,13 +169,7 @@ const HOUSES: [House; 3] = [
     // Only strangers: the pool binds, whatever a single one may get.
     House {
         name: "strangers",
-        agent: Cap {
-            payment: None,
-            hour: None,
-            day: Some(2_000),
-            days30: None,
-            total: None,
-        },
+        agent: Cap { payment: None, hour: None, day: Some(2_000), days30: None, total: None },
         ask_above: None,
         ask_above_day: Some(1),
         payees: [Cap { payment: None, hour: None, day: None, days30: None, total: Some(10) }; 3],
