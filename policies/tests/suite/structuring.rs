@@ -3,16 +3,17 @@
 //! sub-agents. The owner sleeps, so what is held never goes through. Whatever it tries, it gets no
 //! more than the bound that follows from the figures alone, and its best attempt comes close to it.
 //!
-//! The figures are printed; `MARQUE_CASES` sets how many random robberies are tried.
+//! The figures are printed. By default the best way lasts 30 days and the others three;
+//! `MARQUE_CASES` asks for 30 days of each, and for so many robberies at random.
 
 use crate::support::*;
-use alloy_primitives::{Address, U256};
+use alloy_primitives::Address;
 use marque_policies::{
-    Decision, Intent, Money, Policy, Request, decide,
+    Decision, Intent, Policy, Request, decide,
     document::{DAY, DAYS30, HOUR},
 };
 
-/// What the robbery lasts: so many days, the end not included.
+/// How long a robbery lasts at most: so many days, the end not included.
 const DAYS: u64 = 30;
 const CENT: u64 = 10_000;
 
@@ -84,7 +85,7 @@ impl House {
             }
         }
         for ((name, address), cap) in PAYEES.into_iter().zip(self.payees) {
-            let category = if name == "feed" { "none" } else { "compute" };
+            let category = if name == "feed" { "data" } else { "compute" };
             text += &format!("\n[[payee]]\nname = \"{name}\"\naddress = \"{address}\"\n");
             text += &format!("category = \"{category}\"\n{}", cap.text());
         }
@@ -97,7 +98,7 @@ impl House {
                 text += &format!("peer_day = \"{}\"\n", cents(limit));
             }
         }
-        text += "\n[task.limits.USDC]\ntotal = \"0.40\"\n";
+        text += "\n[task.limits.USDC]\ntotal = \"0.50\"\n";
         text += "\n[sub_agent.helper]\npayees = [\"feed\", \"lab\", \"mill\"]\n";
         text + "\n[sub_agent.helper.limits.USDC]\nday = \"1.00\"\n"
     }
@@ -211,8 +212,8 @@ const MARKS: [Mark; 5] =
     [Mark::Payee(0), Mark::Payee(1), Mark::Payee(2), Mark::NewPeer, Mark::OldPeer];
 
 impl<'a> Robbery<'a> {
-    fn new(policy: &'a Policy) -> Self {
-        let end = NOW + DAYS * DAY;
+    fn new(policy: &'a Policy, days: u64) -> Self {
+        let end = NOW + days * DAY;
         Self { policy, book: Book::default(), now: NOW, end, loot: 0, minted: 0, helper: false }
     }
 
@@ -229,12 +230,11 @@ impl<'a> Robbery<'a> {
         let money = usdc(cents * CENT);
         let intent = Intent::Authorise(pay(&name, to, money));
         // A task of its own for every payment: minting one costs nothing.
-        let task: &'static str = if self.now % 2 == 0 { "even" } else { "odd" };
-        let fresh_task = format!("task-{}", self.book.debits.len());
+        let task = format!("task-{}", self.book.debits.len());
         let request = Request {
             agent: "scout",
             sub_agent: self.helper.then_some("helper"),
-            task: &fresh_task,
+            task: &task,
             intent: &intent,
             gas: None,
         };
@@ -242,7 +242,7 @@ impl<'a> Robbery<'a> {
         if verdict.decision() != Decision::Allow {
             return false;
         }
-        let mut debit = Debit::new(to, money, self.now).in_task(task);
+        let mut debit = Debit::new(to, money, self.now);
         if self.helper {
             debit = debit.of_sub_agent("helper");
         }
@@ -281,7 +281,7 @@ impl<'a> Robbery<'a> {
 }
 
 /// From the largest that may pass unasked to the last cent.
-const LADDER: [u64; 8] = [60, 50, 40, 25, 15, 5, 2, 1];
+const LADDER: [u64; 6] = [60, 50, 25, 5, 2, 1];
 
 type Strategy = (&'static str, fn(&mut Robbery<'_>));
 
@@ -301,7 +301,7 @@ const STRATEGIES: [Strategy; 8] = [
     }),
     ("just below what is asked", |r| {
         while r.goes_on() {
-            r.drain(&MARKS, &[50, 49, 1]);
+            r.drain(&MARKS, &[49, 4]);
             r.wait_for_a_window();
         }
     }),
@@ -363,8 +363,8 @@ fn worst(book: &Book, width: u64, counts: impl Fn(&Debit) -> bool) -> u64 {
 }
 
 /// What must hold of every robbery, measured on what left and not on what the engine says.
-fn check(house: &House, book: &Book, loot: u64) {
-    assert!(loot <= house.bound(DAYS), "{}: {loot} cents", house.name);
+fn check(house: &House, book: &Book, days: u64, loot: u64) {
+    assert!(loot <= house.bound(days), "{}: {loot} cents in {days} days", house.name);
     let all = |_: &Debit| true;
     assert!(worst(book, DAY, all) <= house.bound(1));
     assert!(house.agent.hour.is_none_or(|limit| worst(book, HOUR, all) <= limit));
@@ -395,29 +395,29 @@ fn at_random(robbery: &mut Robbery<'_>, dice: &mut Dice) {
 
 #[test]
 fn a_mind_that_splits_its_payments_never_gets_beyond_the_bound() {
-    let trials = Trials::new("structuring", 3);
+    let trials = Trials::new("structuring", 2);
+    let short = if trials.full { DAYS } else { 3 };
     for house in HOUSES {
         let policy = policy(&house.text());
         let bound = house.bound(DAYS);
         eprintln!("{}: at most {} USDC in {DAYS} days", house.name, cents(bound));
         let mut best = 0;
-        let mut robbed = |how: &str, robbery: Robbery<'_>| {
-            check(&house, &robbery.book, robbery.loot);
-            let payments = robbery.book.debits.len();
-            eprintln!("  {:>7} in {payments:4} payments: {how}", cents(robbery.loot));
-            best = best.max(robbery.loot);
+        let mut rob = |how: &str, days: u64, way: &mut dyn FnMut(&mut Robbery<'_>)| {
+            let mut robbery = Robbery::new(&policy, days);
+            way(&mut robbery);
+            let Robbery { book, loot, .. } = robbery;
+            check(&house, &book, days, loot);
+            let (loot_text, most, n) = (cents(loot), cents(house.bound(days)), book.debits.len());
+            eprintln!("  {loot_text:>6} of {most:>6} in {days:2} days, {n:5} payments: {how}");
+            best = best.max(loot);
         };
-        for (how, strategy) in STRATEGIES {
-            let mut robbery = Robbery::new(&policy);
-            strategy(&mut robbery);
-            robbed(how, robbery);
+        for (place, (how, strategy)) in STRATEGIES.into_iter().enumerate() {
+            rob(how, if place == 0 { DAYS } else { short }, &mut |robbery| strategy(robbery));
         }
-        for case in 0..trials.cases.min(2_000) {
-            let mut robbery = Robbery::new(&policy);
-            at_random(&mut robbery, &mut trials.dice(case));
-            robbed(&format!("at random, MARQUE_SEED={:x} case {case}", trials.seed), robbery);
+        for case in 0..trials.cases.min(1_000) {
+            let how = format!("at random, MARQUE_SEED={:x} case {case}", trials.seed);
+            rob(&how, short, &mut |robbery| at_random(robbery, &mut trials.dice(case)));
         }
-        eprintln!("  {:>7} is the best of them, of {}", cents(best), cents(bound));
         assert!(best * 100 >= bound * 99, "the bound is not tight: {best} of {bound} cents");
     }
 }
@@ -428,8 +428,8 @@ fn without_a_question_per_day_splitting_gets_a_payee_all_that_the_windows_hold()
     let [house, ..] = HOUSES;
     let rob = |house: House| {
         let policy = policy(&house.text());
-        let mut robbery = Robbery::new(&policy);
-        while robbery.now < NOW + 3 * DAY {
+        let mut robbery = Robbery::new(&policy, 3);
+        while robbery.goes_on() {
             robbery.drain(&[Mark::Payee(0)], &LADDER);
             robbery.wait_for_a_window();
         }
