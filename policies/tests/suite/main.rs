@@ -20,5 +20,6 @@ mod reading;
 mod reference;
 mod schema;
 mod sketch;
+mod structuring;
 mod support;
 mod trial;
