@@ -179,10 +179,9 @@ impl<'a> Comparison<'a> {
             };
             let Pool { limits, peer_day, peer_total } = was;
             self.kinds(&path, Whose::Pool, asset, Some(limits), Some(&is.limits));
-            for (kind, old, new) in [
-                ("peer_day", *peer_day, is.peer_day),
-                ("peer_total", *peer_total, is.peer_total),
-            ] {
+            for (kind, old, new) in
+                [("peer_day", *peer_day, is.peer_day), ("peer_total", *peer_total, is.peer_total)]
+            {
                 self.limit(&path, Moved { whose: Whose::Peer, asset, kind, old, new });
             }
         }
@@ -214,7 +213,8 @@ pub(super) fn limits_in(policy: &Policy, asset: AssetId) -> Vec<Limits> {
     let accounts = [&policy.limits, &policy.gas, &policy.owner_limits, &policy.owner_gas];
     let below = policy.sub_agents.values().flat_map(|account| [&account.limits, &account.gas]);
     let sections = accounts.into_iter().chain([&policy.task_limits]).chain(below);
-    let mut all: Vec<Limits> = sections.filter_map(|section| section.get(&asset)).copied().collect();
+    let mut all: Vec<Limits> =
+        sections.filter_map(|section| section.get(&asset)).copied().collect();
     let bounds = policy.payees.values().filter_map(|payee| payee.bound.as_ref());
     let bounds = bounds.chain(policy.categories.values());
     all.extend(bounds.filter(|bound| bound.asset == asset).map(|bound| bound.limits));

@@ -3,14 +3,9 @@
 //! Every struct is taken apart field by field, so that a field added later does not compile until
 //! it is known what it widens.
 
-use super::{
-    Change, Direction, Witness,
-    case::Case,
-    cases::Cases,
-    weeks,
-    words,
-};
+use super::{Change, Direction, Witness, accounts::both, case::Case, cases::Cases, weeks, words};
 use crate::{
+    cedar::Forbid,
     document::{Approvals, Attitude, LabelRules, Policy},
     explain::{date, duration},
     intent::Label,
@@ -18,7 +13,7 @@ use crate::{
     times::Times,
     verdict::{Decision, Mark, Verdict},
 };
-use std::collections::BTreeSet;
+use serde_json::{Map, Value};
 
 /// Cases that are tried for one change.
 const PATIENCE: usize = 512;
@@ -274,38 +269,28 @@ impl<'a> Comparison<'a> {
     /// Forbids are compared by what they mean, whatever they are called.
     fn forbids(&mut self) {
         let Cases { old, new } = self.cases;
-        let meanings = |policy: &'a Policy| policy.forbids.iter().map(|forbid| &forbid.meaning);
-        let edited: BTreeSet<&str> = new
-            .forbids
-            .iter()
-            .filter(|forbid| !meanings(old).any(|meaning| *meaning == forbid.meaning))
-            .map(|forbid| forbid.name.as_str())
-            .collect();
-        let mut replaced = BTreeSet::new();
-        for forbid in old.forbids.iter() {
-            if meanings(new).any(|meaning| *meaning == forbid.meaning) {
-                continue;
-            }
-            let subject = format!("cedar.{}", forbid.name);
-            let (direction, said) = match edited.get(forbid.name.as_str()) {
-                Some(name) => {
-                    replaced.insert(*name);
-                    (Direction::Different, "this forbid was rewritten")
-                }
+        let has = |policy: &Policy, forbid: &Forbid| {
+            policy.forbids.iter().any(|other| mean_the_same(other, forbid))
+        };
+        let mut added: Vec<&Forbid> =
+            new.forbids.iter().filter(|forbid| !has(old, forbid)).collect();
+        for forbid in old.forbids.iter().filter(|forbid| !has(new, forbid)) {
+            let rewritten = added.iter().position(|other| other.name == forbid.name);
+            let (direction, said) = match rewritten {
+                Some(_) => (Direction::Different, "this forbid was rewritten"),
                 None => (Direction::Wider, "this forbid is gone"),
             };
-            let meaning = &forbid.meaning;
-            self.changed(subject, direction, said, |cases| cases.forbidden(meaning));
+            let other = rewritten.map(|place| added.remove(place));
+            self.changed(format!("cedar.{}", forbid.name), direction, said, |cases| {
+                let other = other.map(|other| cases.forbidden(&other.meaning));
+                both(cases.forbidden(&forbid.meaning), other.unwrap_or_default())
+            });
         }
-        for forbid in new.forbids.iter() {
-            let name = forbid.name.as_str();
-            if edited.contains(name) && !replaced.contains(name) {
-                let subject = format!("cedar.{name}");
-                let meaning = &forbid.meaning;
-                self.changed(subject, Direction::Narrower, "a new forbid", |cases| {
-                    cases.forbidden(meaning)
-                });
-            }
+        for forbid in added {
+            let subject = format!("cedar.{}", forbid.name);
+            self.changed(subject, Direction::Narrower, "a new forbid", |cases| {
+                cases.forbidden(&forbid.meaning)
+            });
         }
     }
 
@@ -328,6 +313,18 @@ fn hiding(before: &Verdict, after: &Verdict) -> Option<String> {
     let moved = before.rules(mark).any(|rule| !marked(after, rule, mark));
     let left = after.rules(mark).next().map(str::to_owned);
     if moved { left } else { None }
+}
+
+/// Whether two forbids have the same scope and conditions.
+fn mean_the_same(one: &Forbid, other: &Forbid) -> bool {
+    let (one, other) = (one.meaning.as_object(), other.meaning.as_object());
+    let (Some(one), Some(other)) = (one, other) else { return false };
+    let unnamed = |meaning: &'_ Map<String, Value>| {
+        let mut meaning = meaning.clone();
+        meaning.remove("annotations");
+        meaning
+    };
+    unnamed(one) == unnamed(other)
 }
 
 /// Allow, then hold, then refuse.

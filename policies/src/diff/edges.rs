@@ -118,7 +118,9 @@ impl<'a> Cases<'a> {
         let other = payees.cloned().into_iter().chain([FORMER.to_owned()]);
         let to_others = |by: PaidBy| other.map(|name| (name, by.clone())).collect();
         match whose {
-            _ if kind == "ask_above_day" => same().map(|name| (name, PaidBy::Agent)).into_iter().collect(),
+            _ if kind == "ask_above_day" => {
+                same().map(|name| (name, PaidBy::Agent)).into_iter().collect()
+            }
             Whose::Owner => vec![(FORMER.to_owned(), PaidBy::AnotherAgent)],
             Whose::Agent => to_others(PaidBy::Agent),
             Whose::SubAgent(name) => to_others(PaidBy::SubAgent(name.to_owned())),

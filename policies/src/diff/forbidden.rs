@@ -1,10 +1,6 @@
 //! Cases that a forbid may speak about: made of the numbers and texts that it compares with.
 
-use super::{
-    case::Case,
-    cases::Cases,
-    weeks,
-};
+use super::{case::Case, cases::Cases, weeks};
 use crate::{
     intent::{Intent, Label},
     money::Money,
@@ -65,9 +61,9 @@ impl Cases<'_> {
             // Every two hours of a week, and every minute that is named.
             let minutes = (0..84).map(|hours| hours * 120);
             let named = literals.numbers.iter().filter_map(|n| u64::try_from(*n).ok());
-            let named = named.filter(|minute| *minute < 1_440).flat_map(|minute| {
-                (0..7).map(move |day| day * 1_440 + minute)
-            });
+            let named = named
+                .filter(|minute| *minute < 1_440)
+                .flat_map(|minute| (0..7).map(move |day| day * 1_440 + minute));
             let open = |minute: &u64| {
                 [self.old, self.new].iter().all(|policy| weeks::covers(&policy.times, *minute))
             };

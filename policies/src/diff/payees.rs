@@ -31,7 +31,7 @@ impl<'a> Comparison<'a> {
                     (address, _) => format!("new, at {}", shown(address)),
                 };
                 self.changed(format!("payee.{name}"), Direction::Wider, said, |cases| {
-                    cases.payments(Who::Payee(name), None, None)
+                    cases.small_and_large(Who::Payee(name), None)
                 });
             }
         }
@@ -49,8 +49,9 @@ impl<'a> Comparison<'a> {
         };
         self.changed(&path, direction, said, |cases| {
             let pools = cases.new.pools.keys();
-            let peer = pools.flat_map(|asset| cases.payments(Who::Payee(name), Some(*asset), None));
-            both(peer.collect(), cases.payments(Who::Payee(name), None, None))
+            let peer =
+                pools.flat_map(|asset| cases.small_and_large(Who::Payee(name), Some(*asset)));
+            both(peer.collect(), cases.small_and_large(Who::Payee(name), None))
         });
         if let Some((category, bound)) = self.uncounted(payee) {
             let said = format!("what {name} got does not count against category.{category} now");
@@ -130,7 +131,13 @@ impl<'a> Comparison<'a> {
 
     /// A payee's host may ask for its money, and what it says needs no question to the owner: each
     /// host permits what another one, or none, does not.
-    fn asking_host(&mut self, path: &str, name: &'a str, old: Option<&'a str>, new: Option<&'a str>) {
+    fn asking_host(
+        &mut self,
+        path: &str,
+        name: &'a str,
+        old: Option<&'a str>,
+        new: Option<&'a str>,
+    ) {
         let show = |host: Option<&str>| host.unwrap_or("any host").to_owned();
         let said = format!("{} may ask for its money instead of {}", show(new), show(old));
         self.changed(format!("{path}.host"), Direction::Different, said, |cases| {
@@ -167,7 +174,13 @@ impl<'a> Comparison<'a> {
                 let kinds = kinds(Some(&bound.limits)).into_iter();
                 let limits = kinds.filter_map(|(kind, limit)| limit.map(|limit| (kind, limit)));
                 let full = limits.flat_map(|(kind, limit)| {
-                    cases.filled(Who::Payee(name), Whose::Category(category), bound.asset, kind, limit)
+                    cases.filled(
+                        Who::Payee(name),
+                        Whose::Category(category),
+                        bound.asset,
+                        kind,
+                        limit,
+                    )
                 });
                 full.collect()
             };
@@ -206,7 +219,12 @@ impl<'a> Comparison<'a> {
             old.categories.keys().chain(new.categories.keys()).map(String::as_str).collect();
         for name in names {
             let (was, is) = (old.categories.get(name), new.categories.get(name));
-            self.bound(&format!("category.{name}"), Whose::Category(name), was.copied(), is.copied());
+            self.bound(
+                &format!("category.{name}"),
+                Whose::Category(name),
+                was.copied(),
+                is.copied(),
+            );
         }
     }
 

@@ -108,11 +108,18 @@ impl<'a> Comparison<'a> {
         }
         let (more, less) = (beyond(new, old), beyond(old, new));
         let Some(direction) = Direction::of(!more.is_empty(), !less.is_empty()) else { return };
-        self.changed(format!("{path}.methods"), direction, gained_and_lost(&more, &less), |cases| {
-            let methods = old.iter().chain(new).map(String::as_str).chain(["BREW"]);
-            let uses = cases.uses(name, None);
-            methods.flat_map(|method| uses.iter().map(move |case| case.by_method(method))).collect()
-        });
+        self.changed(
+            format!("{path}.methods"),
+            direction,
+            gained_and_lost(&more, &less),
+            |cases| {
+                let methods = old.iter().chain(new).map(String::as_str).chain(["BREW"]);
+                let uses = cases.uses(name, None);
+                methods
+                    .flat_map(|method| uses.iter().map(move |case| case.by_method(method)))
+                    .collect()
+            },
+        );
     }
 
     fn arguments(

@@ -1,10 +1,6 @@
 //! A witness in a sentence: `pay 0.60 USDC to feed: old refuses, new allows`.
 
-use super::{
-    Witness,
-    case::Case,
-    cases::Cases,
-};
+use super::{Witness, case::Case, cases::Cases};
 use crate::{
     document::{Given, Policy},
     explain::{bytes, duration, list, said},
@@ -125,7 +121,8 @@ fn proposal(cases: Cases<'_>, case: &Case) -> String {
     if case.task != super::past::TASK {
         text.push_str(&format!(" in task {}", case.task));
     }
-    let labels: Vec<String> = labels(&case.intent).into_iter().flat_map(|l| l.0.iter().map(label)).collect();
+    let labels: Vec<String> =
+        labels(&case.intent).into_iter().flat_map(|l| l.0.iter().map(label)).collect();
     if !labels.is_empty() {
         text.push_str(&format!(", with terms from {}", list(&labels)));
     }

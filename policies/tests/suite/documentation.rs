@@ -126,7 +126,8 @@ fn every_warned_example_is_warned_of_with_the_words_on_the_page() {
     let page = page();
     for (sources, words) in &page.warned {
         let (_, warnings) = compile(sources).unwrap();
-        let said: String = warnings.iter().map(|warning| format!("{}\n", warning.message)).collect();
+        let said: String =
+            warnings.iter().map(|warning| format!("{}\n", warning.message)).collect();
         assert_eq!(*words, said);
     }
     assert!(!page.warned.is_empty(), "the page has lost its warnings");

@@ -121,8 +121,11 @@ fn amount() -> impl Strategy<Value = U256> {
 }
 
 fn any_params() -> impl Strategy<Value = DraftParams> {
-    let limits = (amount(), amount(), amount())
-        .prop_map(|(payment, day, ask_above)| DraftLimits { payment, day, ask_above });
+    let limits = (amount(), amount(), amount()).prop_map(|(payment, day, ask_above)| DraftLimits {
+        payment,
+        day,
+        ask_above,
+    });
     (prop::option::of(limits), 0_u8..=36, 0..3_usize, any::<[bool; 3]>()).prop_map(
         |(limits, decimals, payees, [hosts, of_their_own, registry])| {
             let mut params = DraftParams { limits, decimals, ..params() };

@@ -9,6 +9,7 @@
 
 mod agentdojo;
 mod decide;
+mod diff;
 mod documentation;
 mod drafts;
 mod forbids;

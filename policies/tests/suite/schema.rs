@@ -1,6 +1,6 @@
 //! The JSON Schemas of the files: what they accept, against what the reader accepts.
 
-use crate::{drafts, documentation::page};
+use crate::{documentation::page, drafts};
 use jsonschema::Validator;
 use marque_policies::{
     DraftKind, Sources, draft_sources, owner_schema, parse::compile, policy_schema,
@@ -179,11 +179,8 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
-        let sources = Sources {
-            policy: POLICY.to_owned(),
-            owner: Some(OWNER.to_owned()),
-            cedar: None,
-        };
+        let sources =
+            Sources { policy: POLICY.to_owned(), owner: Some(OWNER.to_owned()), cedar: None };
         Self { sources, schemas: [owner_schema(), policy_schema()] }
     }
 
@@ -282,7 +279,12 @@ fn a_document_with_every_key_is_read_and_fits_the_schema() {
 
 /// Every table of a document: the path to it, and the part of the schema that is its.
 fn tables<'s>(document: &Value, schema: &'s Value) -> Vec<(String, &'s Value)> {
-    fn walk<'s>(value: &Value, schema: &'s Value, path: &str, found: &mut Vec<(String, &'s Value)>) {
+    fn walk<'s>(
+        value: &Value,
+        schema: &'s Value,
+        path: &str,
+        found: &mut Vec<(String, &'s Value)>,
+    ) {
         let kind = if value.is_array() { "array" } else { "object" };
         let choices = schema["anyOf"].as_array();
         let schema = match choices {
@@ -294,7 +296,8 @@ fn tables<'s>(document: &Value, schema: &'s Value) -> Vec<(String, &'s Value)> {
                 found.push((path.to_owned(), schema));
                 for (key, value) in fields {
                     let known = &schema["properties"][key];
-                    let schema = if known.is_null() { &schema["additionalProperties"] } else { known };
+                    let schema =
+                        if known.is_null() { &schema["additionalProperties"] } else { known };
                     walk(value, schema, &format!("{path}/{key}"), found);
                 }
             }
@@ -360,7 +363,13 @@ const VALUES: &[(File, &str, &str, &[&str], &[&str])] = &[
         &["0.30", "0.300000", "00.3", "0.30 USDC", "0"],
         &["", ".3", "0.", "-0.3", "+0.3", "0,3", "1e-1", "0.3  USDC", "0.3USDC", " 0.3", "0x3"],
     ),
-    (File::Policy, "/limits/gas", "day", &["0.001 ETH"], &["0.001", "0.001ETH", "ETH 0.001", "0.001 ETH "]),
+    (
+        File::Policy,
+        "/limits/gas",
+        "day",
+        &["0.001 ETH"],
+        &["0.001", "0.001ETH", "ETH 0.001", "0.001 ETH "],
+    ),
     (File::Owner, "/category/data", "day", &["2 USDC"], &["2", "two USDC", "2 USDC each"]),
     (
         File::Owner,
@@ -371,24 +380,88 @@ const VALUES: &[(File, &str, &str, &[&str], &[&str])] = &[
             "0xFDFDFDFDFDFDFDFDFDFDFDFDFDFDFDFDFDFDFDFD",
             "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC",
         ],
-        &["", "0x", "feed.eth", "0xfd", "fdfdfdfdfdfdfdfdfdfdfdfdfdfdfdfdfdfdfdfd", "0Xfdfdfdfdfdfdfdfdfdfdfdfdfdfdfdfdfdfdfdfd"],
+        &[
+            "",
+            "0x",
+            "feed.eth",
+            "0xfd",
+            "fdfdfdfdfdfdfdfdfdfdfdfdfdfdfdfdfdfdfdfd",
+            "0Xfdfdfdfdfdfdfdfdfdfdfdfdfdfdfdfdfdfdfdfd",
+        ],
     ),
     (
         File::Owner,
         "/payee/0",
         "host",
-        &["feed.example", "FEED.example:8443", "127.0.0.1:4021", "[::1]:80", "[::ffff:1.2.3.4]", "a_b.example"],
-        &["", "*.example", "https://feed.example", "feed.example/path", "user@feed.example", "feed.example:", "feed example"],
+        &[
+            "feed.example",
+            "FEED.example:8443",
+            "127.0.0.1:4021",
+            "[::1]:80",
+            "[::ffff:1.2.3.4]",
+            "a_b.example",
+        ],
+        &[
+            "",
+            "*.example",
+            "https://feed.example",
+            "feed.example/path",
+            "user@feed.example",
+            "feed.example:",
+            "feed example",
+        ],
     ),
-    (File::Policy, "/tool/0", "rate", &["60/min", "0/s", "1/h", "2/d", "3/day", "4/days"], &["60", "60 /min", "60/minute", "-1/s", "1.5/s", "/s"]),
-    (File::Policy, "/tool/0", "sends", &["1 B/s", "64 KiB/day", "1 MiB/h", "1 GiB/min"], &["64/day", "64KiB/day", "64 kB/day", "64 KiB"]),
-    (File::Policy, "/test/0", "at", &["mon 08:00", "fri 16:59"], &["monday 08:00", "mon 8:00", "mon 24:00", "mon", "08:00"]),
-    (File::Owner, "/approvals", "held", &["90s", "10min", "1h", "2d", "2days"], &["1", "h", "1 h", "1m", "-1h", "1.5h"]),
+    (
+        File::Policy,
+        "/tool/0",
+        "rate",
+        &["60/min", "0/s", "1/h", "2/d", "3/day", "4/days"],
+        &["60", "60 /min", "60/minute", "-1/s", "1.5/s", "/s"],
+    ),
+    (
+        File::Policy,
+        "/tool/0",
+        "sends",
+        &["1 B/s", "64 KiB/day", "1 MiB/h", "1 GiB/min"],
+        &["64/day", "64KiB/day", "64 kB/day", "64 KiB"],
+    ),
+    (
+        File::Policy,
+        "/test/0",
+        "at",
+        &["mon 08:00", "fri 16:59"],
+        &["monday 08:00", "mon 8:00", "mon 24:00", "mon", "08:00"],
+    ),
+    (
+        File::Owner,
+        "/approvals",
+        "held",
+        &["90s", "10min", "1h", "2d", "2days"],
+        &["1", "h", "1 h", "1m", "-1h", "1.5h"],
+    ),
     (File::Policy, "/labels", "web", &["ask", "refuse"], &["allow", "Ask", "", "hold"]),
-    (File::Policy, "/payee/0", "category", &["compute", "another"], &["", "-compute", "com pute", "com.pute"]),
-    (File::Owner, "/chain/devnet", "id", &["eip155:31337"], &["31337", "eip155:", "eip155:0", "eip155:031337", "eip155:x", "cosmos:1"]),
+    (
+        File::Policy,
+        "/payee/0",
+        "category",
+        &["compute", "another"],
+        &["", "-compute", "com pute", "com.pute"],
+    ),
+    (
+        File::Owner,
+        "/chain/devnet",
+        "id",
+        &["eip155:31337"],
+        &["31337", "eip155:", "eip155:0", "eip155:031337", "eip155:x", "cosmos:1"],
+    ),
     (File::Owner, "/chain/devnet", "finality", &["safe", "finalized"], &["latest", "2", ""]),
-    (File::Policy, "/test/0", "then", &["allowed", "held", "held by labels", "refused by a.b-c_D"], &["refused", "denied", "held by", "refused by a b", ""]),
+    (
+        File::Policy,
+        "/test/0",
+        "then",
+        &["allowed", "held", "held by labels", "refused by a.b-c_D"],
+        &["refused", "denied", "held by", "refused by a b", ""],
+    ),
 ];
 
 #[test]
