@@ -782,7 +782,7 @@ const TRIES: u64 = 24;
 
 #[test]
 fn no_widening_is_missed() {
-    let trials = Trials::new("diff", 150);
+    let trials = Trials::new("diff", 100);
     let full = std::env::var("MARQUE_CASES").is_ok();
     let (mut pairs, mut number, mut loosened) = (0, 0, 0_u64);
     let (mut said, mut shown) = (0_u64, 0_u64);
@@ -827,7 +827,7 @@ fn no_widening_is_missed() {
 
 #[test]
 fn a_policy_does_not_differ_from_itself() {
-    let trials = Trials::new("diff with itself", 60);
+    let trials = Trials::new("diff with itself", 40);
     for number in 0..trials.cases {
         let sketch = Sketch::random(&mut trials.dice(number));
         let policy = sketch.policy();
@@ -900,7 +900,7 @@ fn tighten(dice: &mut Dice, s: &mut Sketch) -> Option<()> {
 
 #[test]
 fn a_plain_tightening_is_never_called_wider() {
-    let trials = Trials::new("plain tightenings", 200);
+    let trials = Trials::new("plain tightenings", 100);
     let (mut pairs, mut number) = (0, 0);
     while pairs < trials.cases {
         let mut dice = trials.dice(number);
