@@ -6,6 +6,7 @@
 //! money comes from a faucet.
 
 use crate::{
+    drafts::PolicyFiles,
     home::{Home, OwnerHome},
     owner::{Owner, OwnerError, connect, submit_offline},
 };
@@ -17,7 +18,7 @@ use marque_identity::{
     devnet::Devnet,
 };
 use marque_identity_keys::{KeyDir, secret};
-use marque_policies::SignedStatement;
+use marque_policies::{SignedStatement, Sources};
 use marque_steward::Home as StewardHome;
 use marque_steward_client::Client;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -158,11 +159,15 @@ impl Economy {
         let named = |error: &dyn std::fmt::Display| {
             EconomyError::Steward(party.name.clone(), error.to_string())
         };
-        let (policy, _) = marque_policies::parse(document)
-            .map_err(|error| EconomyError::Policy(party.name.clone(), error))?;
-        let file = party.home.policy(&party.name);
-        std::fs::write(&file, document)
-            .map_err(|error| EconomyError::Io(file.display().to_string(), error))?;
+        let wrong = |error| EconomyError::Policy(party.name.clone(), error);
+        let (policy, _) = marque_policies::parse(document).map_err(wrong)?;
+        let files = PolicyFiles {
+            policy: party.home.policy(&party.name),
+            owner: Some(party.home.shared_policy()),
+            cedar: Some(party.home.forbids(&party.name)),
+        };
+        let sources = Sources::read(document).map_err(wrong)?;
+        files.write(&sources).map_err(|error| named(&error))?;
         let home = marque_steward::Home::open(party.home.path()).map_err(|error| named(&error))?;
         let acts: Vec<SignedStatement> =
             party.owner.adoption(&home, &party.name, &policy, document, &self.rpc).await?;

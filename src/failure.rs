@@ -10,6 +10,8 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     /// How to mend it.
     pub(crate) help: Option<String>,
+    /// All of that as a picture for a terminal, with the lines that it is about.
+    report: Option<String>,
     /// 1 failure, 2 usage, 3 refused by policy, 4 held for the owner.
     pub(crate) code: u8,
 }
@@ -20,7 +22,7 @@ pub(crate) type Done<T = ()> = Result<T, Failure>;
 impl Failure {
     /// A plain failure: exit code 1.
     pub(crate) fn new(message: impl fmt::Display) -> Self {
-        Self { message: message.to_string(), help: None, code: 1 }
+        Self { message: message.to_string(), help: None, report: None, code: 1 }
     }
 
     /// Something that was typed wrong: exit code 2.
@@ -45,10 +47,17 @@ impl Failure {
         self
     }
 
+    /// The same failure with a picture for a terminal.
+    #[must_use]
+    pub(crate) fn report(mut self, report: String) -> Self {
+        self.report = Some(report);
+        self
+    }
+
     /// The same failure with a way to mend it, where it has none yet.
     #[must_use]
     pub(crate) fn or_help(self, help: impl fmt::Display) -> Self {
-        if self.help.is_some() { self } else { self.help(help) }
+        if self.help.is_some() || self.report.is_some() { self } else { self.help(help) }
     }
 
     /// The exit code.
@@ -59,6 +68,9 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(report) = &self.report {
+            return write!(f, "{}", report.trim_matches('\n'));
+        }
         write!(f, "{}", self.message)?;
         match &self.help {
             Some(help) => write!(f, "\n  help: {help}"),

@@ -47,6 +47,18 @@ impl Home {
         self.agent(name).join("policy.toml")
     }
 
+    /// What the draft forbids beyond that, in the Cedar language; need not exist.
+    #[must_use]
+    pub fn forbids(&self, name: &str) -> PathBuf {
+        self.agent(name).join("policy.cedar")
+    }
+
+    /// What the drafts of all agents share; need not exist.
+    #[must_use]
+    pub fn shared_policy(&self) -> PathBuf {
+        self.0.join("owner.toml")
+    }
+
     /// The mind's own folder.
     #[must_use]
     pub fn mind(&self, name: &str) -> PathBuf {

@@ -205,7 +205,8 @@ impl Owner {
     /// agent's enrolment come first.
     ///
     /// # Errors
-    /// Where the home has no keys or the chain does not answer.
+    /// Where the document does not fit into the journal, the home has no keys, or the chain does not
+    /// answer.
     pub async fn adoption(
         &self,
         home: &StewardHome,
@@ -214,6 +215,7 @@ impl Owner {
         document: &str,
         rpc: &Rpc,
     ) -> Result<Vec<SignedStatement>, OwnerError> {
+        marque_steward::entry::fits(document)?;
         let keys = KeyDir::open(home.keys())?;
         let log_key = B256::from(keys.log_public_key()?);
         let (chain, origin) = (home.chain(), home.origin());

@@ -6,12 +6,14 @@
 //! about.
 //!
 //! INVARIANT: adding a forbid, or a label to what a mind proposes, never turns a refusal into a
-//! permission (pinned by `tests/suite/forbids.rs`).
+//! permission (pinned by `tests/suite/cedar.rs`).
 
 mod context;
 mod engine;
 mod lint;
 mod read;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use read::SCHEMA;

@@ -25,7 +25,7 @@ mod units;
 use crate::{
     canonical::policy_hash,
     cedar::{Forbids, Names},
-    document::{Asset, Policy},
+    document::{Asset, Policy, PolicyTest},
     error::{PolicyError, Source, Warning},
     money::AssetId,
     sources::Sources,
@@ -73,6 +73,24 @@ pub fn compile(sources: &Sources) -> Result<(Policy, Vec<Warning>), PolicyError>
     policy.hash = policy_hash(&policy);
     let warnings = advice::warnings(&policy, &spans);
     Ok((policy, warnings))
+}
+
+/// Reads one case that stands outside of a document: the keys of a `[[test]]` without its header,
+/// as TOML, for [`crate::trial::try_out`].
+///
+/// # Errors
+/// As for [`parse`].
+pub fn case(policy: &Policy, text: &str) -> Result<PolicyTest, PolicyError> {
+    let source = Source { file: "case", text };
+    let table = table(source)?;
+    let known = Known {
+        assets: &policy.assets,
+        payees: &policy.payees,
+        pools: &policy.pools,
+        tools: &policy.tools,
+        sub_agents: &policy.sub_agents,
+    };
+    scenario::test(&Section::root(source, "the case", &table), &known)
 }
 
 fn table(source: Source<'_>) -> Result<DeTable<'_>, PolicyError> {

@@ -79,6 +79,7 @@ struct PolicyFile {
     #[schemars(regex(pattern = MOMENT_IN_TIME))]
     expires: Option<String>,
     /// When money may be spent and tools used. Left out: always.
+    #[schemars(length(min = 1))]
     times: Option<BTreeSet<Span>>,
     /// What is made of payments whose terms came from outside, beyond what holds anyway. There is no word that makes a label matter less.
     labels: Option<LabelRules>,
@@ -286,6 +287,7 @@ struct Payee {
     /// The category to whose limits its payments count.
     category: Option<Name>,
     /// When it may be paid. Left out: whenever the policy allows payments.
+    #[schemars(length(min = 1))]
     times: Option<BTreeSet<Span>>,
     /// One payment to it. A payee with a limit is paid in that limit's asset only.
     payment: Option<MoneyText>,
@@ -312,6 +314,7 @@ struct Tool {
     /// Hosts that it may reach: "feed.example", "127.0.0.1:4021", or "*.gov" for any name below gov. Left out: none.
     hosts: Option<Vec<HostPattern>>,
     /// HTTP methods of its requests, in upper case. Left out: any.
+    #[schemars(length(min = 1))]
     methods: Option<BTreeSet<Method>>,
     /// How often: "60/min". Per s, min, h or day.
     #[schemars(regex(pattern = "^[0-9]+/(s|min|h|d|day|days)$"))]
@@ -320,6 +323,7 @@ struct Tool {
     #[schemars(regex(pattern = "^[0-9]+ (B|KiB|MiB|GiB)/(s|min|h|d|day|days)$"))]
     sends: Option<String>,
     /// When it may be used. Left out: whenever the policy allows the use of tools.
+    #[schemars(length(min = 1))]
     times: Option<BTreeSet<Span>>,
     /// What is made of arguments that came from outside. Left out: they do not matter for this tool.
     labels: Option<LabelRules>,
@@ -477,7 +481,7 @@ struct HostPattern(
 /// An HTTP method in upper case.
 #[derive(JsonSchema, PartialEq, Eq, PartialOrd, Ord)]
 #[schemars(transparent)]
-struct Method(#[schemars(regex(pattern = "^[A-Z]+$"))] String);
+struct Method(#[schemars(regex(pattern = "^[A-Z-]{1,32}$"))] String);
 
 /// A length of time: "90s", "10min", "1h", "2d".
 #[derive(JsonSchema)]

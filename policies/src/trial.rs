@@ -89,8 +89,9 @@ pub fn try_out(policy: &Policy, test: &PolicyTest) -> Verdict {
 pub fn now(policy: &Policy, at: Option<Moment>) -> Timestamp {
     let mut noon = NOON;
     if let Some(expires) = policy.expires.filter(|expires| *expires <= noon) {
-        let weeks_back = (noon - expires) / WEEK + 1;
-        noon = noon.saturating_sub(weeks_back.saturating_mul(WEEK));
+        // There is no Monday noon before the first one of 1970.
+        let weeks_back = ((noon - expires) / WEEK + 1).min(noon / WEEK);
+        noon -= weeks_back * WEEK;
     }
     let minutes = at.map_or(0, |at| {
         let minute = u64::from(at.day) * (DAY / MINUTE) + u64::from(at.minute);

@@ -9,8 +9,8 @@ use marque::{
     home::Home,
     owner::{Owner, connect},
 };
-use marque_policies::{Intent, Statement};
-use marque_steward_client::{Client, IntentView, PaymentState, View};
+use marque_policies::{Intent, Statement, intent::Fetch};
+use marque_steward_client::{Client, IntentView, PayeeView, PaymentState, View};
 use std::{process::ExitCode, time::Duration};
 
 /// Hex digits of an id that nobody finds twice: a mind names its tasks, and from the names follow
@@ -135,19 +135,42 @@ pub(crate) fn describe(view: &View, intent: &Intent) -> String {
             },
         )
     };
+    // What else an approval would mean, as far as the policy does not say it.
+    let payee = |name: &str| match view.payees.iter().find(|payee| payee.name == name) {
+        Some(PayeeView { address: None, host: Some(host), .. }) => {
+            format!("; approving pins this address for {host}")
+        }
+        Some(_) => String::new(),
+        None => "; nobody in the policy".to_owned(),
+    };
     let text = match intent {
-        Intent::Tool(tool) => match &tool.fetch {
-            Some(fetch) => {
-                format!("{} {} {}{}", tool.tool, fetch.method, fetch.host, fetch.path)
+        Intent::Tool(tool) => {
+            // A flag, a number or a text: it always serialises.
+            let shown = |value| serde_json::to_string(value).unwrap_or_default();
+            let given = tool.arguments.iter().map(|(name, it)| format!(" {name}={}", shown(it)));
+            let given = given.collect::<String>();
+            match &tool.fetch {
+                Some(Fetch { method, host, path, .. }) => {
+                    format!("{} {method} {host}{path}{given}", tool.tool)
+                }
+                None => format!("use {}{given}", tool.tool),
             }
-            None => format!("use {}", tool.tool),
-        },
-        Intent::Authorise(pay) => {
-            format!("pay {} to {} ({}) for {}", money(&pay.amount), pay.payee, pay.to, pay.resource)
         }
-        Intent::Transfer(pay) => {
-            format!("send {} to {} ({})", money(&pay.amount), pay.payee, pay.to)
-        }
+        Intent::Authorise(pay) => format!(
+            "pay {} to {} ({}{}) for {}",
+            money(&pay.amount),
+            pay.payee,
+            pay.to,
+            payee(&pay.payee),
+            pay.resource
+        ),
+        Intent::Transfer(pay) => format!(
+            "send {} to {} ({}{})",
+            money(&pay.amount),
+            pay.payee,
+            pay.to,
+            payee(&pay.payee)
+        ),
         Intent::Settle(settle) => {
             format!("take {} from {} for {}", money(&settle.amount), settle.from, settle.resource)
         }

@@ -7,7 +7,7 @@ use crate::{
 };
 use clap::Subcommand;
 use marque::audit::{Expect, verify};
-use marque_policies::Intent;
+use marque_policies::{Intent, Sources};
 use marque_steward::{Body, Entry, Word, entry::Decided};
 use marque_steward_client::Said;
 use std::{path::PathBuf, process::ExitCode};
@@ -84,7 +84,9 @@ fn line(entry: &Entry) -> String {
     let what = match &entry.body {
         Body::Genesis(genesis) => format!("genesis by owner {}", genesis.owner),
         Body::Enroll { key, .. } => format!("enrolled with key {key}"),
-        Body::Adopt { version, hash, .. } => format!("policy version {version}, {}", short(hash)),
+        Body::Adopt { version, hash, document, .. } => {
+            format!("policy version {version}, {}{}", short(hash), parts(document))
+        }
         Body::Approve { intent, .. } => format!("the owner approved {}", short(intent)),
         Body::Deny { intent, .. } => format!("the owner denied {}", short(intent)),
         Body::Frozen { by, reason, .. } => format!("FROZEN by {by}: {reason}"),
@@ -138,6 +140,17 @@ fn line(entry: &Entry) -> String {
     let agent = entry.agent.as_deref().unwrap_or("-");
     let what = harmless(&what);
     format!("{:>5} {} {word} {agent:<8} {what}", entry.seq, clock(entry.at))
+}
+
+/// What a policy consists of, where it is more than one document.
+fn parts(document: &str) -> &'static str {
+    let parts = Sources::read(document).map(|all| (all.owner.is_some(), all.cedar.is_some()));
+    match parts {
+        Ok((true, true)) => ", of owner.toml, policy.toml and policy.cedar",
+        Ok((true, false)) => ", of owner.toml and policy.toml",
+        Ok((false, true)) => ", of policy.toml and policy.cedar",
+        Ok((false, false)) | Err(_) => "",
+    }
 }
 
 /// UTC of a Unix time in milliseconds, to the second.

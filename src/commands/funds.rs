@@ -81,7 +81,7 @@ pub(crate) fn agent_address(shared: &Shared, agent: &str) -> Done<Address> {
 /// `marque fund`.
 pub(crate) async fn fund(shared: &Shared, args: &FundArgs) -> Done<ExitCode> {
     let home = shared.home()?;
-    let (_, policy) = draft_of(&home, &args.agent, false)?;
+    let policy = draft_of(&home, &args.agent)?;
     let (_, rpc) = chain_of(&policy)?;
     let (to, whose) = if args.owner {
         (policy.owner, format!("the owner of {}", args.agent))
@@ -143,7 +143,7 @@ pub(crate) async fn holding(rpc: &Rpc, token: Address, address: Address) -> Done
 /// `marque balance`.
 pub(crate) async fn balance(shared: &Shared, args: &BalanceArgs) -> Done<ExitCode> {
     let home = shared.home()?;
-    let (_, policy) = draft_of(&home, &args.agent, false)?;
+    let policy = draft_of(&home, &args.agent)?;
     let (_, rpc) = chain_of(&policy)?;
     let address = agent_address(shared, &args.agent)?;
     let mut held = Vec::new();
@@ -194,7 +194,7 @@ pub(crate) fn budgets(view: &View) {
 /// `marque withdraw`: a sweep goes to the owner's address and nowhere else, so anyone may ask.
 pub(crate) async fn withdraw(shared: &Shared, args: &WithdrawArgs) -> Done<ExitCode> {
     let home = shared.home()?;
-    let (_, policy) = draft_of(&home, &args.agent, false)?;
+    let policy = draft_of(&home, &args.agent)?;
     let money = amount(&policy, &args.amount)?;
     let client = connect(&home.socket(&args.agent), Duration::ZERO).await.map_err(|_| {
         Failure::new(format!("no steward answers for {}", args.agent))

@@ -53,7 +53,7 @@ enum Act {
 pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
     let home = shared.home()?;
     let (Act::Show { agent, .. } | Act::Register { agent, .. }) = &args.act;
-    let (_, policy) = draft_of(&home, agent, false)?;
+    let policy = draft_of(&home, agent)?;
     let (chain, rpc) = chain_of(&policy)?;
     let at = policy
         .chains

@@ -1,16 +1,20 @@
 //! `marque new NAME`: an agent's home, key and policy draft; with `--rust`, a project of your own.
 
-use super::Shared;
+use super::{
+    Shared,
+    policy::{Answers, kinds, params},
+};
 use crate::{
     failure::{Context as _, Done, Failure},
     story::say,
 };
 use marque::{
-    economy::{DECIMALS, DOLLAR, DOLLAR_DOMAIN, FEED, configure, create_agent},
+    drafts::PolicyFiles,
+    economy::{FEED, configure, create_agent},
     home::Home,
     owner::Owner,
 };
-use marque_policies::{DraftKind, DraftParams, DraftPayee, Pin, draft};
+use marque_policies::{DraftKind, draft_sources};
 use serde::{Deserialize, Serialize};
 use std::{
     path::{Path, PathBuf},
@@ -21,23 +25,17 @@ use std::{
 pub(crate) struct Args {
     /// The agent's name: lower-case letters, digits and dashes.
     name: String,
-    /// The draft to start from.
-    #[arg(long, value_enum, default_value = "buyer")]
-    policy: Kind,
+    /// The policy to start from; marque policy new replaces it later.
+    #[arg(long, value_name = "KIND", value_parser = kinds(), default_value = "buyer")]
+    policy: DraftKind,
+    #[command(flatten)]
+    answers: Answers,
     /// EIP-155 id of the chain that a new home serves, where no devnet says it.
     #[arg(long, value_name = "ID", default_value_t = 31337)]
     chain: u64,
     /// Also make a Cargo project there, with this agent in it.
     #[arg(long, value_name = "DIR")]
     rust: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Kind {
-    /// Buys data and compute from named payees.
-    Buyer,
-    /// Sells, and is paid to its own address.
-    Seller,
 }
 
 /// What `marque devnet` writes into the home, so that drafts need no typing.
@@ -77,6 +75,8 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         return Err(Failure::usage(format!("{} exists already", args.name)));
     }
     let devnet = devnet_file(&home)?;
+    // What was said wrong is told before anything is made.
+    let draft = params(owner, devnet.as_ref(), args.policy, &args.answers)?;
     let first = home.agents().is_empty();
     let chain = devnet.as_ref().map_or(args.chain, |devnet| devnet.chain);
     let unlock = shared.unlock(first)?;
@@ -85,8 +85,9 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         let place = format!("http://{}", seller.host);
         configure(&home, &args.name, &[(FEED, &place)]).doing("agent.toml")?;
     }
-    let text = draft_text(args.policy, owner, devnet.as_ref());
-    std::fs::write(home.policy(&args.name), text).doing("the policy draft")?;
+    let sources = draft_sources(args.policy, &draft);
+    let (policy, cedar) = (home.policy(&args.name), Some(home.forbids(&args.name)));
+    PolicyFiles { policy, owner: None, cedar }.write(&sources).map_err(Failure::new)?;
     if let Some(dir) = &args.rust {
         project(dir, &args.name)?;
     }
@@ -104,6 +105,10 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         if devnet.is_none() {
             say!("  no devnet was found: fill in chain, token and payees in the draft");
         }
+        if home.shared_policy().exists() {
+            let shared = home.shared_policy();
+            say!("  {} is part of it: take out of the draft what stands there", shared.display());
+        }
         say!("  next: read the draft, then marque policy adopt {}", args.name);
     }
     Ok(ExitCode::SUCCESS)
@@ -117,44 +122,6 @@ pub(crate) fn devnet_file(home: &Home) -> Done<Option<DevnetFile>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Failure::new(format!("{}: {error}", path.display()))),
     }
-}
-
-fn draft_text(kind: Kind, owner: alloy_primitives::Address, devnet: Option<&DevnetFile>) -> String {
-    let seller = devnet.and_then(|devnet| devnet.seller.as_ref());
-    let payees = seller.map(|seller| DraftPayee {
-        name: seller.name.clone(),
-        pin: Pin::Agent {
-            id: alloy_primitives::U256::from(seller.agent_id),
-            owner: seller.owner,
-            wallet: seller.wallet,
-        },
-        host: Some(seller.host.clone()),
-    });
-    let rpc = devnet.map_or("http://127.0.0.1:8545".to_owned(), |devnet| devnet.rpc.clone());
-    let hosts: Vec<String> = seller.map(|seller| seller.host.clone()).into_iter().collect();
-    draft(
-        match kind {
-            Kind::Buyer => DraftKind::Buyer,
-            Kind::Seller => DraftKind::Seller,
-        },
-        &DraftParams {
-            owner,
-            chain_name: "devnet".to_owned(),
-            chain_id: devnet.map_or(31337, |devnet| devnet.chain),
-            rpc: vec![rpc],
-            finality: "2".to_owned(),
-            native: "ETH".to_owned(),
-            registry: devnet.map(|devnet| devnet.registry),
-            asset: DOLLAR.to_owned(),
-            token: devnet.map_or(alloy_primitives::Address::ZERO, |devnet| devnet.dollar),
-            token_domain: (DOLLAR_DOMAIN.0.to_owned(), DOLLAR_DOMAIN.1.to_owned()),
-            decimals: DECIMALS,
-            limits: None,
-            payees: payees.into_iter().collect(),
-            data_hosts: hosts.clone(),
-            compute_hosts: hosts,
-        },
-    )
 }
 
 /// What is unbearable unoptimised: key derivation, curves, hashes, the grammar engine.

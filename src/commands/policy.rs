@@ -1,22 +1,26 @@
-//! `marque policy check | explain | adopt`: what an owner wrote, read back, and put in force.
+//! `marque policy`: what an owner wrote, made, checked, read back, compared and put in force.
+
+mod adopt;
+mod case;
+mod compare;
+mod create;
+mod draft;
+
+pub(crate) use adopt::chain_of;
+pub(crate) use create::{Answers, kinds, params};
+pub(crate) use draft::{draft_of, unknown};
 
 use super::Shared;
 use crate::{
-    failure::{Done, Failure},
-    story::{reasons, say},
+    failure::{Context as _, Done, Failure},
+    story::say,
 };
 use clap::Subcommand;
-use marque::{
-    home::Home,
-    owner::{Owner, submit_offline},
+use draft::Companions;
+use marque_policies::{
+    Sources, TestResult, owner_schema, policy_schema, read_aloud, render_table, run_tests,
 };
-use marque_identity::Rpc;
-use marque_policies::{Policy, parse, read_aloud, run_tests};
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-    time::Duration,
-};
+use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -26,181 +30,195 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Act {
-    /// Read a policy, report every mistake with line and column, and run its own tests.
-    Check {
-        /// A policy file, or the name of an agent.
-        policy: String,
-    },
-    /// Read a policy aloud, in sentences.
-    Explain {
-        /// A policy file, or the name of an agent.
-        policy: String,
+    /// Write a policy to start from, after a few questions; each has an option.
+    New(create::NewArgs),
+    /// Report every mistake with its line and how to mend it, warn, and run the policy's own tests.
+    Check(PolicyArgs),
+    /// Run the policy's own tests; those that fail show the whole table of rules.
+    Test(PolicyArgs),
+    /// Read a policy aloud; with a CASE, say what it would answer, rule by rule.
+    ///
+    /// A case is written as in a [[test]]:
+    ///
+    ///   marque policy explain scout "pay 0.30 USDC to feed" --given "paid 0.40 USDC to feed 5h ago"
+    ///
+    /// It ends with 0 whatever the answer is, unless --exit-code is given.
+    #[command(verbatim_doc_comment)]
+    Explain(ExplainArgs),
+    /// Say where a new policy is wider, narrower or different than an old one, with examples.
+    ///
+    /// marque policy diff scout: what is in force for scout, against its draft.
+    Diff(compare::DiffArgs),
+    /// Print the documents of a policy; with NAME@adopted those that are in force.
+    Show(PolicyArgs),
+    /// Print the JSON Schema by which editors complete policy.toml or owner.toml, or the Cedar
+    /// schema of policy.cedar.
+    Schema {
+        /// Of which document.
+        #[arg(value_enum, default_value = "policy")]
+        of: Document,
     },
     /// Sign an agent's policy draft as the owner and put it in force.
-    Adopt {
-        /// The agent.
-        agent: String,
-    },
+    ///
+    /// What it changes is shown before the owner's passphrase is asked for.
+    Adopt(adopt::AdoptArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct PolicyArgs {
+    /// A policy file, the name of an agent, or NAME@adopted.
+    policy: String,
+    #[command(flatten)]
+    with: Companions,
+}
+
+#[derive(Debug, clap::Args)]
+struct ExplainArgs {
+    #[command(flatten)]
+    policy: PolicyArgs,
+    #[command(flatten)]
+    case: case::Case,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Document {
+    /// policy.toml
+    Policy,
+    /// owner.toml
+    Owner,
+    /// policy.cedar
+    Cedar,
 }
 
 pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
-    let home = shared.home()?;
     match args.act {
-        Act::Check { policy } => {
-            let (_, policy) = load(&home, &policy, !shared.json)?;
-            let results = run_tests(&policy);
-            let failed = results.iter().filter(|result| !result.passed).count();
-            if shared.json {
-                say!(
-                    "{}",
-                    serde_json::json!({
-                        "hash": policy.hash, "version": policy.version,
-                        "tests": results.len(), "failed": failed,
-                    })
-                );
-            } else {
-                say!("version {}, hash {}", policy.version, policy.hash);
-                for result in &results {
-                    say!("  {} {}", if result.passed { "ok    " } else { "FAILED" }, result.name);
-                    for reason in reasons(&result.verdict.table).iter().filter(|_| !result.passed) {
-                        say!("         {reason}");
-                    }
-                }
-                if results.is_empty() {
-                    say!("it has no tests of its own; [[test]] says what you expect of it");
-                } else {
-                    say!("{} of {} tests passed", results.len() - failed, results.len());
-                }
-            }
-            if failed == 0 {
-                Ok(ExitCode::SUCCESS)
-            } else {
-                Err(Failure::new(format!("{failed} of the policy's own tests failed")))
-            }
-        }
-        Act::Explain { policy } => {
-            let (_, policy) = load(&home, &policy, !shared.json)?;
-            say!("{}", read_aloud(&policy));
-            Ok(ExitCode::SUCCESS)
-        }
-        Act::Adopt { agent } => {
-            let (text, policy) = draft_of(&home, &agent, !shared.json)?;
-            if let Some(result) = run_tests(&policy).into_iter().find(|result| !result.passed) {
-                return Err(Failure::new(format!("the policy's own test failed: {}", result.name))
-                    .help(format!("see marque policy check {agent}")));
-            }
-            let owner = Owner::unlock(&shared.owner_home()?, &shared.owner_secret(false)?)?;
-            let entry = adopt(shared, &home, &owner, &agent, &text, &policy).await?;
-            if shared.json {
-                say!("{}", serde_json::json!({ "entry": entry, "hash": policy.hash }));
-            } else {
-                say!("version {} is in force for {agent} (hash {})", policy.version, policy.hash);
-                say!("  next: marque fund {agent} AMOUNT, marque identity register {agent}");
-            }
-            Ok(ExitCode::SUCCESS)
-        }
+        Act::New(args) => create::run(shared, args),
+        Act::Check(args) => check(shared, &args),
+        Act::Test(args) => test(shared, &args),
+        Act::Explain(args) => explain(shared, args),
+        Act::Diff(args) => compare::run(shared, &args),
+        Act::Show(args) => show(shared, &args),
+        Act::Schema { of } => schema(of),
+        Act::Adopt(args) => adopt::run(shared, &args).await,
     }
 }
 
-/// Reads a policy file, or an agent's draft; warnings go to standard error.
-fn load(home: &Home, policy: &str, warn: bool) -> Done<(String, Policy)> {
-    let file = PathBuf::from(policy);
-    if file.is_file() {
-        return read(&file, warn);
-    }
-    draft_of(home, policy, warn)
-        .map_err(|failure| failure.or_help("give a policy file, or the name of an agent"))
-}
-
-/// Reads the draft of an agent of this home, and of nothing else that has its name.
-pub(crate) fn draft_of(home: &Home, agent: &str, warn: bool) -> Done<(String, Policy)> {
-    if !home.agents().iter().any(|name| name == agent) {
-        return Err(unknown(home, agent));
-    }
-    read(&home.policy(agent), warn)
-}
-
-/// There is no such agent, but perhaps others.
-pub(crate) fn unknown(home: &Home, agent: &str) -> Failure {
-    let others = home.agents();
-    let failure = Failure::usage(format!("there is no agent {agent} in {}", home.path().display()));
-    if others.is_empty() {
-        failure.help("make one: marque new NAME; or name another --home")
-    } else {
-        failure.help(format!("there are {}; marque new NAME makes another", others.join(", ")))
-    }
-}
-
-fn read(file: &Path, warn: bool) -> Done<(String, Policy)> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
-    match parse(&text) {
-        Ok((policy, warnings)) => {
-            for warning in warnings.iter().filter(|_| warn) {
-                anstream::eprintln!("warning: {}: {warning}", file.display());
-            }
-            Ok((text, policy))
-        }
-        Err(error) => {
-            let error = error.in_file(&file.display().to_string());
-            let failure = Failure::new(&error);
-            Err(match &error.mistake().help {
-                Some(help) => failure.help(help),
-                None => failure,
+fn check(shared: &Shared, args: &PolicyArgs) -> Done<ExitCode> {
+    let named = shared.policy(&args.policy, &args.with)?;
+    let (policy, results) = (&named.policy, run_tests(&named.policy));
+    let failed = results.iter().filter(|result| !result.passed).count();
+    if shared.json {
+        say!(
+            "{}",
+            serde_json::json!({
+                "hash": policy.hash, "version": policy.version, "warnings": named.warnings(),
+                "tests": results.len(), "failed": failed,
             })
-        }
-    }
-}
-
-/// Signs what is needed and hands it to the running steward, or writes it to the journal where
-/// none runs.
-pub(crate) async fn adopt(
-    shared: &Shared,
-    home: &Home,
-    owner: &Owner,
-    agent: &str,
-    text: &str,
-    policy: &Policy,
-) -> Done<u64> {
-    if policy.owner != owner.address() {
-        return Err(Failure::new(format!(
-            "the policy names owner {}, your key is {}",
-            policy.owner,
-            owner.address()
-        ))
-        .help("correct `owner` in the policy, or give another --owner-home"));
-    }
-    let (chain, rpc) = chain_of(policy)?;
-    let laid_out = marque_steward::Home::open(home.path())?;
-    if laid_out.chain() != chain {
-        return Err(Failure::new(format!(
-            "this home serves chain {}, the policy names chain {chain}",
-            laid_out.chain()
-        ))
-        .help("one home serves one chain; make another with --home"));
-    }
-    let acts = owner.adoption(&laid_out, agent, policy, text, &rpc).await?;
-    if marque::process::answers(home) {
-        let mut entry = 0;
-        // A new agent has no socket of its own yet: any of this home's will do.
-        let socket = home.agents().into_iter().map(|name| home.socket(&name)).find(|s| s.exists());
-        let socket = socket.unwrap_or_else(|| home.socket(agent));
-        let client = marque::owner::connect(&socket, Duration::from_secs(2)).await?;
-        for act in acts {
-            entry = client.submit(act).await?;
-        }
-        Ok(entry)
+        );
     } else {
-        let unlock = shared.unlock(false)?;
-        Ok(submit_offline(laid_out, unlock, acts).await?)
+        say!("version {}, hash {}", policy.version, policy.hash);
+        tell(&results);
+    }
+    passed(failed)
+}
+
+fn test(shared: &Shared, args: &PolicyArgs) -> Done<ExitCode> {
+    let named = shared.policy(&args.policy, &args.with)?;
+    let results = run_tests(&named.policy);
+    let failed = results.iter().filter(|result| !result.passed).count();
+    if shared.json {
+        let tests: Vec<_> = results
+            .iter()
+            .map(|TestResult { name, passed, verdict }| {
+                serde_json::json!({
+                    "name": name, "passed": passed,
+                    "decision": verdict.decision(), "table": verdict,
+                })
+            })
+            .collect();
+        say!("{}", serde_json::json!({ "tests": tests, "failed": failed }));
+    } else {
+        tell(&results);
+    }
+    passed(failed)
+}
+
+/// The tests in a line each, failures with their table.
+fn tell(results: &[TestResult]) {
+    for result in results {
+        say!("  {} {}", if result.passed { "ok    " } else { "FAILED" }, result.name);
+        if !result.passed {
+            render_table(&result.verdict).lines().for_each(|line| say!("         {line}"));
+        }
+    }
+    if results.is_empty() {
+        say!("it has no tests of its own; [[test]] says what you expect of it");
+    } else {
+        let passed = results.iter().filter(|result| result.passed).count();
+        say!("{passed} of {} tests passed", results.len());
     }
 }
 
-/// The one chain of a policy, and a client of it.
-pub(crate) fn chain_of(policy: &Policy) -> Done<(u64, Rpc)> {
-    let mut chains = policy.chains.values();
-    match (chains.next(), chains.next()) {
-        (Some(chain), None) => Ok((chain.id, Rpc::new(&chain.rpc)?)),
-        _ => Err(Failure::new("this version works with exactly one [chain.NAME] in a policy")),
+fn passed(failed: usize) -> Done<ExitCode> {
+    match failed {
+        0 => Ok(ExitCode::SUCCESS),
+        failed => Err(Failure::new(format!("{failed} of the policy's own tests failed"))),
     }
+}
+
+fn explain(shared: &Shared, args: ExplainArgs) -> Done<ExitCode> {
+    let named = shared.policy(&args.policy.policy, &args.policy.with)?;
+    let policy = &named.policy;
+    let Some(judged) = args.case.judge(&named)? else {
+        let aloud = read_aloud(policy);
+        if shared.json {
+            let (version, hash) = (policy.version, policy.hash);
+            say!("{}", serde_json::json!({ "version": version, "hash": hash, "aloud": aloud }));
+        } else {
+            anstream::print!("{aloud}");
+        }
+        return Ok(ExitCode::SUCCESS);
+    };
+    if shared.json {
+        say!(
+            "{}",
+            serde_json::json!({
+                "case": judged.when, "version": policy.version, "hash": policy.hash,
+                "decision": judged.verdict.decision(), "table": judged.verdict,
+            })
+        );
+    } else {
+        anstream::print!("{}: {}", judged.when, render_table(&judged.verdict));
+    }
+    Ok(judged.exit_code())
+}
+
+fn show(shared: &Shared, args: &PolicyArgs) -> Done<ExitCode> {
+    let named = shared.policy(&args.policy, &args.with)?;
+    if shared.json {
+        let parts = Sources::read(&named.document).map_err(draft::mistake)?;
+        say!(
+            "{}",
+            serde_json::json!({
+                "version": named.policy.version, "hash": named.policy.hash,
+                "policy": parts.policy, "owner": parts.owner, "cedar": parts.cedar,
+            })
+        );
+    } else {
+        anstream::print!("{}", named.document);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn schema(of: Document) -> Done<ExitCode> {
+    let schema = match of {
+        Document::Policy => policy_schema(),
+        Document::Owner => owner_schema(),
+        Document::Cedar => {
+            anstream::print!("{}", marque_policies::cedar::SCHEMA);
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    say!("{}", serde_json::to_string_pretty(&schema).doing("the schema")?);
+    Ok(ExitCode::SUCCESS)
 }

@@ -20,6 +20,10 @@ pub const VERSION: u16 = 1;
 /// The longest entry, in bytes of canonical JSON.
 pub const MAX_ENTRY: usize = 60 * 1024;
 
+/// What a policy's document may take up of the entry that adopts it, in bytes of JSON. The rest is
+/// for names, numbers and the signature.
+pub const MAX_DOCUMENT: usize = MAX_ENTRY - 2 * 1024;
+
 /// One entry of the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -428,6 +432,20 @@ impl Entry {
         }
         serde_json::from_slice(bytes).map_err(|e| wrong(head.seq, e))
     }
+}
+
+/// Whether a policy's document fits into the entry that adopts it, quotes and line ends escaped.
+/// To be asked before an owner signs.
+///
+/// # Errors
+/// [`StewardError::Document`] where it does not.
+pub fn fits(document: &str) -> Result<(), StewardError> {
+    // A text always serialises.
+    let bytes = serde_json::to_vec(document).map_or(usize::MAX, |json| json.len());
+    if bytes > MAX_DOCUMENT {
+        return Err(StewardError::Document { bytes });
+    }
+    Ok(())
 }
 
 impl Body {

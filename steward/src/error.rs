@@ -43,6 +43,16 @@ pub enum StewardError {
         /// What is wrong.
         why: String,
     },
+    /// A policy that does not fit into one entry.
+    #[error(
+        "the policy takes {bytes} bytes of a journal entry and at most {} fit; shorten its comments, \
+         or list fewer payees, tools or tests",
+        crate::entry::MAX_DOCUMENT
+    )]
+    Document {
+        /// Its length as JSON.
+        bytes: usize,
+    },
     /// Something that a newer version wrote.
     #[error("a {what} of version {found} is newer than this program knows; use a newer one")]
     Newer {

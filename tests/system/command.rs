@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Runs `marque` with a home in `dir`; passphrases come through a systemd-style credential folder.
-fn marque(dir: &Path, args: &[&str]) -> Output {
+pub(crate) fn marque(dir: &Path, args: &[&str]) -> Output {
     start(dir, args).wait_with_output().unwrap()
 }
 
@@ -34,13 +34,13 @@ fn start(dir: &Path, args: &[&str]) -> Child {
         .unwrap()
 }
 
-fn ok(out: &Output) -> String {
+pub(crate) fn ok(out: &Output) -> String {
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     String::from_utf8_lossy(&out.stdout).into_owned()
 }
 
 /// The failure's line and exit code; there is one line of error and at most one of help.
-fn failure(out: &Output) -> (String, i32) {
+pub(crate) fn failure(out: &Output) -> (String, i32) {
     let text = String::from_utf8_lossy(&out.stderr).into_owned();
     let errors = text.lines().filter(|line| line.starts_with("error: ")).count();
     assert_eq!(errors, 1, "{text}");
@@ -134,6 +134,44 @@ fn a_devnet_does_not_take_a_strangers_port_for_its_own_chain() {
     assert!(!dir.path().join("home/devnet.toml").exists());
 }
 
+/// An owner looks at what an adoption would change, adopts it, and finds it in the journal.
+fn amends(dir: &Path) {
+    let draft = dir.join("home/agents/scout/policy.toml");
+    let first = std::fs::read_to_string(&draft).unwrap();
+    let changed = first.replacen("version = 1 ", "version = 2 ", 1).replacen("200.00", "201.00", 1);
+    assert_ne!(first, changed);
+    std::fs::write(&draft, &changed).unwrap();
+    let wider = ok(&marque(dir, &["policy", "diff", "scout"]));
+    assert!(wider.contains("WIDER") && wider.contains("limits.tUSD.total"), "{wider}");
+    for act in [
+        ["policy", "diff", "scout", "--never-wider"],
+        ["policy", "adopt", "scout", "--never-wider"],
+    ] {
+        assert_eq!(failure(&marque(dir, &act)).1, 3);
+    }
+    // A home's shared document and an agent's forbids are part of the draft.
+    let (ground, rest) = changed.split_at(changed.find("# How much of it").unwrap());
+    let ground = ground.replacen("version = 2 ", "# ", 1);
+    std::fs::write(dir.join("home/owner.toml"), &ground).unwrap();
+    std::fs::write(&draft, format!("format = 1\nversion = 2\n{rest}")).unwrap();
+    let cedar = "@id(\"no-memory\")\nforbid(principal, action == Action::\"pay\", resource)\n\
+                 when { context.labels.contains(\"memory\") };\n";
+    std::fs::write(dir.join("home/agents/scout/policy.cedar"), cedar).unwrap();
+    let adopted = ok(&marque(dir, &["policy", "adopt", "scout"]));
+    assert!(adopted.contains("WIDER") && adopted.contains("version 2 is in force"), "{adopted}");
+    let told = ok(&marque(dir, &["audit", "show"]));
+    assert!(told.contains("of owner.toml, policy.toml and policy.cedar"), "{told}");
+    let shown = ok(&marque(dir, &["--json", "policy", "show", "scout@adopted"]));
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!((shown["owner"].as_str(), shown["cedar"].as_str()), (Some(&*ground), Some(cedar)));
+    let same = ok(&marque(dir, &["--json", "policy", "diff", "scout"]));
+    let same: serde_json::Value = serde_json::from_str(&same).unwrap();
+    assert_eq!(
+        (same["wider"].as_bool(), same["changes"].as_array().unwrap().len()),
+        (Some(false), 0)
+    );
+}
+
 /// A withdrawal that the chain would not take is not begun; one that it would take is.
 fn withdraws(dir: &Path) {
     let sweep = ["withdraw", "scout", "1 tUSD"];
@@ -204,6 +242,8 @@ async fn a_newcomer_gets_from_nothing_to_a_purchase_with_the_command_line() {
         assert!(ok(&marque(&dir, &["policy", "explain", "scout"])).contains("feed"));
         let (early, _) = failure(&marque(&dir, &["run", "scout", "Fetch something."]));
         assert!(early.contains("marque policy adopt scout"), "{early}");
+        let (none, code) = failure(&marque(&dir, &["policy", "diff", "scout"]));
+        assert!(code == 2 && none.contains("no policy is in force for scout yet"), "{none}");
         ok(&marque(&dir, &["policy", "adopt", "scout"]));
         ok(&marque(&dir, &["policy", "adopt", "scout"])); // the same once more changes nothing
         // A changed document must have a higher version.
@@ -213,6 +253,7 @@ async fn a_newcomer_gets_from_nothing_to_a_purchase_with_the_command_line() {
         let (stale, _) = failure(&marque(&dir, &["policy", "adopt", "scout"]));
         assert!(stale.contains("version"), "{stale}");
         std::fs::write(&draft, text).unwrap();
+        amends(&dir);
         ok(&marque(&dir, &["fund", "scout", "5 tUSD", "--faucet"]));
         let goal = "Fetch https://feed.example/wind.csv and report the value.";
         let answer = ok(&marque(&dir, &["run", "scout", goal]));

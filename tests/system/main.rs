@@ -12,6 +12,7 @@ mod demo;
 mod layers;
 mod lies;
 mod once;
+mod policy;
 mod readme;
 mod robber;
 mod support;

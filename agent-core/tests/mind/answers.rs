@@ -3,11 +3,12 @@
 use crate::{
     desk::{Desk, Say},
     scout,
-    tools::{Feed, add, add_twice, read},
+    tools::{Feed, Weigh, add, add_twice, read},
 };
 use async_trait::async_trait;
 use marque_agent_core::{Agent, AgentError, Event, TaskLimits, task::Failure};
 use marque_models::{Constraint, Generation, Model, ModelError, ModelInfo, Request, Scripted};
+use marque_policies::{Argument, Intent};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -142,6 +143,48 @@ async fn a_refusal_is_shown_to_the_model_by_its_rule_and_nothing_is_fetched() {
         refused += usize::from(matches!(event, Event::Refused { .. }));
     }
     assert_eq!(refused, 2);
+}
+
+#[tokio::test]
+async fn exactly_the_arguments_that_the_policy_constrains_are_told_with_every_use() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Arc::new(Desk::permitting(&["weigh"], &[]));
+    desk.change(|view| {
+        let names = ["city", "days", "urgent", "share", "list", "missing"];
+        view.tools[0].arguments = names.map(str::to_owned).to_vec();
+    });
+    let call = json!({ "tool": "weigh", "args": {
+        "city": "Rome", "days": -3, "urgent": true, "share": 0.5, "list": [1, "a"], "note": "mine",
+    } });
+    let call = call.to_string();
+    let agent = scout(&desk, dir.path(), &[&call, FINISH]).build().await.unwrap();
+    let _: String = agent.tool(Weigh).run("weigh").await.unwrap();
+    let text = |text: &str| Argument::Text(text.to_owned());
+    let told = [
+        ("city", text("Rome")),
+        ("days", Argument::Integer(-3)),
+        ("list", text(r#"[1,"a"]"#)),
+        ("share", text("0.5")),
+        ("urgent", Argument::Flag(true)),
+    ];
+    let told = told.map(|(name, value)| (name.to_owned(), value)).into();
+    let proposals = desk.proposals.lock().unwrap();
+    let Intent::Tool(usage) = &proposals[0].intent else { panic!() };
+    assert_eq!(usage.arguments, told);
+}
+
+#[tokio::test]
+async fn a_refused_argument_tells_the_model_what_it_must_be_like() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Arc::new(Desk::permitting(&["weigh"], &[]));
+    desk.says("weigh", [Say::Refuse("tool.weigh.arguments.city")]);
+    let model = listening(&[r#"{"tool":"weigh","args":{"city":"Rome"}}"#, FINISH]);
+    let agent = scout(&desk, dir.path(), &[]).model(model.clone()).build().await.unwrap();
+    let _: String = agent.tool(Weigh).run("weigh").await.unwrap();
+    assert_eq!(
+        shown(&model),
+        [r#"{"error":"refused by policy: tool.weigh.arguments.city (allowed: what it may be)"}"#]
+    );
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Tools made by the macro, and a feed to read from.
 
-use marque_agent_core::{Cx, Tool as _, ToolError};
+use async_trait::async_trait;
+use marque_agent_core::{Cx, Tool, ToolError};
 use marque_macros::tool;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -39,6 +40,28 @@ pub(crate) async fn add_twice(
 ) -> Result<i64, Box<dyn std::error::Error + Send + Sync>> {
     let once = add(cx, number, Some(number)).await?;
     Ok(add(cx, once, Some(number)).await?)
+}
+
+/// Takes any arguments, to see what becomes of them.
+pub(crate) struct Weigh;
+
+#[async_trait]
+impl Tool for Weigh {
+    fn name(&self) -> &str {
+        "weigh"
+    }
+
+    fn description(&self) -> &str {
+        "weigh things"
+    }
+
+    fn schema(&self) -> serde_json::Value {
+        serde_json::json!({ "type": "object" })
+    }
+
+    async fn call(&self, _: &Cx, _: serde_json::Value) -> Result<serde_json::Value, ToolError> {
+        Ok(serde_json::json!("weighed"))
+    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -225,6 +225,45 @@ async fn a_listed_payee_may_be_asked_for_by_its_own_host_only() {
 }
 
 #[tokio::test]
+async fn a_payee_known_by_host_only_is_named_and_the_steward_hears_of_its_address() {
+    let world = World::new().await;
+    world.steward.view.lock().unwrap().payees[0].address = None;
+    let mut terms = world.honest();
+    terms["accepts"][0]["payTo"] = json!(STRANGER);
+    world.ask(&terms);
+    world.steward.decide(Verdict::Hold);
+    assert!(matches!(world.buy().await, Err(PaymentError::Held { .. })));
+    let Intent::Authorise(pay) = world.steward.proposed().remove(0).intent else { panic!() };
+    assert_eq!((pay.payee.as_str(), pay.to), ("feed", STRANGER));
+    // Once the owner has pinned an address, another one is not even proposed, pool or not.
+    world.steward.view.lock().unwrap().payees[0].address = Some(SELLER);
+    world.steward.view.lock().unwrap().pools = vec![USDC];
+    let error = world.buy().await.unwrap_err();
+    assert!(error.to_string().contains(&format!("feed is paid at {SELLER}")), "{error}");
+    assert_eq!(world.steward.proposed().len(), 1);
+}
+
+#[tokio::test]
+async fn a_peer_is_named_by_its_host_where_there_is_a_pool_and_as_no_payee_could_be() {
+    let world = World::new().await;
+    let host = world.steward.view.lock().unwrap().payees[0].host.take().unwrap();
+    world.steward.view.lock().unwrap().payees[0].address = Some(STRANGER);
+    world.ask(&world.honest());
+    world.steward.view.lock().unwrap().pools = vec![EURC];
+    let error = world.buy().await.unwrap_err();
+    assert!(matches!(&error, PaymentError::Terms(o) if o[0].rule == Rule::Payee), "{error}");
+    world.steward.view.lock().unwrap().pools = vec![USDC];
+    let paid = world.buy().await.unwrap().paid.unwrap();
+    assert_eq!(paid.payee, format!("peer:{host}"));
+    let Intent::Authorise(pay) = world.steward.proposed().remove(0).intent else { panic!() };
+    assert_eq!((pay.payee, pay.to, pay.host), (format!("peer:{host}"), SELLER, host));
+    // What a payee is paid at is never a peer's.
+    world.steward.view.lock().unwrap().payees[0].address = Some(SELLER);
+    let error = world.buy().await.unwrap_err();
+    assert!(error.to_string().contains("asks for money for feed"), "{error}");
+}
+
+#[tokio::test]
 async fn an_answer_that_cannot_be_read_is_told_in_one_line() {
     let world = World::new().await;
     let encoded = |text: &str| STANDARD.encode(text);

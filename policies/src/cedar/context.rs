@@ -179,7 +179,7 @@ impl<'a> Facts<'a> {
             .collect()
     }
 
-    /// What every action has.
+    /// What has to do with who proposes, and when.
     fn general(&self, attribute: &str) -> Option<RestrictedExpression> {
         let moment = Moment::of(self.now);
         Some(match attribute {
@@ -187,6 +187,7 @@ impl<'a> Facts<'a> {
             "weekday" => long(moment.day),
             "minute" => long(moment.minute),
             "task" => text(self.request.task),
+            "sub_agent" => text(self.request.sub_agent.unwrap_or_default()),
             _ => return None,
         })
     }
@@ -212,7 +213,6 @@ impl<'a> Facts<'a> {
             "delivers" => yes(!self.ledger.owes_delivery(pay.to)),
             "payee_day" => self.micros(pay.amount, to_payee(Some(DAY))),
             "payee_total" => self.micros(pay.amount, to_payee(None)),
-            "sub_agent" => text(self.request.sub_agent.unwrap_or_default()),
             "fits" => record(parts, |part| self.fits(pay, part).map(yes))?,
             "spent" => record(parts, |part| {
                 let spent = self.spent(pay.amount, width(part)?);

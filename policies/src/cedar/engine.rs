@@ -10,7 +10,7 @@
 //!
 //! INVARIANT: a forbid that errs fails its row (pinned by `tests::what_errs_forbids`), each answers
 //! as Cedar's own authorizer does (pinned by `tests::forbids_answer_as_cedar_does`), and labels
-//! only ever add rows that fail (pinned by `tests/suite/forbids.rs`).
+//! only ever add rows that fail (pinned by `tests/suite/cedar.rs`).
 
 use super::{
     context::{Action, Facts, Wanted, context, entity},

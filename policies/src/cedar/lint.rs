@@ -6,14 +6,14 @@
 
 use super::{
     Names,
-    context::Wanted,
+    context::{self, Wanted},
     text::{Statement, is_hidden},
 };
 use crate::{
     error::{PolicyError, Source, did_you_mean},
     host::Host,
 };
-use cedar_policy::EntityUid;
+use cedar_policy::{EntityTypeName, RestrictedExpression};
 use serde_json::{Map, Value};
 use std::{collections::BTreeSet, ops::Range, str::FromStr};
 
@@ -172,10 +172,11 @@ impl Lint<'_> {
         if known.contains(id) {
             return Ok(());
         }
+        let meant = EntityTypeName::from_str(kind)
+            .map(|kind| RestrictedExpression::new_entity_uid(context::entity(&kind, id)));
         let words = self.statement.words.windows(3).find(|words| {
             let text: String = words.iter().map(|word| word.text).collect();
-            EntityUid::from_str(&text)
-                .is_ok_and(|uid| uid.type_name().to_string() == kind && uid.id().unescaped() == id)
+            meant.as_ref().is_ok_and(|meant| stands_for(&text, meant))
         });
         let first = words.and_then(<[_]>::first);
         let span = first.map_or_else(|| self.statement.span(), |first| first.span.clone());
@@ -351,13 +352,19 @@ impl Lint<'_> {
     /// Where a literal first stands in the statement, or the statement itself.
     fn value(&self, literal: &Value) -> Range<usize> {
         let same = |text: &str| match literal {
-            Value::String(value) => EntityUid::from_str(&format!("Text::{text}"))
-                .is_ok_and(|uid| uid.id().unescaped() == value),
+            Value::String(value) => {
+                stands_for(text, &RestrictedExpression::new_string(value.clone()))
+            }
             other => other.to_string() == text,
         };
         let found = self.statement.words.iter().find(|word| same(word.text));
         found.map_or_else(|| self.statement.span(), |word| word.span.clone())
     }
+}
+
+/// Whether a piece of a forbid, with whatever escapes, is this value.
+fn stands_for(text: &str, value: &RestrictedExpression) -> bool {
+    text.ends_with('"') && RestrictedExpression::from_str(text).is_ok_and(|found| found == *value)
 }
 
 /// The parts of `context.a.b`, context left out: `["a", "b"]`. `None` for anything else.

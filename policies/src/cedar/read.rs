@@ -99,7 +99,7 @@ fn validate(
         place.and_then(|place| statements.get(place))
     };
     if let Some(error) = found.validation_errors().next() {
-        let help = "policies/schema/policy.cedarschema lists what each action has; name the action \
+        let help = "the published policy.cedarschema lists what each action has; name the action \
                     in the brackets when you speak of what only this one has";
         return Err(found_in(source, statement(error.policy_id()), error, help));
     }
@@ -117,16 +117,10 @@ fn found_in<E: Diagnostic>(
     found: &E,
     help: &str,
 ) -> PolicyError {
-    let message = found.to_string();
-    // Cedar begins with the policy's id, which here is only its place.
-    let message = match message.strip_prefix("for policy `").and_then(|rest| rest.split_once("`, "))
-    {
-        Some((_, message)) => message.to_owned(),
-        None => message,
-    };
+    let message = own(&found.to_string());
     match statement {
-        Some(statement) => mistake(source, statement, found, lower(&message), help),
-        None => source.meaning(0..0, lower(&message), help),
+        Some(statement) => mistake(source, statement, found, message, help),
+        None => source.meaning(0..0, message, help),
     }
 }
 
@@ -138,7 +132,7 @@ fn mistake<E: Diagnostic + ?Sized>(
     message: String,
     help: &str,
 ) -> PolicyError {
-    let help = found.help().map_or_else(|| help.to_owned(), |said| lower(&said.to_string()));
+    let help = found.help().map_or_else(|| help.to_owned(), |said| own(&said.to_string()));
     let label = found.labels().and_then(|mut labels| labels.next());
     let span = label.map_or_else(
         || statement.span(),
@@ -151,6 +145,12 @@ fn mistake<E: Diagnostic + ?Sized>(
 fn within(statement: &Statement<'_>, inner: Range<usize>) -> Range<usize> {
     let start = statement.start + inner.start.min(statement.text.len());
     start..start.max(statement.start + inner.end.min(statement.text.len()))
+}
+
+/// Cedar's words without the policy's id, with which they begin; here it is only its place.
+fn own(message: &str) -> String {
+    let rest = message.strip_prefix("for policy `").and_then(|rest| rest.split_once("`, "));
+    lower(rest.map_or(message, |(_, rest)| rest))
 }
 
 /// Cedar's words, made to look like ours: one line, lower case at the beginning, no full stop.

@@ -6,6 +6,7 @@ use super::{
     case::Case,
     cases::{Cases, Who},
     past::{FORMER, by_task},
+    tools::Rate,
 };
 use crate::{
     document::{Given, PaidBy},
@@ -18,7 +19,7 @@ impl<'a> Cases<'a> {
     pub(super) fn frequent(
         self,
         name: &str,
-        (old, new): (Option<(u64, u64)>, Option<(u64, u64)>),
+        (old, new): (Rate, Rate),
         sends: bool,
     ) -> Vec<Case> {
         let uses = self.uses(name, None);

@@ -5,11 +5,11 @@ mod reach;
 
 use super::Spans;
 use crate::{
-    document::{Constraint, Expectation, Finality, Policy, When},
+    document::{Constraint, Expectation, Finality, Policy},
     error::Warning,
     intent::Argument,
     times::{Span, Times},
-    trial::run_tests,
+    trial::{run_tests, say_when},
     verdict::{Decision, Mark, Verdict},
 };
 use std::collections::BTreeMap;
@@ -159,22 +159,11 @@ impl Advice<'_> {
                 };
                 let message = format!(
                     "the policy does not meet this test: to {} should {expected}, but it is {}",
-                    self.proposal(&test.when),
+                    say_when(policy, &test.when).escape_debug(),
                     outcome(&result.verdict)
                 );
                 self.say(&Spans::test(at), message);
             }
-        }
-    }
-
-    fn proposal(&self, when: &When) -> String {
-        match when {
-            When::Pay { amount, payee } => {
-                format!("pay {} to {}", self.policy.show(*amount), payee.escape_debug())
-            }
-            When::Use { tool, .. } => format!("use {}", tool.escape_debug()),
-            When::Collect(amount) => format!("collect {}", self.policy.show(*amount)),
-            When::Return(amount) => format!("return {}", self.policy.show(*amount)),
         }
     }
 }

@@ -73,7 +73,7 @@ pub(super) fn tests<'a>(
     sections.iter().map(|section| test(section, known)).collect()
 }
 
-fn test(section: &Section<'_>, known: &Known<'_>) -> Result<PolicyTest, PolicyError> {
+pub(super) fn test(section: &Section<'_>, known: &Known<'_>) -> Result<PolicyTest, PolicyError> {
     section.only(keys::TEST)?;
     let given = given::given(section, known)?;
     let then = then(section)?;

@@ -1,5 +1,12 @@
 //! The rules, one by one.
 
+mod accounts;
+mod labels;
+mod payees;
+mod pools;
+mod times;
+mod tools;
+
 use crate::support::*;
 use alloy_primitives::{Address, U256};
 use marque_policies::{

@@ -8,6 +8,9 @@
 )]
 
 mod agentdojo;
+mod aloud;
+mod cedar;
+mod corpus;
 mod decide;
 mod diff;
 mod documentation;
@@ -19,3 +22,4 @@ mod reference;
 mod schema;
 mod sketch;
 mod support;
+mod trial;

@@ -5,16 +5,13 @@
 
 use crate::{
     core::Step,
-    entry::{Body, Genesis, Word},
+    entry::{Body, Genesis, Word, fits},
     error::fault,
     state::State,
 };
 use alloy_primitives::{Address, B256};
 use marque_policies::{IntentId, SignedStatement, Statement, Timestamp};
 use marque_steward_client::{Fault, PaymentState};
-
-/// The longest policy document, in bytes: with its escapes it must fit into an entry.
-const MAX_DOCUMENT: usize = 40 * 1024;
 
 /// The body of the first entry, from the owner's genesis.
 ///
@@ -146,10 +143,7 @@ fn adopt(
     }
     let document =
         document.ok_or_else(|| fault("malformed", "an adoption carries its document"))?;
-    if document.len() > MAX_DOCUMENT {
-        let line = format!("the policy has {} bytes, at most {MAX_DOCUMENT}", document.len());
-        return Err(fault("malformed", line));
-    }
+    fits(&document).map_err(|error| fault("malformed", error.to_string()))?;
     let (policy, _) = marque_policies::parse(&document)
         .map_err(|error| fault("malformed", format!("the policy: {error}")))?;
     if policy.hash != hash || policy.version != version {

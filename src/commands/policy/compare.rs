@@ -1,0 +1,86 @@
+//! `marque policy diff`: where a new policy is wider, narrower or different.
+
+use super::draft::{Companions, Named};
+use crate::{
+    commands::Shared,
+    failure::{Done, Failure},
+    story::say,
+};
+use marque_policies::{Diff, Direction, diff};
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DiffArgs {
+    /// The old policy: a file, an agent's name for its draft, or NAME@adopted. With nothing else, an
+    /// agent's name: what is in force for it is compared with its draft.
+    old: String,
+    /// The new policy.
+    new: Option<String>,
+    /// End with 3 where the new policy is anywhere wider, or may be.
+    #[arg(long)]
+    never_wider: bool,
+    #[command(flatten)]
+    with: Companions,
+}
+
+pub(crate) fn run(shared: &Shared, args: &DiffArgs) -> Done<ExitCode> {
+    let home = shared.home()?;
+    let (old, new) = match &args.new {
+        Some(new) => (args.old.clone(), new.clone()),
+        None if std::path::Path::new(&args.old).is_file() => {
+            return Err(Failure::usage("a file has to be compared with something")
+                .help("marque policy diff OLD NEW; or the name of an agent alone"));
+        }
+        None => (format!("{}@adopted", args.old), args.old.clone()),
+    };
+    let old = Named::find(&home, &old, &args.with)?;
+    let new = Named::find(&home, &new, &args.with)?;
+    let diff = diff(&old.policy, &new.policy);
+    if shared.json {
+        let side = |named: &Named| {
+            serde_json::json!({
+                "policy": named.label, "version": named.policy.version, "hash": named.policy.hash,
+            })
+        };
+        say!(
+            "{}",
+            serde_json::json!({
+                "old": side(&old), "new": side(&new),
+                "wider": diff.is_wider(), "changes": diff.changes,
+            })
+        );
+    } else {
+        say!("{} (version {})", old.label, old.policy.version);
+        say!("  -> {} (version {})", new.label, new.policy.version);
+        anstream::print!("{diff}");
+    }
+    if args.never_wider && diff.is_wider() {
+        return Err(Failure::refused(format!("{} is wider", new.label))
+            .help("make it as strict where it says so above, or adopt it knowingly"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What an adoption changes, shortly: a line for all of it, and one for each change that permits
+/// more.
+pub(crate) fn summary(diff: &Diff) -> Vec<String> {
+    let count = |direction| diff.changes.iter().filter(|it| it.direction == direction).count();
+    let (wider, narrower, different) =
+        (count(Direction::Wider), count(Direction::Narrower), count(Direction::Different));
+    if diff.changes.is_empty() {
+        return vec!["it permits what the policy in force permits".to_owned()];
+    }
+    let mut lines = vec![format!(
+        "against the policy in force it is wider in {wider}, different in {different} and narrower \
+         in {narrower} places"
+    )];
+    let looser = diff.changes.iter().filter(|it| it.direction != Direction::Narrower);
+    lines.extend(looser.map(|change| {
+        let word = match change.direction {
+            Direction::Wider => "WIDER",
+            Direction::Different | Direction::Narrower => "DIFFERENT",
+        };
+        format!("  {word}  {}: {}", change.subject, change.said)
+    }));
+    lines
+}

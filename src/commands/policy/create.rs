@@ -1,0 +1,389 @@
+//! `marque policy new`: a few questions, and a policy to start from.
+//!
+//! Every question has an option, so that a script asks nothing. What no option and nobody at a
+//! terminal answers is as the kind of policy usually has it.
+
+use super::draft::known;
+use crate::{
+    commands::{
+        Shared,
+        new::{DevnetFile, devnet_file},
+    },
+    failure::{Context as _, Done, Failure},
+    story::say,
+};
+use alloy_primitives::{Address, U256};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use marque::{
+    drafts::PolicyFiles,
+    economy::{DECIMALS, DOLLAR, DOLLAR_DOMAIN},
+    home::Home,
+    owner::Owner,
+};
+use marque_policies::{
+    DraftKind, DraftLimits, DraftParams, DraftPayee, Pin, Sources, draft_sources,
+    money::{format_units, parse_units},
+    parse,
+};
+use std::{
+    io::{BufRead, IsTerminal as _, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct NewArgs {
+    /// An agent of this home, or a file to write: policy.toml.
+    target: String,
+    /// What the agent is for.
+    #[arg(long = "for", value_name = "KIND", value_parser = kinds())]
+    kind: Option<DraftKind>,
+    #[command(flatten)]
+    answers: Answers,
+    /// The owner's address; else that of the key in the owner's home.
+    #[arg(long, value_name = "ADDRESS")]
+    owner_address: Option<Address>,
+    /// Replace a draft that is there.
+    #[arg(long)]
+    force: bool,
+}
+
+/// What a draft is filled in with.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Answers {
+    /// Whom it may pay: NAME=ADDRESS, or NAME=ADDRESS@HOST where a host asks for the money. May be
+    /// given several times.
+    #[arg(long, value_name = "PAYEE", value_parser = payee)]
+    payee: Vec<DraftPayee>,
+    /// The most of one payment, in units of the asset: 0.50.
+    #[arg(long, value_name = "AMOUNT")]
+    payment: Option<String>,
+    /// The most of any 24 hours.
+    #[arg(long, value_name = "AMOUNT")]
+    day: Option<String>,
+    /// You are asked before a payment above this.
+    #[arg(long, value_name = "AMOUNT")]
+    ask_above: Option<String>,
+}
+
+/// Reads the name of a kind of policy.
+pub(crate) fn kinds() -> impl TypedValueParser<Value = DraftKind> {
+    let values = DraftKind::ALL.map(|kind| PossibleValue::new(kind.name()).help(kind.about()));
+    PossibleValuesParser::new(values).try_map(|name| {
+        let kind = DraftKind::ALL.into_iter().find(|kind| kind.name() == name);
+        kind.ok_or("there is no such kind of policy")
+    })
+}
+
+/// Reads `feed=0x..@feed.example`.
+fn payee(text: &str) -> Result<DraftPayee, String> {
+    let wrong =
+        || "a payee is NAME=ADDRESS or NAME=ADDRESS@HOST: feed=0x..@feed.example".to_owned();
+    let (name, rest) = text.split_once('=').ok_or_else(wrong)?;
+    let (address, host) = match rest.split_once('@') {
+        Some((address, host)) => (address, Some(host.to_owned())),
+        None => (rest, None),
+    };
+    let address: Address = address.parse().map_err(|_| wrong())?;
+    Ok(DraftPayee { name: name.to_owned(), pin: Pin::Address(address), host, so_far: None })
+}
+
+pub(crate) fn run(shared: &Shared, args: NewArgs) -> Done<ExitCode> {
+    let home = shared.home()?;
+    let (files, version) = target(&home, &args.target)?;
+    let replaced = [Some(&files.policy), files.cedar.as_ref()];
+    if let Some(path) = replaced.into_iter().flatten().find(|path| path.exists())
+        && !args.force
+    {
+        return Err(Failure::usage(format!("{} is there already", path.display()))
+            .help("give --force to replace it, or write to another file"));
+    }
+    let owner = match args.owner_address {
+        Some(owner) => owner,
+        None => Owner::address_in(&shared.owner_home()?).map_err(|error| {
+            Failure::new(error)
+                .help("make the owner's key first (marque owner init), or give --owner-address")
+        })?,
+    };
+    let devnet = devnet_file(&home)?;
+    let asks = !shared.json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    let (kind, answers) = if asks {
+        interview(&mut std::io::stdin().lock(), &mut std::io::stderr(), args.kind, args.answers)?
+    } else {
+        let kind = args.kind.ok_or_else(|| {
+            let names = DraftKind::ALL.map(DraftKind::name).join(", ");
+            Failure::usage("say what the agent is for with --for").help(format!("one of {names}"))
+        })?;
+        (kind, args.answers)
+    };
+    let mut sources = draft_sources(kind, &params(owner, devnet.as_ref(), kind, &answers)?);
+    if version > 1 {
+        let line = format!("version = {version}");
+        sources.policy = sources.policy.replacen("version = 1", &line, 1);
+    }
+    write(&home, &args.target, &files, &sources)?;
+    let cedar = sources.cedar.is_some().then(|| files.path("policy.cedar"));
+    if shared.json {
+        say!(
+            "{}",
+            serde_json::json!({ "kind": kind.name(), "policy": files.policy, "cedar": cedar })
+        );
+    } else {
+        say!("{}: it {}", files.policy.display(), kind.about());
+        if let Some(cedar) = cedar {
+            say!("  {} says what it must not do beyond that", cedar.display());
+        }
+        if devnet.is_none() {
+            say!("  no devnet was found: fill in chain and token in the draft");
+        }
+        say!("  next: read it, then marque policy check {}", args.target);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where the draft goes, and the version that it must have.
+fn target(home: &Home, target: &str) -> Done<(PolicyFiles, u64)> {
+    if target.ends_with(".toml") {
+        let policy = PathBuf::from(target);
+        let cedar = Some(policy.with_extension("cedar"));
+        return Ok((PolicyFiles { policy, owner: None, cedar }, 1));
+    }
+    known(home, target).map_err(|failure| {
+        failure.help(format!("make it (marque new {target}), or give a file: policy.toml"))
+    })?;
+    if home.shared_policy().exists() {
+        // A ready-made policy is whole; it would say again what all agents share.
+        return Err(Failure::usage(format!(
+            "{} says already what all agents of this home share, and a ready-made policy is whole",
+            home.shared_policy().display()
+        ))
+        .help(format!(
+            "write one elsewhere, for example to {target}.toml, and copy what is not shared"
+        )));
+    }
+    let adopted = super::draft::Named::adopted(home, target)?;
+    let version = adopted.map_or(1, |adopted| adopted.policy.version.saturating_add(1));
+    let (policy, cedar) = (home.policy(target), Some(home.forbids(target)));
+    Ok((PolicyFiles { policy, owner: None, cedar }, version))
+}
+
+/// Writes the draft, if it reads together with what stays beside it.
+fn write(home: &Home, target: &str, files: &PolicyFiles, sources: &Sources) -> Done {
+    let mut whole = sources.clone();
+    if whole.cedar.is_none()
+        && files.policy == home.policy(target)
+        && files.path("policy.cedar").exists()
+    {
+        let path = files.path("policy.cedar");
+        whole.cedar = Some(std::fs::read_to_string(path).doing(path.display())?);
+    }
+    let read = parse(&whole.document());
+    read.map_err(|error| {
+        let mistake = error.mistake();
+        let failure = Failure::new(format!("what you said makes no policy: {}", mistake.message));
+        match &mistake.help {
+            Some(help) => failure.help(help),
+            None => failure,
+        }
+    })?;
+    files.write(sources).map_err(Failure::new)
+}
+
+/// What a draft needs to know: the devnet of this home where there is one, else what is to be
+/// filled in by hand.
+pub(crate) fn params(
+    owner: Address,
+    devnet: Option<&DevnetFile>,
+    kind: DraftKind,
+    answers: &Answers,
+) -> Done<DraftParams> {
+    let seller = devnet.and_then(|devnet| devnet.seller.as_ref());
+    let mut payees = answers.payee.clone();
+    if payees.is_empty() {
+        payees.extend(seller.map(|seller| DraftPayee {
+            name: seller.name.clone(),
+            pin: Pin::Agent {
+                id: U256::from(seller.agent_id),
+                owner: seller.owner,
+                wallet: seller.wallet,
+            },
+            host: Some(seller.host.clone()),
+            so_far: None,
+        }));
+    }
+    let hosts: Vec<String> = payees.iter().filter_map(|payee| payee.host.clone()).collect();
+    Ok(DraftParams {
+        owner,
+        chain_name: "devnet".to_owned(),
+        chain_id: devnet.map_or(31_337, |devnet| devnet.chain),
+        rpc: vec![devnet.map_or("http://127.0.0.1:8545".to_owned(), |devnet| devnet.rpc.clone())],
+        finality: "2".to_owned(),
+        native: "ETH".to_owned(),
+        registry: devnet.map(|devnet| devnet.registry),
+        asset: DOLLAR.to_owned(),
+        token: devnet.map_or(Address::ZERO, |devnet| devnet.dollar),
+        token_domain: (DOLLAR_DOMAIN.0.to_owned(), DOLLAR_DOMAIN.1.to_owned()),
+        decimals: DECIMALS,
+        limits: limits(kind, answers)?,
+        payees,
+        data_hosts: hosts.clone(),
+        compute_hosts: hosts,
+    })
+}
+
+/// The limits that were named, and the usual ones for the rest.
+fn limits(kind: DraftKind, answers: &Answers) -> Done<Option<DraftLimits>> {
+    let Answers { payment, day, ask_above, .. } = answers;
+    let Some(usual) = kind.usual(DECIMALS) else {
+        return match payment.as_ref().or(day.as_ref()).or(ask_above.as_ref()) {
+            Some(_) => Err(Failure::usage(format!("a policy \"{}\" pays nobody", kind.name()))
+                .help("leave --payment, --day and --ask-above out, or choose another --for")),
+            None => Ok(None),
+        };
+    };
+    let read = |text: &Option<String>, usual: U256| match text {
+        Some(text) => amount(text),
+        None => Ok(usual),
+    };
+    let day = read(day, usual.day)?;
+    Ok(Some(DraftLimits {
+        payment: read(payment, usual.payment.min(day))?,
+        day,
+        ask_above: read(ask_above, usual.ask_above)?,
+    }))
+}
+
+fn amount(text: &str) -> Done<U256> {
+    parse_units(text, DECIMALS).map_err(|error| {
+        Failure::usage(format!("\"{text}\": {error}"))
+            .help(format!("an amount is a number of {DOLLAR}: 2.50"))
+    })
+}
+
+/// Asks for what no option has said.
+fn interview(
+    input: &mut impl BufRead,
+    output: &mut impl Write,
+    kind: Option<DraftKind>,
+    mut answers: Answers,
+) -> Done<(DraftKind, Answers)> {
+    let kind = match kind {
+        Some(kind) => kind,
+        None => {
+            let lines = DraftKind::ALL.iter().enumerate();
+            let lines = lines
+                .map(|(at, kind)| format!("  {}  {:<14} {}\n", at + 1, kind.name(), kind.about()));
+            let question =
+                format!("What is the agent for?\n{}Number or name", lines.collect::<String>());
+            ask(
+                input,
+                output,
+                &question,
+                DraftKind::ALL.first().map_or("", |kind| kind.name()),
+                |said| {
+                    let numbered = said.parse::<usize>().ok().and_then(|at| at.checked_sub(1));
+                    let numbered = numbered.and_then(|at| DraftKind::ALL.get(at).copied());
+                    let named = DraftKind::ALL.into_iter().find(|kind| kind.name() == said);
+                    numbered.or(named).ok_or_else(|| "choose one of the list".to_owned())
+                },
+            )?
+        }
+    };
+    let Some(usual) = kind.usual(DECIMALS) else { return Ok((kind, answers)) };
+    if answers.payee.is_empty() {
+        let question = "Whom may it pay? NAME=ADDRESS@HOST, an empty line ends";
+        while let Some(next) = ask(input, output, question, "", |said| match said {
+            "" => Ok(None),
+            said => payee(said).map(Some),
+        })? {
+            answers.payee.push(next);
+        }
+    }
+    let mut limit = |answer: &mut Option<String>, question: &str, usual: U256| -> Done {
+        if answer.is_none() {
+            let usual = format_units(usual, DECIMALS);
+            let said = ask(input, output, question, &usual, |said| match amount(said) {
+                Ok(_) => Ok(said.to_owned()),
+                Err(failure) => Err(failure.message),
+            })?;
+            *answer = Some(said);
+        }
+        Ok(())
+    };
+    limit(&mut answers.day, &format!("How many {DOLLAR} may it spend in any 24 hours"), usual.day)?;
+    limit(
+        &mut answers.ask_above,
+        "Above which amount does it ask you before it pays",
+        usual.ask_above,
+    )?;
+    Ok((kind, answers))
+}
+
+/// Asks until the answer can be read; an empty one stands for what is usual.
+fn ask<T>(
+    input: &mut impl BufRead,
+    output: &mut impl Write,
+    question: &str,
+    usual: &str,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Done<T> {
+    loop {
+        match usual {
+            "" => write!(output, "{question}: "),
+            usual => write!(output, "{question} [{usual}]: "),
+        }
+        .and_then(|()| output.flush())
+        .doing("the question")?;
+        let mut line = String::new();
+        if input.read_line(&mut line).doing("the answer")? == 0 {
+            return Err(Failure::usage("the questions were not answered")
+                .help("each has an option: marque policy new --help"));
+        }
+        let said = match line.trim() {
+            "" => usual,
+            said => said,
+        };
+        match read(said) {
+            Ok(answer) => return Ok(answer),
+            Err(why) => writeln!(output, "  {why}").doing("the question")?,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interview_with(said: &str) -> (Done<(DraftKind, Answers)>, String) {
+        let mut shown = Vec::new();
+        let result = interview(&mut said.as_bytes(), &mut shown, None, Answers::default());
+        (result, String::from_utf8(shown).unwrap())
+    }
+
+    #[test]
+    fn the_questions_make_a_policy_and_an_answer_that_cannot_be_read_is_asked_again() {
+        let address = Address::repeat_byte(7);
+        let said = format!("9\n2\nfeed\nfeed={address}@feed.example\n\n3\n1,5\n0.25\n");
+        let (result, shown) = interview_with(&said);
+        let (kind, answers) = result.unwrap();
+        assert_eq!(kind, DraftKind::DataBuyer);
+        assert_eq!(answers.payee[0].host.as_deref(), Some("feed.example"));
+        assert!(shown.contains("choose one of the list") && shown.contains("a payee is NAME="));
+        let params = params(address, None, kind, &answers).unwrap();
+        let limits = params.limits.unwrap();
+        assert_eq!((limits.day, limits.ask_above), (U256::from(3_000_000), U256::from(250_000)));
+        let (policy, warnings) = parse(&draft_sources(kind, &params).document()).unwrap();
+        assert!(warnings.is_empty() && policy.payees.contains_key("feed"));
+    }
+
+    #[test]
+    fn empty_answers_are_the_usual_ones_and_an_end_of_input_is_none() {
+        let (result, _) = interview_with("\n\n\n\n");
+        let (kind, answers) = result.unwrap();
+        assert_eq!(kind, DraftKind::Buyer);
+        let usual = limits(kind, &Answers::default()).unwrap();
+        assert_eq!(limits(kind, &answers).unwrap(), usual);
+        assert!(interview_with("seller\n").0.unwrap().1.day.is_none(), "a seller spends nothing");
+        assert_eq!(interview_with("buyer\n").0.unwrap_err().code, 2);
+    }
+}
