@@ -16,12 +16,7 @@ use alloy_primitives::U256;
 
 impl<'a> Cases<'a> {
     /// Uses that are one too many, or bytes too many, by one of two rates.
-    pub(super) fn frequent(
-        self,
-        name: &str,
-        (old, new): (Rate, Rate),
-        sends: bool,
-    ) -> Vec<Case> {
+    pub(super) fn frequent(self, name: &str, (old, new): (Rate, Rate), sends: bool) -> Vec<Case> {
         let uses = self.uses(name, None);
         let mut cases = Vec::new();
         for (full, other) in [(old, new), (new, old)] {

@@ -193,8 +193,8 @@ type Edit<'e> = (&'e [(&'e str, &'e str)], &'e str, Direction, bool);
 
 const EDITS: &[Edit<'_>] = &[
     (&[("owner.address = \"0x0a", "owner.address = \"0x0b")], "owner.address", Different, true),
-    (&[("expires = 2027", "expires = 2028")], "expires", Wider, true),
-    (&[("expires = 2027-06-30T00:00:00Z", "")], "expires", Wider, true),
+    (&[("expires = 2027", "expires = 2028")], "policy.expires", Wider, true),
+    (&[("expires = 2027-06-30T00:00:00Z", "")], "policy.expires", Wider, true),
     (
         &[("times = [\"mon-fri 08:00-18:00\"]", "times = [\"mon-sat 08:00-18:00\"]")],
         "times",
@@ -589,6 +589,28 @@ fn a_limit_that_another_one_hides_is_wider_all_the_same_and_says_what_hides_it()
     let said = &found.changes[0].said;
     assert!(said.contains("limits.USDC.total hides it"), "{said}");
     assert!(said.contains("taken as wider"), "{said}");
+}
+
+#[test]
+fn each_of_several_changes_is_shown_by_a_case_of_its_own() {
+    let more = "[[payee]]\nname = \"a-shop\"\naddress = \"0x6868686868686868686868686868686868686868\"\n[[tool]]";
+    let edits = [
+        ("mon-fri 08:00-18:00", "mon-sat 08:00-18:00"),
+        ("expires = 2027", "expires = 2028"),
+        ("payment = \"2.00\"", "payment = \"2.50\""),
+        ("[[tool]]", more),
+        ("day = \"6 USDC\"", "day = \"7 USDC\""),
+    ];
+    let (old, new) = (rich(&[]), rich(&edits));
+    let found = diff(&old, &new);
+    let subjects =
+        ["expires", "times", "limits.USDC.payment", "payee.a-shop", "category.compute.day"];
+    assert_eq!(found.changes.iter().map(|c| c.subject.as_str()).collect::<Vec<_>>(), subjects);
+    for change in &found.changes {
+        let witness = change.witness.as_ref().unwrap_or_else(|| panic!("{found}"));
+        let to_it = witness.said.contains("a-shop");
+        assert_eq!(to_it, change.subject == "payee.a-shop", "{found}");
+    }
 }
 
 #[test]
