@@ -601,10 +601,12 @@ fn each_of_several_changes_is_shown_by_a_case_of_its_own() {
         ("[[tool]]", more),
         ("day = \"6 USDC\"", "day = \"7 USDC\""),
     ];
-    let (old, new) = (rich(&[]), rich(&edits));
-    let found = diff(&old, &new);
+    // As a peer it could be paid before.
+    let pool = "[pool.USDC]\npayment = \"0.05\"\nday = \"0.50\"\npeer_day = \"0.10\"\npeer_total = \"0.30\"";
+    let old = edited(RICH, &[(pool, "")]);
+    let found = diff(&read(&old, None), &read(&edited(&old, &edits), None));
     let subjects =
-        ["expires", "times", "limits.USDC.payment", "payee.a-shop", "category.compute.day"];
+        ["policy.expires", "times", "limits.USDC.payment", "payee.a-shop", "category.compute.day"];
     assert_eq!(found.changes.iter().map(|c| c.subject.as_str()).collect::<Vec<_>>(), subjects);
     for change in &found.changes {
         let witness = change.witness.as_ref().unwrap_or_else(|| panic!("{found}"));
