@@ -12,6 +12,7 @@ mod aloud;
 mod cedar;
 mod corpus;
 mod decide;
+mod diff;
 mod documentation;
 mod drafts;
 mod forbids;
