@@ -89,7 +89,15 @@ enum Command {
     Withdraw(funds::WithdrawArgs),
     /// Show or register an agent's ERC-8004 identity.
     Identity(identity::Args),
-    /// Check, read aloud or adopt a policy.
+    /// Make, check, test, explain, compare and adopt policies.
+    ///
+    /// POLICY is a policy file, the name of an agent for its draft, or NAME@adopted for what is in
+    /// force for it. An agent's draft is agents/NAME/policy.toml in the home, with
+    /// agents/NAME/policy.cedar and the home's owner.toml where they exist. A draft counts once its
+    /// owner adopts it.
+    ///
+    /// Exit codes: 0 done; 1 a mistake in a policy or a failed test; 2 wrong usage; 3 wider
+    /// (--never-wider) or refused (--exit-code); 4 held (--exit-code).
     Policy(policy::Args),
     /// What is waiting for the owner's decision.
     Approvals(approvals::ListArgs),

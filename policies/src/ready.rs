@@ -25,19 +25,22 @@ pub enum DraftKind {
     Trader,
     /// It reads the web and pays little.
     Research,
+    /// It pays those whom its owner paid before.
+    Household,
     /// It does nothing but return money.
     Frozen,
 }
 
 impl DraftKind {
     /// Every kind, in the order in which an owner is offered them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Buyer,
         Self::DataBuyer,
         Self::ComputeBuyer,
         Self::Seller,
         Self::Trader,
         Self::Research,
+        Self::Household,
         Self::Frozen,
     ];
 
@@ -51,6 +54,7 @@ impl DraftKind {
             Self::Seller => "seller",
             Self::Trader => "trader",
             Self::Research => "research",
+            Self::Household => "household",
             Self::Frozen => "frozen",
         }
     }
@@ -69,6 +73,7 @@ impl DraftKind {
                 "buys and sells among agents, pays strangers from a small pool, sleeps at night"
             }
             Self::Research => "reads the web widely, pays little, and never on a web page's word",
+            Self::Household => "pays whom you paid before, about as much as you paid them before",
             Self::Frozen => "does nothing but return money to you",
         }
     }
@@ -81,6 +86,7 @@ impl DraftKind {
             Self::DataBuyer => (25, 500, 10),
             Self::ComputeBuyer => (500, 2_000, 200),
             Self::Research => (5, 100, 2),
+            Self::Household => (5_000, 10_000, 2_500),
             Self::Seller | Self::Frozen => return None,
         };
         let one = U256::from(10).saturating_pow(U256::from(decimals));
@@ -99,6 +105,7 @@ impl DraftKind {
                 (include_str!("../ready/trader.toml"), Some(include_str!("../ready/trader.cedar")))
             }
             Self::Research => (include_str!("../ready/research.toml"), None),
+            Self::Household => (include_str!("../ready/household.toml"), None),
             Self::Frozen => (include_str!("../ready/frozen.toml"), None),
         }
     }
@@ -160,6 +167,9 @@ pub struct DraftPayee {
     pub pin: Pin,
     /// The host that may ask for its money.
     pub host: Option<String>,
+    /// The most that its owner paid it at once so far, in base units of the asset; a household's
+    /// limits on it follow from that.
+    pub so_far: Option<U256>,
 }
 
 /// How a payee is pinned.
@@ -320,6 +330,10 @@ fn people(kind: DraftKind, params: &DraftParams, fields: &Fields) -> Fields {
         _ => "",
     };
     let more = fill(more, fields);
+    let own = |payee: &DraftPayee| match kind {
+        DraftKind::Household => payee.so_far.map_or_else(String::new, |most| habit(most, params)),
+        _ => more.clone(),
+    };
     let names: Vec<String> = params.payees.iter().map(|payee| payee.name.clone()).collect();
     let first = names.first().cloned().unwrap_or_else(|| "weather-feed".to_owned());
     let payees = if params.payees.is_empty() {
@@ -327,10 +341,32 @@ fn people(kind: DraftKind, params: &DraftParams, fields: &Fields) -> Fields {
         format!("{example}{more}").lines().map(|line| format!("# {line}\n")).collect()
     } else {
         let payees: Vec<String> =
-            params.payees.iter().map(|payee| payee_text(payee) + &more).collect();
+            params.payees.iter().map(|payee| payee_text(payee) + &own(payee)).collect();
         payees.join("\n")
     };
     vec![("payees", payees), ("payee", first), ("payee_names", list(&names))]
+}
+
+/// Limits on a payee that got `most` at once so far. Where they are not below the agent's own, those
+/// hold by themselves.
+fn habit(most: U256, params: &DraftParams) -> String {
+    let times = |tenths: u64| {
+        let ten = U256::from(10);
+        most.checked_mul(U256::from(tenths)).map_or(U256::MAX, |product| product / ten)
+    };
+    let limits = params.limits.or_else(|| DraftKind::Household.usual(params.decimals));
+    let Some(limits) = limits else { return String::new() };
+    let day = limits.day.min(U256::MAX / U256::from(100));
+    let payment = limits.payment.min(day);
+    let line = |key: &str, units: U256, below: U256| {
+        let amount = format_units(units, params.decimals);
+        let line = format!("{key:9} = \"{amount} {}\"\n", params.asset);
+        if units < below { line } else { String::new() }
+    };
+    let own = times(20).min(payment);
+    line("ask_above", times(15), own.min(limits.ask_above))
+        + &line("payment", times(20), payment)
+        + &line("days30", times(40), day.saturating_mul(U256::from(10)))
 }
 
 fn payee_text(payee: &DraftPayee) -> String {

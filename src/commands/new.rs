@@ -105,6 +105,10 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         if devnet.is_none() {
             say!("  no devnet was found: fill in chain, token and payees in the draft");
         }
+        if home.shared_policy().exists() {
+            let shared = home.shared_policy();
+            say!("  {} is part of it: take out of the draft what stands there", shared.display());
+        }
         say!("  next: read the draft, then marque policy adopt {}", args.name);
     }
     Ok(ExitCode::SUCCESS)

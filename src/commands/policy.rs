@@ -22,16 +22,7 @@ use marque_policies::{
 };
 use std::process::ExitCode;
 
-/// Make, check, test, explain, compare and adopt policies.
-///
-/// POLICY is a policy file, the name of an agent for its draft, or NAME@adopted for what is in force
-/// for it. An agent's draft is agents/NAME/policy.toml in the home, with agents/NAME/policy.cedar
-/// and the home's owner.toml where they exist. A draft counts once its owner adopts it.
-///
-/// Exit codes: 0 done, 1 a mistake in a policy or a failed test, 2 wrong usage, 3 wider
-/// (--never-wider) or refused (--exit-code), 4 held (--exit-code).
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     #[command(subcommand)]
     act: Act,

@@ -28,8 +28,14 @@ pub(crate) fn params() -> DraftParams {
                 name: "feed".to_owned(),
                 pin: Pin::Agent { id: U256::from(1), owner: MUSCLE_OWNER, wallet: FEED },
                 host: Some("127.0.0.1:4021".to_owned()),
+                so_far: Some(U256::from(250_000)),
             },
-            DraftPayee { name: "muscle".to_owned(), pin: Pin::Address(MUSCLE), host: None },
+            DraftPayee {
+                name: "muscle".to_owned(),
+                pin: Pin::Address(MUSCLE),
+                host: None,
+                so_far: None,
+            },
         ],
         data_hosts: vec!["127.0.0.1:4021".to_owned(), "*.gov".to_owned()],
         compute_hosts: vec!["127.0.0.1:4022".to_owned()],
@@ -126,10 +132,12 @@ fn any_params() -> impl Strategy<Value = DraftParams> {
         day,
         ask_above,
     });
-    (prop::option::of(limits), 0_u8..=36, 0..3_usize, any::<[bool; 3]>()).prop_map(
-        |(limits, decimals, payees, [hosts, of_their_own, registry])| {
+    let so_far = prop::option::of(amount());
+    (prop::option::of(limits), 0_u8..=36, 0..3_usize, so_far, any::<[bool; 3]>()).prop_map(
+        |(limits, decimals, payees, so_far, [hosts, of_their_own, registry])| {
             let mut params = DraftParams { limits, decimals, ..params() };
             params.payees.truncate(payees);
+            params.payees.iter_mut().for_each(|payee| payee.so_far = so_far);
             if !hosts {
                 params.data_hosts.clear();
                 params.compute_hosts.clear();

@@ -123,6 +123,7 @@ pub(crate) const TEMPLATES: &[Template] = &[
     }),
     template(PAY, "unless { context.known }", |f, _| !f.known),
     template(PAY, "when { context.host like \"*.gov\" }", |f, _| f.host.ends_with(".gov")),
+    template(PAY, "when { context.host == \"feed.example\" }", |f, _| f.host == "feed.example"),
     template(PAY, "when { context.host == \"\" && !context.transaction }", |f, _| {
         f.host.is_empty() && !f.transaction
     }),

@@ -10,6 +10,7 @@
 mod agentdojo;
 mod aloud;
 mod cedar;
+mod corpus;
 mod decide;
 mod documentation;
 mod drafts;

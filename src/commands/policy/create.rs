@@ -85,7 +85,7 @@ fn payee(text: &str) -> Result<DraftPayee, String> {
         None => (rest, None),
     };
     let address: Address = address.parse().map_err(|_| wrong())?;
-    Ok(DraftPayee { name: name.to_owned(), pin: Pin::Address(address), host })
+    Ok(DraftPayee { name: name.to_owned(), pin: Pin::Address(address), host, so_far: None })
 }
 
 pub(crate) fn run(shared: &Shared, args: NewArgs) -> Done<ExitCode> {
@@ -208,6 +208,7 @@ pub(crate) fn params(
                 wallet: seller.wallet,
             },
             host: Some(seller.host.clone()),
+            so_far: None,
         }));
     }
     let hosts: Vec<String> = payees.iter().filter_map(|payee| payee.host.clone()).collect();

@@ -203,3 +203,74 @@ fn show_policy(view: &mut View, policy: &Policy, pinned: &BTreeMap<String, Addre
     view.income.clone_from(&policy.income);
     view.pools = policy.pools.keys().copied().collect();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: &str = r#"
+format = 1
+version = 1
+owner = "0x0000000000000000000000000000000000000001"
+[chain.devnet]
+id = "eip155:1"
+rpc = ["http://127.0.0.1:9"]
+finality = 1
+native = "ETH"
+[asset.USDC]
+chain = "devnet"
+token = "0x0000000000000000000000000000000000000002"
+decimals = 6
+[limits.USDC]
+day = "1"
+[pool.USDC]
+day = "0.5"
+[[payee]]
+name = "known"
+host = "known.example"
+[[payee]]
+name = "new"
+host = "new.example"
+[[tool]]
+name = "fetch"
+hosts = ["known.example"]
+methods = ["HEAD", "GET"]
+[tool.arguments.city]
+one_of = ["Berlin"]
+"#;
+
+    #[test]
+    fn a_mind_sees_what_it_must_tell_whom_it_may_pay_and_what_is_pinned() {
+        let (policy, _) = marque_policies::parse(POLICY).unwrap();
+        let pinned = BTreeMap::from([("known.example".to_owned(), Address::repeat_byte(7))]);
+        let mut view = View {
+            agent: String::new(),
+            address: Address::ZERO,
+            owner: Address::ZERO,
+            origin: Default::default(),
+            policy_version: 0,
+            policy_hash: Default::default(),
+            now: 0,
+            frozen_at: None,
+            tools: Vec::new(),
+            payees: Vec::new(),
+            assets: Vec::new(),
+            budgets: Vec::new(),
+            income: Vec::new(),
+            pools: Vec::new(),
+            intents: Vec::new(),
+        };
+        show_policy(&mut view, &policy, &pinned);
+        assert_eq!(view.tools[0].arguments, ["city"]);
+        assert_eq!(view.tools[0].methods, ["GET", "HEAD"]);
+        assert_eq!(view.pools, [policy.assets["USDC"].id]);
+        let known: Vec<_> = view.payees.iter().map(|payee| payee.address).collect();
+        assert_eq!(known, [Some(Address::repeat_byte(7)), None]);
+        // A view from before these fields is still read.
+        let mut older = serde_json::to_value(&view).unwrap();
+        older.as_object_mut().unwrap().remove("pools");
+        older["tools"][0].as_object_mut().unwrap().remove("arguments");
+        let older: View = serde_json::from_value(older).unwrap();
+        assert!(older.pools.is_empty() && older.tools[0].arguments.is_empty());
+    }
+}

@@ -3,7 +3,10 @@
 
 use crate::support::*;
 use alloy_primitives::{Address, U256, keccak256};
-use marque_policies::{AssetId, Money, Policy, money, parse};
+use marque_policies::{
+    AssetId, DraftKind, DraftLimits, DraftParams, DraftPayee, Money, Pin, Policy, draft, money,
+    parse,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -12,7 +15,6 @@ use std::collections::BTreeMap;
 pub(crate) const EUR: AssetId = AssetId { chain: CHAIN, token: Address::repeat_byte(0xee) };
 /// The day of the suite's tasks.
 const TODAY: &str = "2022-04-01";
-const TEMPLATE: &str = include_str!("../../../ready/household.toml");
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Suite {
@@ -52,17 +54,6 @@ pub(crate) struct Call {
     pub(crate) function: String,
     pub(crate) args: Map<String, Value>,
 }
-
-/// What a payee's limits are made of, in percent of the largest amount that it ever got.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Formula {
-    pub(crate) ask_above: u64,
-    pub(crate) payment: u64,
-    pub(crate) days30: u64,
-}
-
-/// As `ready/household.toml` says: half as much again, twice as much, twice that in 30 days.
-pub(crate) const HOUSEHOLD: Formula = Formula { ask_above: 150, payment: 200, days30: 400 };
 
 pub(crate) fn suite() -> Suite {
     let suite: Suite = serde_json::from_str(include_str!("../../agentdojo/banking.json")).unwrap();
@@ -119,54 +110,54 @@ impl Environment {
     }
 
     /// The household's policy, with `more` at its end.
-    pub(crate) fn policy(&self, formula: Formula, more: &str) -> Policy {
-        let text = self.document(formula) + more;
+    pub(crate) fn policy(&self, percent: u64, more: &str) -> Policy {
+        let text = self.document(percent) + more;
         let (policy, _) = parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
         policy
     }
 
-    /// `ready/household.toml` filled in.
-    pub(crate) fn document(&self, formula: Formula) -> String {
-        let show = |units: U256| money::format_units(units, 2);
+    /// The ready-made policy of a household for this account. It wants to know who was paid, and
+    /// the most that each of them got at once; the agent's own limits follow in the same way from
+    /// the most that anybody got. Each of these amounts can be taken at another `percent`, to show
+    /// that little hangs on it.
+    pub(crate) fn document(&self, percent: u64) -> String {
         let share = |units: U256, percent: u64| units * U256::from(percent) / U256::from(100);
-        let (mut payees, mut most, mut all) = (String::new(), U256::ZERO, U256::ZERO);
-        for (name, iban) in self.payees() {
+        let most = |iban: &str| {
             let got = self.outgoing().filter(|order| order.recipient == iban);
-            let got: Vec<U256> = got.map(|order| eur(&order.amount).units).collect();
-            let largest = got.iter().copied().max().unwrap_or_default();
-            most = most.max(share(largest, formula.payment));
-            all += got.into_iter().sum::<U256>();
-            payees += &format!(
-                "[[payee]]\nname = \"{name}\"\naddress = \"{}\"\nask_above = \"{} EUR\"\n\
-                 payment = \"{} EUR\"\ndays30 = \"{} EUR\"\n\n",
-                address(&iban),
-                show(share(largest, formula.ask_above)),
-                show(share(largest, formula.payment)),
-                show(share(largest, formula.days30)),
-            );
-        }
-        let fields = [
-            ("owner", format!("\"{OWNER}\"")),
-            ("chain_name", "devnet".to_owned()),
-            ("chain_id", format!("\"eip155:{CHAIN}\"")),
-            ("rpc", "[\"http://127.0.0.1:8545\"]".to_owned()),
-            ("finality", "2".to_owned()),
-            ("native", "\"ETH\"".to_owned()),
-            ("coin", "ETH".to_owned()),
-            ("registry", String::new()),
-            ("asset", "EUR".to_owned()),
-            ("token", format!("\"{}\"", EUR.token)),
-            ("decimals", "2".to_owned()),
-            ("domain_name", "\"Test Euro\"".to_owned()),
-            ("domain_version", "\"1\"".to_owned()),
-            ("payment", show(most)),
-            ("days30", show(all * U256::from(2))),
-            ("payees", payees),
-            ("payee_tests", String::new()),
-        ];
-        fields.iter().fold(TEMPLATE.to_owned(), |text, (field, value)| {
-            text.replace(&format!("{{{{{field}}}}}"), value)
-        })
+            let most = got.map(|order| eur(&order.amount).units).max().unwrap();
+            share(most, percent)
+        };
+        let payees = self.payees().into_iter().map(|(name, iban)| DraftPayee {
+            name,
+            pin: Pin::Address(address(&iban)),
+            host: None,
+            so_far: Some(most(&iban)),
+        });
+        let payees: Vec<DraftPayee> = payees.collect();
+        let most = payees.iter().filter_map(|payee| payee.so_far).max().unwrap();
+        let limits = DraftLimits {
+            payment: share(most, 200),
+            day: share(most, 400),
+            ask_above: share(most, 150),
+        };
+        let params = DraftParams {
+            owner: OWNER,
+            chain_name: "devnet".to_owned(),
+            chain_id: CHAIN,
+            rpc: vec!["http://127.0.0.1:8545".to_owned()],
+            finality: "2".to_owned(),
+            native: "ETH".to_owned(),
+            registry: None,
+            asset: "EUR".to_owned(),
+            token: EUR.token,
+            token_domain: ("Test Euro".to_owned(), "1".to_owned()),
+            decimals: 2,
+            limits: Some(limits),
+            payees,
+            data_hosts: Vec::new(),
+            compute_hosts: Vec::new(),
+        };
+        draft(DraftKind::Household, &params)
     }
 }
 
