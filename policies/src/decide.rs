@@ -15,6 +15,7 @@ mod labels;
 mod limits;
 mod payment;
 mod pool;
+mod recall;
 mod standing;
 mod tool;
 
@@ -31,6 +32,7 @@ use crate::{
     verdict::{Mark, Row, Verdict},
 };
 use alloy_primitives::U256;
+use recall::Recall;
 
 /// What is to be judged.
 #[derive(Clone, Copy, Debug)]
@@ -57,10 +59,11 @@ pub fn decide(
     ledger: &dyn Ledger,
     now: Timestamp,
 ) -> Verdict {
+    let ledger = Recall::new(ledger);
     let mut judge = Judge {
         policy,
         request: *request,
-        ledger,
+        ledger: &ledger,
         now,
         sub_agent: None,
         approval: None,

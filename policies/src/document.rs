@@ -409,7 +409,10 @@ impl Policy {
     pub fn show(&self, amount: Money) -> String {
         match self.asset(amount.asset) {
             Some((name, asset)) => {
-                format!("{} {name}", crate::money::format_units(amount.units, asset.decimals))
+                let mut text = crate::money::format_units(amount.units, asset.decimals);
+                text.push(' ');
+                text.push_str(name);
+                text
             }
             None => format!("{} base units of {}", amount.units, amount.asset),
         }

@@ -144,11 +144,7 @@ pub(crate) fn forbids() -> String {
     forbid("one-payee-ever", "pay", "context.payee_total > 5000000000");
     forbid("no-other-coin", "pay", "context.asset != \"USDC\" && context.amount_micros > 10");
     forbid("no-plain-ports", "pay", "context.host like \"*:80\"");
-    forbid(
-        "no-errand-for-helper",
-        "pay",
-        "context.sub_agent == \"helper\" && context.minute < 600",
-    );
+    forbid("no-early-helpers", "pay", "context.sub_agent != \"\" && context.minute < 600");
     forbid("no-deletes", "use", "context.method == \"DELETE\"");
     forbid("no-secrets", "use", "context.path like \"*secret*\" || context.path like \"*token*\"");
     forbid("small-uploads", "use", "context.bytes_out > 20000");

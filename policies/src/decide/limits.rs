@@ -103,7 +103,10 @@ impl Judge<'_> {
 
     fn sum(&self, window: &str, spent: U256, (pay, fees): (Money, U256)) -> String {
         let show = |units| self.policy.show(Money::new(units, pay.asset));
-        let mut text = format!("{} in {window} + {}", show(spent), show(pay.units));
+        let mut text = show(spent);
+        for part in [" in ", window, " + ", &show(pay.units)] {
+            text.push_str(part);
+        }
         if fees > U256::ZERO {
             text.push_str(&format!(" + {} fees", show(fees)));
         }

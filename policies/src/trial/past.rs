@@ -116,20 +116,20 @@ impl Past {
 
 impl Ledger for Past {
     fn spent(&self, scope: Scope<'_>, asset: AssetId, since: Timestamp) -> U256 {
-        let counts = |debit: &&Debit| {
+        let of_scope = |debit: &&Debit| {
             let mine = debit.by != PaidBy::AnotherAgent;
-            let of_scope = match scope {
+            match scope {
                 Scope::Owner => true,
                 Scope::Agent => mine,
                 Scope::SubAgent(name) => matches!(&debit.by, PaidBy::SubAgent(by) if by == name),
                 Scope::Task(name) => matches!(&debit.by, PaidBy::Task(task) if task == name),
                 Scope::Payee(payee) => mine && debit.to == payee,
                 Scope::Pool => mine && debit.pool,
-            };
-            of_scope && debit.amount.asset == asset && debit.at > since
+            }
         };
-        let units = self.debits.iter().filter(counts).map(|debit| debit.amount.units);
-        units.fold(U256::ZERO, U256::saturating_add)
+        let debits = self.debits.iter().filter(|debit| debit.at > since);
+        let debits = debits.filter(|debit| debit.amount.asset == asset).filter(of_scope);
+        debits.fold(U256::ZERO, |sum, debit| sum.saturating_add(debit.amount.units))
     }
 
     fn uses(&self, tool: &str, since: Timestamp) -> u64 {
