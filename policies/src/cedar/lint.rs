@@ -355,7 +355,10 @@ impl Lint<'_> {
             Value::String(value) => {
                 stands_for(text, &RestrictedExpression::new_string(value.clone()))
             }
-            other => other.to_string() == text,
+            Value::Number(value) => {
+                text.parse().is_ok_and(|number: i64| value.as_i64() == Some(number))
+            }
+            _ => false,
         };
         let found = self.statement.words.iter().find(|word| same(word.text));
         found.map_or_else(|| self.statement.span(), |word| word.span.clone())

@@ -133,12 +133,13 @@ pub(super) fn statements(source: Source<'_>) -> Result<Vec<Statement<'_>>, Polic
                 return Err(source.meaning(word.span, message, "write several forbids instead"));
             }
             "(" | "[" | "{" => open.push(word.clone()),
-            ")" | "]" | "}" => {
-                if open.pop().is_none_or(|opening| closing(opening.text) != word.text) {
+            ")" | "]" | "}" => match open.pop() {
+                Some(opening) if closing(opening.text) == word.text => {}
+                _ => {
                     let message = format!("this `{}` closes nothing", word.text);
                     return Err(source.meaning(word.span, message, "take it out"));
                 }
-            }
+            },
             ";" if !open.is_empty() => break,
             _ => {}
         }

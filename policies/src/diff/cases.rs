@@ -201,6 +201,19 @@ impl<'a> Cases<'a> {
         cases
     }
 
+    /// Payments of a little money, and of the most that a single payment may come to.
+    pub(super) fn small_and_large(self, who: Who<'a>, asset: Option<AssetId>) -> Vec<Case> {
+        let mut cases = self.payments(who, asset, None);
+        let large = |case: &Case| {
+            let amount = case.amount()?;
+            let most = [self.old, self.new].map(|policy| policy.limits.get(&amount.asset)?.payment);
+            Some(case.of(Money::new(most.into_iter().flatten().min()?, amount.asset)))
+        };
+        let larger: Vec<Case> = cases.iter().filter_map(large).collect();
+        cases.extend(larger);
+        cases
+    }
+
     /// In which assets somebody may be paid.
     fn assets_for(self, entries: &[&Payee]) -> Vec<AssetId> {
         let bounds = entries.iter().filter_map(|payee| payee.bound.map(|bound| bound.asset));

@@ -3,8 +3,9 @@
 //! Every struct is taken apart field by field, so that a field added later does not compile until
 //! it is known what it widens.
 
-use super::{Change, Direction, Witness, case::Case, cases::Cases, weeks, words};
+use super::{Change, Direction, Witness, accounts::both, case::Case, cases::Cases, weeks, words};
 use crate::{
+    cedar::Forbid,
     document::{Approvals, Attitude, LabelRules, Policy},
     explain::{date, duration},
     intent::Label,
@@ -12,22 +13,42 @@ use crate::{
     times::Times,
     verdict::{Decision, Mark, Verdict},
 };
-use std::collections::BTreeSet;
+use serde_json::{Map, Value};
+use std::cmp::Ordering;
 
 /// Cases that are tried for one change.
 const PATIENCE: usize = 512;
 
 /// Every difference; with witnesses if they are asked for.
 pub(super) fn compare(old: &Policy, new: &Policy, search: bool) -> Vec<Change> {
-    let mut comparison = Comparison { cases: Cases { old, new }, search, changes: Vec::new() };
-    comparison.policies();
-    comparison.changes
+    let compared = |search| {
+        let mut comparison = Comparison { cases: Cases { old, new }, search, changes: Vec::new() };
+        comparison.policies();
+        comparison.changes
+    };
+    let changes = compared(Search::Nothing);
+    match changes.len() {
+        0 => changes,
+        _ if !search => changes,
+        1 => compared(Search::Any),
+        _ => compared(Search::OfItsOwn),
+    }
+}
+
+/// Which witnesses are searched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Search {
+    Nothing,
+    /// The first one: there is one change, so it shows that one.
+    Any,
+    /// Rather one that no other rule than the changed one speaks against.
+    OfItsOwn,
 }
 
 /// The list of differences in the making.
 pub(super) struct Comparison<'a> {
     pub(super) cases: Cases<'a>,
-    search: bool,
+    search: Search,
     changes: Vec<Change>,
 }
 
@@ -108,10 +129,10 @@ impl<'a> Comparison<'a> {
     ) {
         let (subject, mut said) = (subject.into(), said.into());
         let mut witness = None;
-        if self.search {
+        if self.search != Search::Nothing {
             let cases = cases(self.cases);
             let tried = !cases.is_empty();
-            let shown = self.shown(direction, cases);
+            let shown = self.shown(&subject, direction, cases);
             if let (Err(hidden), true, true) = (&shown, tried, direction != Direction::Narrower) {
                 said.push_str("; could not be shown by a case");
                 if let Some(rule) = hidden {
@@ -124,33 +145,43 @@ impl<'a> Comparison<'a> {
         self.changes.push(Change { subject, direction, said, witness });
     }
 
-    /// The first case that the policies judge differently in that direction; without one, a rule
-    /// that still refuses where the old policy refused for one reason more.
-    fn shown(&self, direction: Direction, tries: Vec<Case>) -> Result<Witness, Option<String>> {
+    /// A case that the policies judge differently in that direction; without one, a rule that still
+    /// refuses where the old policy refused for one reason more.
+    fn shown(
+        &self,
+        subject: &str,
+        direction: Direction,
+        tries: Vec<Case>,
+    ) -> Result<Witness, Option<String>> {
         let Cases { old, new } = self.cases;
-        let (mut either, mut hides) = (None, None);
+        let (mut second, mut third, mut hides) = (None, None, None);
         for case in tries.into_iter().take(PATIENCE) {
             let (before, after) = (case.judge(self.cases, old), case.judge(self.cases, new));
             let (was, is) = (before.decision(), after.decision());
-            let wanted = match strictness(was).cmp(&strictness(is)) {
-                std::cmp::Ordering::Greater => Direction::Wider,
-                std::cmp::Ordering::Less => Direction::Narrower,
-                std::cmp::Ordering::Equal => {
+            let (shows, stricter) = match strictness(was).cmp(&strictness(is)) {
+                Ordering::Greater => (Direction::Wider, &before),
+                Ordering::Less => (Direction::Narrower, &after),
+                Ordering::Equal => {
                     hides = hides.or_else(|| hiding(&before, &after));
                     continue;
                 }
             };
-            let witness = words::witness(self.cases, case, was, is);
-            if wanted == direction
-                || (direction == Direction::Different && wanted == Direction::Wider)
-            {
-                return Ok(witness);
-            }
-            if direction == Direction::Different {
-                either = either.or(Some(witness));
+            let wanted = match direction {
+                Direction::Different => Direction::Wider,
+                other => other,
+            };
+            let own = self.search == Search::Any || speaks_alone(stricter, subject);
+            let witness = || words::witness(self.cases, case, was, is);
+            match (shows == wanted, own) {
+                (true, true) => return Ok(witness()),
+                (true, false) => second = second.or_else(|| Some(witness())),
+                (false, _) if direction == Direction::Different => {
+                    third = third.or_else(|| Some(witness()));
+                }
+                (false, _) => {}
             }
         }
-        either.ok_or(hides)
+        second.or(third).ok_or(hides)
     }
 
     fn expires(&mut self, old: Option<u64>, new: Option<u64>) {
@@ -163,7 +194,7 @@ impl<'a> Comparison<'a> {
         let (until, after) = (old.unwrap_or(u64::MAX), new.unwrap_or(u64::MAX));
         let Some(direction) = Direction::of(after > until, after < until) else { return };
         let (from, to) = (until.min(after), until.max(after));
-        self.changed("expires", direction, said, |cases| {
+        self.changed("policy.expires", direction, said, |cases| {
             let anything = cases.anything();
             let moments = weeks::after(from, &cases.old.times, &cases.new.times);
             let moments: Vec<u64> = moments.into_iter().filter(|now| *now < to).collect();
@@ -268,38 +299,28 @@ impl<'a> Comparison<'a> {
     /// Forbids are compared by what they mean, whatever they are called.
     fn forbids(&mut self) {
         let Cases { old, new } = self.cases;
-        let meanings = |policy: &'a Policy| policy.forbids.iter().map(|forbid| &forbid.meaning);
-        let edited: BTreeSet<&str> = new
-            .forbids
-            .iter()
-            .filter(|forbid| !meanings(old).any(|meaning| *meaning == forbid.meaning))
-            .map(|forbid| forbid.name.as_str())
-            .collect();
-        let mut replaced = BTreeSet::new();
-        for forbid in old.forbids.iter() {
-            if meanings(new).any(|meaning| *meaning == forbid.meaning) {
-                continue;
-            }
-            let subject = format!("cedar.{}", forbid.name);
-            let (direction, said) = match edited.get(forbid.name.as_str()) {
-                Some(name) => {
-                    replaced.insert(*name);
-                    (Direction::Different, "this forbid was rewritten")
-                }
+        let has = |policy: &Policy, forbid: &Forbid| {
+            policy.forbids.iter().any(|other| mean_the_same(other, forbid))
+        };
+        let mut added: Vec<&Forbid> =
+            new.forbids.iter().filter(|forbid| !has(old, forbid)).collect();
+        for forbid in old.forbids.iter().filter(|forbid| !has(new, forbid)) {
+            let rewritten = added.iter().position(|other| other.name == forbid.name);
+            let (direction, said) = match rewritten {
+                Some(_) => (Direction::Different, "this forbid was rewritten"),
                 None => (Direction::Wider, "this forbid is gone"),
             };
-            let meaning = &forbid.meaning;
-            self.changed(subject, direction, said, |cases| cases.forbidden(meaning));
+            let other = rewritten.map(|place| added.remove(place));
+            self.changed(format!("cedar.{}", forbid.name), direction, said, |cases| {
+                let other = other.map(|other| cases.forbidden(&other.meaning));
+                both(cases.forbidden(&forbid.meaning), other.unwrap_or_default())
+            });
         }
-        for forbid in new.forbids.iter() {
-            let name = forbid.name.as_str();
-            if edited.contains(name) && !replaced.contains(name) {
-                let subject = format!("cedar.{name}");
-                let meaning = &forbid.meaning;
-                self.changed(subject, Direction::Narrower, "a new forbid", |cases| {
-                    cases.forbidden(meaning)
-                });
-            }
+        for forbid in added {
+            let subject = format!("cedar.{}", forbid.name);
+            self.changed(subject, Direction::Narrower, "a new forbid", |cases| {
+                cases.forbidden(&forbid.meaning)
+            });
         }
     }
 
@@ -322,6 +343,27 @@ fn hiding(before: &Verdict, after: &Verdict) -> Option<String> {
     let moved = before.rules(mark).any(|rule| !marked(after, rule, mark));
     let left = after.rules(mark).next().map(str::to_owned);
     if moved { left } else { None }
+}
+
+/// Whether nothing but the rule that changed, or a part of it, speaks against a proposal.
+fn speaks_alone(verdict: &Verdict, subject: &str) -> bool {
+    let within = |part: &str, whole: &str| {
+        part.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let mark = if verdict.decision() == Decision::Hold { Mark::Ask } else { Mark::Fail };
+    verdict.rules(mark).all(|rule| within(rule, subject) || within(subject, rule))
+}
+
+/// Whether two forbids have the same scope and conditions.
+fn mean_the_same(one: &Forbid, other: &Forbid) -> bool {
+    let (one, other) = (one.meaning.as_object(), other.meaning.as_object());
+    let (Some(one), Some(other)) = (one, other) else { return false };
+    let unnamed = |meaning: &'_ Map<String, Value>| {
+        let mut meaning = meaning.clone();
+        meaning.remove("annotations");
+        meaning
+    };
+    unnamed(one) == unnamed(other)
 }
 
 /// Allow, then hold, then refuse.

@@ -6,6 +6,7 @@ use super::{
     case::Case,
     cases::{Cases, Who},
     past::{FORMER, by_task},
+    tools::Rate,
 };
 use crate::{
     document::{Given, PaidBy},
@@ -15,12 +16,7 @@ use alloy_primitives::U256;
 
 impl<'a> Cases<'a> {
     /// Uses that are one too many, or bytes too many, by one of two rates.
-    pub(super) fn frequent(
-        self,
-        name: &str,
-        (old, new): (Option<(u64, u64)>, Option<(u64, u64)>),
-        sends: bool,
-    ) -> Vec<Case> {
+    pub(super) fn frequent(self, name: &str, (old, new): (Rate, Rate), sends: bool) -> Vec<Case> {
         let uses = self.uses(name, None);
         let mut cases = Vec::new();
         for (full, other) in [(old, new), (new, old)] {

@@ -35,8 +35,8 @@ impl Case {
     }
 
     fn past(&self, cases: Cases<'_>) -> Past {
-        let mut past = Past::default();
-        past.approved = self.approved.map(|age| self.now.saturating_sub(age));
+        let approved = self.approved.map(|age| self.now.saturating_sub(age));
+        let mut past = Past { approved, ..Past::default() };
         let [first, last] =
             if self.as_of_old { [cases.new, cases.old] } else { [cases.old, cases.new] };
         for (name, payee) in first.payees.iter().chain(&last.payees) {

@@ -31,7 +31,7 @@ impl<'a> Comparison<'a> {
                     (address, _) => format!("new, at {}", shown(address)),
                 };
                 self.changed(format!("payee.{name}"), Direction::Wider, said, |cases| {
-                    cases.payments(Who::Payee(name), None, None)
+                    cases.small_and_large(Who::Payee(name), None)
                 });
             }
         }
@@ -49,8 +49,9 @@ impl<'a> Comparison<'a> {
         };
         self.changed(&path, direction, said, |cases| {
             let pools = cases.new.pools.keys();
-            let peer = pools.flat_map(|asset| cases.payments(Who::Payee(name), Some(*asset), None));
-            both(peer.collect(), cases.payments(Who::Payee(name), None, None))
+            let peer =
+                pools.flat_map(|asset| cases.small_and_large(Who::Payee(name), Some(*asset)));
+            both(peer.collect(), cases.small_and_large(Who::Payee(name), None))
         });
         if let Some((category, bound)) = self.uncounted(payee) {
             let said = format!("what {name} got does not count against category.{category} now");

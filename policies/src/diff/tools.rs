@@ -10,7 +10,7 @@ use crate::{
 use std::collections::{BTreeMap, BTreeSet};
 
 /// So many per window in milliseconds.
-type Rate = Option<(u64, u64)>;
+pub(super) type Rate = Option<(u64, u64)>;
 
 impl<'a> Comparison<'a> {
     pub(super) fn tools(

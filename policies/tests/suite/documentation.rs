@@ -134,3 +134,20 @@ fn every_warned_example_is_warned_of_with_the_words_on_the_page() {
     }
     assert!(!page.warned.is_empty(), "the page has lost its warnings");
 }
+
+#[test]
+fn every_test_that_the_readme_names_is_there() {
+    let suite = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite");
+    let readme = include_str!("../../README.md");
+    let (_, table) = readme.split_once("| pinned by |").unwrap();
+    let mut named = 0;
+    for name in table.split('`').skip(1).step_by(2) {
+        let path = name.replace("::", "/");
+        let (module, test) = path.rsplit_once('/').unwrap_or((&path, ""));
+        let module_is_there = std::path::Path::new(&format!("{suite}/{path}.rs")).is_file();
+        let text = std::fs::read_to_string(format!("{suite}/{module}.rs")).unwrap_or_default();
+        assert!(module_is_there || text.contains(&format!("fn {test}(")), "there is no {name}");
+        named += 1;
+    }
+    assert!(named >= 15, "the table has lost its tests: {named}");
+}

@@ -132,10 +132,12 @@ fn any_params() -> impl Strategy<Value = DraftParams> {
         day,
         ask_above,
     });
-    (prop::option::of(limits), 0_u8..=36, 0..3_usize, any::<[bool; 3]>()).prop_map(
-        |(limits, decimals, payees, [hosts, of_their_own, registry])| {
+    let so_far = prop::option::of(amount());
+    (prop::option::of(limits), 0_u8..=36, 0..3_usize, so_far, any::<[bool; 3]>()).prop_map(
+        |(limits, decimals, payees, so_far, [hosts, of_their_own, registry])| {
             let mut params = DraftParams { limits, decimals, ..params() };
             params.payees.truncate(payees);
+            params.payees.iter_mut().for_each(|payee| payee.so_far = so_far);
             if !hosts {
                 params.data_hosts.clear();
                 params.compute_hosts.clear();

@@ -260,12 +260,18 @@ fn edited(mut sources: Sources, from: &str, to: &str) -> Sources {
     sources
 }
 
+/// The sources without forbids, whose validation takes long, unless this text is in them.
+fn lean(sources: Sources, from: &str) -> Sources {
+    let cedar = sources.cedar.filter(|text| text.contains(from));
+    Sources { cedar, ..sources }
+}
+
 /// The error of what uses every construct, with one text replaced by another.
 fn broken(from: &str, to: &str) -> PolicyError {
-    compile(&edited(in_one(), from, to)).map(|_| ()).expect_err(to)
+    compile(&edited(lean(in_one(), from), from, to)).map(|_| ()).expect_err(to)
 }
 
 /// Its warnings.
 fn warnings(from: &str, to: &str) -> Vec<String> {
-    read(&edited(in_one(), from, to)).1.iter().map(ToString::to_string).collect()
+    read(&edited(lean(in_one(), from), from, to)).1.iter().map(ToString::to_string).collect()
 }

@@ -232,6 +232,8 @@ impl Ledger for Book {
 pub(crate) struct Trials {
     pub(crate) cases: u64,
     pub(crate) seed: B256,
+    /// Whether the environment asks for a number.
+    pub(crate) full: bool,
 }
 
 impl Trials {
@@ -246,7 +248,7 @@ impl Trials {
         if asked.is_some() {
             eprintln!("{name}: {cases} cases, MARQUE_SEED={seed:x}");
         }
-        Self { cases, seed }
+        Self { cases, seed, full: asked.is_some() }
     }
 
     /// The dice of one case.

@@ -152,9 +152,9 @@ fn a_mistake_or_a_warning_names_the_document_it_is_in() {
 
 #[test]
 fn documents_that_do_not_fit_into_an_entry_together_are_refused() {
-    let room = MAX_DOCUMENT - in_two().document().len();
+    let room = MAX_DOCUMENT - Sources { cedar: None, ..in_two() }.document().len();
     let pad = |bytes: usize| {
-        let mut sources = in_two();
+        let mut sources = Sources { cedar: None, ..in_two() };
         sources.owner = sources.owner.map(|text| format!("{text}#{}\n", "x".repeat(bytes)));
         sources
     };
@@ -165,8 +165,11 @@ fn documents_that_do_not_fit_into_an_entry_together_are_refused() {
     assert!(matches!(error, PolicyError::Syntax(_)), "{error}");
     assert!(error.to_string().contains("bytes"), "{error}");
     // What is read in parts fits as one text, and the other way round.
-    for bytes in room - 64..room + 64 {
+    for bytes in room - 8..room + 2 {
         let sources = pad(bytes);
-        assert_eq!(compile(&sources).is_ok(), parse(&sources.document()).is_ok(), "{bytes}");
+        let fits = sources.document().len() <= MAX_DOCUMENT;
+        assert_eq!(compile(&sources).is_ok(), fits, "{bytes}");
+        assert_eq!(parse(&sources.document()).is_ok(), fits, "{bytes}");
     }
+    assert!(compile(&pad(room - 8)).is_ok() && compile(&pad(room + 1)).is_err());
 }

@@ -112,15 +112,19 @@ fn another_value(dice: &mut Dice, text: &str) -> String {
 
 #[test]
 fn a_mangled_policy_of_every_construct_is_read_without_a_panic() {
-    let trials = Trials::new("mangled policies", 1_500);
+    let trials = Trials::new("mangled policies", 1_000);
     let mut good = 0;
     for case in 0..trials.cases {
         let mut dice = trials.dice(case);
         let mut sources = if dice.percent(30) { in_one() } else { in_two() };
         let chosen = dice.below(3);
+        if chosen != 1 || dice.percent(70) {
+            // Forbids take long to validate.
+            sources.cedar = None;
+        }
         let document = match (chosen, sources.owner.as_mut(), sources.cedar.as_mut()) {
             (0, Some(owner), _) => owner,
-            (1, _, Some(cedar)) if dice.percent(30) => cedar,
+            (1, _, Some(cedar)) => cedar,
             _ => &mut sources.policy,
         };
         let toml = document.contains("format");
@@ -155,7 +159,7 @@ fn a_mangled_policy_of_every_construct_is_read_without_a_panic() {
 
 #[test]
 fn a_mangled_carrying_text_is_read_without_a_panic() {
-    let trials = Trials::new("mangled carriers", 500);
+    let trials = Trials::new("mangled carriers", 300);
     let text = in_two().document();
     for case in 0..trials.cases {
         let mangled = mangle(&mut trials.dice(case), &text);

@@ -199,7 +199,7 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "`days30`",
     ),
     ("[category.data]", "[category.gas]", "reserved", "another"),
-    ("[category.data]", "[category.Compute]", "already taken by \"compute\"", "another"),
+    ("[category.data]", "[category.Compute]", "already taken by \"Compute\"", "another"),
     ("day = \"1.75 USDC\"", "day = \"1.75\"", "no unit", "2.50 USDC"),
     ("day = \"1.75 USDC\"", "", "category.data has no limit", "5 USDC"),
     ("day = \"1.75 USDC\"", "day = \"1 USDC\"\nhour = \"1 ETH\"", "different assets", "in one"),
