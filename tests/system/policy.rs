@@ -139,8 +139,8 @@ fn an_agents_draft_is_three_documents_and_a_mistake_names_the_file_it_is_in() {
     assert_eq!(json(dir, &files)["hash"], refused["hash"]);
 
     for (path, broken, place) in [
-        (shared, format!("format = 1\n{}\npayment = 1\n", ground()), ":19:"),
-        (own, format!("format = 1\nversion = 1\n{}", permissions("hots = []\n")), ":19:"),
+        (shared, format!("format = 1\n{}\npayment = 1\n", ground()), ":17:"),
+        (own, format!("format = 1\nversion = 1\n{}", permissions("hots = []\n")), ":18:"),
         (
             forbids,
             "forbid(principal, action, resource)\n  when { context.amuont > 1 };".into(),
@@ -220,7 +220,7 @@ fn every_ready_made_policy_is_written_checked_and_not_overwritten() {
         assert!(help.contains(kind.name()), "{help}");
         let path = dir.path().join(format!("{}.toml", kind.name()));
         let path = path.to_str().unwrap();
-        let new = ["new", path, "--for", kind.name(), "--owner-address", OWNER];
+        let new = ["new", path, "--for", kind.name(), "--owner-address", OWNER, "--token", FEED];
         let said = json(dir.path(), &new);
         let cedar = said["cedar"].as_str().map(|cedar| vec!["--cedar", cedar]).unwrap_or_default();
         let check = json(dir.path(), &[&["check", path], &cedar[..]].concat());
@@ -233,11 +233,20 @@ fn every_ready_made_policy_is_written_checked_and_not_overwritten() {
     let path = path.to_str().unwrap();
     let payee = format!("feed={FEED}@feed.example");
     let new = ["new", path, "--for", "data-buyer", "--owner-address", OWNER, "--payee", &payee];
-    ok(&policy(dir.path(), &[&new[..], &["--day", "3", "--ask-above", "0.20"]].concat()));
+    let more = ["--day", "3", "--ask-above", "0.20", "--token", FEED, "--asset", "tUSD"];
+    ok(&policy(dir.path(), &[&new[..], &more].concat()));
     for (amount, decision) in [("0.10", "allow"), ("0.25", "hold"), ("3.50", "refuse")] {
         let case = format!("pay {amount} tUSD to feed");
         assert_eq!(json(dir.path(), &["explain", path, &case])["decision"], decision, "{case}");
     }
+    // What nobody said is left to be filled in, and said.
+    let blank = dir.path().join("blank.toml");
+    let told = ok(&policy(
+        dir.path(),
+        &["new", blank.to_str().unwrap(), "--for", "buyer", "--owner-address", OWNER],
+    ));
+    assert!(told.contains("fill in chain and token"), "{told}");
+    assert!(failure(&policy(dir.path(), &["check", blank.to_str().unwrap()])).0.contains("token"));
     // Nobody is asked where nobody sits, and nothing is guessed.
     for wrong in [
         &["new", "x.toml", "--owner-address", OWNER][..],

@@ -56,7 +56,7 @@ impl Tool for Weigh {
     }
 
     fn schema(&self) -> serde_json::Value {
-        serde_json::json!({ "type": "object" })
+        serde_json::json!({ "type": "object", "properties": { "city": { "type": "string" } } })
     }
 
     async fn call(&self, _: &Cx, _: serde_json::Value) -> Result<serde_json::Value, ToolError> {

@@ -64,6 +64,38 @@ pub(crate) struct Answers {
     /// You are asked before a payment above this.
     #[arg(long, value_name = "AMOUNT")]
     ask_above: Option<String>,
+    #[command(flatten)]
+    ground: Ground,
+}
+
+/// The chain and the money of a draft; else those of this home's devnet, or places to fill in.
+#[derive(Debug, Clone, Default, clap::Args)]
+struct Ground {
+    /// What the policy calls the chain.
+    #[arg(long, value_name = "NAME", help_heading = "Chain and money")]
+    chain_name: Option<String>,
+    /// The chain's EIP-155 id.
+    #[arg(long, value_name = "ID", help_heading = "Chain and money")]
+    chain_id: Option<u64>,
+    /// Whom the steward asks about the chain. May be given several times.
+    #[arg(long, value_name = "URL", help_heading = "Chain and money")]
+    rpc: Vec<String>,
+    /// The token's contract.
+    #[arg(long, value_name = "ADDRESS", help_heading = "Chain and money")]
+    token: Option<Address>,
+    /// What the policy calls the token: USDC. It has 6 digits.
+    #[arg(long, value_name = "NAME", help_heading = "Chain and money")]
+    asset: Option<String>,
+    /// The token's EIP-712 domain, NAME/VERSION: "USD Coin/2".
+    #[arg(long, value_name = "DOMAIN", help_heading = "Chain and money", value_parser = domain)]
+    token_domain: Option<(String, String)>,
+}
+
+fn domain(text: &str) -> Result<(String, String), String> {
+    let (name, version) = text
+        .rsplit_once('/')
+        .ok_or_else(|| "a domain is NAME/VERSION: \"USD Coin/2\"".to_owned())?;
+    Ok((name.to_owned(), version.to_owned()))
 }
 
 /// Reads the name of a kind of policy.
@@ -116,25 +148,31 @@ pub(crate) fn run(shared: &Shared, args: NewArgs) -> Done<ExitCode> {
         })?;
         (kind, args.answers)
     };
-    let mut sources = draft_sources(kind, &params(owner, devnet.as_ref(), kind, &answers)?);
-    if version > 1 {
-        let line = format!("version = {version}");
-        sources.policy = sources.policy.replacen("version = 1", &line, 1);
-    }
-    write(&home, &args.target, &files, &sources)?;
+    let params = params(owner, devnet.as_ref(), kind, &answers)?;
+    let sources = of_version(version, draft_sources(kind, &params));
+    // A token that is still to be filled in is no mistake yet.
+    let unfilled = params.token.is_zero();
+    let token = if unfilled { Address::repeat_byte(0xee) } else { params.token };
+    let filled = of_version(version, draft_sources(kind, &DraftParams { token, ..params }));
+    vet(&home, &args.target, &files, filled)?;
+    files.write(&sources).map_err(Failure::new)?;
     let cedar = sources.cedar.is_some().then(|| files.path("policy.cedar"));
     if shared.json {
         say!(
             "{}",
-            serde_json::json!({ "kind": kind.name(), "policy": files.policy, "cedar": cedar })
+            serde_json::json!({
+                "kind": kind.name(), "policy": files.policy, "cedar": cedar, "unfilled": unfilled,
+            })
         );
     } else {
         say!("{}: it {}", files.policy.display(), kind.about());
         if let Some(cedar) = cedar {
             say!("  {} says what it must not do beyond that", cedar.display());
         }
-        if devnet.is_none() {
-            say!("  no devnet was found: fill in chain and token in the draft");
+        if unfilled {
+            say!(
+                "  no devnet was found and no --token given: fill in chain and token in the draft"
+            );
         }
         say!("  next: read it, then marque policy check {}", args.target);
     }
@@ -167,9 +205,17 @@ fn target(home: &Home, target: &str) -> Done<(PolicyFiles, u64)> {
     Ok((PolicyFiles { policy, owner: None, cedar }, version))
 }
 
-/// Writes the draft, if it reads together with what stays beside it.
-fn write(home: &Home, target: &str, files: &PolicyFiles, sources: &Sources) -> Done {
-    let mut whole = sources.clone();
+/// The same documents, as the version that may be adopted next.
+fn of_version(version: u64, mut sources: Sources) -> Sources {
+    if version > 1 {
+        let line = format!("version = {version}");
+        sources.policy = sources.policy.replacen("version = 1", &line, 1);
+    }
+    sources
+}
+
+/// Whether a draft reads together with what stays beside it.
+fn vet(home: &Home, target: &str, files: &PolicyFiles, mut whole: Sources) -> Done {
     if whole.cedar.is_none()
         && files.policy == home.policy(target)
         && files.path("policy.cedar").exists()
@@ -177,16 +223,14 @@ fn write(home: &Home, target: &str, files: &PolicyFiles, sources: &Sources) -> D
         let path = files.path("policy.cedar");
         whole.cedar = Some(std::fs::read_to_string(path).doing(path.display())?);
     }
-    let read = parse(&whole.document());
-    read.map_err(|error| {
+    parse(&whole.document()).map(drop).map_err(|error| {
         let mistake = error.mistake();
         let failure = Failure::new(format!("what you said makes no policy: {}", mistake.message));
         match &mistake.help {
             Some(help) => failure.help(help),
             None => failure,
         }
-    })?;
-    files.write(sources).map_err(Failure::new)
+    })
 }
 
 /// What a draft needs to know: the devnet of this home where there is one, else what is to be
@@ -212,17 +256,20 @@ pub(crate) fn params(
         }));
     }
     let hosts: Vec<String> = payees.iter().filter_map(|payee| payee.host.clone()).collect();
+    let Ground { chain_name, chain_id, rpc, token, asset, token_domain } = answers.ground.clone();
+    let local = || vec![devnet.map_or("http://127.0.0.1:8545".into(), |devnet| devnet.rpc.clone())];
+    let (name, version) = DOLLAR_DOMAIN;
     Ok(DraftParams {
         owner,
-        chain_name: "devnet".to_owned(),
-        chain_id: devnet.map_or(31_337, |devnet| devnet.chain),
-        rpc: vec![devnet.map_or("http://127.0.0.1:8545".to_owned(), |devnet| devnet.rpc.clone())],
+        chain_name: chain_name.unwrap_or_else(|| "devnet".to_owned()),
+        chain_id: chain_id.unwrap_or(devnet.map_or(31_337, |devnet| devnet.chain)),
+        rpc: if rpc.is_empty() { local() } else { rpc },
         finality: "2".to_owned(),
         native: "ETH".to_owned(),
         registry: devnet.map(|devnet| devnet.registry),
-        asset: DOLLAR.to_owned(),
-        token: devnet.map_or(Address::ZERO, |devnet| devnet.dollar),
-        token_domain: (DOLLAR_DOMAIN.0.to_owned(), DOLLAR_DOMAIN.1.to_owned()),
+        asset: asset.unwrap_or_else(|| DOLLAR.to_owned()),
+        token: token.unwrap_or(devnet.map_or(Address::ZERO, |devnet| devnet.dollar)),
+        token_domain: token_domain.unwrap_or_else(|| (name.to_owned(), version.to_owned())),
         decimals: DECIMALS,
         limits: limits(kind, answers)?,
         payees,
@@ -372,6 +419,7 @@ mod tests {
         let params = params(address, None, kind, &answers).unwrap();
         let limits = params.limits.unwrap();
         assert_eq!((limits.day, limits.ask_above), (U256::from(3_000_000), U256::from(250_000)));
+        let params = DraftParams { token: address, ..params };
         let (policy, warnings) = parse(&draft_sources(kind, &params).document()).unwrap();
         assert!(warnings.is_empty() && policy.payees.contains_key("feed"));
     }
