@@ -138,7 +138,6 @@ fn any_params() -> impl Strategy<Value = DraftParams> {
             let mut params = DraftParams { limits, decimals, ..params() };
             params.payees.truncate(payees);
             params.payees.iter_mut().for_each(|payee| payee.so_far = so_far);
-            params.payees.iter_mut().for_each(|payee| payee.so_far = so_far);
             if !hosts {
                 params.data_hosts.clear();
                 params.compute_hosts.clear();
