@@ -312,7 +312,7 @@ fn what_was_spent_more_never_makes_a_verdict_looser() {
     let poorer = |dice: &mut Dice, sketch: &Sketch, case: &Case| {
         let mut other = case.clone();
         let debit = Debit::new(*dice.pick(&ADDRESSES), money(dice), case.now - dice.below(2 * DAY));
-        other.book.debits.push(debit.in_task(case.task).to_a_peer());
+        other.book.debits.push(debit.in_task(case.task).paid_from_pool());
         // Only who forbids a first payment wants that something was paid before.
         let first = sketch.forbids.iter().any(|forbid| forbid.text().contains("first_payment"));
         (!first).then(|| (sketch.clone(), other))
@@ -343,9 +343,9 @@ fn a_hostile_intent_is_judged_without_a_panic_and_gains_nothing() {
         case.now = *dice.pick(&[0, 1, NOW, u64::MAX]);
         let words = ["", "\0", "helper", "a\nb", "\u{202e}é"];
         let request = Request {
-            agent: *dice.pick(&words),
+            agent: dice.one(&words),
             sub_agent: dice.percent(50).then(|| *dice.pick(&words)),
-            task: *dice.pick(&words),
+            task: dice.one(&words),
             intent: &case.intent,
             gas: case.gas,
         };
