@@ -20,6 +20,7 @@ mod forbids;
 mod laws;
 mod reading;
 mod reference;
+mod robbery;
 mod schema;
 mod sketch;
 mod structuring;

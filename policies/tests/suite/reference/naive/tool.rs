@@ -58,8 +58,10 @@ impl<'a> Naive<'a> {
                 (_, None) => false,
                 (Demand::OneOf(values), Some(value)) => values.contains(value),
                 (Demand::Text { starts, longest }, Some(Argument::Text(text))) => {
-                    starts.is_none_or(|starts| text.starts_with(starts) && !text.contains(".."))
-                        && longest.is_none_or(|most| text.chars().count() <= usize::from(most))
+                    starts.is_none_or(|starts| {
+                        text.starts_with(starts)
+                            && !text.to_lowercase().replace("%2e", ".").contains("..")
+                    }) && longest.is_none_or(|most| text.chars().count() <= usize::from(most))
                 }
                 (Demand::Number { least, most }, Some(Argument::Integer(number))) => {
                     least.is_none_or(|least| *number >= i64::from(least))
