@@ -4,13 +4,16 @@
 BIN := $${CARGO_TARGET_DIR:-target}/debug
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench
+.PHONY: help setup demo test bench proofs fuzz
 
 help:
 	@echo 'make demo    install what is missing, build, and watch three agents do a paid job'
 	@echo "             on a chain of their own; ARGS='--keep DIR' passes options on"
 	@echo 'make test    install what is missing, then run every test'
 	@echo 'make bench   the same for the benchmarks'
+	@echo 'make proofs  the policy engine against a second evaluator, and policies against each'
+	@echo '             other, at full size (optimised build; CASES=N, SEED=64 hex digits)'
+	@echo 'make fuzz    every reader of untrusted text under a fuzzer (nightly Rust, cargo-fuzz; RUNS=N)'
 	@echo 'make setup   only install what is missing'
 
 setup:
@@ -26,3 +29,20 @@ test: setup
 
 bench: setup
 	@cargo bench --profile dev --bench first_light
+	@cargo bench -p marque-policies --bench decide
+
+# One million cases against the reference evaluator, 100,000 pairs for the diff. The seed is printed.
+CASES ?= 1000000
+PAIRS ?= 100000
+SUITE := cargo test --release -p marque-policies --test suite --
+
+proofs:
+	@$(if $(SEED),MARQUE_SEED=$(SEED)) MARQUE_CASES=$(CASES) $(SUITE) --nocapture reference::
+	@$(if $(SEED),MARQUE_SEED=$(SEED)) MARQUE_CASES=$(PAIRS) $(SUITE) --nocapture diff:: structuring::
+
+RUNS ?= 100000
+
+fuzz:
+	@cargo fuzz --version >/dev/null 2>&1 || { echo 'cargo-fuzz is missing: cargo install cargo-fuzz --locked' >&2; exit 1; }
+	@cd policies/fuzz && for target in amount bundle forbid host policy span verdict; do \
+	    cargo +nightly fuzz run -O -s none $$target -- -runs=$(RUNS) -max_len=6000 || exit 1; done

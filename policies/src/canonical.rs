@@ -10,7 +10,7 @@ use crate::{
         LabelRules, Limits, PaidBy, PastPayment, Payee, PinnedIdentity, Policy, PolicyTest, Pool,
         SubAgent, Tool, When,
     },
-    intent::tagged,
+    intent::{Argument, Intent, tagged},
     money::{AssetId, Money},
     times::Times,
 };
@@ -27,7 +27,21 @@ const EXACT: u64 = 1 << 53;
 /// The value must consist of integers, strings, lists and maps with string keys. Such a value
 /// always serialises.
 pub(crate) fn bytes(value: &impl Serialize) -> Vec<u8> {
-    let mut value = serde_json::to_value(value).unwrap_or_default();
+    written(serde_json::to_value(value).unwrap_or_default())
+}
+
+/// The same for an intent, in which a number among the arguments is never taken for a text.
+pub(crate) fn body(intent: &Intent) -> Vec<u8> {
+    let mut value = serde_json::to_value(intent).unwrap_or_default();
+    if let (Intent::Tool(used), Some(fields)) = (intent, value.as_object_mut())
+        && fields.contains_key("arguments")
+    {
+        fields.insert("arguments".to_owned(), self::arguments(&used.arguments));
+    }
+    written(value)
+}
+
+fn written(mut value: Value) -> Vec<u8> {
     keep_integers_exact(&mut value);
     serde_json_canonicalizer::to_vec(&value).unwrap_or_default()
 }
@@ -261,10 +275,26 @@ fn tool(tool: &Tool) -> Value {
 
 fn constraint(constraint: &Constraint) -> Value {
     let Constraint { one_of, starts_with, longest, at_least, at_most } = constraint;
+    let one_of = one_of.as_ref().map(|all| all.iter().map(argument).collect::<Vec<_>>());
     json!({
         "one_of": one_of, "starts_with": starts_with, "longest": longest,
         "at_least": at_least, "at_most": at_most,
     })
+}
+
+fn arguments(arguments: &BTreeMap<String, Argument>) -> Value {
+    named(arguments, argument)
+}
+
+/// An argument may be a text as well as a number, so a number that is kept exact as a text says
+/// that it is one.
+fn argument(argument: &Argument) -> Value {
+    match argument {
+        Argument::Integer(number) if number.unsigned_abs() > EXACT => {
+            json!({ "integer": number.to_string() })
+        }
+        other => json!(other),
+    }
 }
 
 fn test(test: &PolicyTest) -> Value {
@@ -283,7 +313,8 @@ fn test(test: &PolicyTest) -> Value {
         }
         When::Use { tool, fetch, bytes, arguments } => {
             let using = json!({
-                "tool": tool, "fetch": fetch, "bytes": bytes, "arguments": arguments,
+                "tool": tool, "fetch": fetch, "bytes": bytes,
+                "arguments": self::arguments(arguments),
             });
             also(&mut value, "use", using);
         }

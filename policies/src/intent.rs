@@ -197,7 +197,7 @@ impl Intent {
     #[must_use]
     pub fn body_hash(&self) -> B256 {
         // An intent holds strings, integers and maps with string keys: it always serialises.
-        B256::from_slice(&Sha256::digest(crate::canonical::bytes(self)))
+        B256::from_slice(&Sha256::digest(crate::canonical::body(self)))
     }
 }
 

@@ -14,6 +14,7 @@ pub mod diff;
 pub mod document;
 pub mod error;
 pub mod explain;
+mod hidden;
 pub mod host;
 pub mod intent;
 pub mod ledger;

@@ -27,6 +27,7 @@ use crate::{
     cedar::{Forbids, Names},
     document::{Asset, Policy, PolicyTest},
     error::{PolicyError, Source, Warning},
+    hidden::harmless,
     money::AssetId,
     sources::Sources,
 };
@@ -95,7 +96,11 @@ pub fn case(policy: &Policy, text: &str) -> Result<PolicyTest, PolicyError> {
 
 fn table(source: Source<'_>) -> Result<DeTable<'_>, PolicyError> {
     match DeTable::parse(source.text) {
-        Ok(table) => Ok(table.into_inner()),
+        Ok(table) => {
+            // Editors on Windows begin a text so, and TOML permits it.
+            harmless(source, Some('\u{feff}'))?;
+            Ok(table.into_inner())
+        }
         Err(error) => Err(syntax(source, &error)),
     }
 }

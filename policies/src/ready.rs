@@ -271,7 +271,8 @@ fn sums(kind: DraftKind, params: &DraftParams) -> Fields {
     // A budget near 2^256 means no more than one of a hundredth of that.
     let day = limits.day.min(part(U256::MAX, 100));
     let payment = limits.payment.min(day);
-    let hour = part(times(day, 3), 10).max(payment);
+    // Rounded up, so that an hour is never nothing while a day is something.
+    let hour = times(day, 3).div_ceil(U256::from(10)).max(payment);
     let (ask_above, ask_above_day) = (limits.ask_above, part(day, 2));
     let (asks, asks_day) = (ask_above < payment, ask_above_day < day);
 

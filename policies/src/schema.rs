@@ -10,6 +10,8 @@
 
 #![expect(dead_code, reason = "the fields are described, never read")]
 
+mod texts;
+
 use schemars::{
     JsonSchema, Schema,
     generate::SchemaSettings,
@@ -17,6 +19,9 @@ use schemars::{
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use texts::{
+    Address, Amount, Duration, Host, HostPattern, MOMENT_IN_TIME, Method, MoneyText, Name, Span,
+};
 
 /// The schema of `policy.toml`, JSON Schema draft 7. Committed as `schema/policy.schema.json`.
 #[must_use]
@@ -433,67 +438,3 @@ struct Test {
     #[schemars(regex(pattern = "^(allowed|held|(held by|refused by) [A-Za-z0-9._-]+)$"))]
     then: String,
 }
-
-const MOMENT_IN_TIME: &str = "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\\.0+)?)?([Zz]|[+-][0-9]{2}:[0-9]{2})$";
-
-/// Letters, digits, `-` and `_`, at most 64.
-#[derive(JsonSchema, PartialEq, Eq, PartialOrd, Ord)]
-#[schemars(transparent)]
-struct Name(#[schemars(regex(pattern = "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"))] String);
-
-/// An address: 0x and 40 hexadecimal digits. In mixed case its checksum must be right.
-#[derive(JsonSchema)]
-#[schemars(transparent)]
-struct Address(#[schemars(regex(pattern = "^0x[0-9A-Fa-f]{40}$"))] String);
-
-/// An amount as a text, so that no digit gets lost: "2.50". The unit is the section's.
-#[derive(JsonSchema)]
-#[schemars(transparent)]
-struct Amount(
-    #[schemars(regex(pattern = "^[0-9]+(\\.[0-9]+)?( [A-Za-z0-9][A-Za-z0-9_-]{0,63})?$"))] String,
-);
-
-/// An amount with its unit: "2.50 USDC".
-#[derive(JsonSchema)]
-#[schemars(transparent)]
-struct MoneyText(
-    #[schemars(regex(pattern = "^[0-9]+(\\.[0-9]+)? [A-Za-z0-9][A-Za-z0-9_-]{0,63}$"))] String,
-);
-
-/// A host: "feed.example", "127.0.0.1:4021".
-#[derive(JsonSchema)]
-#[schemars(transparent)]
-struct Host(
-    #[schemars(regex(pattern = "^([A-Za-z0-9_][A-Za-z0-9_.-]*|\\[[0-9A-Fa-f:.]+\\])(:[0-9]+)?$"))]
-    String,
-);
-
-/// A host, or any name below one: "feed.example", "127.0.0.1:4021", "*.gov".
-#[derive(JsonSchema)]
-#[schemars(transparent)]
-struct HostPattern(
-    #[schemars(regex(
-        pattern = "^((\\*\\.)?[A-Za-z0-9_][A-Za-z0-9_.-]*|\\[[0-9A-Fa-f:.]+\\])(:[0-9]+)?$"
-    ))]
-    String,
-);
-
-/// An HTTP method in upper case.
-#[derive(JsonSchema, PartialEq, Eq, PartialOrd, Ord)]
-#[schemars(transparent)]
-struct Method(#[schemars(regex(pattern = "^[A-Z-]{1,32}$"))] String);
-
-/// A length of time: "90s", "10min", "1h", "2d".
-#[derive(JsonSchema)]
-#[schemars(transparent)]
-struct Duration(#[schemars(regex(pattern = "^[0-9]+(s|min|h|d|day|days)$"))] String);
-
-/// A span of the week: "mon-fri 08:00-18:00 +01:00". Days and offset may be left out, for every day and UTC. One that ends before it begins runs over midnight.
-#[derive(JsonSchema, PartialEq, Eq, PartialOrd, Ord)]
-#[schemars(transparent)]
-struct Span(
-    #[schemars(regex(
-        pattern = "^((mon|tue|wed|thu|fri|sat|sun)(-(mon|tue|wed|thu|fri|sat|sun))? )?([01][0-9]|2[0-3]):[0-5][0-9]-(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)( [+-](0[0-9]|1[0-4]):[0-5][0-9])?$"
-    ))]
-    String,
-);

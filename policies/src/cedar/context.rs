@@ -143,12 +143,12 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// The classes of the labels that were reported.
-    pub(super) fn labels(&self) -> BTreeSet<&'static str> {
+    /// The classes of the labels that were reported; `None` for an action that has no labels.
+    pub(super) fn labels(&self) -> Option<BTreeSet<&'static str>> {
         let labels = match self.what {
             What::Pay(pay) => pay.labels,
             What::Use(used) => &used.labels,
-            What::Collect(_) => return BTreeSet::new(),
+            What::Collect(_) => return None,
         };
         let class = |label: &Label| match label {
             Label::Owner | Label::Policy | Label::Chain => None,
@@ -157,24 +157,21 @@ impl<'a> Facts<'a> {
             Label::Memory => Some("memory"),
             Label::Model => Some("model"),
         };
-        labels.0.iter().filter_map(class).collect()
+        Some(labels.0.iter().filter_map(class).collect())
     }
 
-    /// The facts that are wanted, `labels` apart.
-    pub(super) fn tell(
-        &self,
-        wanted: &Wanted,
-    ) -> Result<Vec<(String, RestrictedExpression)>, String> {
+    /// The facts that are wanted, `labels` apart. One that this action does not have is left out: a
+    /// forbid that looks at it all the same errs, and so forbids.
+    pub(super) fn tell(&self, wanted: &Wanted) -> Vec<(String, RestrictedExpression)> {
         let wanted = wanted.0.iter().filter(|(attribute, _)| *attribute != "labels");
         wanted
-            .map(|(attribute, parts)| {
+            .filter_map(|(attribute, parts)| {
                 let value = self.general(attribute).or_else(|| match self.what {
                     What::Pay(pay) => self.payment(&pay, attribute, parts),
                     What::Use(used) => tool_use(used, attribute),
                     What::Collect(settle) => self.settlement(settle, attribute),
                 });
-                let missing = || format!("there is no `context.{attribute}`");
-                Ok((attribute.clone(), value.ok_or_else(missing)?))
+                Some((attribute.clone(), value?))
             })
             .collect()
     }

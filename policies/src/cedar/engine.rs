@@ -131,7 +131,7 @@ impl Engine {
                 Entities::from_entities([entity], None).map_err(|error| error.to_string())?
             }
         };
-        let told = facts.tell(&rules.wanted)?;
+        let told = facts.tell(&rules.wanted);
         let request = |labels: Option<&BTreeSet<&str>>| {
             let (principal, resource) = (principal.clone(), resource.clone());
             let context = context(&told, labels)?;
@@ -142,7 +142,11 @@ impl Engine {
             rules.plain.ask(&request(None)?, &entities, answers);
         }
         if !rules.labelled.each.is_empty() {
-            for labels in subsets(&facts.labels()) {
+            let Some(reported) = facts.labels() else {
+                rules.labelled.ask(&request(None)?, &entities, answers);
+                return Ok(());
+            };
+            for labels in subsets(&reported) {
                 rules.labelled.ask(&request(Some(&labels))?, &entities, answers);
             }
         }

@@ -7,10 +7,11 @@
 use super::{
     Names,
     context::{self, Wanted},
-    text::{Statement, is_hidden},
+    text::Statement,
 };
 use crate::{
     error::{PolicyError, Source, did_you_mean},
+    hidden::is_hidden,
     host::Host,
 };
 use cedar_policy::{EntityTypeName, RestrictedExpression};
@@ -230,13 +231,13 @@ impl Lint<'_> {
             .filter_map(|element| element.get("Literal").and_then(Value::as_str))
             .collect();
         let wrong = match path(left).as_deref() {
-            Some(["host"]) => letters.contains(|c: char| c.is_ascii_uppercase()),
-            Some(["method"]) => letters.contains(|c: char| c.is_ascii_lowercase()),
+            Some(["host"]) => letters.contains(|c: char| c.is_ascii_uppercase() || !c.is_ascii()),
+            Some(["method"]) => letters.contains(|c: char| c.is_ascii_lowercase() || !c.is_ascii()),
             _ => false,
         };
         if wrong {
             let span = self.word("like");
-            let help = "hosts are written in lower case, methods in upper case";
+            let help = "hosts are written in lower case and punycode, methods in upper case";
             return Err(self.source.meaning(span, "this pattern can never match", help));
         }
         self.expression(left)
@@ -298,6 +299,10 @@ impl Lint<'_> {
                     ),
                 }
             }
+            (["method"], Value::String(method)) if !method.is_ascii() => complain(
+                format!("\"{}\" is no HTTP method", method.escape_debug()),
+                "write GET, HEAD, POST, PUT, PATCH or DELETE in plain letters".to_owned(),
+            ),
             (["method"], Value::String(method)) if *method != method.to_ascii_uppercase() => {
                 complain(
                     "methods are in upper case".to_owned(),

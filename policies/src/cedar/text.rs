@@ -7,6 +7,7 @@
 
 use crate::{
     error::{PolicyError, Source},
+    hidden::harmless,
     parse::MAX_DOCUMENT,
 };
 use std::ops::Range;
@@ -122,7 +123,7 @@ pub(super) fn statements(source: Source<'_>) -> Result<Vec<Statement<'_>>, Polic
         let message = format!("the text has {} bytes, a policy at most {MAX_DOCUMENT}", text.len());
         return Err(source.meaning(0..0, message, "forbid less, or in fewer words"));
     }
-    harmless(source)?;
+    harmless(source, None)?;
     let mut statements = Vec::new();
     let mut words: Vec<Word<'_>> = Vec::new();
     let mut open: Vec<Word<'_>> = Vec::new();
@@ -184,33 +185,6 @@ fn closing(opening: &str) -> &'static str {
         "[" => "]",
         _ => "}",
     }
-}
-
-/// Refuses what an editor does not show as it is: control characters, and marks that turn the
-/// direction of writing around.
-fn harmless(source: Source<'_>) -> Result<(), PolicyError> {
-    let mut letters = source.text.char_indices().peekable();
-    while let Some((at, letter)) = letters.next() {
-        let line_end = letter == '\r' && letters.peek().is_some_and(|(_, next)| *next == '\n');
-        if is_hidden(letter) && !matches!(letter, '\n' | '\t') && !line_end {
-            let message = format!("a hidden character, {}", letter.escape_unicode());
-            let span = at..at + letter.len_utf8();
-            return Err(source.meaning(
-                span,
-                message,
-                "take it out; it makes the text look other than it is",
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// Whether a letter changes how a text looks without being seen itself.
-pub(super) fn is_hidden(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter,
-            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}')
 }
 
 fn words_of(source: Source<'_>) -> Result<Vec<Word<'_>>, PolicyError> {

@@ -49,11 +49,18 @@ pub(crate) fn holds(wanted: &Constraint, argument: &Argument) -> bool {
     };
     one_of.as_ref().is_none_or(|values| values.contains(argument))
         && starts_with.as_ref().is_none_or(|start| {
-            text.is_some_and(|text| text.starts_with(start.as_str()) && !text.contains(".."))
+            text.is_some_and(|text| text.starts_with(start.as_str()) && !climbs(text))
         })
         && longest.is_none_or(|most| text.is_some_and(|text| no_longer(text, most)))
         && at_least.is_none_or(|least| number.is_some_and(|number| number >= least))
         && at_most.is_none_or(|most| number.is_some_and(|number| number <= most))
+}
+
+/// Whether a text has `..` in it, also where a dot is written as `%2e`: whoever reads it as part of
+/// a URL takes both for the directory above.
+fn climbs(text: &str) -> bool {
+    text.contains("..")
+        || (text.contains('%') && text.replace("%2e", ".").replace("%2E", ".").contains(".."))
 }
 
 /// At most so many characters, without counting a long text to its end.

@@ -128,7 +128,13 @@ impl<'a> Judge<'a> {
     /// the first payment to a payee that the policy knows by its host alone.
     fn address(&mut self, path: &str, payee: &Payee, payment: Payment<'_>) {
         let Some(address) = address_of(payee, self.ledger) else {
-            let measured = format!("nothing was ever paid; it asks for {}", payment.to);
+            let mut measured = format!("nothing was ever paid; it asks for {}", payment.to);
+            let mut payees = self.policy.payees.iter();
+            if let Some((name, _)) =
+                payees.find(|(_, other)| address_of(other, self.ledger) == Some(payment.to))
+            {
+                measured.push_str(&format!(", which is {name}"));
+            }
             let limit = "an address that the owner has approved".to_owned();
             self.ask(format!("{path}.pinned"), true, measured, limit);
             return;

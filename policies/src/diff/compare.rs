@@ -130,10 +130,8 @@ impl<'a> Comparison<'a> {
         let (subject, mut said) = (subject.into(), said.into());
         let mut witness = None;
         if self.search != Search::Nothing {
-            let cases = cases(self.cases);
-            let tried = !cases.is_empty();
-            let shown = self.shown(&subject, direction, cases);
-            if let (Err(hidden), true, true) = (&shown, tried, direction != Direction::Narrower) {
+            let shown = self.shown(&subject, direction, cases(self.cases));
+            if let (Err(hidden), true) = (&shown, direction != Direction::Narrower) {
                 said.push_str("; could not be shown by a case");
                 if let Some(rule) = hidden {
                     said.push_str(&format!(" ({rule} hides it)"));
@@ -143,6 +141,17 @@ impl<'a> Comparison<'a> {
             witness = shown.ok();
         }
         self.changes.push(Change { subject, direction, said, witness });
+    }
+
+    /// Notes a change that no verdict shows: it is about how the steward works.
+    pub(super) fn noted(
+        &mut self,
+        subject: impl Into<String>,
+        direction: Direction,
+        said: impl Into<String>,
+    ) {
+        let (subject, said) = (subject.into(), said.into());
+        self.changes.push(Change { subject, direction, said, witness: None });
     }
 
     /// A case that the policies judge differently in that direction; without one, a rule that still
@@ -281,7 +290,7 @@ impl<'a> Comparison<'a> {
                 show(new.held, none),
                 show(held, none)
             );
-            self.changed("approvals.held", direction, said, |_| Vec::new());
+            self.noted("approvals.held", direction, said);
         }
     }
 

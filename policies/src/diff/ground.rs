@@ -47,7 +47,7 @@ impl<'a> Comparison<'a> {
             };
             let said =
                 format!("{word}the steward asks {} instead of {}", list(&new.rpc), list(rpc));
-            self.changed(format!("{path}.rpc"), direction, said, |_| Vec::new());
+            self.noted(format!("{path}.rpc"), direction, said);
         }
         if *finality != new.finality {
             let stronger = at_least_as_final(new.finality, *finality);
@@ -62,7 +62,7 @@ impl<'a> Comparison<'a> {
                 finally(new.finality),
                 finally(*finality)
             );
-            self.changed(format!("{path}.finality"), direction, said, |_| Vec::new());
+            self.noted(format!("{path}.finality"), direction, said);
         }
         if *identity_registry != new.identity_registry {
             let (was, is) = (identity_registry, &new.identity_registry);
@@ -120,7 +120,7 @@ impl<'a> Comparison<'a> {
         if *decimals != new.decimals {
             let said =
                 format!("{} instead of {decimals}, so its amounts read differently", new.decimals);
-            self.changed(format!("{path}.decimals"), Direction::Different, said, |_| Vec::new());
+            self.noted(format!("{path}.decimals"), Direction::Different, said);
         }
         if *domain != new.domain {
             let (direction, said) = match (domain, &new.domain) {

@@ -2,6 +2,7 @@
 //! function that it was kept for.
 
 #[path = "../../fuzz/src/lib.rs"]
+#[expect(unreachable_pub, reason = "the fuzzer includes it as a crate of its own")]
 mod targets;
 
 use std::{collections::BTreeSet, path::Path};

@@ -769,7 +769,9 @@ fn mutate(dice: &mut Dice, s: &mut Sketch) -> Option<()> {
         }
         _ => match dice.below(3) {
             0 => s.forbids = other.forbids,
-            1 => drop(s.forbids.pop()?),
+            1 => {
+                s.forbids.pop()?;
+            }
             _ => s.forbids.push(Forbid::random(dice, 9)),
         },
     }

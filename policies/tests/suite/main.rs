@@ -2,6 +2,7 @@
 
 #![expect(
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
     reason = "helpers of tests may fail the test"
@@ -19,6 +20,7 @@ mod forbids;
 mod laws;
 mod reading;
 mod reference;
+mod robbery;
 mod schema;
 mod sketch;
 mod structuring;

@@ -45,7 +45,7 @@ const REQUESTS: u64 = 16;
 
 #[test]
 fn the_engine_agrees_with_a_naive_evaluator_on_the_decision_and_on_every_rule() {
-    let trials = Trials::new("reference", 4_000);
+    let trials = Trials::new("reference", 3_000);
     let started = std::time::Instant::now();
     let mut counts = [0_u64; 3];
     for number in 0..trials.cases.div_ceil(REQUESTS) {

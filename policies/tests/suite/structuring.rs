@@ -247,7 +247,7 @@ impl<'a> Robbery<'a> {
             debit = debit.of_sub_agent("helper");
         }
         if peer {
-            debit = debit.to_a_peer();
+            debit = debit.paid_from_pool();
             self.minted += u64::from(matches!(mark, Mark::NewPeer));
         }
         self.book.debits.push(debit);

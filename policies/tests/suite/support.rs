@@ -119,7 +119,7 @@ impl Debit {
         Self { task, ..self }
     }
 
-    pub(crate) fn to_a_peer(self) -> Self {
+    pub(crate) fn paid_from_pool(self) -> Self {
         Self { pool: true, ..self }
     }
 
@@ -291,6 +291,10 @@ impl Dice {
     /// True in so many cases of a hundred.
     pub(crate) fn percent(&mut self, chance: u64) -> bool {
         self.below(100) < chance
+    }
+
+    pub(crate) fn one<T: Copy>(&mut self, of: &[T]) -> T {
+        *self.pick(of)
     }
 
     pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {

@@ -64,7 +64,7 @@ pub(crate) fn suite() -> Suite {
 
 /// The account's address on chain.
 pub(crate) fn address(iban: &str) -> Address {
-    Address::from_slice(&keccak256(iban).as_slice()[12..])
+    Address::from_word(keccak256(iban))
 }
 
 pub(crate) fn eur(text: &str) -> Money {

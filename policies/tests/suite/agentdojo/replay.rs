@@ -102,7 +102,7 @@ impl Replay<'_> {
             }
             _ => return (Intent::Tool(tool(call, labels)), None),
         };
-        let mut order = order.unwrap_or_else(|| Order::default());
+        let mut order = order.unwrap_or_default();
         order.recipient = text("recipient").unwrap_or(order.recipient);
         let amount = call.args.get("amount").and_then(Value::as_str);
         order.amount = amount.map_or(order.amount, str::to_owned);

@@ -28,8 +28,11 @@ fn by_agent(intent: &Intent) -> Request<'_> {
     Request { agent: "scout", sub_agent: None, task: "errand", intent, gas: Some(wei(1)) }
 }
 
+/// What is judged, and the past that it is judged by.
+type Told<'a> = (&'a Intent, &'a Book);
+
 /// A condition, a case in which it holds, and one in which it does not.
-fn table(action: &str, cases: &[(&str, (&Intent, &Book), (&Intent, &Book))]) {
+fn table(action: &str, cases: &[(&str, Told<'_>, Told<'_>)]) {
     for (when, (yes, yes_book), (no, no_book)) in cases {
         let policy = forbidding(action, when);
         assert!(fails(&policy, &by_agent(yes), yes_book, NOW), "{when} holds for {yes:?}");

@@ -40,7 +40,7 @@ fn to_peer(intent: &Intent, book: &Book) -> Verdict {
 }
 
 fn spent(to: Address, amount: u64, age: u64) -> Book {
-    Book::default().with(Debit::new(to, usdc(amount), NOW - age).to_a_peer())
+    Book::default().with(Debit::new(to, usdc(amount), NOW - age).paid_from_pool())
 }
 
 #[test]

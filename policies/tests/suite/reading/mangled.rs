@@ -73,13 +73,13 @@ fn mangle(dice: &mut Dice, text: &str) -> String {
     let mut text: Vec<char> = text.chars().collect();
     for _ in 0..=dice.below(3) {
         let at = usize::try_from(dice.below(text.len() as u64 + 1)).unwrap();
-        let length = [0, 1, 3, 12, 80][usize::try_from(dice.below(5)).unwrap()];
+        let length = *dice.pick(&[0, 1, 3, 12, 80]);
         let end = (at + length).min(text.len());
         let insert: Vec<char> = if dice.percent(30) {
             // A piece of itself.
             let from = usize::try_from(dice.below(text.len() as u64 + 1)).unwrap();
             let until = (from + length).min(text.len());
-            text[from..until].to_vec()
+            text.iter().take(until).skip(from).copied().collect()
         } else {
             dice.pick(&PIECES).chars().collect()
         };
@@ -90,24 +90,19 @@ fn mangle(dice: &mut Dice, text: &str) -> String {
 
 /// Puts another value, a piece or another one of the document, behind one `=`.
 fn another_value(dice: &mut Dice, text: &str) -> String {
-    let lines: Vec<&str> = text.lines().collect();
-    let valued: Vec<usize> = (0..lines.len()).filter(|at| lines[*at].contains(" = ")).collect();
-    let (at, from) = (*dice.pick(&valued), *dice.pick(&valued));
-    let value = lines[from].split_once(" = ").unwrap().1;
-    let value = if dice.percent(50) { value } else { dice.pick(&PIECES) };
-    let mut lines: Vec<String> = lines.into_iter().map(str::to_owned).collect();
-    let key = lines[at].split_once(" = ").unwrap().0.to_owned();
-    lines[at] = format!("{key} = {value}");
-    if dice.percent(20) {
-        // One table less, or one twice.
-        let line = usize::try_from(dice.below(lines.len() as u64)).unwrap();
-        if dice.percent(50) {
-            lines.remove(line);
-        } else {
-            lines.insert(line, lines[line].clone());
-        }
-    }
-    lines.join("\n")
+    let valued: Vec<(&str, &str)> =
+        text.lines().filter_map(|line| line.split_once(" = ")).collect();
+    let ((key, old), (_, other)) = (*dice.pick(&valued), *dice.pick(&valued));
+    let value = if dice.percent(50) { other } else { *dice.pick(&PIECES) };
+    let text = text.replacen(&format!("{key} = {old}"), &format!("{key} = {value}"), 1);
+    // Now and then one line less, or one twice.
+    let lines = text.lines().count() as u64;
+    let line = dice.below(lines * 5);
+    let times = if dice.percent(50) { 0 } else { 2 };
+    let kept = (0..)
+        .zip(text.lines())
+        .flat_map(|(at, text)| std::iter::repeat_n(text, if at == line { times } else { 1 }));
+    kept.collect::<Vec<_>>().join("\n")
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn every_form_of_a_test_arrives() {
 /// The `when` of the policy's fifth test, written so.
 fn when(text: &str) -> When {
     let sources = edited(in_one(), "when = \"collect 1 USDC\"", &format!("when = '{text}'"));
-    read(&sources).0.tests[4].when.clone()
+    read(&sources).0.tests.swap_remove(4).when
 }
 
 #[test]

@@ -12,7 +12,11 @@ use marque_policies::{
     document::{DAY, HOUR},
     intent::{AcceptWallet, Authorise, Settle, ToolUse},
 };
-use std::{collections::BTreeSet, fmt};
+use payment::Payment;
+use std::fmt;
+
+mod payment;
+mod tool;
 
 const WIDTHS: [(&str, u64); 4] =
     [("hour", HOUR), ("day", DAY), ("days30", 30 * DAY), ("total", u64::MAX)];
@@ -22,21 +26,6 @@ struct Naive<'a> {
     case: &'a Case,
     approved: bool,
     answer: Answer,
-}
-
-/// Who pays whom: what of a payment is the same for both kinds.
-struct Payment<'a> {
-    payee: &'a str,
-    to: Address,
-    amount: Money,
-    units: u128,
-    coin: Option<Coin>,
-    /// Which host asks; a transfer has none.
-    asked_by: Option<&'a str>,
-    labels: &'a Labels,
-    /// Fees that come out of the same budget as the payment.
-    fees: u128,
-    resource: &'a str,
 }
 
 pub(super) fn naive(sketch: &Sketch, case: &Case) -> Answer {
@@ -250,177 +239,6 @@ impl<'a> Naive<'a> {
         self.fees(false);
     }
 
-    fn payment(&mut self, pay: &Payment<'a>) {
-        self.need(pay.units > 0, format_args!("amount.positive"));
-        let sketch = self.sketch;
-        let payee = sketch.payee(pay.payee);
-        let pool = pay.coin.and_then(|coin| sketch.pools[coin as usize]);
-        let mut own = false;
-        match (payee, pool) {
-            (Some(payee), _) => own = self.payee(payee, pay),
-            (None, Some(pool)) => self.pool(pool, pay),
-            (None, None) => self.need(false, format_args!("payee.known")),
-        }
-        self.labels(pay, own, payee.is_none() && pool.is_some());
-        self.accounts(pay);
-        self.forbids_of_payment(pay, payee);
-    }
-
-    /// Where the money of this payee goes, as far as it is known.
-    fn address(&self, payee: &SketchPayee) -> Option<Address> {
-        match payee.place {
-            Place::Address(address) | Place::Identity(address) => Some(address),
-            Place::Host => self.case.book.pinned.get(&payee.host.unwrap().to_lowercase()).copied(),
-        }
-    }
-
-    /// Whether the payee's own host asks.
-    fn payee(&mut self, payee: &SketchPayee, pay: &Payment<'_>) -> bool {
-        let name = payee.name;
-        let address = self.address(payee);
-        match address {
-            Some(address) => self.need(pay.to == address, format_args!("payee.{name}.address")),
-            None => self.ask_if(true, format_args!("payee.{name}.pinned")),
-        }
-        if let Place::Identity(wallet) = payee.place {
-            let found = self.case.book.resolved.get(name);
-            let as_pinned = found.is_some_and(|f| f.owner == OWNER && f.wallet == wallet);
-            self.need(as_pinned, format_args!("payee.{name}.identity"));
-        }
-        let own = match (payee.host, pay.asked_by) {
-            (Some(host), Some(asked_by)) => same_host(host, asked_by),
-            _ => false,
-        };
-        let nobody_asks = pay.asked_by.is_none() && address.is_some();
-        let host_is_right = own || payee.host.is_none() || nobody_asks;
-        self.need(host_is_right, format_args!("payee.{name}.host"));
-        self.need(open(&payee.times, self.case.now), format_args!("payee.{name}.times"));
-        if let Some((coin, limits)) = payee.bound {
-            let path = format!("payee.{name}");
-            let asset = coin.id();
-            let to = pay.to;
-            self.bound(&path, (coin, limits), pay, |this, width| this.paid_to(to, asset, width));
-            if let (Some(limit), true) = (limits[6], pay.coin == Some(coin)) {
-                let day = self.paid_to(to, asset, DAY) + pay.units;
-                self.ask_if(day > u128::from(limit), format_args!("{path}.ask_above_day"));
-            }
-        }
-        let owes = self.case.book.owing.contains(&pay.to);
-        self.ask_if(owes, format_args!("payee.{name}.delivery"));
-        let of = |category: &&SketchCategory| payee.category == Some(category.name);
-        if let Some(category) = self.sketch.categories.iter().find(of) {
-            let together = self.sketch.payees.iter().filter(|p| p.category == payee.category);
-            let mut addresses: BTreeSet<_> = together.filter_map(|p| self.address(p)).collect();
-            addresses.insert(pay.to);
-            let path = format!("category.{}", category.name);
-            let asset = category.coin.id();
-            self.bound(&path, (category.coin, category.limits), pay, |this, width| {
-                addresses.iter().map(|to| this.paid_to(*to, asset, width)).sum()
-            });
-        }
-        own
-    }
-
-    /// A peer that the policy does not name.
-    fn pool(&mut self, pool: SketchPool, pay: &Payment<'_>) {
-        let coin = pay.coin.unwrap();
-        let (asset, to) = (coin.id(), pay.to);
-        let path = format!("pool.{}", coin.name());
-        let is_payee = self.sketch.payees.iter().any(|payee| self.address(payee) == Some(to));
-        self.need(!is_payee && to != AGENT, format_args!("{path}.peer"));
-        self.section(&path, pool.limits, (pay.units, 0), |this, width| {
-            this.sum(asset, width, |debit| debit.agent && debit.pool)
-        });
-        let day = self.paid_to(to, asset, DAY) + pay.units;
-        let ever = self.paid_to(to, asset, u64::MAX) + pay.units;
-        if let Some(limit) = pool.peer_day {
-            self.need(day <= u128::from(limit), format_args!("{path}.peer_day"));
-        }
-        if let Some(limit) = pool.peer_total {
-            self.need(ever <= u128::from(limit), format_args!("{path}.peer_total"));
-        }
-        if let Some(limit) = pool.limits[6] {
-            self.ask_if(day > u128::from(limit), format_args!("{path}.ask_above_day"));
-        }
-        let owes = self.case.book.owing.contains(&to);
-        self.ask_if(owes, format_args!("{path}.delivery"));
-    }
-
-    fn labels(&mut self, pay: &Payment<'_>, own: bool, peer: bool) {
-        let (mut refused, mut asked) = (false, false);
-        for label in &pay.labels.0 {
-            let Some(class) = class(label) else { continue };
-            let explicit = self.sketch.labels[class];
-            let from_who_asks = match (label, pay.asked_by) {
-                (Label::Web(host), Some(asked_by)) => same_host(host, asked_by),
-                _ => false,
-            };
-            if from_who_asks && (own || peer) || own && explicit.is_none() {
-                continue;
-            }
-            refused |= explicit == Some(true);
-            asked |= explicit != Some(true);
-        }
-        self.need(!refused, format_args!("labels"));
-        self.ask_if(asked && !refused, format_args!("labels"));
-    }
-
-    /// Task, sub-agent, agent and owner.
-    fn accounts(&mut self, pay: &Payment<'_>) {
-        let sketch = self.sketch;
-        let sub = self.sub();
-        if let Some(sub) = sub {
-            let listed = sub.payees.contains(&pay.payee) && sketch.payee(pay.payee).is_some();
-            self.need(listed, format_args!("sub_agent.{}.payees", sub.name));
-        }
-        let asset = pay.amount.asset;
-        let Some(coin) = pay.coin else {
-            self.need(false, format_args!("limits.unknown asset"));
-            if let Some(sub) = sub {
-                self.need(false, format_args!("sub_agent.{}.limits.unknown asset", sub.name));
-            }
-            return;
-        };
-        let name = coin.name();
-        let money = (pay.units, pay.fees);
-        if let Some(limits) = sketch.task[coin as usize] {
-            let task = self.case.task;
-            self.section(&format!("task.limits.{name}"), limits, money, |this, width| {
-                this.sum(asset, width, |debit| debit.agent && debit.task == task)
-            });
-        }
-        let spendable = |account: &Account| {
-            account.limits[coin as usize].filter(|_| account.section(coin) == name)
-        };
-        if let Some(sub) = sub {
-            let path = format!("sub_agent.{}.limits.{name}", sub.name);
-            match spendable(&sub.account) {
-                None => self.need(false, format_args!("{path}")),
-                Some(limits) => self.section(&path, limits, money, |this, width| {
-                    this.sum(asset, width, |debit| debit.agent && debit.sub_agent == Some(sub.name))
-                }),
-            }
-        }
-        match spendable(&sketch.agent) {
-            None => self.need(false, format_args!("limits.{name}")),
-            Some(limits) => {
-                self.section(&format!("limits.{name}"), limits, money, |this, width| {
-                    this.sum(asset, width, |debit| debit.agent)
-                });
-                if let Some(limit) = limits[6] {
-                    let day = self.paid_to(pay.to, asset, DAY) + pay.units;
-                    let much = day > u128::from(limit);
-                    self.ask_if(much, format_args!("limits.{name}.ask_above_day"));
-                }
-            }
-        }
-        if let Some(limits) = spendable(&sketch.owner) {
-            self.section(&format!("owner.limits.{name}"), limits, money, |this, width| {
-                this.sum(asset, width, |_| true)
-            });
-        }
-    }
-
     fn need_gas(&mut self) {
         let known = self.case.gas.is_some_and(|gas| gas.asset == ETH);
         self.need(known, format_args!("gas.known"));
@@ -494,113 +312,8 @@ impl<'a> Naive<'a> {
         self.fees(false);
     }
 
-    fn tool(&mut self, used: &'a ToolUse) {
-        let tool = self.sketch.tools.iter().find(|tool| tool.name == used.tool);
-        self.need(tool.is_some(), format_args!("tool.known"));
-        if let Some(sub) = self.sub() {
-            let listed = tool.is_some_and(|tool| sub.tools.contains(&tool.name));
-            self.need(listed, format_args!("sub_agent.{}.tools", sub.name));
-        }
-        if let Some(tool) = tool {
-            self.known_tool(tool, used);
-        }
-        self.fees(false);
-        let fetch = used.fetch.as_ref();
-        // Forbids see hosts and methods in one spelling.
-        let host = fetch.map_or(String::new(), |fetch| fetch.host.to_lowercase());
-        let method = fetch.map_or(String::new(), |fetch| fetch.method.to_uppercase());
-        self.forbids(&Facts {
-            verb: Verb::Use,
-            name: &used.tool,
-            labels: self.bits(&used.labels),
-            fetches: fetch.is_some(),
-            host: &host,
-            method: &method,
-            path: fetch.map_or("", |fetch| &fetch.path),
-            bytes_out: fetch.map_or(0, |fetch| fetch.bytes_out),
-            ..Facts::default()
-        });
-    }
-
-    fn known_tool(&mut self, tool: &SketchTool, used: &ToolUse) {
-        let (name, now) = (tool.name, self.case.now);
-        let uses: Vec<_> = self.case.book.uses.iter().filter(|(used, _, _)| used == name).collect();
-        let recent = uses.iter().filter(|(_, _, at)| now - at < HOUR).count() + 1;
-        let sent: u64 = uses.iter().filter(|(_, _, at)| now - at < DAY).map(|use_| use_.1).sum();
-        let out = used.fetch.as_ref().map_or(0, |fetch| fetch.bytes_out);
-        if let Some(rate) = tool.rate {
-            self.need(recent <= usize::from(rate), format_args!("tool.{name}.rate"));
-        }
-        if let Some(most) = tool.sends {
-            self.need(sent + out <= u64::from(most), format_args!("tool.{name}.sends"));
-        }
-        self.need(open(&tool.times, now), format_args!("tool.{name}.times"));
-        if let Some(fetch) = &used.fetch {
-            let listed = tool.hosts.iter().any(|pattern| match *pattern {
-                "*.gov" => matches!(&*fetch.host, "x.gov" | "x.y.gov"),
-                exact => same_host(exact, &fetch.host),
-            });
-            self.need(listed, format_args!("tool.{name}.hosts"));
-            let method = tool.methods.is_empty() || tool.methods.contains(&&*fetch.method);
-            self.need(method, format_args!("tool.{name}.methods"));
-        }
-        for (argument, demand) in &tool.arguments {
-            let good = match (demand, used.arguments.get(*argument)) {
-                (_, None) => false,
-                (Demand::OneOf(values), Some(value)) => values.contains(value),
-                (Demand::Text { starts, longest }, Some(Argument::Text(text))) => {
-                    starts.is_none_or(|starts| text.starts_with(starts) && !text.contains(".."))
-                        && longest.is_none_or(|most| text.chars().count() <= usize::from(most))
-                }
-                (Demand::Number { least, most }, Some(Argument::Integer(number))) => {
-                    least.is_none_or(|least| *number >= i64::from(least))
-                        && most.is_none_or(|most| *number <= i64::from(most))
-                }
-                _ => false,
-            };
-            self.need(good, format_args!("tool.{name}.arguments.{argument}"));
-        }
-        let told = used.labels.0.iter().filter_map(class).filter_map(|class| tool.labels[class]);
-        let (refused, asked) = told.fold((false, false), |(r, a), harsh| (r | harsh, a | !harsh));
-        self.need(!refused, format_args!("tool.{name}.labels"));
-        self.ask_if(asked && !refused, format_args!("tool.{name}.labels"));
-    }
-
     fn bits(&self, labels: &Labels) -> u8 {
         labels.0.iter().filter_map(class).fold(0, |bits, class| bits | 1 << class)
-    }
-
-    fn forbids_of_payment(&mut self, pay: &Payment<'a>, payee: Option<&'a SketchPayee>) {
-        let asset = pay.amount.asset;
-        let agent = self.sketch.agent;
-        let payable = pay.coin.filter(|coin| agent.section(*coin) == coin.name());
-        let limits = payable.and_then(|coin| agent.limits[coin as usize]).unwrap_or_default();
-        let before = WIDTHS.map(|(_, width)| self.sum(asset, width, |debit| debit.agent));
-        let fits = |kind: usize| {
-            let sum = if kind == 0 { pay.units } else { before[kind - 1] + pay.units + pay.fees };
-            limits[kind].is_none_or(|limit| sum <= u128::from(limit))
-        };
-        let host = pay.asked_by.unwrap_or("").to_lowercase();
-        let facts = Facts {
-            verb: Verb::Pay,
-            labels: self.bits(pay.labels),
-            name: pay.payee,
-            category: payee.and_then(|payee| payee.category),
-            asset: pay.coin.map_or("", Coin::name),
-            micros: micros(pay.units, pay.coin),
-            known: payee.is_some(),
-            host: &host,
-            resource: pay.resource,
-            transaction: pay.asked_by.is_none(),
-            first: self.paid_to(pay.to, asset, u64::MAX) == 0,
-            delivers: !self.case.book.owing.contains(&pay.to),
-            fits: [0, 1, 2, 3, 4].map(fits),
-            spent: before.map(|units| micros(units, pay.coin)),
-            payee_day: micros(self.paid_to(pay.to, asset, DAY), pay.coin),
-            payee_total: micros(self.paid_to(pay.to, asset, u64::MAX), pay.coin),
-            ..Facts::default()
-        };
-        self.forbids(&facts);
     }
 
     fn forbids(&mut self, facts: &Facts<'_>) {

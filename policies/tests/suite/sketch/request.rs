@@ -16,8 +16,8 @@ impl Case {
         let mut case = Self {
             intent: intent(dice, sketch, close),
             gas: gas(dice),
-            sub_agent: dice.percent(28).then(|| *dice.pick(&SUBS)),
-            task: *dice.pick(&TASKS),
+            sub_agent: dice.percent(28).then(|| dice.one(&SUBS)),
+            task: dice.one(&TASKS),
             now,
             book: book(dice, sketch, now),
         };
@@ -216,7 +216,7 @@ fn argument(dice: &mut Dice, demand: &Demand) -> Argument {
             .clone(),
         Demand::OneOf(values) if dice.percent(80) => dice.pick(values).clone(),
         Demand::Number { .. } => Argument::Integer(dice.below(18) as i64 - 6),
-        _ => text(*dice.pick(&["/p/", "/p/ab", "/p/äöü", "/p/../x", "/q/", "ab", "/p/abcdefgh"])),
+        _ => text(dice.one(&["/p/", "/p/ab", "/p/äöü", "/p/../x", "/q/", "ab", "/p/abcdefgh"])),
     }
 }
 
@@ -242,13 +242,13 @@ fn book(dice: &mut Dice, sketch: &Sketch, now: u64) -> Book {
             debit = debit.of_another_agent();
         }
         if dice.percent(30) {
-            debit = debit.of_sub_agent(*dice.pick(&SUBS));
+            debit = debit.of_sub_agent(dice.one(&SUBS));
         }
         if dice.percent(40) {
-            debit = debit.in_task(*dice.pick(&TASKS));
+            debit = debit.in_task(dice.one(&TASKS));
         }
         if dice.percent(30) {
-            debit = debit.to_a_peer();
+            debit = debit.paid_from_pool();
         }
         book = book.with(debit);
     }
