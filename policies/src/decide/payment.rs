@@ -202,10 +202,10 @@ pub(crate) fn members(
 }
 
 /// `a, b, c`, or a word for none.
-pub(super) fn list_or<'n>(
-    names: impl IntoIterator<Item = &'n String>,
-    none: &'static str,
-) -> String {
+pub(super) fn list_or<'n, I>(names: I, none: &'static str) -> String
+where
+    I: IntoIterator<Item = &'n String, IntoIter: Clone>,
+{
     let names = list_all(names.into_iter().map(String::as_str));
     if names.is_empty() { none.to_owned() } else { names }
 }

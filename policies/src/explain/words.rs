@@ -32,8 +32,8 @@ fn joined<T: AsRef<str>>(parts: &[T], last_word: &str) -> String {
 }
 
 /// `a, b, c`.
-pub(crate) fn list_all<'n>(names: impl Iterator<Item = &'n str>) -> String {
-    let mut text = String::new();
+pub(crate) fn list_all<'n>(names: impl Iterator<Item = &'n str> + Clone) -> String {
+    let mut text = String::with_capacity(names.clone().map(|name| name.len() + 2).sum());
     for name in names {
         if !text.is_empty() {
             text.push_str(", ");
