@@ -76,7 +76,7 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     }
     let devnet = devnet_file(&home)?;
     // What was said wrong is told before anything is made.
-    let draft = params(owner, devnet.as_ref(), args.policy, &args.answers)?;
+    let (draft, notes) = params(owner, devnet.as_ref(), args.policy, &args.answers)?;
     let first = home.agents().is_empty();
     let chain = devnet.as_ref().map_or(args.chain, |devnet| devnet.chain);
     let unlock = shared.unlock(first)?;
@@ -94,7 +94,7 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     if shared.json {
         say!(
             "{}",
-            serde_json::json!({ "agent": args.name, "address": address, "owner": owner, "policy": home.policy(&args.name) })
+            serde_json::json!({ "agent": args.name, "address": address, "owner": owner, "policy": home.policy(&args.name), "notes": notes })
         );
     } else {
         say!("{} has the address {address}", args.name);
@@ -102,6 +102,7 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         if let Some(dir) = &args.rust {
             say!("  its project is {}", dir.display());
         }
+        notes.iter().for_each(|note| say!("  {note}"));
         if devnet.is_none() {
             say!("  no devnet was found: fill in chain, token and payees in the draft");
         }

@@ -1,5 +1,6 @@
 //! `marque policy`: what an owner wrote, made, checked, read back, compared and put in force.
 
+mod address;
 mod adopt;
 mod case;
 mod compare;
@@ -47,7 +48,9 @@ enum Act {
     Explain(ExplainArgs),
     /// Say where a new policy is wider, narrower or different than an old one, with examples.
     ///
-    /// marque policy diff scout: what is in force for scout, against its draft.
+    /// marque policy diff scout: what is in force for scout, against its draft. Between two files
+    /// each has its own companions: --old-owner and --old-cedar go with OLD, --owner and --cedar
+    /// with NEW; what is not given is not there.
     Diff(compare::DiffArgs),
     /// Print the documents of a policy; with NAME@adopted those that are in force.
     Show(PolicyArgs),

@@ -261,6 +261,118 @@ fn every_ready_made_policy_is_written_checked_and_not_overwritten() {
 }
 
 #[test]
+fn what_was_given_wrong_is_told_before_a_draft_is_written() {
+    const RIGHT: &str = "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359";
+    const WRONG: &str = "0xFb6916095ca1df60bB79Ce92cE3Ea74c37c5d359";
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mine.toml");
+    let path = path.to_str().unwrap();
+    let new = |more: &[&str]| {
+        let new = ["new", path, "--for", "buyer", "--owner-address", OWNER, "--token", FEED];
+        policy(dir.path(), &[&new[..], more].concat())
+    };
+    for payee in [format!("feed={WRONG}"), format!("feed={WRONG}@feed.example")] {
+        let (text, code) = failure(&new(&["--payee", &payee]));
+        let line = "feed's address has a wrong checksum; copy it again from its source";
+        assert!(code == 2 && text.contains(line), "{text}");
+    }
+    for (flag, whose) in [("--owner-address", "the owner's"), ("--token", "the token's")] {
+        for (address, why) in [(WRONG, "wrong checksum"), ("0x12", "not 0x and 40 hex digits")] {
+            let (text, code) =
+                failure(&policy(dir.path(), &["new", path, "--for", "buyer", flag, address]));
+            assert!(code == 2 && text.contains(why) && text.contains(whose), "{text}");
+        }
+    }
+    for (more, numbers) in [
+        (&["--payment", "0.30", "--ask-above", "0.30"][..], ["0.30", "0.30"]),
+        (&["--ask-above", "7"], ["7.00", "1.00"]),
+        (&["--payment", "5", "--day", "3"], ["5.00", "3.00"]),
+    ] {
+        let (text, code) = failure(&new(more));
+        assert!(code == 2 && numbers.iter().all(|number| text.contains(number)), "{text}");
+    }
+    assert!(!Path::new(path).exists());
+    let told = ok(&new(&["--payment", "0.30", "--payee", &format!("feed={RIGHT}")]));
+    assert!(told.contains("the usual ask_above of 0.50") && told.contains("above 0.15"), "{told}");
+    let decision = |amount: &str| {
+        json(dir.path(), &["explain", path, &format!("pay {amount} tUSD to feed")])["decision"]
+            .clone()
+    };
+    assert_eq!((decision("0.10"), decision("0.20")), ("allow".into(), "hold".into()));
+}
+
+#[test]
+fn forbids_beside_a_policy_are_neither_forgotten_nor_kept_unseen() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (toml, cedar) = (path("trader.toml"), path("trader.cedar"));
+    let new = |kind: &str, more: &[&str]| {
+        let new = ["new", &toml, "--for", kind, "--owner-address", OWNER, "--token", FEED];
+        policy(dir.path(), &[&new[..], more].concat())
+    };
+    let told = ok(&new("trader", &[]));
+    assert!(told.contains(&format!("policy check {toml} --cedar {cedar}")), "{told}");
+    let told = ok(&new("trader", &["--force"]));
+    for replaced in [&toml, &cedar] {
+        assert!(told.contains(&format!("what was in {replaced} is replaced")), "{told}");
+    }
+    let before = std::fs::read_to_string(&toml).unwrap();
+    let (text, code) = failure(&new("buyer", &["--force"]));
+    assert!(code == 2 && text.contains(&cedar), "{text}");
+    assert_eq!(std::fs::read_to_string(&toml).unwrap(), before);
+
+    let note = |args: &[&str]| {
+        let said = policy(dir.path(), args).stderr;
+        String::from_utf8(said).unwrap().lines().filter(|it| it.starts_with("note: ")).count()
+    };
+    for act in ["test", "check", "explain"] {
+        assert_eq!((note(&[act, &toml]), note(&[act, &toml, "--cedar", &cedar])), (1, 0), "{act}");
+    }
+    for flag in ["--cedar", "--owner"] {
+        let (text, code) = failure(&policy(dir.path(), &["check", &toml, flag, "gone"]));
+        assert!(code == 2 && text.contains("there is no file gone"), "{text}");
+    }
+
+    // Each side of a comparison has its own.
+    let own = file(dir.path(), "own.toml", &whole(""));
+    let own = own.to_str().unwrap();
+    let forbid = |name, amount: u32| {
+        let text = format!(
+            "forbid(principal, action == Action::\"pay\", resource)\n  when {{ context.amount_micros > {amount}00000 }};\n"
+        );
+        file(dir.path(), name, &text).to_str().unwrap().to_owned()
+    };
+    let (old, new) = (forbid("old.cedar", 1), forbid("new.cedar", 2));
+    let changes = |more: &[&str]| {
+        let said = json(dir.path(), &[&["diff", own, own], more].concat());
+        (said["changes"].as_array().unwrap().len(), said["wider"] == true)
+    };
+    assert_eq!(changes(&["--cedar", &new, "--old-cedar", &new]), (0, false));
+    assert!(changes(&["--cedar", &new, "--old-cedar", &old]).1, "a changed forbid is wider");
+    assert!(changes(&["--old-cedar", &old]).1, "a forbid that is gone is wider");
+    assert!(!changes(&["--cedar", &new]).1 && changes(&["--cedar", &new]).0 > 0);
+}
+
+#[test]
+fn a_policy_that_has_expired_is_warned_of_and_not_adopted() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let text =
+        whole("").replacen("version = 1\n", "version = 1\nexpires = 2020-01-01T00:00:00Z\n", 1);
+    let path = file(dir, "old.toml", &text);
+    let check = json(dir, &["check", path.to_str().unwrap()]);
+    assert_eq!(check["warnings"][0]["line"], 3, "{check}");
+    let later = file(dir, "later.toml", &text.replace("2020", "2999"));
+    let check = json(dir, &["check", later.to_str().unwrap()]);
+    assert_eq!(check["warnings"], Value::Array(vec![]));
+    ok(&marque(dir, &["owner", "init"]));
+    ok(&marque(dir, &["new", "scout", "--policy", "frozen"]));
+    file(&dir.join("home/agents/scout"), "policy.toml", &text);
+    let (text, code) = failure(&policy(dir, &["adopt", "scout"]));
+    assert!(code == 1 && text.contains("2020-01-01") && text.contains("has passed"), "{text}");
+}
+
+#[test]
 fn schemas_are_printed_for_editors() {
     let dir = tempfile::tempdir().unwrap();
     for (of, key) in [("policy", "sub_agent"), ("owner", "owner")] {

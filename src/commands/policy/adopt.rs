@@ -32,6 +32,11 @@ pub(crate) async fn run(shared: &Shared, args: &AdoptArgs) -> Done<ExitCode> {
     if !shared.json {
         draft.warn();
     }
+    if let Some(expired) = draft.expired() {
+        let at = format!("{}:{}", draft.path(expired.file), expired.line);
+        return Err(Failure::new(format!("{at}: {}", expired.message))
+            .help("give a later `expires`, or take it out; see also the clock"));
+    }
     if let Some(result) = run_tests(&draft.policy).into_iter().find(|result| !result.passed) {
         return Err(Failure::new(format!("the policy's own test failed: {}", result.name))
             .help(format!("see marque policy test {agent}")));

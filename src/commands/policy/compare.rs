@@ -7,9 +7,9 @@ use crate::{
     story::say,
 };
 use marque_policies::{Diff, Direction, diff};
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct DiffArgs {
     /// The old policy: a file, an agent's name for its draft, or NAME@adopted. With nothing else, an
     /// agent's name: what is in force for it is compared with its draft.
@@ -19,8 +19,18 @@ pub(crate) struct DiffArgs {
     /// End with 3 where the new policy is anywhere wider, or may be.
     #[arg(long)]
     never_wider: bool,
-    #[command(flatten)]
-    with: Companions,
+    /// The owner.toml that goes with NEW, where that is a file.
+    #[arg(long, value_name = "FILE")]
+    owner: Option<PathBuf>,
+    /// The policy.cedar that goes with NEW, where that is a file.
+    #[arg(long, value_name = "FILE")]
+    cedar: Option<PathBuf>,
+    /// The owner.toml that goes with OLD, where that is a file. Not that of --owner.
+    #[arg(long, value_name = "FILE")]
+    old_owner: Option<PathBuf>,
+    /// The policy.cedar that goes with OLD, where that is a file. Not that of --cedar.
+    #[arg(long, value_name = "FILE")]
+    old_cedar: Option<PathBuf>,
 }
 
 pub(crate) fn run(shared: &Shared, args: &DiffArgs) -> Done<ExitCode> {
@@ -33,8 +43,11 @@ pub(crate) fn run(shared: &Shared, args: &DiffArgs) -> Done<ExitCode> {
         }
         None => (format!("{}@adopted", args.old), args.old.clone()),
     };
-    let old = Named::find(&home, &old, &args.with)?;
-    let new = Named::find(&home, &new, &args.with)?;
+    // Each side has its own: what is forbidden on one must not hide what is not on the other.
+    let DiffArgs { owner, cedar, old_owner, old_cedar, .. } = args.clone();
+    let old =
+        Named::find(&home, &old, &Companions { owner: old_owner, cedar: old_cedar, side: "old-" })?;
+    let new = Named::find(&home, &new, &Companions { owner, cedar, side: "" })?;
     let diff = diff(&old.policy, &new.policy);
     if shared.json {
         let side = |named: &Named| {

@@ -3,7 +3,7 @@
 //! Every question has an option, so that a script asks nothing. What no option and nobody at a
 //! terminal answers is as the kind of policy usually has it.
 
-use super::draft::known;
+use super::{address, draft::known};
 use crate::{
     commands::{
         Shared,
@@ -41,12 +41,15 @@ pub(crate) struct NewArgs {
     #[command(flatten)]
     answers: Answers,
     /// The owner's address; else that of the key in the owner's home.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address::owner)]
     owner_address: Option<Address>,
     /// Replace a draft that is there.
     #[arg(long)]
     force: bool,
 }
+
+/// The chain that a devnet has, and a draft of which nothing else is known.
+const DEVNET: u64 = 31_337;
 
 /// What a draft is filled in with.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -61,7 +64,7 @@ pub(crate) struct Answers {
     /// The most of any 24 hours.
     #[arg(long, value_name = "AMOUNT")]
     day: Option<String>,
-    /// You are asked before a payment above this.
+    /// You are asked before a payment above this; it is below the most of one payment.
     #[arg(long, value_name = "AMOUNT")]
     ask_above: Option<String>,
     #[command(flatten)]
@@ -81,7 +84,7 @@ struct Ground {
     #[arg(long, value_name = "URL", help_heading = "Chain and money")]
     rpc: Vec<String>,
     /// The token's contract.
-    #[arg(long, value_name = "ADDRESS", help_heading = "Chain and money")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address::token, help_heading = "Chain and money")]
     token: Option<Address>,
     /// What the policy calls the token: USDC. It has 6 digits.
     #[arg(long, value_name = "NAME", help_heading = "Chain and money")]
@@ -116,7 +119,7 @@ fn payee(text: &str) -> Result<DraftPayee, String> {
         Some((address, host)) => (address, Some(host.to_owned())),
         None => (rest, None),
     };
-    let address: Address = address.parse().map_err(|_| wrong())?;
+    let address = address::read(name, address)?;
     Ok(DraftPayee { name: name.to_owned(), pin: Pin::Address(address), host, so_far: None })
 }
 
@@ -148,13 +151,23 @@ pub(crate) fn run(shared: &Shared, args: NewArgs) -> Done<ExitCode> {
         })?;
         (kind, args.answers)
     };
-    let params = params(owner, devnet.as_ref(), kind, &answers)?;
+    let (params, notes) = params(owner, devnet.as_ref(), kind, &answers)?;
     let sources = of_version(version, draft_sources(kind, &params));
     // A token that is still to be filled in is no mistake yet.
     let unfilled = params.token.is_zero();
     let token = if unfilled { Address::repeat_byte(0xee) } else { params.token };
     let filled = of_version(version, draft_sources(kind, &DraftParams { token, ..params }));
-    vet(&home, &args.target, &files, filled)?;
+    vet(&filled)?;
+    let left = files.cedar.as_ref().filter(|path| filled.cedar.is_none() && path.exists());
+    if let Some(left) = left {
+        return Err(Failure::usage(format!(
+            "{} would stay beside the new policy, which has none",
+            left.display()
+        ))
+        .help("remove it yourself first, or write to another file"));
+    }
+    let replaced: Vec<_> =
+        replaced.into_iter().flatten().filter(|path| path.exists()).cloned().collect();
     files.write(&sources).map_err(Failure::new)?;
     let cedar = sources.cedar.is_some().then(|| files.path("policy.cedar"));
     if shared.json {
@@ -162,6 +175,7 @@ pub(crate) fn run(shared: &Shared, args: NewArgs) -> Done<ExitCode> {
             "{}",
             serde_json::json!({
                 "kind": kind.name(), "policy": files.policy, "cedar": cedar, "unfilled": unfilled,
+                "replaced": replaced, "notes": notes,
             })
         );
     } else {
@@ -169,12 +183,15 @@ pub(crate) fn run(shared: &Shared, args: NewArgs) -> Done<ExitCode> {
         if let Some(cedar) = cedar {
             say!("  {} says what it must not do beyond that", cedar.display());
         }
+        replaced.iter().for_each(|path| say!("  what was in {} is replaced", path.display()));
+        notes.iter().for_each(|note| say!("  {note}"));
         if unfilled {
-            say!(
-                "  no devnet was found and no --token given: fill in chain and token in the draft"
-            );
+            say!("  nothing says which token: fill in chain and token in the draft");
         }
-        say!("  next: read it, then marque policy check {}", args.target);
+        // An agent's forbids are found by themselves, a file's are not.
+        let with = cedar.filter(|_| args.target.ends_with(".toml"));
+        let with = with.map_or_else(String::new, |cedar| format!(" --cedar {}", cedar.display()));
+        say!("  next: read it, then marque policy check {}{with}", args.target);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -214,15 +231,8 @@ fn of_version(version: u64, mut sources: Sources) -> Sources {
     sources
 }
 
-/// Whether a draft reads together with what stays beside it.
-fn vet(home: &Home, target: &str, files: &PolicyFiles, mut whole: Sources) -> Done {
-    if whole.cedar.is_none()
-        && files.policy == home.policy(target)
-        && files.path("policy.cedar").exists()
-    {
-        let path = files.path("policy.cedar");
-        whole.cedar = Some(std::fs::read_to_string(path).doing(path.display())?);
-    }
+/// Whether a draft reads.
+fn vet(whole: &Sources) -> Done {
     parse(&whole.document()).map(drop).map_err(|error| {
         let mistake = error.mistake();
         let failure = Failure::new(format!("what you said makes no policy: {}", mistake.message));
@@ -233,17 +243,26 @@ fn vet(home: &Home, target: &str, files: &PolicyFiles, mut whole: Sources) -> Do
     })
 }
 
-/// What a draft needs to know: the devnet of this home where there is one, else what is to be
-/// filled in by hand.
+/// What a draft needs to know: the devnet of this home where there is one and it is meant, else
+/// what is to be filled in by hand. And what its owner did not say and should hear, in a line each.
 pub(crate) fn params(
     owner: Address,
     devnet: Option<&DevnetFile>,
     kind: DraftKind,
     answers: &Answers,
-) -> Done<DraftParams> {
+) -> Done<(DraftParams, Vec<String>)> {
+    let mut notes = Vec::new();
+    let limits = limits(kind, answers, &mut notes)?;
+    // Another chain has another token, other endpoints and other payees.
+    let meant = answers.ground.chain_id;
+    let devnet = devnet.filter(|devnet| meant.is_none_or(|id| id == devnet.chain));
     let seller = devnet.and_then(|devnet| devnet.seller.as_ref());
     let mut payees = answers.payee.clone();
     if payees.is_empty() {
+        let named = seller.filter(|_| limits.is_some());
+        notes.extend(named.map(|seller| {
+            format!("you named no payee: {}, the devnet's seller, is in it as one", seller.name)
+        }));
         payees.extend(seller.map(|seller| DraftPayee {
             name: seller.name.clone(),
             pin: Pin::Agent {
@@ -259,10 +278,18 @@ pub(crate) fn params(
     let Ground { chain_name, chain_id, rpc, token, asset, token_domain } = answers.ground.clone();
     let local = || vec![devnet.map_or("http://127.0.0.1:8545".into(), |devnet| devnet.rpc.clone())];
     let (name, version) = DOLLAR_DOMAIN;
-    Ok(DraftParams {
+    let chain_id = chain_id.unwrap_or(devnet.map_or(DEVNET, |devnet| devnet.chain));
+    let elsewhere = devnet.is_none() && chain_id != DEVNET;
+    if elsewhere && rpc.is_empty() {
+        notes.push(format!("nothing says whom to ask about chain {chain_id}: fill in rpc"));
+    }
+    let params = DraftParams {
         owner,
-        chain_name: chain_name.unwrap_or_else(|| "devnet".to_owned()),
-        chain_id: chain_id.unwrap_or(devnet.map_or(31_337, |devnet| devnet.chain)),
+        chain_name: chain_name.unwrap_or_else(|| match elsewhere {
+            true => format!("chain-{chain_id}"),
+            false => "devnet".to_owned(),
+        }),
+        chain_id,
         rpc: if rpc.is_empty() { local() } else { rpc },
         finality: "2".to_owned(),
         native: "ETH".to_owned(),
@@ -271,15 +298,20 @@ pub(crate) fn params(
         token: token.unwrap_or(devnet.map_or(Address::ZERO, |devnet| devnet.dollar)),
         token_domain: token_domain.unwrap_or_else(|| (name.to_owned(), version.to_owned())),
         decimals: DECIMALS,
-        limits: limits(kind, answers)?,
+        limits,
         payees,
         data_hosts: hosts.clone(),
         compute_hosts: hosts,
-    })
+    };
+    Ok((params, notes))
 }
 
-/// The limits that were named, and the usual ones for the rest.
-fn limits(kind: DraftKind, answers: &Answers) -> Done<Option<DraftLimits>> {
+/// The limits that were named, and the usual ones for the rest as far as they fit.
+fn limits(
+    kind: DraftKind,
+    answers: &Answers,
+    notes: &mut Vec<String>,
+) -> Done<Option<DraftLimits>> {
     let Answers { payment, day, ask_above, .. } = answers;
     let Some(usual) = kind.usual(DECIMALS) else {
         return match payment.as_ref().or(day.as_ref()).or(ask_above.as_ref()) {
@@ -292,12 +324,52 @@ fn limits(kind: DraftKind, answers: &Answers) -> Done<Option<DraftLimits>> {
         Some(text) => amount(text),
         None => Ok(usual),
     };
+    let units = |units: U256| format_units(units, DECIMALS);
     let day = read(day, usual.day)?;
-    Ok(Some(DraftLimits {
-        payment: read(payment, usual.payment.min(day))?,
-        day,
-        ask_above: read(ask_above, usual.ask_above)?,
-    }))
+    let payment = read(payment, usual.payment.min(day))?;
+    if payment > day {
+        let (payment, day) = (units(payment), units(day));
+        return Err(Failure::usage(format!("one payment of {payment} is above the day's {day}"))
+            .help("give a lower --payment or a higher --day"));
+    }
+    let ask_above = match ask_above {
+        Some(text) => {
+            let said = amount(text)?;
+            if said >= payment {
+                return Err(Failure::usage(asks_never(said, payment))
+                    .help("give a lower --ask-above or a higher --payment and --day"));
+            }
+            said
+        }
+        None => {
+            let (fits, usual) = (asks_above(payment, usual.ask_above), usual.ask_above);
+            if fits != usual {
+                let (usual, most) = (units(usual), units(payment));
+                let instead = match fits < payment {
+                    true => format!("you are asked above {} instead", units(fits)),
+                    false => "you are never asked".to_owned(),
+                };
+                notes.push(format!(
+                    "the usual ask_above of {usual} is not below the most of one payment, {most}: \
+                     {instead}"
+                ));
+            }
+            fits
+        }
+    };
+    Ok(Some(DraftLimits { payment, day, ask_above }))
+}
+
+/// What is usually asked about where one payment is at most `payment`: half of it, where the usual
+/// amount would be reached by none.
+fn asks_above(payment: U256, usual: U256) -> U256 {
+    if usual < payment { usual } else { payment / U256::from(2) }
+}
+
+/// Why nobody would ever be asked.
+fn asks_never(ask_above: U256, payment: U256) -> String {
+    let [ask_above, payment] = [ask_above, payment].map(|units| format_units(units, DECIMALS));
+    format!("to ask above {ask_above} asks never, as one payment is at most {payment}")
 }
 
 fn amount(text: &str) -> Done<U256> {
@@ -346,23 +418,36 @@ fn interview(
             answers.payee.push(next);
         }
     }
-    let mut limit = |answer: &mut Option<String>, question: &str, usual: U256| -> Done {
-        if answer.is_none() {
-            let usual = format_units(usual, DECIMALS);
-            let said = ask(input, output, question, &usual, |said| match amount(said) {
-                Ok(_) => Ok(said.to_owned()),
-                Err(failure) => Err(failure.message),
-            })?;
-            *answer = Some(said);
-        }
-        Ok(())
-    };
-    limit(&mut answers.day, &format!("How many {DOLLAR} may it spend in any 24 hours"), usual.day)?;
+    type Fits<'a> = &'a dyn Fn(U256) -> Result<(), String>;
+    let mut limit =
+        |answer: &mut Option<String>, question: &str, usual: U256, fits: Fits| -> Done {
+            if answer.is_none() {
+                let usual = format_units(usual, DECIMALS);
+                let said = ask(input, output, question, &usual, |said| match amount(said) {
+                    Ok(units) => fits(units).map(|()| said.to_owned()),
+                    Err(failure) => Err(failure.message),
+                })?;
+                *answer = Some(said);
+            }
+            Ok(())
+        };
     limit(
-        &mut answers.ask_above,
-        "Above which amount does it ask you before it pays",
-        usual.ask_above,
+        &mut answers.day,
+        &format!("How many {DOLLAR} may it spend in any 24 hours"),
+        usual.day,
+        &|_| Ok(()),
     )?;
+    let day = answers.day.as_deref().map_or(Ok(usual.day), amount)?;
+    let payment = answers.payment.as_deref().map_or(Ok(usual.payment.min(day)), amount)?;
+    // Where nothing may be paid there is nothing to ask about.
+    if !payment.is_zero() {
+        limit(
+            &mut answers.ask_above,
+            "Above which amount does it ask you before it pays",
+            asks_above(payment, usual.ask_above),
+            &|said| if said < payment { Ok(()) } else { Err(asks_never(said, payment)) },
+        )?;
+    }
     Ok((kind, answers))
 }
 
@@ -410,15 +495,17 @@ mod tests {
     #[test]
     fn the_questions_make_a_policy_and_an_answer_that_cannot_be_read_is_asked_again() {
         let address = Address::repeat_byte(7);
-        let said = format!("9\n2\nfeed\nfeed={address}@feed.example\n\n3\n1,5\n0.25\n");
+        let said = format!("9\n2\nfeed\nfeed={address}@feed.example\n\n3\n1,5\n0.25\n0.20\n");
         let (result, shown) = interview_with(&said);
         let (kind, answers) = result.unwrap();
         assert_eq!(kind, DraftKind::DataBuyer);
         assert_eq!(answers.payee[0].host.as_deref(), Some("feed.example"));
         assert!(shown.contains("choose one of the list") && shown.contains("a payee is NAME="));
-        let params = params(address, None, kind, &answers).unwrap();
+        let (params, notes) = params(address, None, kind, &answers).unwrap();
+        assert!(notes.is_empty(), "{notes:?}");
         let limits = params.limits.unwrap();
-        assert_eq!((limits.day, limits.ask_above), (U256::from(3_000_000), U256::from(250_000)));
+        assert_eq!((limits.day, limits.ask_above), (U256::from(3_000_000), U256::from(200_000)));
+        assert!(shown.contains("to ask above 0.25 asks never"), "{shown}");
         let params = DraftParams { token: address, ..params };
         let (policy, warnings) = parse(&draft_sources(kind, &params).document()).unwrap();
         assert!(warnings.is_empty() && policy.payees.contains_key("feed"));
@@ -429,9 +516,38 @@ mod tests {
         let (result, _) = interview_with("\n\n\n\n");
         let (kind, answers) = result.unwrap();
         assert_eq!(kind, DraftKind::Buyer);
-        let usual = limits(kind, &Answers::default()).unwrap();
-        assert_eq!(limits(kind, &answers).unwrap(), usual);
+        let mut notes = Vec::new();
+        let usual = limits(kind, &Answers::default(), &mut notes).unwrap();
+        assert_eq!(limits(kind, &answers, &mut notes).unwrap(), usual);
+        assert!(notes.is_empty(), "{notes:?}");
         assert!(interview_with("seller\n").0.unwrap().1.day.is_none(), "a seller spends nothing");
         assert_eq!(interview_with("buyer\n").0.unwrap_err().code, 2);
+    }
+
+    #[test]
+    fn a_devnet_is_not_taken_for_another_chain_and_what_nobody_said_is_told() {
+        let [owner, dollar] = [1, 2].map(Address::repeat_byte);
+        let host = "127.0.0.1:9".to_owned();
+        let seller = crate::commands::new::SellerEntry {
+            name: "feed".to_owned(),
+            agent_id: 1,
+            owner,
+            wallet: owner,
+            host,
+            sells: String::new(),
+        };
+        let rpc = "http://127.0.0.1:7".to_owned();
+        let devnet = DevnetFile { chain: 5, rpc, dollar, registry: owner, seller: Some(seller) };
+        let of = |answers: &Answers, kind| params(owner, Some(&devnet), kind, answers).unwrap();
+        let mut answers = Answers::default();
+        let (here, notes) = of(&answers, DraftKind::Buyer);
+        assert!(here.token == dollar && here.payees.len() == 1 && here.chain_name == "devnet");
+        assert!(notes.len() == 1 && notes[0].contains("feed"), "{notes:?}");
+        assert!(of(&answers, DraftKind::Seller).1.is_empty(), "a seller pays nobody");
+        answers.ground.chain_id = Some(8453);
+        let (there, notes) = of(&answers, DraftKind::Buyer);
+        assert!(there.token.is_zero() && there.payees.is_empty() && there.registry.is_none());
+        assert!(there.rpc != here.rpc && there.chain_name == "chain-8453");
+        assert!(notes.len() == 1 && notes[0].contains("rpc"), "{notes:?}");
     }
 }

@@ -8,9 +8,13 @@ use marque::{
     drafts::{Draft, DraftError, PolicyFiles},
     home::Home,
 };
-use marque_policies::{Policy, PolicyError, Warning, parse};
+use marque_policies::{Policy, PolicyError, Sources, Warning, parse};
 use miette::{GraphicalReportHandler, GraphicalTheme};
-use std::{io::IsTerminal as _, path::PathBuf};
+use std::{
+    io::IsTerminal as _,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
 /// What stands behind an agent's name for the policy that is in force, not the draft.
 const ADOPTED: &str = "@adopted";
@@ -20,10 +24,36 @@ const ADOPTED: &str = "@adopted";
 pub(crate) struct Companions {
     /// The owner.toml that goes with a policy file; an agent's draft finds its own.
     #[arg(long, value_name = "FILE")]
-    owner: Option<PathBuf>,
+    pub(super) owner: Option<PathBuf>,
     /// The policy.cedar that goes with a policy file; an agent's draft finds its own.
     #[arg(long, value_name = "FILE")]
-    cedar: Option<PathBuf>,
+    pub(super) cedar: Option<PathBuf>,
+    /// What stands before their names where a command line has two sides: `old-`.
+    #[arg(skip)]
+    pub(super) side: &'static str,
+}
+
+impl Companions {
+    /// A file that was named and is not there was typed wrong.
+    fn exist(&self) -> Done {
+        let named = [self.owner.as_ref(), self.cedar.as_ref()].into_iter().flatten();
+        match named.into_iter().find(|path| !path.is_file()) {
+            Some(path) => Err(Failure::usage(format!("there is no file {}", path.display()))),
+            None => Ok(()),
+        }
+    }
+
+    /// Says of forbids that lie beside a policy file that they were not read.
+    fn tell_unread(&self, policy: &Path, document: &str) {
+        let beside = policy.with_extension("cedar");
+        let whole = Sources::read(document).is_ok_and(|sources| sources.cedar.is_some());
+        if self.cedar.is_none() && !whole && beside != policy && beside.is_file() {
+            let (beside, side) = (beside.display(), self.side);
+            anstream::eprintln!(
+                "note: there is {beside} beside it; give --{side}cedar to read it as well"
+            );
+        }
+    }
 }
 
 /// A policy that was named on the command line, read.
@@ -52,14 +82,21 @@ impl Named {
         }
         let path = PathBuf::from(name);
         if path.is_file() {
-            let Companions { owner, cedar } = with.clone();
-            return Self::read(name.to_owned(), PolicyFiles { policy: path, owner, cedar });
+            with.exist()?;
+            let Companions { owner, cedar, .. } = with.clone();
+            let files = PolicyFiles { policy: path.clone(), owner, cedar };
+            let named = Self::read(name.to_owned(), files)?;
+            with.tell_unread(&path, &named.document);
+            return Ok(named);
         }
         if name.ends_with(".toml") || name.contains('/') {
             return Err(Failure::usage(format!("there is no file {name}")));
         }
         if with.owner.is_some() || with.cedar.is_some() {
-            let line = "--owner and --cedar go with a policy file, not with an agent's name";
+            let side = with.side;
+            let line = format!(
+                "--{side}owner and --{side}cedar go with a policy file, not with an agent's name"
+            );
             return Err(Failure::usage(line).help(
                 "an agent's policy.cedar and the home's owner.toml are found by themselves",
             ));
@@ -108,6 +145,29 @@ impl Named {
             || format!("{}, {document}", self.label),
             |path| path.display().to_string(),
         )
+    }
+
+    /// That it has ended by this machine's clock, said of the line that says when.
+    pub(crate) fn expired(&self) -> Option<Warning> {
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
+        if u128::from(self.policy.expires?) > now {
+            return None;
+        }
+        let Sources { policy, owner, .. } = Sources::read(&self.document).ok()?;
+        let parts = [("policy.toml", Some(policy)), ("owner.toml", owner)];
+        let mut lines = parts.iter().flat_map(|(file, text)| {
+            let lines = text.iter().flat_map(|text| text.lines()).enumerate();
+            lines.map(move |(at, line)| (*file, at + 1, line))
+        });
+        let (file, line, text) = lines
+            .find(|(_, _, line)| line.trim_start().starts_with("expires"))
+            .unwrap_or(("policy.toml", 1, "expires"));
+        let said = text.split('#').next().unwrap_or(text).trim();
+        let message = format!(
+            "`{said}` has passed on this machine's clock: money may only go back to the owner"
+        );
+        let column = text.chars().take_while(|c| c.is_whitespace()).count() + 1;
+        Some(Warning { file, message, line, column })
     }
 
     /// A line to standard error for each warning.
@@ -169,7 +229,8 @@ pub(crate) fn mistake(error: PolicyError) -> Failure {
 impl Shared {
     /// Reads the policy that `name` means; warnings go to standard error, unless a script reads.
     pub(crate) fn policy(&self, name: &str, with: &Companions) -> Done<Named> {
-        let named = Named::find(&self.home()?, name, with)?;
+        let mut named = Named::find(&self.home()?, name, with)?;
+        named.warnings.extend(named.expired());
         if !self.json {
             named.warn();
         }
