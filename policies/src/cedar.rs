@@ -108,6 +108,23 @@ impl Forbids {
 }
 
 impl Forbid {
+    /// What it forbids, in Cedar's own words, on one line and without its annotations.
+    pub(crate) fn said(&self) -> Option<String> {
+        let mut meaning = self.meaning.clone();
+        meaning.as_object_mut()?.remove("annotations");
+        let text = cedar_policy::Policy::from_json(None, meaning).ok()?.to_string();
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        let mut said = String::new();
+        for letter in lines.join(" ").chars() {
+            // Quotation marks are Cedar's own; what cannot be seen is written out.
+            match letter {
+                '"' | '\'' | '\\' => said.push(letter),
+                other => said.extend(other.escape_debug()),
+            }
+        }
+        Some(said)
+    }
+
     fn row(&self, answer: Answer) -> Row {
         let reason =
             || self.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();

@@ -20,6 +20,7 @@ mod compare;
 mod edges;
 mod forbidden;
 mod ground;
+mod idle;
 mod past;
 mod payees;
 mod tools;

@@ -13,6 +13,7 @@ pub use table::render_table;
 pub(crate) use words::{bytes, constraint, date, duration, list, list_all, per, said};
 
 use crate::document::{Attitude, Finality, LabelRules, Policy};
+use words::either;
 
 /// The policy in sentences, a paragraph a subject. Ends with a new line.
 #[must_use]
@@ -108,13 +109,7 @@ fn parties(policy: &Policy, lines: &mut Vec<String>) {
     }
     accounts::categories(policy, lines);
     accounts::pools(policy, lines);
-    if !policy.payees.is_empty() || !policy.pools.is_empty() {
-        let line = "It asks before a payment on terms that came from the web, another agent, \
-                    memory or the model, unless the payee's own host asks for the money.";
-        lines.push(line.to_owned());
-    }
-    let although = ", even when the payee's own host asks for the money";
-    labels(&policy.labels, "A payment on terms that came", although, lines);
+    terms(policy, lines);
     if policy.tools.is_empty() {
         lines.push("It may use no tool.".to_owned());
     }
@@ -129,21 +124,58 @@ fn parties(policy: &Policy, lines: &mut Vec<String>) {
     }
 }
 
-/// What is made of origins, beyond what holds anyway.
-fn labels(rules: &LabelRules, start: &str, although: &str, lines: &mut Vec<String>) {
-    let kinds = [
-        ("from the web", rules.web),
-        ("from another agent", rules.peer),
-        ("from memory", rules.memory),
-        ("from the model", rules.model),
-    ];
+/// What is made of the terms of a payment that came from outside.
+fn terms(policy: &Policy, lines: &mut Vec<String>) {
+    let kinds = origins(&policy.labels);
+    let unsaid: Vec<&str> =
+        kinds.iter().filter(|(_, said)| said.is_none()).map(|(from, _)| *from).collect();
+    if (!policy.payees.is_empty() || !policy.pools.is_empty()) && !unsaid.is_empty() {
+        lines.push(format!(
+            "It asks before a payment on terms that came from {}, unless the payee's own host \
+             asks for the money.",
+            either(&unsaid),
+        ));
+    }
     for (from, attitude) in kinds {
-        let result = match attitude {
-            None => continue,
-            Some(Attitude::Ask) => "needs the owner's approval",
-            Some(Attitude::Refuse) => "is refused",
+        let Some(attitude) = attitude else { continue };
+        let although = if from == "the web" {
+            "unless they came from the payee's own host as it asks"
+        } else {
+            "even when the payee's own host asks for the money"
         };
-        lines.push(format!("{start} {from} {result}{although}."));
+        let result = result(attitude);
+        lines.push(format!("A payment on terms that came from {from} {result}, {although}."));
+    }
+    if !policy.pools.is_empty() {
+        let line = "A peer whom this policy does not name has no host of its own: of terms from \
+                    outside, only those pass unasked that came from the very host that asks.";
+        lines.push(line.to_owned());
+    }
+}
+
+/// What is made of a tool's arguments that came from outside.
+fn arguments(name: &str, rules: &LabelRules, lines: &mut Vec<String>) {
+    for (from, attitude) in origins(rules) {
+        let say =
+            |attitude| format!("An argument of {name} that came from {from} {}.", result(attitude));
+        lines.extend(attitude.map(say));
+    }
+}
+
+/// The kinds of origin, and what the owner said of each.
+fn origins(rules: &LabelRules) -> [(&'static str, Option<Attitude>); 4] {
+    [
+        ("the web", rules.web),
+        ("another agent", rules.peer),
+        ("memory", rules.memory),
+        ("the model", rules.model),
+    ]
+}
+
+fn result(attitude: Attitude) -> &'static str {
+    match attitude {
+        Attitude::Ask => "needs the owner's approval",
+        Attitude::Refuse => "is refused",
     }
 }
 
@@ -154,7 +186,10 @@ fn rest(policy: &Policy, lines: &mut Vec<String>) {
             Some(reason) => {
                 format!("Forbidden by the rule {}: {}.", forbid.name, reason.escape_debug())
             }
-            None => format!("Forbidden by the rule {} of policy.cedar.", forbid.name),
+            None => match forbid.said() {
+                Some(text) => format!("Forbidden by the rule {}: {text}", forbid.name),
+                None => format!("Forbidden by the rule {} of policy.cedar.", forbid.name),
+            },
         });
     }
     let line = "It may always return money to the owner, as far as the limits on transaction fees \

@@ -107,14 +107,35 @@ fn table(source: Source<'_>) -> Result<DeTable<'_>, PolicyError> {
 
 fn syntax(source: Source<'_>, error: &toml::de::Error) -> PolicyError {
     let message = error.message().replace('\n', ", ");
-    let help = if message.contains("duplicate") {
+    let span = error.span().unwrap_or(0..0);
+    let line = line_at(source.text, span.start);
+    let curly = |c: char| "\u{201c}\u{201d}\u{201e}\u{2018}\u{2019}\u{201a}".contains(c);
+    let twice = ["duplicate", "cannot extend"].iter().any(|words| message.contains(words));
+    let help = if line.split('#').next().is_some_and(|line| line.contains(curly)) {
+        "these quotation marks are curly; TOML wants straight ones: \"..\""
+    } else if twice && key_of(line) == "owner" {
         "each key may be written once; to add limits for all agents, write the owner as \
          `[owner]` with `address = \"0x..\"`"
+    } else if twice {
+        "each key and each `[section]` may be written once; take one of the two out"
     } else {
         "a policy is written in TOML: https://toml.io"
     };
-    let span = error.span().unwrap_or(0..0);
     PolicyError::Syntax(source.mistake(span, message, Some(help.to_owned())))
+}
+
+/// The line of the text that this byte is in.
+fn line_at(text: &str, offset: usize) -> &str {
+    let (before, after) = text.split_at_checked(offset).unwrap_or((text, ""));
+    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let end = after.find('\n').map_or(text.len(), |newline| before.len() + newline);
+    text.get(start..end).unwrap_or_default()
+}
+
+/// The first name of the key or the section that a line begins with.
+fn key_of(line: &str) -> &str {
+    let line = line.trim_start().trim_start_matches('[').trim_start();
+    line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default()
 }
 
 /// Everything but the forbids and the hash.
@@ -134,7 +155,12 @@ fn read<'a>(documents: &Documents<'a>, spans: &mut Spans<'a>) -> Result<Policy, 
 
     let mut category_names = Taken::default();
     let categories = pools::categories(documents, &assets, &mut category_names, spans)?;
-    let mut around = Around { chains: &chains, assets: &assets, categories: &mut category_names };
+    let mut around = Around {
+        chains: &chains,
+        assets: &assets,
+        categories: &mut category_names,
+        limited: &categories,
+    };
     let payees = payees::payees(documents, &mut around, spans)?;
     let tools = tools::tools(root, spans)?;
     let sub_agents = sub_agents::sub_agents(root, &assets, &payees, &tools, spans)?;

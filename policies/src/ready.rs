@@ -345,7 +345,28 @@ fn people(kind: DraftKind, params: &DraftParams, fields: &Fields) -> Fields {
             params.payees.iter().map(|payee| payee_text(payee) + &own(payee)).collect();
         payees.join("\n")
     };
-    vec![("payees", payees), ("payee", first), ("payee_names", list(&names))]
+    let known = params.payees.iter().any(|payee| payee.so_far.is_some());
+    let (as_before, habits) = if known {
+        (
+            "about as much\n# as you paid them before.",
+            "Where the most is known that one of them ever got at once: half as much again\n\
+             # and you are asked, twice as much and no more in one payment, twice that in any 30 \
+             days, unless\n# the limits above are lower.",
+        )
+    } else {
+        (
+            "within the\n# limits below.",
+            "What they got so far is not known, so only the limits above bound what each\n\
+             # of them gets.",
+        )
+    };
+    vec![
+        ("payees", payees),
+        ("payee", first),
+        ("payee_names", list(&names)),
+        ("as_before", as_before.to_owned()),
+        ("habits", habits.to_owned()),
+    ]
 }
 
 /// Limits on a payee that got `most` at once so far. Where they are not below the agent's own, those

@@ -3,7 +3,9 @@
 //! Every struct is taken apart field by field, so that a field added later does not compile until
 //! it is known what it widens.
 
-use super::{Change, Direction, Witness, accounts::both, case::Case, cases::Cases, weeks, words};
+use super::{
+    Change, Direction, Witness, accounts::both, case::Case, cases::Cases, idle, weeks, words,
+};
 use crate::{
     cedar::Forbid,
     document::{Approvals, Attitude, LabelRules, Policy},
@@ -128,6 +130,10 @@ impl<'a> Comparison<'a> {
         cases: impl FnOnce(Cases<'a>) -> Vec<Case>,
     ) {
         let (subject, mut said) = (subject.into(), said.into());
+        let Cases { old, new } = self.cases;
+        if direction != Direction::Narrower && idle::is_idle(old, new, &subject) {
+            return;
+        }
         let mut witness = None;
         if self.search != Search::Nothing {
             let shown = self.shown(&subject, direction, cases(self.cases));

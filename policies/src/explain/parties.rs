@@ -71,7 +71,7 @@ pub(super) fn tool(name: &str, tool: &Tool, lines: &mut Vec<String>) {
     for (argument, wanted) in &tool.arguments {
         lines.push(format!("Its `{argument}` must be {}.", constraint(wanted)));
     }
-    super::labels(&tool.labels, &format!("An argument of {name} that came"), "", lines);
+    super::arguments(name, &tool.labels, lines);
 }
 
 /// `a and b`, or a word for none.

@@ -6,11 +6,11 @@ mod reach;
 use super::Spans;
 use crate::{
     document::{Constraint, Expectation, Finality, Policy},
-    error::Warning,
+    error::{Warning, did_you_mean},
     intent::Argument,
     times::{Span, Times},
     trial::{run_tests, say_when},
-    verdict::{Decision, Mark, Verdict},
+    verdict::{Decision, Mark, Row, Verdict},
 };
 use std::collections::BTreeMap;
 
@@ -22,7 +22,9 @@ pub(super) fn warnings(policy: &Policy, spans: &Spans<'_>) -> Vec<Warning> {
     advice.idle_tools();
     advice.shared_addresses();
     advice.idle_categories();
+    advice.boundless_categories();
     advice.poor_sub_agents();
+    advice.fees();
     advice.unmet_tests();
     advice.warnings.sort_by_key(|warning| (warning.file, warning.line, warning.column));
     advice.warnings
@@ -135,6 +137,29 @@ impl Advice<'_> {
         }
     }
 
+    /// Where other categories have limits, one without any may be meant to have some.
+    fn boundless_categories(&mut self) {
+        let policy = self.policy;
+        for (name, payee) in &policy.payees {
+            let Some(category) = &payee.category else { continue };
+            if !policy.categories.is_empty() && !policy.categories.contains_key(category) {
+                let message =
+                    format!("category {category} has no limits: [category.{category}] is missing");
+                self.say(&format!("payee.{name}.category"), message);
+            }
+        }
+    }
+
+    /// The return of money takes a transaction, too.
+    fn fees(&mut self) {
+        let policy = self.policy;
+        if policy.gas.is_empty() && !policy.limits.keys().any(|asset| asset.is_native()) {
+            let message = "no transaction can be paid for, so money cannot be returned to you; \
+                           add [limits.gas]";
+            self.say("limits.gas", message.to_owned());
+        }
+    }
+
     fn poor_sub_agents(&mut self) {
         let policy = self.policy;
         for (name, sub_agent) in &policy.sub_agents {
@@ -158,9 +183,10 @@ impl Advice<'_> {
                     Expectation::RefusedBy(rule) => format!("be refused by {rule}"),
                 };
                 let message = format!(
-                    "the policy does not meet this test: to {} should {expected}, but it is {}",
+                    "the policy does not meet this test: to {} should {expected}, but it is {}{}",
                     say_when(policy, &test.when).escape_debug(),
-                    outcome(&result.verdict)
+                    outcome(&result.verdict),
+                    unknown_rule(&test.then, &result.verdict)
                 );
                 self.say(&Spans::test(at), message);
             }
@@ -175,6 +201,20 @@ fn outcome(verdict: &Verdict) -> String {
         Decision::Hold => format!("held by {}", by(Mark::Ask)),
         Decision::Refuse => format!("refused by {}", by(Mark::Fail)),
     }
+}
+
+/// What is to be said of the rule that a test expects, if no such rule judges what it proposes.
+fn unknown_rule(then: &Expectation, verdict: &Verdict) -> String {
+    let (Expectation::HeldBy(rule) | Expectation::RefusedBy(rule)) = then else {
+        return String::new();
+    };
+    let rules = || verdict.table.iter().map(|Row { rule, .. }| rule.as_str());
+    if rules().any(|known| known == rule) {
+        return String::new();
+    }
+    let near = did_you_mean(rule, rules());
+    let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+    format!("; there is no such rule for it as {rule}{near}")
 }
 
 /// Whether there is a minute in the week that both cover.

@@ -24,6 +24,9 @@ pub(crate) const POLICY: &[&str] = &[
     "test",
 ];
 
+/// What stands above the first section of a document, where TOML would give it to that section.
+pub(crate) const HEAD: &[&str] = &["format", "version", "owner", "expires", "times"];
+
 /// `owner.toml`: what all agents share.
 pub(crate) const OWNER_DOCUMENT: &[&str] =
     &["format", "owner", "approvals", "chain", "asset", "category", "payee"];

@@ -204,6 +204,11 @@ pub(super) fn amount(
 ) -> Result<Money, PolicyError> {
     let mistake = |message: String, help: String| source.meaning(text.span.clone(), message, help);
     let shown = text.value.escape_debug().to_string();
+    if let Some(spaced) = spaced(text.value) {
+        let spaced = spaced.escape_debug();
+        let help = format!("put one space before the unit: \"{spaced}\"");
+        return Err(mistake(format!("\"{shown}\" is not an amount"), help));
+    }
     let (number, written) = match text.value.split_once(' ') {
         Some((number, unit)) => (number, Some(unit)),
         None => (text.value, None),
@@ -235,6 +240,17 @@ pub(super) fn amount(
         mistake(error.to_string(), help)
     })?;
     Ok(Money::new(units, asset.id))
+}
+
+/// What was probably meant by an amount that has no space before its unit, or more than one.
+fn spaced(text: &str) -> Option<String> {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+    let (number, rest) = text.split_at_checked(end)?;
+    let unit = rest.trim();
+    let begins = unit.starts_with(|c: char| c.is_ascii_alphabetic());
+    let one_word = begins && !unit.contains(char::is_whitespace);
+    let spaced = format!("{number} {unit}");
+    (!number.is_empty() && one_word && spaced != text).then_some(spaced)
 }
 
 /// The asset of this name.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     document::{Bound, Payee, PinnedIdentity},
-    error::PolicyError,
+    error::{PolicyError, did_you_mean},
     host::Host,
 };
 use alloy_primitives::{Address, U256};
@@ -26,6 +26,8 @@ pub(super) struct Around<'r> {
     pub(super) assets: &'r Assets,
     /// The names of `[category.NAME]` and of what other payees call theirs.
     pub(super) categories: &'r mut Taken,
+    /// The categories that have limits.
+    pub(super) limited: &'r BTreeMap<String, Bound>,
 }
 
 pub(super) fn payees<'a>(
@@ -59,7 +61,7 @@ fn payee<'a>(
         address,
         identity,
         host: host(section)?,
-        category: category(section, around.categories)?,
+        category: category(section, around, spans)?,
         bound: bound.map(|(asset, limits)| Bound { asset, limits }),
         times: times(section)?,
     })
@@ -120,8 +122,16 @@ fn host(section: &Section<'_>) -> Result<Option<String>, PolicyError> {
 }
 
 /// The category, spelled as `[category.NAME]` and other payees spell it.
-fn category(section: &Section<'_>, taken: &mut Taken) -> Result<Option<String>, PolicyError> {
+///
+/// One that is nearly called like a category with limits is a slip of the pen: it would set the
+/// payee free of them.
+fn category<'a>(
+    section: &Section<'a>,
+    around: &mut Around<'_>,
+    spans: &mut Spans<'a>,
+) -> Result<Option<String>, PolicyError> {
     let Some(name) = section.text("category")? else { return Ok(None) };
+    let taken = &mut *around.categories;
     match taken.spelling(name.value) {
         Some(same) if same == name.value => {}
         Some(other) => {
@@ -130,5 +140,15 @@ fn category(section: &Section<'_>, taken: &mut Taken) -> Result<Option<String>, 
         }
         None => taken.claim(section.source, &name)?,
     }
+    let near = did_you_mean(name.value, around.limited.keys().map(String::as_str));
+    if let Some(near) = near.filter(|_| !around.limited.contains_key(name.value)) {
+        let message = format!("there is no section [category.{}]", name.value);
+        let help = format!(
+            "did you mean \"{near}\"? if not, give it limits of its own, or call it quite \
+             otherwise"
+        );
+        return Err(section.source.meaning(name.span, message, help));
+    }
+    spans.mark(format!("{}.category", section.path), section.source, name.span);
     Ok(Some(name.value.to_owned()))
 }

@@ -1,5 +1,6 @@
 //! Typed reading of a TOML table whose keys and values know where they are written.
 
+use super::keys;
 use crate::error::{PolicyError, Source, did_you_mean};
 use alloy_primitives::Address;
 use std::ops::Range;
@@ -66,6 +67,7 @@ impl<'a> Section<'a> {
                 continue;
             }
             let help = match did_you_mean(word, known.iter().copied()) {
+                _ if !self.root && keys::HEAD.contains(&word) => self.belongs_above(word),
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("known here: {}", known.join(", ")),
             };
@@ -73,6 +75,13 @@ impl<'a> Section<'a> {
             return Err(self.source.meaning(key.span(), message, help));
         }
         Ok(())
+    }
+
+    /// Where a key of the document stands that was written into a section.
+    fn belongs_above(&self, key: &str) -> String {
+        let elsewhere = self.source.file == "owner.toml" && !keys::OWNER_DOCUMENT.contains(&key);
+        let place = if elsewhere { " of policy.toml" } else { "" };
+        format!("`{key}` stands above the first section{place}")
     }
 
     /// The mistake of a key that must be there and is not.
@@ -203,7 +212,12 @@ impl<'a> Section<'a> {
             DeValue::Integer(_) => format!("`{key}` is out of range"),
             other => format!("`{key}` is {}, not a whole number", kind(other)),
         };
-        self.source.meaning(value.span.clone(), message, format!("write it bare: {key} = 1"))
+        let written = match value.value {
+            DeValue::String(text) => text.trim().parse::<i64>().ok(),
+            _ => None,
+        };
+        let help = format!("write it bare: {key} = {}", written.unwrap_or(1));
+        self.source.meaning(value.span.clone(), message, help)
     }
 
     /// True or false; false where the key is not there.

@@ -3,11 +3,12 @@
 use crate::support::*;
 use alloy_primitives::U256;
 use marque_policies::{
-    Argument, Policy,
+    Argument, Policy, Sources,
     document::{
         Approvals, Attitude, Bound, Constraint, DAY, HOUR, LabelRules, Limits, Payee, Pool,
         SubAgent,
     },
+    parse::compile,
     read_aloud,
     times::{Span, Times},
 };
@@ -106,8 +107,12 @@ fn everything_that_can_be_written_is_said() {
         "It asks before a payment to the category compute above 0.07 USDC.",
         "Peers whom this policy does not name may be paid together at most 0.50 USDC in any day.",
         "One of them may be paid at most 0.10 USDC in any day and 0.30 USDC ever.",
-        "A payment on terms that came from the web is refused, even when the payee's own host \
-         asks for the money.",
+        "It asks before a payment on terms that came from another agent or the model, unless the \
+         payee's own host asks for the money.",
+        "A payment on terms that came from the web is refused, unless they came from the payee's \
+         own host as it asks.",
+        "A peer whom this policy does not name has no host of its own: of terms from outside, \
+         only those pass unasked that came from the very host that asks.",
         "A payment on terms that came from memory needs the owner's approval, even when",
         "It may use fetch, reaching feed.example, any host below gov and 127.0.0.1:4021 by GET or \
          HEAD only, 3 times a minute, sending at most 1 KiB a day, only every day from 06:00 to \
@@ -124,6 +129,22 @@ fn everything_that_can_be_written_is_said() {
     ] {
         assert!(said.contains(sentence), "{sentence}\n---\n{said}");
     }
+}
+
+#[test]
+fn a_forbid_without_a_reason_is_said_in_its_own_words() {
+    let cedar = "@id(\"weekend\")\nforbid (principal, action == Action::\"pay\", resource)\n\
+                 when { context.weekday >= 5 };";
+    let sources = Sources {
+        policy: format!("{GROUND}{PERMISSIONS}"),
+        owner: None,
+        cedar: Some(cedar.to_owned()),
+    };
+    let said = read_aloud(&compile(&sources).unwrap().0);
+    let line = said.lines().find(|line| line.starts_with("Forbidden by the rule weekend: forbid"));
+    let line = line.unwrap_or_else(|| panic!("{said}"));
+    assert!(line.contains("Action::\"pay\"") && line.contains("context.weekday >= 5"), "{line}");
+    assert!(!line.contains("@id"), "{line}");
 }
 
 #[test]

@@ -970,3 +970,28 @@ fn a_plain_tightening_is_never_called_wider() {
         assert!(same || is_wider(&after, &before) || diff(&before, &after).changes.is_empty());
     }
 }
+
+#[test]
+fn a_frozen_policy_is_wider_than_no_other() {
+    use marque_policies::{DraftKind, DraftParams, draft, parse};
+    let params = crate::drafts::params();
+    let bare = DraftParams { payees: Vec::new(), registry: None, ..params.clone() };
+    for params in [&params, &bare] {
+        let frozen = parse(&draft(DraftKind::Frozen, params)).unwrap().0;
+        for kind in DraftKind::ALL {
+            let old = parse(&draft(kind, params)).unwrap().0;
+            // What is not said there is another than what is said here.
+            if params.registry.is_some() && old.approvals != frozen.approvals {
+                continue;
+            }
+            let found = diff(&old, &frozen);
+            assert!(!found.is_wider() && !is_wider(&old, &frozen), "{kind:?}\n{found}");
+            assert_eq!(kind == DraftKind::Frozen, !is_wider(&frozen, &old), "{kind:?}");
+        }
+        // How long an approval counts still matters where an identity may take the agent.
+        let mut unbound = frozen.clone();
+        unbound.approvals.valid = None;
+        unbound.hash = Default::default();
+        assert_eq!(is_wider(&frozen, &unbound), params.registry.is_some());
+    }
+}

@@ -243,8 +243,18 @@ const ODDITIES: &[(&str, &str, &str)] = &[
     ),
     (
         "category = \"data\"",
-        "category = \"date\"",
+        "category = \"papers\"",
         "category.data limits nobody: no payee names it",
+    ),
+    (
+        "category = \"data\"",
+        "category = \"papers\"",
+        "category papers has no limits: [category.papers] is missing",
+    ),
+    (
+        "[limits.gas]\nday = \"0.002 ETH\"",
+        "",
+        "no transaction can be paid for, so money cannot be returned to you; add [limits.gas]",
     ),
     (
         "[sub_agent.helper]\n",
@@ -281,6 +291,11 @@ const ODDITIES: &[(&str, &str, &str)] = &[
         "then = \"held by pool.USDC.delivery\"",
         "then = \"held by pool.USDC.ask_above\"",
         "should be held by pool.USDC.ask_above, but it is held by",
+    ),
+    (
+        "then = \"held by pool.USDC.delivery\"",
+        "then = \"held by pool.USDC.delivry\"",
+        "there is no such rule for it as pool.USDC.delivry; did you mean pool.USDC.delivery?",
     ),
     (
         "when = \"return 1 USDC\"\nthen = \"allowed\"",

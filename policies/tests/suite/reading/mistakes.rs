@@ -110,6 +110,14 @@ fn what_is_no_toml_is_a_syntax_error() {
     {
         assert!(matches!(usual_broken(from, to), PolicyError::Syntax(_)), "{to}");
     }
+    for (from, to, help) in [
+        ("version = 7", "version = 7\nversion = 8", "each key and each `[section]`"),
+        ("version = 7", "version = \u{201c}7\u{201d}", "curly"),
+        ("[limits.USDC]", "[owner.limits.USDC]\nday = \"9\"\n[limits.USDC]", "`[owner]` with"),
+    ] {
+        let error = usual_broken(from, to);
+        assert!(error.mistake().help.as_deref().unwrap().contains(help), "{to}: {error:?}");
+    }
     let long = format!("{}\n# {}", usual_text(), "x".repeat(marque_policies::parse::MAX_DOCUMENT));
     assert!(parse(&long).expect_err("too long").to_string().contains("bytes"));
 }
@@ -204,6 +212,19 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("day = \"1.75 USDC\"", "", "category.data has no limit", "5 USDC"),
     ("day = \"1.75 USDC\"", "day = \"1 USDC\"\nhour = \"1 ETH\"", "different assets", "in one"),
     ("day = \"1.75 USDC\"", "ask_above_day = \"1 USDC\"", "unknown key", "`ask_above`"),
+    (
+        "category = \"data\"",
+        "category = \"date\"",
+        "no section [category.date]",
+        "did you mean \"data\"?",
+    ),
+    (
+        "day = \"1.75 USDC\"",
+        "day = \"1.75USDC\"",
+        "not an amount",
+        "put one space before the unit: \"1.75 USDC\"",
+    ),
+    ("day = \"0.70\"", "day = \"0.70  USDC\"", "not an amount", "one space before the unit"),
     // Payees.
     ("category = \"data\"", "category = \"Data\"", "already written \"data\"", "another"),
     ("category = \"data\"", "category = \"any\"", "reserved", "another"),
@@ -241,7 +262,19 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("one_of = [\"Berlin\", 7, true]", "one_of = [9223372036854775808]", "64 bits", "whole"),
     ("one_of = [\"Berlin\", 7, true]", "one_off = [1]", "unknown key \"one_off\"", "`one_of`"),
     ("longest = 280", "longest = -1", "`longest` is out of range", "bare"),
-    ("longest = 280", "longest = \"280\"", "not a whole number", "bare"),
+    ("longest = 280", "longest = \"280\"", "not a whole number", "write it bare: longest = 280"),
+    (
+        "rate = \"60/min\"",
+        "rate = \"60/min\"\nexpires = 2027-06-30T00:00:00Z",
+        "unknown key \"expires\" in tool.fetch_data",
+        "`expires` stands above the first section",
+    ),
+    (
+        "at_least = -1",
+        "version = 2",
+        "unknown key \"version\" in tool.fetch_data.arguments.limit",
+        "`version` stands above the first section",
+    ),
     ("at_least = -1", "at_least = 9223372036854775808", "out of range", "bare"),
     ("at_least = -1", "at_least = true", "not a whole number", "bare"),
     // Sub-agents.
