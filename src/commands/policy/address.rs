@@ -43,7 +43,8 @@ mod tests {
         }
         let swapped = RIGHT.replace("fB6", "Fb6");
         assert!(read("feed", &swapped).unwrap_err().contains("wrong checksum"));
-        for wrong in [&RIGHT[..41], &RIGHT[2..], "0x", "", &format!("{RIGHT}0"), "feed.eth"] {
+        let (short, bare) = (RIGHT.trim_end_matches('9'), RIGHT.trim_start_matches("0x"));
+        for wrong in [short, bare, "0x", "", &format!("{RIGHT}0"), "feed.eth"] {
             assert!(read("feed", wrong).unwrap_err().contains("40 hex digits"), "{wrong}");
         }
     }
