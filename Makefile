@@ -31,14 +31,19 @@ bench: setup
 	@cargo bench --profile dev --bench first_light
 	@cargo bench -p marque-policies --bench decide
 
-# One million cases against the reference evaluator, 100,000 pairs for the diff. The seed is printed.
+# A million cases against the reference evaluator, 100,000 pairs for the diff, 10,000 policies a law,
+# 20 robberies at random beside the planned ones. The seed is printed.
 CASES ?= 1000000
 PAIRS ?= 100000
+LAWS  ?= 10000
+ROBBERIES ?= 20
 SUITE := cargo test --release -p marque-policies --test suite --
 
 proofs:
 	@$(if $(SEED),MARQUE_SEED=$(SEED)) MARQUE_CASES=$(CASES) $(SUITE) --nocapture reference::
-	@$(if $(SEED),MARQUE_SEED=$(SEED)) MARQUE_CASES=$(PAIRS) $(SUITE) --nocapture diff:: structuring::
+	@$(if $(SEED),MARQUE_SEED=$(SEED)) MARQUE_CASES=$(PAIRS) $(SUITE) --nocapture diff::
+	@$(if $(SEED),MARQUE_SEED=$(SEED)) MARQUE_CASES=$(LAWS) $(SUITE) --nocapture laws::
+	@$(if $(SEED),MARQUE_SEED=$(SEED)) MARQUE_CASES=$(ROBBERIES) $(SUITE) --nocapture structuring::
 
 RUNS ?= 100000
 

@@ -357,8 +357,11 @@ fn forbids_beside_a_policy_are_neither_forgotten_nor_kept_unseen() {
 fn a_policy_that_has_expired_is_warned_of_and_not_adopted() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    let text =
-        whole("").replacen("version = 1\n", "version = 1\nexpires = 2020-01-01T00:00:00Z\n", 1);
+    let text = whole("\n[limits.gas]\nday = \"0.01 ETH\"\n").replacen(
+        "version = 1\n",
+        "version = 1\nexpires = 2020-01-01T00:00:00Z\n",
+        1,
+    );
     let path = file(dir, "old.toml", &text);
     let check = json(dir, &["check", path.to_str().unwrap()]);
     assert_eq!(check["warnings"][0]["line"], 3, "{check}");
