@@ -12,9 +12,15 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::Duration;
 
 /// Page cache, in bytes; sled's own default is a gigabyte.
 const CACHE: u64 = 32 * 1024 * 1024;
+
+/// A store that was just closed lets go of its lock a moment later, on a thread of sled's own or
+/// once a child that is being started has let go of its files.
+const LOCK_TRIES: u32 = 40;
+const LOCK_PAUSE: Duration = Duration::from_millis(25);
 
 pub(crate) struct Sled {
     db: Db,
@@ -27,14 +33,22 @@ pub(crate) struct Sled {
 
 impl Sled {
     pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
-        let db = Config::new()
+        let config = Config::new()
             .path(dir)
             .cache_capacity(CACHE)
             .mode(Mode::HighThroughput)
             // Nothing is written behind our back: who needs durability calls flush.
-            .flush_every_ms(None)
-            .open()
-            .map_err(failed("open"))?;
+            .flush_every_ms(None);
+        let mut tried = 0;
+        let db = loop {
+            match config.open() {
+                Err(error) if is_locked(&error) && tried < LOCK_TRIES => {
+                    tried += 1;
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                result => break result.map_err(failed("open"))?,
+            }
+        };
         let path = dir.join("db");
         let file = File::open(&path).map_err(StoreError::io("open", &path))?;
         let blobs = dir.join("blobs");
@@ -63,6 +77,11 @@ impl Sled {
         *synced = there;
         sync_dir(&self.blobs)
     }
+}
+
+/// Whether somebody else has the store open. sled says so in words alone.
+fn is_locked(error: &::sled::Error) -> bool {
+    matches!(error, ::sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
 }
 
 impl Raw for Sled {
