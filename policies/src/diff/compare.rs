@@ -157,7 +157,10 @@ impl<'a> Comparison<'a> {
         said: impl Into<String>,
     ) {
         let (subject, said) = (subject.into(), said.into());
-        self.changes.push(Change { subject, direction, said, witness: None });
+        let Cases { old, new } = self.cases;
+        if direction == Direction::Narrower || !idle::is_idle(old, new, &subject) {
+            self.changes.push(Change { subject, direction, said, witness: None });
+        }
     }
 
     /// A case that the policies judge differently in that direction; without one, a rule that still
