@@ -226,7 +226,7 @@ day = "1"
 [pool.USDC]
 day = "0.5"
 [[payee]]
-name = "known"
+name = "named"
 host = "known.example"
 [[payee]]
 name = "new"
