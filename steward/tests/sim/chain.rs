@@ -297,7 +297,7 @@ impl Node {
         }
         Ok(match dice.below(4) {
             0 => None,
-            // It failed, and cost nothing; or it did not, and cost nothing.
+            // It failed, or did not; it cost nothing, or a fortune.
             n => {
                 let block = view.last().unwrap();
                 let it = found.unwrap_or(Receipt {
@@ -310,7 +310,8 @@ impl Node {
                     contract_address: None,
                     logs: Vec::new(),
                 });
-                Some(Receipt { success: n == 1, gas_used: 1, effective_gas_price: 1, ..it })
+                let gas_used = dice.one(&[1, 10_000_000]);
+                Some(Receipt { success: n == 1, gas_used, effective_gas_price: 1_000_000_000, ..it })
             }
         })
     }

@@ -31,6 +31,8 @@ pub(crate) struct Grant {
     pub(crate) id: IntentId,
     pub(crate) agent: String,
     pub(crate) task: String,
+    /// The piece of work that it is an attempt at: agent, task, step, ordinal.
+    pub(crate) place: (String, String, u32, u32),
     pub(crate) payee: Option<Address>,
     pub(crate) paid: Option<Money>,
     pub(crate) gas: Option<Money>,
@@ -246,7 +248,27 @@ pub(crate) fn within_limits_by_block_time(
     Ok(())
 }
 
-/// Law 3: the ledger counts at least what the chain has taken, for every intent, and never more
+/// Law 3: an attempt is made only when the ones before have come to nothing, so that a task that
+/// tries again never pays twice.
+pub(crate) fn earlier_attempts_are_over(
+    grants: &[Grant],
+    new: &Grant,
+    chain: &Chain,
+    state: &State,
+) -> Result<(), Broken> {
+    for grant in grants {
+        // A settlement has no attempts: its id is the authorisation's.
+        let settles = [grant, new].iter().any(|it| matches!(it.intent, Intent::Settle(_)));
+        if grant.place == new.place && grant.id != new.id && !settles {
+            let fate = grant.fate(chain, state);
+            let over = matches!(fate, Fate::Dead | Fate::Spent { paid: false, .. });
+            law!(over, "{} was allowed, and the attempt before is {fate:?}", new.id);
+        }
+    }
+    Ok(())
+}
+
+/// Law 4: the ledger counts at least what the chain has taken, for every intent, and never more
 /// than was reserved for it; and it knows of everything that left a key.
 pub(crate) fn ledger_covers_chain(
     state: &State,

@@ -36,7 +36,7 @@ use std::{
 use world::{Stats, World};
 
 /// So many worlds without being asked.
-const FEW: u64 = 300;
+const FEW: u64 = 100;
 
 /// Lines of a failing world's trace that are shown.
 const SHOWN: usize = 80;

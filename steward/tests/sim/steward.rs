@@ -92,6 +92,12 @@ impl World {
                     id: allowed.decided.id,
                     agent: entry.agent.clone().unwrap_or_default(),
                     task: allowed.decided.task.clone(),
+                    place: (
+                        entry.agent.clone().unwrap_or_default(),
+                        allowed.decided.task.clone(),
+                        allowed.decided.step,
+                        allowed.decided.ordinal,
+                    ),
                     payee: match &allowed.decided.intent {
                         Intent::Authorise(pay) => Some(pay.to),
                         Intent::Transfer(pay) => Some(pay.to),
@@ -115,6 +121,7 @@ impl World {
                     let truth = (&self.chain, &self.state, entry.at);
                     let policy = allowed.decided.policy;
                     laws::within_limits(self.setup, policy, &self.grants, grant, truth)?;
+                    laws::earlier_attempts_are_over(&self.grants, grant, &self.chain, &self.state)?;
                 }
             }
         }
