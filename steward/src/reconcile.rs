@@ -311,7 +311,9 @@ async fn confirm(link: &Link, record: &Record, chain: u64) -> Result<Option<Body
     for (rpc, last) in link.witnesses().await? {
         let carried = rpc.receipt(seen.transaction).await.map_err(chain_error)?;
         let ours = match record.hash {
-            Some(hash) if hash != seen.transaction => rpc.receipt(hash).await.map_err(chain_error)?,
+            Some(hash) if hash != seen.transaction => {
+                rpc.receipt(hash).await.map_err(chain_error)?
+            }
             Some(_) => carried.clone(),
             None => None,
         };

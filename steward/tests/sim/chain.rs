@@ -64,7 +64,12 @@ impl Chain {
         // Some history, so that finality and reorganisations have something to work on.
         let block = |number| {
             let time = time - (40 - number) * SPACING;
-            Rc::new(Block { number, hash: B256::from_slice(&[u8::try_from(number).unwrap(); 32]), time, mined: Vec::new() })
+            Rc::new(Block {
+                number,
+                hash: B256::from_slice(&[u8::try_from(number).unwrap(); 32]),
+                time,
+                mined: Vec::new(),
+            })
         };
         let _ = dice.next();
         Self { blocks: (0..=40).map(block).collect(), pool: Vec::new(), orphaned: None }
@@ -98,7 +103,11 @@ impl Chain {
                 match self.try_out(&tx, time, &mined, dice) {
                     Fate::Mined(success) if took || dice.percent(chance) => {
                         took = true;
-                        let gas_used = if success { dice.between(30_000, 60_000) } else { dice.between(21_000, 30_000) };
+                        let gas_used = if success {
+                            dice.between(30_000, 60_000)
+                        } else {
+                            dice.between(21_000, 30_000)
+                        };
                         let most = match &tx.deed {
                             Deed::Ours { order, .. } => order.max_fee.to::<u128>(),
                             Deed::Settle { .. } => 1,
@@ -125,7 +134,9 @@ impl Chain {
         };
         match &tx.deed {
             Deed::Ours { order, settles } => {
-                let beside = beside.iter().filter(|it| sender(&it.tx.deed) == Some(order.from)).count() as u64;
+                let beside =
+                    beside.iter().filter(|it| sender(&it.tx.deed) == Some(order.from)).count()
+                        as u64;
                 let next = self.count(order.from) + beside;
                 if order.nonce < next {
                     return Fate::Gone;
@@ -223,12 +234,14 @@ fn settles(deed: &Deed) -> Option<(Address, B256)> {
 }
 
 fn find(blocks: &[Rc<Block>], hash: B256) -> Option<(&Block, &Mined)> {
-    let all = blocks.iter().rev().flat_map(|block| block.mined.iter().map(move |it| (&**block, it)));
+    let all =
+        blocks.iter().rev().flat_map(|block| block.mined.iter().map(move |it| (&**block, it)));
     all.into_iter().find(|(_, it)| it.tx.hash == hash)
 }
 
 fn settled(blocks: &[Rc<Block>], from: Address, nonce: B256) -> Option<(&Block, &Mined)> {
-    let all = blocks.iter().rev().flat_map(|block| block.mined.iter().map(move |it| (&**block, it)));
+    let all =
+        blocks.iter().rev().flat_map(|block| block.mined.iter().map(move |it| (&**block, it)));
     all.into_iter().find(|(_, it)| it.success && settles(&it.tx.deed) == Some((from, nonce)))
 }
 
@@ -289,7 +302,12 @@ impl Node {
         Ok(last)
     }
 
-    pub(crate) fn receipt(&self, chain: &Chain, hash: B256, dice: &mut Dice) -> Result<Option<Receipt>, Silent> {
+    pub(crate) fn receipt(
+        &self,
+        chain: &Chain,
+        hash: B256,
+        dice: &mut Dice,
+    ) -> Result<Option<Receipt>, Silent> {
         let view = self.view(chain, dice)?;
         let found = find(view, hash).map(|(block, it)| receipt(block, it));
         if !self.lie(dice) {
@@ -311,7 +329,12 @@ impl Node {
                     logs: Vec::new(),
                 });
                 let gas_used = dice.one(&[1, 10_000_000]);
-                Some(Receipt { success: n == 1, gas_used, effective_gas_price: 1_000_000_000, ..it })
+                Some(Receipt {
+                    success: n == 1,
+                    gas_used,
+                    effective_gas_price: 1_000_000_000,
+                    ..it
+                })
             }
         })
     }

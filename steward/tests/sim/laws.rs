@@ -216,8 +216,13 @@ pub(crate) fn within_limits_by_block_time(
         for policy in setup.policies.values() {
             for (whose, limits, asset, _) in sections(policy, grant) {
                 for (_, width, limit) in limits.windows() {
-                    let whose = if whose == "the owner's" { whose.clone() } else { format!("{} {whose}", grant.agent) };
-                    let known = widest.entry((whose, asset, width.unwrap_or(u64::MAX))).or_default();
+                    let whose = if whose == "the owner's" {
+                        whose.clone()
+                    } else {
+                        format!("{} {whose}", grant.agent)
+                    };
+                    let known =
+                        widest.entry((whose, asset, width.unwrap_or(u64::MAX))).or_default();
                     *known = (*known).max(limit);
                 }
             }
@@ -228,7 +233,11 @@ pub(crate) fn within_limits_by_block_time(
         let falls_under = |grant: &Grant| {
             let Some(policy) = setup.policies.values().next() else { return false };
             sections(policy, grant).iter().any(|(name, _, of, _)| {
-                let name = if name == "the owner's" { name.clone() } else { format!("{} {name}", grant.agent) };
+                let name = if name == "the owner's" {
+                    name.clone()
+                } else {
+                    format!("{} {name}", grant.agent)
+                };
                 name == whose && *of == asset
             })
         };
@@ -236,7 +245,8 @@ pub(crate) fn within_limits_by_block_time(
         for (first, (begin, ..)) in ours.iter().enumerate() {
             let inside = ours[first..].iter().take_while(|(time, ..)| time - begin < seconds);
             let sum = inside.fold(U256::ZERO, |sum, (_, grant, paid, gas)| {
-                let paid = if grant.paid.is_some_and(|it| it.asset == asset) { *paid } else { U256::ZERO };
+                let paid =
+                    if grant.paid.is_some_and(|it| it.asset == asset) { *paid } else { U256::ZERO };
                 sum + if asset.is_native() { paid + *gas } else { paid }
             });
             law!(
@@ -304,7 +314,10 @@ pub(crate) fn ledger_covers_chain(
         let settles = grants.iter().any(|grant| matches!(grant.intent, Intent::Settle(_)));
         if exactly && !settles {
             law!(counted == paid, "in the end {counted} is settled for {id}, and {paid} was taken");
-            law!(burnt == gas, "in the end {burnt} of gas is settled for {id}, and {gas} was taken");
+            law!(
+                burnt == gas,
+                "in the end {burnt} of gas is settled for {id}, and {gas} was taken"
+            );
         }
     }
     Ok(())

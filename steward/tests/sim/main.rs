@@ -44,7 +44,11 @@ const SHOWN: usize = 80;
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?.replace('_', "");
     // Other suites take a seed of 64 hex digits; its end will do here.
-    let text = if text.len() == 64 { text.get(48..).map(str::to_owned)? } else { return text.parse().ok() };
+    let text = if text.len() == 64 {
+        text.get(48..).map(str::to_owned)?
+    } else {
+        return text.parse().ok();
+    };
     u64::from_str_radix(&text, 16).ok()
 }
 
@@ -127,6 +131,8 @@ impl Stats {
 #[ignore = "prints"]
 fn shows_one() {
     let (lived, trace) = live(number("MARQUE_SEED").unwrap_or(1), true);
-    for line in &trace { eprintln!("{line}"); }
+    for line in &trace {
+        eprintln!("{line}");
+    }
     eprintln!("{lived:?}");
 }

@@ -36,7 +36,10 @@ impl World {
     }
 
     /// Takes a group of events, as the authority does.
-    pub(crate) fn handle(&mut self, events: Vec<Event>) -> Result<Vec<(Reply, Option<Order>)>, Stop> {
+    pub(crate) fn handle(
+        &mut self,
+        events: Vec<Event>,
+    ) -> Result<Vec<(Reply, Option<Order>)>, Stop> {
         let first = self.entries.len();
         let mut steps = Vec::new();
         for event in events {
@@ -113,7 +116,11 @@ impl World {
                 if let Order::Authorisation(order) = &grant.order {
                     let ahead = order.valid_before.saturating_sub(self.chain.head().time);
                     let honest = self.nodes.iter().all(|node| !node.lies);
-                    law!(!honest || ahead <= 300, "{} is valid for {ahead} s of block time", grant.id);
+                    law!(
+                        !honest || ahead <= 300,
+                        "{} is valid for {ahead} s of block time",
+                        grant.id
+                    );
                 }
                 self.stats.grants += 1;
                 self.grants.push(grant);
@@ -136,7 +143,11 @@ impl World {
         grant.hash = Some(hash);
         if let Order::Transaction(order) = &grant.order {
             let before = self.nonces.insert((order.from, order.nonce), hash);
-            law!(before.is_none_or(|it| it == hash), "account nonce {} was used twice", order.nonce);
+            law!(
+                before.is_none_or(|it| it == hash),
+                "account nonce {} was used twice",
+                order.nonce
+            );
         }
         Ok(())
     }
@@ -237,11 +248,16 @@ impl World {
     /// What is found out about a proposal before it is decided. Nothing, where nobody answers.
     pub(crate) fn facts(&mut self, agent: &str, proposal: &Proposal) -> Facts {
         let Some(account) = self.state.agent(agent) else { return Facts::default() };
-        let Some(policy) = account.policy.as_ref().map(|it| it.hash) else { return Facts::default() };
+        let Some(policy) = account.policy.as_ref().map(|it| it.hash) else {
+            return Facts::default();
+        };
         let key = account.key;
         let mut facts = Facts { policy, ..Facts::default() };
         let id = proposal.id(crate::support::ORIGIN, agent);
-        let answered = self.state.intent(id).is_some_and(|it| it.is_spent() || it.state == PaymentState::Denied);
+        let answered = self
+            .state
+            .intent(id)
+            .is_some_and(|it| it.is_spent() || it.state == PaymentState::Denied);
         if answered || matches!(proposal.intent, Intent::Tool(_)) {
             return facts;
         }
@@ -255,7 +271,12 @@ impl World {
         facts
     }
 
-    fn look_up(&mut self, key: alloy_primitives::Address, intent: &Intent, facts: &mut Facts) -> Result<(), Silent> {
+    fn look_up(
+        &mut self,
+        key: alloy_primitives::Address,
+        intent: &Intent,
+        facts: &mut Facts,
+    ) -> Result<(), Silent> {
         let mut block = self.ask(|node, chain, dice| node.newest(chain, dice))?;
         if self.nodes[self.preferred].lie(&mut self.dice) {
             block.timestamp = (block.timestamp + self.dice.below(1_200)).saturating_sub(600);
@@ -264,7 +285,8 @@ impl World {
         if let Some((from, nonce)) = settlement(intent) {
             facts.elsewhere = self.elsewhere((from, nonce), 0)?;
         }
-        let transaction = matches!(intent, Intent::Transfer(_) | Intent::Settle(_) | Intent::Sweep(_));
+        let transaction =
+            matches!(intent, Intent::Transfer(_) | Intent::Settle(_) | Intent::Sweep(_));
         if transaction && facts.elsewhere.is_none() {
             facts.nonce = Some(self.ask(|node, chain, dice| node.count(chain, key, dice))?);
             if self.dice.percent(6) {
@@ -300,7 +322,8 @@ impl World {
                 continue;
             }
             let live = self.state.intents().values();
-            let live: Vec<Record> = live.filter(|it| it.agent == name && it.is_live()).cloned().collect();
+            let live: Vec<Record> =
+                live.filter(|it| it.agent == name && it.is_live()).cloned().collect();
             let mut heard = true;
             for record in live {
                 match self.advance(&record)? {
@@ -322,8 +345,12 @@ impl World {
 
     /// Does the chain know more than the ledger?
     fn compare(&mut self, name: &str) -> Result<Result<(), Silent>, Stop> {
-        let Some((key, ours)) = self.state.agent(name).map(|it| (it.key, it.nonce)) else { return Ok(Ok(())) };
-        let Ok(count) = self.ask(|node, chain, dice| node.count(chain, key, dice)) else { return Ok(Err(Silent)) };
+        let Some((key, ours)) = self.state.agent(name).map(|it| (it.key, it.nonce)) else {
+            return Ok(Ok(()));
+        };
+        let Ok(count) = self.ask(|node, chain, dice| node.count(chain, key, dice)) else {
+            return Ok(Err(Silent));
+        };
         let foreign = self.state.foreign(name, self.left(key));
         if count > ours || !foreign.is_empty() {
             return Err(Stop::Law(format!("the chain knows more of {name} than its own ledger")));
@@ -414,7 +441,11 @@ impl World {
         }
     }
 
-    fn sent(&mut self, record: &Record, order: &TransactionOrder) -> Result<Result<Option<Body>, Silent>, Stop> {
+    fn sent(
+        &mut self,
+        record: &Record,
+        order: &TransactionOrder,
+    ) -> Result<Result<Option<Body>, Silent>, Stop> {
         let id = record.decided.id;
         let Some(hash) = record.hash else { return Ok(Ok(None)) };
         let found = self.ask(|node, chain, dice| {
@@ -422,7 +453,9 @@ impl World {
         });
         let Ok((count, receipt)) = found else { return Ok(Err(Silent)) };
         match receipt {
-            Some(receipt) if receipt.success => Ok(Ok(Some(Body::Seen { id, at: news::place(&receipt) }))),
+            Some(receipt) if receipt.success => {
+                Ok(Ok(Some(Body::Seen { id, at: news::place(&receipt) })))
+            }
             Some(_) => {
                 if let Some(of) = settlement(&record.decided.intent) {
                     let since = order.block.saturating_sub(MARGIN);
@@ -468,7 +501,9 @@ impl World {
             let last = node.last(&self.chain, FINALITY, &mut self.dice)?;
             let carried = node.receipt(&self.chain, seen.transaction, &mut self.dice)?;
             let ours = match record.hash {
-                Some(hash) if hash != seen.transaction => node.receipt(&self.chain, hash, &mut self.dice)?,
+                Some(hash) if hash != seen.transaction => {
+                    node.receipt(&self.chain, hash, &mut self.dice)?
+                }
                 Some(_) => carried.clone(),
                 None => None,
             };

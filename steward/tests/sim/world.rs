@@ -91,7 +91,6 @@ pub(crate) struct World {
     pub(crate) trace: Option<Vec<String>>,
 }
 
-
 impl World {
     pub(crate) fn new(seed: u64, traced: bool) -> Self {
         let mut dice = Dice::new(seed);
@@ -102,7 +101,8 @@ impl World {
         let now = START + 10_000;
         let chain = Chain::new(now / 1_000, &mut dice);
         let lag = dice.one(&[0, 0, 3, 6, 30]);
-        let mut nodes = vec![Node { lag, silent: dice.one(&[0, 2, 10]), lies: false }; setup.endpoints];
+        let mut nodes =
+            vec![Node { lag, silent: dice.one(&[0, 2, 10]), lies: false }; setup.endpoints];
         // Where there are two, one may be a liar; where there is one, nothing could be known.
         if setup.endpoints == 2 && dice.percent(60) {
             let liar = dice.index(2);
@@ -152,7 +152,8 @@ impl World {
         }
         self.calm_down()?;
         self.stats.entries = self.entries.len() as u64;
-        self.stats.settled = self.grants.iter().filter(|it| it.block(&self.chain).is_some()).count() as u64;
+        self.stats.settled =
+            self.grants.iter().filter(|it| it.block(&self.chain).is_some()).count() as u64;
         Ok(self.stats)
     }
 
@@ -226,7 +227,10 @@ impl World {
             94 if self.dice.percent(40) => {
                 let (agent, reason) = (self.an_agent().1, "odd".to_owned());
                 let surplus = Surplus::default();
-                self.inbox.push((Event::Freeze { agent: Some(agent), by: "mind", reason, surplus }, None));
+                self.inbox.push((
+                    Event::Freeze { agent: Some(agent), by: "mind", reason, surplus },
+                    None,
+                ));
                 Ok(())
             }
             94..=96 => {
@@ -247,7 +251,8 @@ impl World {
     fn jump(&mut self) {
         let liar = self.nodes.iter().any(|node| node.lies);
         // A clock that is far off and an endpoint that lies about the time at once are two faults.
-        let far: &[i64] = if liar { &[20_000] } else { &[3_000, 200_000, 590_000, 3_600_000, 172_800_000] };
+        let far: &[i64] =
+            if liar { &[20_000] } else { &[3_000, 200_000, 590_000, 3_600_000, 172_800_000] };
         let far = self.dice.one(far);
         self.offset = match self.dice.below(if self.offset == 0 { 3 } else { 8 }) {
             0 => far,
@@ -320,7 +325,8 @@ impl World {
         let id = IntentId::derive(ORIGIN, name, &task_name, step, 0, known);
         let now = self.clock();
         let closed = self.state.intent(id).is_some_and(|record| record.is_closed(now));
-        let attempt = if self.dice.percent(if closed { 85 } else { 3 }) { known + 1 } else { known };
+        let attempt =
+            if self.dice.percent(if closed { 85 } else { 3 }) { known + 1 } else { known };
         self.attempts.insert((agent, task), attempt);
         attempt
     }
@@ -415,12 +421,14 @@ impl World {
             2..=8 if frozen.is_some() => Statement::Thaw { frozen_at: frozen.unwrap_or_default() },
             _ => {
                 let held = |state| matches!(state, PaymentState::Held | PaymentState::Approved);
-                let held: Vec<_> = self.state.intents().values().filter(|it| held(it.state)).collect();
+                let held: Vec<_> =
+                    self.state.intents().values().filter(|it| held(it.state)).collect();
                 if held.is_empty() {
                     return Ok(());
                 }
                 let which = self.dice.index(held.len());
-                let (agent, intent, body) = (held[which].agent.clone(), held[which].decided.id, held[which].decided.body);
+                let (agent, intent, body) =
+                    (held[which].agent.clone(), held[which].decided.id, held[which].decided.body);
                 let version = held[which].decided.version;
                 if self.dice.percent(25) {
                     Statement::Deny { agent, intent, body }
@@ -435,7 +443,8 @@ impl World {
     }
 
     fn report(&mut self) -> Result<(), Stop> {
-        let known: Vec<_> = self.state.intents().iter().map(|(id, it)| (*id, it.agent.clone())).collect();
+        let known: Vec<_> =
+            self.state.intents().iter().map(|(id, it)| (*id, it.agent.clone())).collect();
         if known.is_empty() {
             return Ok(());
         }
@@ -451,8 +460,14 @@ impl World {
         for name in &NAMES[..self.setup.agents] {
             let Some(account) = self.state.agent(name) else { continue };
             let foreign = self.state.foreign(name, self.left(account.key));
-            law!(foreign.is_empty(), "the ledger of {name} does not know what left its key: {foreign:?}");
-            law!(self.chain.count(account.key) <= account.nonce || self.stats.gaps > 0, "the chain counts more of {name}");
+            law!(
+                foreign.is_empty(),
+                "the ledger of {name} does not know what left its key: {foreign:?}"
+            );
+            law!(
+                self.chain.count(account.key) <= account.nonce || self.stats.gaps > 0,
+                "the chain counts more of {name}"
+            );
         }
         if exactly || self.dice.percent(3) {
             self.check_replay()?;
@@ -499,7 +514,12 @@ impl World {
             let last = record.is_closed(now) || record.state == PaymentState::Final;
             law!(last, "{} is {:?} for ever", record.decided.id, record.standing(now));
         }
-        laws::within_limits_by_block_time(self.setup, &self.grants, &self.chain, 600 + 10 * SPACING)?;
+        laws::within_limits_by_block_time(
+            self.setup,
+            &self.grants,
+            &self.chain,
+            600 + 10 * SPACING,
+        )?;
         // A liar may have had more gas counted than was burnt, never less.
         self.check(self.setup.endpoints == 1 || !self.lied)
     }
@@ -510,7 +530,8 @@ impl World {
         for name in &NAMES[..self.setup.agents] {
             let Some(account) = self.state.agent(name) else { continue };
             let (key, next) = (account.key, self.chain.count(account.key));
-            let mut waits = self.state.intents().values().filter(|it| it.is_live() && it.agent == *name);
+            let mut waits =
+                self.state.intents().values().filter(|it| it.is_live() && it.agent == *name);
             let nonce = |it: &marque_steward::state::Record| match &it.order {
                 Some(Order::Transaction(order)) => Some(order.nonce),
                 _ => None,
