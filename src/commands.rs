@@ -105,7 +105,7 @@ enum Command {
     Approve(approvals::DecideArgs),
     /// Refuse one held intent.
     Deny(approvals::DecideArgs),
-    /// Show or verify the journal, offline.
+    /// Show, verify, prove, export and compare the journal, offline.
     Audit(audit::Args),
     /// Stop everything now; anyone may.
     Freeze(freeze::FreezeArgs),
@@ -151,7 +151,7 @@ pub(crate) fn run(cli: Cli) -> Done<ExitCode> {
                 Command::Approvals(args) => approvals::list(&shared, &args).await,
                 Command::Approve(args) => approvals::decide(&shared, &args, true).await,
                 Command::Deny(args) => approvals::decide(&shared, &args, false).await,
-                Command::Audit(args) => audit::run(&shared, args),
+                Command::Audit(args) => audit::run(&shared, args).await,
                 Command::Freeze(args) => freeze::freeze(&shared, &args).await,
                 Command::Thaw(args) => freeze::thaw(&shared, &args).await,
                 Command::Mind(_)

@@ -1,6 +1,6 @@
 //! Reading a journal without a steward: for people, and for commands that only look.
 //!
-//! Everything that reads entries reads them here: one at a time with [`read_from`], as they come
+//! Everything that reads entries reads them here: one at a time with [`each`], as they come
 //! with [`Tail`], or all of them folded with [`state`].
 
 use crate::{
@@ -31,19 +31,24 @@ pub struct Read {
     pub entry: Entry,
 }
 
-/// The entries of the journal in `dir` from number `first` on, decoded one after the other. Checked
-/// by nothing but their checksums.
+/// Visits the entries of the journal in `dir` from number `first` on, one after the other. They are
+/// checked by nothing but their checksums.
 ///
 /// # Errors
-/// [`StewardError::Journal`] where the files cannot be read; each entry may be a
-/// [`StewardError::Entry`] or [`StewardError::Newer`].
-pub fn read_from(
+/// [`StewardError::Journal`] where the files cannot be read, [`StewardError::Entry`] and
+/// [`StewardError::Newer`] for an entry that is none of ours, and whatever `visit` answers.
+pub fn each<E: From<StewardError>>(
     dir: &Path,
     first: u64,
-) -> Result<impl Iterator<Item = Result<Read, StewardError>> + use<>, StewardError> {
+    mut visit: impl FnMut(Read) -> Result<(), E>,
+) -> Result<(), E> {
     let skip = usize::try_from(first).unwrap_or(usize::MAX);
-    let bytes = journal::read(dir)?.into_iter().skip(skip);
-    Ok(bytes.map(|bytes| Entry::decode(&bytes).map(|entry| Read { bytes, entry })))
+    let entries = journal::read(dir).map_err(StewardError::from)?;
+    for bytes in entries.into_iter().skip(skip) {
+        let entry = Entry::decode(&bytes)?;
+        visit(Read { bytes, entry })?;
+    }
+    Ok(())
 }
 
 /// The entries of a journal as they are written, from files alone: whether a steward is at work,
@@ -66,14 +71,18 @@ impl Tail {
     /// What has come since the last call.
     ///
     /// # Errors
-    /// As [`read_from`]; [`JournalError::Truncated`] where entries that were told are gone.
+    /// As [`each`]; [`JournalError::Truncated`] where entries that were told are gone.
     pub fn poll(&mut self) -> Result<Vec<Read>, StewardError> {
         let length = length(&self.dir)?;
         if self.length == Some(length) {
             return Ok(Vec::new());
         }
         let from = self.next.saturating_sub(1);
-        let mut news: Vec<Read> = read_from(&self.dir, from)?.collect::<Result<_, _>>()?;
+        let mut news: Vec<Read> = Vec::new();
+        each(&self.dir, from, |read| -> Result<(), StewardError> {
+            news.push(read);
+            Ok(())
+        })?;
         // The last one that was told must still be there.
         if self.next > 0 {
             if news.is_empty() {

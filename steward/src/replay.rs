@@ -23,7 +23,9 @@ use crate::{
     state::State,
 };
 use alloy_primitives::{B256, U256};
-use marque_policies::{AssetId, Decision, Intent, IntentId, Mark, Money, Policy, Row, Timestamp};
+use marque_policies::{
+    AssetId, Decision, Intent, IntentId, Mark, Money, Policy, PolicyError, Row, Timestamp,
+};
 use marque_steward_client::{PaymentState, Proposal};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -148,37 +150,11 @@ impl Change {
     }
 }
 
-/// Replays `entries`, a journal from its beginning.
-///
-/// # Errors
-/// Where the entries are no journal, the policy is none, or the agent is not in it.
-pub fn replay(
-    entries: impl IntoIterator<Item = Result<Entry, StewardError>>,
-    plan: &Plan,
-) -> Result<Replay, StewardError> {
-    let (policy, _) = marque_policies::parse(&plan.document).map_err(|error| {
-        StewardError::Entry { seq: 0, why: format!("the new policy: {error}") }
-    })?;
-    let mut run = Run {
-        plan,
-        policy,
-        state: State::default(),
-        begun: false,
-        replay: Replay::default(),
-    };
-    for entry in entries {
-        run.take(&entry?)?;
-    }
-    if run.state.agent(&plan.agent).is_none() {
-        let why = format!("there is no agent \"{}\" in this journal", plan.agent);
-        return Err(StewardError::Entry { seq: run.state.next(), why });
-    }
-    Ok(run.replay)
-}
-
-/// The other history in the making.
-struct Run<'a> {
-    plan: &'a Plan,
+/// The other history in the making. It takes the journal's entries one after the other, from the
+/// first on.
+#[derive(Debug)]
+pub struct Replayer {
+    plan: Plan,
     policy: Policy,
     state: State,
     /// Whether the new policy is in force.
@@ -186,8 +162,28 @@ struct Run<'a> {
     replay: Replay,
 }
 
-impl Run<'_> {
-    fn take(&mut self, entry: &Entry) -> Result<(), StewardError> {
+impl Replayer {
+    /// Begins with nothing.
+    ///
+    /// # Errors
+    /// [`PolicyError`] where the new policy is none.
+    pub fn new(plan: Plan) -> Result<Self, PolicyError> {
+        let (policy, _) = marque_policies::parse(&plan.document)?;
+        let (state, replay) = Default::default();
+        Ok(Self { plan, policy, state, begun: false, replay })
+    }
+
+    /// What came of it; `None` where the agent is not in the journal.
+    #[must_use]
+    pub fn finish(self) -> Option<Replay> {
+        self.known().then_some(self.replay)
+    }
+
+    /// Takes the next entry.
+    ///
+    /// # Errors
+    /// [`StewardError::Entry`] where the entries are no journal.
+    pub fn take(&mut self, entry: &Entry) -> Result<(), StewardError> {
         if !self.begun && entry.at >= self.plan.since && self.known() {
             self.adopt(entry.at)?;
         }

@@ -10,7 +10,7 @@ use marque_policies::{Decision, Intent, IntentId, Timestamp};
 use marque_steward::{
     Body, Entry,
     entry::OnChain,
-    replay::{Outcome, Plan, Reading, Replay, replay},
+    replay::{Outcome, Plan, Reading, Replay, Replayer},
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -21,7 +21,9 @@ const PLACE: OnChain = OnChain { transaction: B256::ZERO, block: 1, block_hash: 
 
 fn over(entries: &[Entry], document: &str, since: Timestamp, reading: Reading) -> Replay {
     let plan = Plan { agent: "scout".into(), document: document.to_owned(), since, reading };
-    replay(entries.iter().cloned().map(Ok), &plan).unwrap()
+    let mut replayer = Replayer::new(plan).unwrap();
+    entries.iter().for_each(|entry| replayer.take(entry).unwrap());
+    replayer.finish().unwrap()
 }
 
 /// The tests' policy with other limits in base units: hour, day, ask_above.
