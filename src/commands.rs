@@ -2,6 +2,7 @@
 
 mod approvals;
 mod audit;
+mod budget;
 mod demo;
 mod devnet;
 mod freeze;
@@ -85,6 +86,12 @@ enum Command {
     Fund(funds::FundArgs),
     /// What an agent holds on chain and has left in its budgets.
     Balance(funds::BalanceArgs),
+    /// What is left of every limit, as bars: spent, in flight, left, and when the next bit is free.
+    ///
+    /// marque budget scout --watch
+    ///
+    /// The running steward answers, or the journal where none runs.
+    Budget(budget::BudgetArgs),
     /// Return an agent's money to its owner.
     Withdraw(funds::WithdrawArgs),
     /// Show or register an agent's ERC-8004 identity.
@@ -145,6 +152,7 @@ pub(crate) fn run(cli: Cli) -> Done<ExitCode> {
                 Command::New(args) => new::run(&shared, &args).await,
                 Command::Fund(args) => funds::fund(&shared, &args).await,
                 Command::Balance(args) => funds::balance(&shared, &args).await,
+                Command::Budget(args) => budget::run(&shared, &args).await,
                 Command::Withdraw(args) => funds::withdraw(&shared, &args).await,
                 Command::Identity(args) => identity::run(&shared, args).await,
                 Command::Policy(args) => policy::run(&shared, args).await,
