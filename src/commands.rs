@@ -2,6 +2,7 @@
 
 mod approvals;
 mod audit;
+mod budget;
 mod demo;
 mod devnet;
 mod freeze;
@@ -85,6 +86,12 @@ enum Command {
     Fund(funds::FundArgs),
     /// What an agent holds on chain and has left in its budgets.
     Balance(funds::BalanceArgs),
+    /// What is left of every limit, as bars: spent, in flight, left, and when the next bit is free.
+    ///
+    /// marque budget scout --watch
+    ///
+    /// The running steward answers, or the journal where none runs.
+    Budget(budget::BudgetArgs),
     /// Return an agent's money to its owner.
     Withdraw(funds::WithdrawArgs),
     /// Show or register an agent's ERC-8004 identity.
@@ -105,7 +112,7 @@ enum Command {
     Approve(approvals::DecideArgs),
     /// Refuse one held intent.
     Deny(approvals::DecideArgs),
-    /// Show or verify the journal, offline.
+    /// Show, verify, prove, export and compare the journal, offline.
     Audit(audit::Args),
     /// Stop everything now; anyone may.
     Freeze(freeze::FreezeArgs),
@@ -145,13 +152,14 @@ pub(crate) fn run(cli: Cli) -> Done<ExitCode> {
                 Command::New(args) => new::run(&shared, &args).await,
                 Command::Fund(args) => funds::fund(&shared, &args).await,
                 Command::Balance(args) => funds::balance(&shared, &args).await,
+                Command::Budget(args) => budget::run(&shared, &args).await,
                 Command::Withdraw(args) => funds::withdraw(&shared, &args).await,
                 Command::Identity(args) => identity::run(&shared, args).await,
                 Command::Policy(args) => policy::run(&shared, args).await,
                 Command::Approvals(args) => approvals::list(&shared, &args).await,
                 Command::Approve(args) => approvals::decide(&shared, &args, true).await,
                 Command::Deny(args) => approvals::decide(&shared, &args, false).await,
-                Command::Audit(args) => audit::run(&shared, args),
+                Command::Audit(args) => audit::run(&shared, args).await,
                 Command::Freeze(args) => freeze::freeze(&shared, &args).await,
                 Command::Thaw(args) => freeze::thaw(&shared, &args).await,
                 Command::Mind(_)

@@ -1,4 +1,6 @@
-//! `marque steward run`: the authority in the foreground, with a mind as its child if asked.
+//! `marque steward run | check`: the authority in the foreground, with a mind as its child if asked.
+
+mod check;
 
 use super::{Shared, runtime};
 use crate::failure::{Done, Failure};
@@ -15,6 +17,14 @@ pub(crate) struct Args {
 enum Act {
     /// Run it in the foreground until Ctrl-C.
     Run(RunArgs),
+    /// Recompute everything in the home from its journal, and say what differs.
+    ///
+    /// marque steward check --json
+    ///
+    /// Frames, tree, tiles, checkpoint, ledger, the owner's signatures, the index against the ledger
+    /// and the outbox against what is in flight. Nothing is changed. While a steward works, its index
+    /// is left alone and that is said. Exit codes: 0 all is as the journal says; 1 something differs.
+    Check,
 }
 
 #[derive(Debug, clap::Args)]
@@ -31,7 +41,10 @@ struct RunArgs {
 }
 
 pub(crate) fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
-    let Act::Run(args) = args.act;
+    let args = match args.act {
+        Act::Run(args) => args,
+        Act::Check => return check::run(shared),
+    };
     let home = shared.home()?;
     if args.with_parent {
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))

@@ -152,8 +152,7 @@ fn look(state: &State, agent: &str, now: Timestamp) -> Option<View> {
         let nobody = BTreeMap::new();
         let ledger = Ledger::new(state, agent, None, &nobody, now);
         let rules = budgets(&adopted.policy, &ledger, now);
-        let budget = |(rule, spent, limit)| Budget { rule, spent, limit };
-        view.budgets = rules.into_iter().map(budget).collect();
+        view.budgets = rules.into_iter().map(Budget::from).collect();
     }
     Some(view)
 }
