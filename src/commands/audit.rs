@@ -79,7 +79,7 @@ pub(crate) fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
 }
 
 /// An entry as a line for people.
-fn line(entry: &Entry) -> String {
+pub(crate) fn line(entry: &Entry) -> String {
     let decided = |decided: &Decided| format!("{} {}", decided.intent.kind(), short(decided.id));
     let what = match &entry.body {
         Body::Genesis(genesis) => format!("genesis by owner {}", genesis.owner),

@@ -7,6 +7,7 @@ mod compare;
 mod create;
 mod draft;
 
+pub(crate) use address::owner as owner_address;
 pub(crate) use adopt::chain_of;
 pub(crate) use create::{Answers, kinds, params};
 pub(crate) use draft::{draft_of, unknown};

@@ -1,7 +1,11 @@
-//! `marque steward run`: the authority in the foreground, with a mind as its child if asked.
+//! `marque steward run | install`: the authority in the foreground, with a mind as its child if asked.
+
+mod install;
+mod unit;
 
 use super::{Shared, runtime};
 use crate::failure::{Done, Failure};
+use marque::notify::notify;
 use marque::process::{run_mind, start, stop_signal, walls};
 use std::{path::PathBuf, process::ExitCode};
 
@@ -15,6 +19,11 @@ pub(crate) struct Args {
 enum Act {
     /// Run it in the foreground until Ctrl-C.
     Run(RunArgs),
+    /// Write a systemd unit that runs it as a user of its own, and say what else is to be done.
+    ///
+    /// Look first, as anybody: marque --home /var/lib/marque steward install --print. Then:
+    /// sudo marque --home /var/lib/marque steward install
+    Install(install::InstallArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -31,19 +40,25 @@ struct RunArgs {
 }
 
 pub(crate) fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
-    let Act::Run(args) = args.act;
+    let args = match args.act {
+        Act::Run(args) => args,
+        Act::Install(args) => return install::run(shared, &args),
+    };
     let home = shared.home()?;
     if args.with_parent {
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))
             .map_err(Failure::new)?;
     }
-    marque_models::Llama::built_in_path()?; // the mind cannot write the cache
+    if !args.mind.is_empty() {
+        marque_models::Llama::built_in_path()?; // the mind cannot write the cache
+    }
     let unlock = shared.unlock(false)?;
     let walls = walls(&home, &args.read);
     anstream::eprintln!("{}", describe(&walls));
     runtime()?.block_on(async {
         let steward = start(&home, unlock, walls).await?;
         anstream::eprintln!("ready: {}", home.agents().join(", "));
+        notify("READY=1");
         let code = if args.mind.is_empty() {
             tokio::select! {
                 () = stop_signal() => ExitCode::SUCCESS,
@@ -55,6 +70,7 @@ pub(crate) fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
         } else {
             run_mind(&home, args.mind).await.map_err(Failure::new)?
         };
+        notify("STOPPING=1");
         steward.stop().await?;
         Ok(code)
     })

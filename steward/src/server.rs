@@ -5,9 +5,11 @@
 
 mod answer;
 mod connection;
+mod queue;
 mod rate;
 
 use crate::{error::StewardError, home::make_dir, steward::Shared};
+pub(crate) use queue::Decisions;
 use rate::Rate;
 use std::{
     collections::{BTreeMap, VecDeque},

@@ -1,7 +1,7 @@
 //! The steward at work: the authority thread, the sockets, and the reconciliation with the chain.
 
 use crate::{
-    authority::{Authority, Done},
+    authority::{Authority, Done, wall},
     core::{Event, Reply},
     desk::Desk,
     entry::Body,
@@ -13,12 +13,12 @@ use crate::{
     links::{Link, Links},
     outbox::Outbox,
     reconcile::{self, Memory},
-    server,
+    server::{self, Decisions},
     signer::Made,
 };
 use alloy_primitives::B256;
 use marque_identity_keys::SecretString;
-use marque_policies::{Intent, IntentId};
+use marque_policies::{Intent, IntentId, Timestamp};
 use marque_steward_client::{Answer, Artifact, Fault, Outcome, PaymentState, Proposal};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle};
@@ -64,6 +64,11 @@ pub(crate) struct Shared {
     pub(crate) poll: Duration,
     pub(crate) rest: Duration,
     pub(crate) rate: u32,
+    /// Since when it works.
+    pub(crate) since: Timestamp,
+    pub(crate) walls: Walls,
+    /// What the owner decided lately.
+    pub(crate) decisions: Decisions,
 }
 
 impl Steward {
@@ -98,9 +103,12 @@ impl Steward {
             poll: options.poll,
             rest: options.rest,
             rate: options.rate,
+            since: wall(),
+            walls: options.walls,
+            decisions: Decisions::default(),
             home,
         });
-        let Walls { enforced, missing } = options.walls;
+        let Walls { enforced, missing } = shared.walls.clone();
         tracing::info!(enforced = enforced.join(", "), missing = missing.join(", "), "walls");
         let version = env!("CARGO_PKG_VERSION").to_owned();
         shared.desk.submit(Event::Own(Body::Started { version, enforced, missing })).await?;

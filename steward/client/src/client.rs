@@ -7,7 +7,7 @@
 use crate::{
     error::ClientError,
     link::{self, Call},
-    protocol::{Answer, Ask, IntentState, Note, Outcome, Proposal, Report, View},
+    protocol::{Answer, Ask, IntentState, Note, Outcome, Proposal, Queue, Report, Status, View},
 };
 use marque_policies::{IntentId, SignedStatement};
 use std::{
@@ -111,8 +111,7 @@ impl Client {
         intent: IntentId,
         timeout: Duration,
     ) -> Result<IntentState, ClientError> {
-        let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).min(60_000);
-        match self.ask(Ask::Wait { intent, timeout_ms }).await? {
+        match self.ask(Ask::Wait { intent, timeout_ms: millis(timeout) }).await? {
             Answer::State(state) => Ok(state),
             _ => Err(ClientError::Unexpected),
         }
@@ -132,6 +131,29 @@ impl Client {
     /// [`ClientError`].
     pub async fn submit(&self, statement: SignedStatement) -> Result<u64, ClientError> {
         self.noted(Ask::Submit(Box::new(statement))).await
+    }
+
+    /// How the steward stands, and this agent with it.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        match self.ask(Ask::Status).await? {
+            Answer::Status(status) => Ok(*status),
+            _ => Err(ClientError::Unexpected),
+        }
+    }
+
+    /// What of this agent's waits for the owner: at once, or, given the mark of a queue that is
+    /// known, when there is another, at most after `timeout` (60 s where it is longer).
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn queue(&self, seen: Option<u64>, timeout: Duration) -> Result<Queue, ClientError> {
+        match self.ask(Ask::Queue { seen, timeout_ms: millis(timeout) }).await? {
+            Answer::Queue(queue) => Ok(*queue),
+            _ => Err(ClientError::Unexpected),
+        }
     }
 
     async fn noted(&self, ask: Ask) -> Result<u64, ClientError> {
@@ -154,4 +176,9 @@ impl Client {
             answer => Ok(answer),
         }
     }
+}
+
+/// The longest that a question may wait is a minute.
+fn millis(timeout: Duration) -> u64 {
+    u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).min(60_000)
 }
