@@ -6,8 +6,8 @@
 //! that one, and takes the names of assets and payees only from a policy that bears the owner's own
 //! signature for this journal. What cannot be checked is the host's word and is shown as such.
 //!
-//! INVARIANT: what is signed is what was shown (pinned by
-//! `tests::a_host_that_lies_about_what_it_shows_is_found_out`).
+//! INVARIANT: what is signed is what was shown (pinned by `tests/system/owner.rs`,
+//! `a_host_that_lies_in_its_request_gets_no_signature`).
 
 use crate::{drafts::PolicyFiles, home::Home};
 use alloy_primitives::{Address, B256, hex};
