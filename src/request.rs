@@ -510,13 +510,13 @@ fn adoption(name: &str, entry: &Entry) -> Option<SignedStatement> {
         return None;
     };
     let statement = Statement::Adopt { agent: name.to_owned(), version, policy: hash };
-    Some(SignedStatement { statement, signature, document: Some(document) })
+    Some(SignedStatement { statement, signature, document: Some(document), countersignature: None })
 }
 
 fn genesis(begun: &Genesis) -> SignedStatement {
     let Genesis { owner, chain_genesis, log_key, signature, .. } = begun.clone();
     let statement = Statement::Genesis { owner, chain_genesis, log_key };
-    SignedStatement { statement, signature, document: None }
+    SignedStatement { statement, signature, document: None, countersignature: None }
 }
 
 /// Why a steward is frozen, and what a thaw would accept.

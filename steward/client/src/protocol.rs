@@ -317,6 +317,9 @@ pub struct View {
     /// The owner in force.
     #[schemars(with = "String")]
     pub owner: Address,
+    /// The journal entry by which that owner came into force: 0, or that of the last rotation.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub owner_since: u64,
     /// The journal's origin.
     #[schemars(with = "String")]
     pub origin: B256,
@@ -420,6 +423,9 @@ pub struct IntentView {
     pub body: B256,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 /// How a steward stands, as one of its agents may know it: nothing in here is of other agents.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {

@@ -135,7 +135,8 @@ fn look(state: &State, agent: &str, now: Timestamp) -> Option<View> {
     let mut view = View {
         agent: agent.to_owned(),
         address: account.key,
-        owner: begun.owner,
+        owner: state.owner().unwrap_or(begun.owner),
+        owner_since: state.owner_since(),
         origin: begun.origin,
         policy_version: 0,
         policy_hash: Default::default(),
@@ -251,6 +252,7 @@ one_of = ["Berlin"]
             agent: String::new(),
             address: Address::ZERO,
             owner: Address::ZERO,
+            owner_since: 0,
             origin: Default::default(),
             policy_version: 0,
             policy_hash: Default::default(),
