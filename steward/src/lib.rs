@@ -41,4 +41,5 @@ pub use home::Home;
 pub use marque_identity_keys::SecretString;
 pub use offline::submit_offline;
 pub use state::State;
+pub use server::Minds;
 pub use steward::{Options, Steward};
