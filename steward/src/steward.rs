@@ -13,7 +13,7 @@ use crate::{
     links::{Link, Links},
     outbox::Outbox,
     reconcile::{self, Memory},
-    server::{self, Decisions},
+    server::{self, Decisions, Minds},
     signer::Made,
 };
 use alloy_primitives::B256;
@@ -35,12 +35,14 @@ pub struct Options {
     /// Questions of one agent at once that may be journalled, and as many again in each 20 s; more
     /// are answered with the fault `rate`.
     pub rate: u32,
+    /// Minds that run as other users.
+    pub minds: Minds,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let (poll, rest) = (Duration::from_millis(400), Duration::from_secs(30));
-        Self { walls: Walls::none(), poll, rest, rate: 200 }
+        Self { walls: Walls::none(), poll, rest, rate: 200, minds: Minds::default() }
     }
 }
 
@@ -69,6 +71,7 @@ pub(crate) struct Shared {
     pub(crate) walls: Walls,
     /// What the owner decided lately.
     pub(crate) decisions: Decisions,
+    pub(crate) minds: Minds,
 }
 
 impl Steward {
@@ -106,6 +109,7 @@ impl Steward {
             since: wall(),
             walls: options.walls,
             decisions: Decisions::default(),
+            minds: options.minds,
             home,
         });
         let Walls { enforced, missing } = shared.walls.clone();
@@ -162,6 +166,9 @@ impl Steward {
         }
         for name in self.shared.ready.borrow().keys() {
             drop(std::fs::remove_file(self.shared.home.socket(name)));
+            if self.shared.minds.users.contains_key(name) {
+                drop(std::fs::remove_file(self.shared.minds.socket(name)));
+            }
         }
         closed
     }

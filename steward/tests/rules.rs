@@ -409,7 +409,9 @@ fn the_old_owner_signs_the_new_one_in_and_from_then_on_only_the_new_one_counts()
     // The policy in force stays in force, and what is swept goes to the new owner.
     allowed(bench.propose(proposal("small", 0, pay(1_000))));
     let home = allowed(bench.propose(proposal("home", 0, sweep(50))));
-    let Some(Order::Transaction(order)) = &bench.state.intent(home).unwrap().order else { panic!() };
+    let Some(Order::Transaction(order)) = &bench.state.intent(home).unwrap().order else {
+        panic!()
+    };
     let to = new.address().into_word();
     assert!(order.data.windows(32).any(|word| word == to.as_slice()), "{}", order.data);
 

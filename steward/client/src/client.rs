@@ -5,6 +5,7 @@
 //! proposal has the same id and gets the same answer, so asking twice changes nothing.
 
 use crate::{
+    door,
     error::ClientError,
     link::{self, Call},
     protocol::{Answer, Ask, IntentState, Note, Outcome, Proposal, Queue, Report, Status, View},
@@ -14,10 +15,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tokio::{
-    net::UnixStream,
-    sync::{mpsc, oneshot},
-};
+use tokio::sync::{mpsc, oneshot};
 
 /// The longest that a question may take, in seconds. A `wait` ends by itself before that.
 const PATIENCE: u64 = 120;
@@ -35,7 +33,7 @@ impl Client {
     /// [`ClientError::NoSteward`] where nobody listens there.
     pub async fn connect(path: impl AsRef<Path>) -> Result<Self, ClientError> {
         let path = path.as_ref().to_owned();
-        let stream = UnixStream::connect(&path)
+        let stream = door::to(&path)
             .await
             .map_err(|source| ClientError::NoSteward { path: path.clone(), source })?;
         let (calls, inbox) = mpsc::channel(64);

@@ -4,8 +4,8 @@ use crate::{
     entry::{Allowed, Body, Decided, Entry, Genesis, Order},
     error::StewardError,
     state::{
-        Account, Adopted, Approval, Debit, Frozen, HELD_FOR, Record, Rotated, Standing, State, account::Use,
-        record::payee,
+        Account, Adopted, Approval, Debit, Frozen, HELD_FOR, Record, Rotated, Standing, State,
+        account::Use, record::payee,
     },
 };
 use marque_policies::{Intent, IntentId, Timestamp, document::Payee};
