@@ -123,6 +123,17 @@ pub enum Body {
         /// The owner's, hex.
         signature: String,
     },
+    /// Another key is the owner from here on. Signed by the owner before and by the new one.
+    Rotate {
+        /// The owner in force from here on.
+        owner: Address,
+        /// The entry by which the owner before came into force.
+        since: u64,
+        /// The owner's before, hex.
+        signature: String,
+        /// The new owner's over the same digest, hex.
+        countersignature: String,
+    },
     /// The policy refused an intent.
     Refused(Box<Decided>),
     /// The policy asks the owner.
@@ -515,6 +526,7 @@ impl Body {
             Self::Deny { .. } => "deny",
             Self::Frozen { .. } => "frozen",
             Self::Thawed { .. } => "thawed",
+            Self::Rotate { .. } => "rotate",
             Self::Refused(_) => "refused",
             Self::Held(_) => "held",
             Self::Allowed(_) => "allowed",
