@@ -170,6 +170,10 @@ pub enum Body {
         id: IntentId,
         /// What was really debited, gas included.
         actual: Vec<Money>,
+        /// Block time by which it was on chain, Unix seconds: windows count from there where our
+        /// own clock was behind.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        time: Option<u64>,
     },
     /// Our transaction is on chain for good, and failed: only gas was spent.
     Reverted {
@@ -179,6 +183,9 @@ pub enum Body {
         at: OnChain,
         /// What was really debited.
         actual: Vec<Money>,
+        /// As for `final`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        time: Option<u64>,
     },
     /// It never went out, and cannot any more.
     Released {

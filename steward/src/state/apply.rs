@@ -163,15 +163,15 @@ impl State {
                 record.state = PaymentState::Sent;
                 record.seen = None;
             }
-            Body::Final { id, actual } => {
+            Body::Final { id, actual, time } => {
                 self.record(*id, &[PaymentState::Seen])?.state = PaymentState::Final;
-                self.debits.settle(*id, actual, at);
+                self.debits.settle(*id, actual, latest(at, *time));
             }
-            Body::Reverted { id, at: place, actual } => {
+            Body::Reverted { id, at: place, actual, time } => {
                 let record = self.record(*id, &[PaymentState::Signed, PaymentState::Sent])?;
                 record.state = PaymentState::Expired;
                 record.seen = Some(*place);
-                self.debits.settle(*id, actual, at);
+                self.debits.settle(*id, actual, latest(at, *time));
             }
             Body::Released { id, .. } => self.release(*id)?,
             Body::Expired { id, .. } => {
@@ -341,4 +341,10 @@ impl State {
             .filter(|id| self.intents.get(id).and_then(Record::payee) == Some(payee))
             .collect()
     }
+}
+
+/// From when a settled amount counts: by our clock or the chain's, whichever is ahead, so that a
+/// clock that was set back takes nothing out of a window early.
+fn latest(at: Timestamp, block_time: Option<u64>) -> Timestamp {
+    at.max(block_time.unwrap_or_default().saturating_mul(1_000))
 }
