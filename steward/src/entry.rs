@@ -8,9 +8,12 @@
 //! settled: an [`Order`] says what is signed, never how it was signed (pinned by
 //! `tests/chain.rs`, the purchase).
 
-use crate::error::StewardError;
+use crate::{
+    core::{BlockFacts, GasPlan},
+    error::StewardError,
+};
 use alloy_primitives::{Address, B256, Bytes, U256};
-use marque_policies::{Intent, IntentId, Money, Row, Timestamp};
+use marque_policies::{Intent, IntentId, Money, Resolved, Row, Timestamp};
 use marque_steward_client::Said;
 use serde::{Deserialize, Serialize};
 
@@ -119,6 +122,17 @@ pub enum Body {
         frozen_at: u64,
         /// The owner's, hex.
         signature: String,
+    },
+    /// Another key is the owner from here on. Signed by the owner before and by the new one.
+    Rotate {
+        /// The owner in force from here on.
+        owner: Address,
+        /// The entry by which the owner before came into force.
+        since: u64,
+        /// The owner's before, hex.
+        signature: String,
+        /// The new owner's over the same digest, hex.
+        countersignature: String,
     },
     /// The policy refused an intent.
     Refused(Box<Decided>),
@@ -286,6 +300,38 @@ pub struct Decided {
     pub version: u64,
     /// Every rule's answer, with its numbers.
     pub table: Vec<Row>,
+    /// What was found out beforehand, so that a replay judges by the same. Journals from before
+    /// this field do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<Found>,
+}
+
+/// What the chain had answered when an intent was decided.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Found {
+    /// The newest block.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block: Option<BlockFacts>,
+    /// What a transaction would cost at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gas: Option<GasPlan>,
+    /// The registry's answer for the payee, where the policy pins it by agent id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payee: Option<Resolved>,
+}
+
+impl Found {
+    /// `None` where nothing was: a tool needs no chain.
+    #[must_use]
+    pub fn new(
+        block: Option<BlockFacts>,
+        gas: Option<GasPlan>,
+        payee: Option<Resolved>,
+    ) -> Option<Self> {
+        let found = Self { block, gas, payee };
+        (found != Self::default()).then_some(found)
+    }
 }
 
 /// An intent that was allowed, what it reserves and what will be signed for it.
@@ -487,6 +533,7 @@ impl Body {
             Self::Deny { .. } => "deny",
             Self::Frozen { .. } => "frozen",
             Self::Thawed { .. } => "thawed",
+            Self::Rotate { .. } => "rotate",
             Self::Refused(_) => "refused",
             Self::Held(_) => "held",
             Self::Allowed(_) => "allowed",

@@ -7,7 +7,7 @@
 use crate::{error::StewardError, state::State};
 use marque_policies::IntentId;
 use marque_store::{Backend, Store, StoreError};
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 /// Keys of intents begin with this.
 const INTENT: &[u8] = b"intent/";
@@ -115,6 +115,11 @@ impl Index {
         let writes: Vec<_> = ids.iter().map(|id| (key(*id), Some(value(state, *id)))).collect();
         self.store.put_with_high_water(&writes, seq)
     }
+}
+
+/// All that an index of this state holds, for who compares without being its writer.
+pub(crate) fn expected(state: &State) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    state.intents().keys().map(|id| (key(*id), value(state, *id))).collect()
 }
 
 fn key(id: IntentId) -> Vec<u8> {

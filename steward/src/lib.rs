@@ -9,10 +9,12 @@
 //! - [`journal`] makes entries durable and provable. It knows bytes, not meanings.
 //! - [`Steward`] is the driver: one authority thread that decides, journals and signs, a socket for
 //!   each agent, and the reconciliation with the chain.
-//! - [`home`] is the folder, [`hardening`] the walls, [`audit`] reads a journal without a steward.
+//! - [`home`] is the folder, [`hardening`] the walls, [`audit`] reads a journal without a steward,
+//!   [`check`] recomputes a home from it, [`replay`] judges it by another policy.
 
 pub mod audit;
 mod authority;
+pub mod check;
 pub mod core;
 mod desk;
 pub mod entry;
@@ -29,6 +31,7 @@ mod offline;
 mod outbox;
 mod outflow;
 mod reconcile;
+pub mod replay;
 mod server;
 mod signer;
 pub mod state;
@@ -40,5 +43,6 @@ pub use hardening::Walls;
 pub use home::Home;
 pub use marque_identity_keys::SecretString;
 pub use offline::submit_offline;
+pub use server::Minds;
 pub use state::State;
 pub use steward::{Options, Steward};

@@ -4,8 +4,8 @@ use crate::{
     entry::{Allowed, Body, Decided, Entry, Genesis, Order},
     error::StewardError,
     state::{
-        Account, Adopted, Approval, Debit, Frozen, HELD_FOR, Record, Standing, State, account::Use,
-        record::payee,
+        Account, Adopted, Approval, Debit, Frozen, HELD_FOR, Record, Rotated, Standing, State,
+        account::Use, record::payee,
     },
 };
 use marque_policies::{Intent, IntentId, Timestamp, document::Payee};
@@ -124,6 +124,19 @@ impl State {
                 }
                 for (agent, known) in frozen.authorisations {
                     self.account(&agent)?.accepted.extend(known);
+                }
+            }
+            Body::Rotate { owner, since, .. } => {
+                if *since != self.owner_since() {
+                    return Err("rotates an owner who is not in force");
+                }
+                self.rotated = Some(Rotated { owner: *owner, entry: seq, since: *since });
+                // What only the owner before has approved waits for the new one.
+                for record in self.intents.values_mut() {
+                    if record.state == PaymentState::Approved {
+                        record.state = PaymentState::Held;
+                        record.approval = None;
+                    }
                 }
             }
             Body::Refused(decided) => {
