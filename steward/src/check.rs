@@ -276,7 +276,8 @@ fn compare(copy: &Path, entries: &[Entry]) -> Result<Part, StewardError> {
         .filter(|key| expected.get(*key) != found.get(*key))
         .count();
     if wrong > 0 {
-        let said = format!("{wrong} of its records are not the journal's; the next start makes it anew");
+        let said =
+            format!("{wrong} of its records are not the journal's; the next start makes it anew");
         return Ok(different("index", said));
     }
     let behind = entries.len() - read.len();
@@ -350,7 +351,8 @@ fn outbox(dir: &Path, state: &State, works: bool) -> Result<Part, StewardError> 
             Err(error) => return Err(StewardError::io("read", file.path())(error)),
         };
         if record.hash.is_some_and(|hash| hash != keccak256(&raw)) {
-            let said = format!("the bytes of {} are not the ones that were signed", record.decided.id);
+            let said =
+                format!("the bytes of {} are not the ones that were signed", record.decided.id);
             return Ok(different("outbox", said));
         }
         there.insert(record.decided.id);

@@ -14,7 +14,9 @@ use marque_steward::{
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use support::{Bench, START, allowed, held, owner, pay, policy, proposal, refused, signed, transfer};
+use support::{
+    Bench, START, allowed, held, owner, pay, policy, proposal, refused, signed, transfer,
+};
 
 const HOUR: Timestamp = 3_600_000;
 const PLACE: OnChain = OnChain { transaction: B256::ZERO, block: 1, block_hash: B256::ZERO };
@@ -228,9 +230,10 @@ impl Recount {
             let counts = |paid: &&Paid| paid.in_flight || paid.at > now.saturating_sub(width);
             self.paid.values().filter(counts).map(|paid| paid.units).sum::<u64>() + units
         };
-        let approved = self.approved.get(&id).is_some_and(|(closes, deadline)| {
-            now <= *closes && now <= deadline * 1_000
-        });
+        let approved = self
+            .approved
+            .get(&id)
+            .is_some_and(|(closes, deadline)| now <= *closes && now <= deadline * 1_000);
         if units > payment || sum(HOUR) > hour || sum(24 * HOUR) > day {
             Decision::Refuse
         } else if units > ask && !approved {
