@@ -34,7 +34,9 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use audit::{Prover, Verified, consistent, each, inclusion_proof, read, verify, verify_each};
+pub use audit::{
+    Prover, Verified, consistent, each, inclusion_proof, read, verify, verify_and_mend, verify_each,
+};
 pub use checkpoint::Checkpoint;
 pub use error::JournalError;
 pub use key::{LogKey, LogSigner, Origin};

@@ -26,6 +26,7 @@ pub mod journal;
 mod keys;
 mod links;
 mod offline;
+mod opening;
 mod outbox;
 mod outflow;
 mod reconcile;

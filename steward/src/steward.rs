@@ -2,7 +2,7 @@
 
 use crate::{
     authority::{Authority, Done},
-    core::{Event, Reply},
+    core::{Event, Reply, Surplus},
     desk::Desk,
     entry::Body,
     error::{StewardError, fault},
@@ -10,18 +10,23 @@ use crate::{
     gather,
     hardening::Walls,
     home::Home,
+    journal::{self, LogKey},
     links::{Link, Links},
     outbox::Outbox,
     reconcile::{self, Memory},
     server,
     signer::Made,
+    state::Record,
 };
 use alloy_primitives::B256;
 use marque_identity_keys::SecretString;
 use marque_policies::{Intent, IntentId};
 use marque_steward_client::{Answer, Artifact, Fault, Outcome, PaymentState, Proposal};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::{sync::watch, task::JoinHandle};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinHandle,
+};
 
 /// How a steward is run.
 #[derive(Clone, Debug)]
@@ -87,9 +92,10 @@ impl Steward {
         let opened = tokio::task::spawn_blocking(move || {
             let mut authority = Authority::open(&at, unlock)?;
             authority.unlock()?;
-            Ok::<_, StewardError>(authority)
+            let unread = authority.unread()?;
+            Ok::<_, StewardError>((authority, unread))
         });
-        let authority = opened.await.map_err(|_| StewardError::Stopped)??;
+        let (authority, unread) = opened.await.map_err(|_| StewardError::Stopped)??;
         let shared = Arc::new(Shared {
             desk: Desk::open(authority, lock)?,
             links: Links::default(),
@@ -122,10 +128,13 @@ impl Steward {
                 return Err(error);
             }
         };
-        let tasks = vec![
+        let mut tasks = vec![
             tokio::spawn(server::run(Arc::clone(&shared), listeners, stopping)),
             tokio::spawn(reconcile::run(Arc::clone(&shared), memory)),
         ];
+        if let Some((dir, key)) = unread {
+            tasks.push(tokio::spawn(read_the_rest(Arc::clone(&shared), dir, key)));
+        }
         Ok(Self { shared, stop, tasks })
     }
 
@@ -235,12 +244,14 @@ impl Shared {
             }
             // Answered before.
             None => {
+                let agent = agent.to_owned();
                 let carried = self.desk.look(move |state, now| {
-                    let record = state.intent(id)?;
-                    match record.decided.intent {
-                        Intent::Tool(_) => None,
-                        _ => record.status(now).transaction,
+                    let tool = |record: &Record| matches!(record.decided.intent, Intent::Tool(_));
+                    // Nothing of a tool's use is on chain.
+                    if state.intent(id).is_some_and(tool) {
+                        return None;
                     }
+                    state.status(&agent, id, now)?.transaction
                 });
                 let carried = carried.await?;
                 Ok(carried.map_or(Artifact::Permission, |hash| Artifact::Transaction { hash }))
@@ -282,6 +293,31 @@ impl Shared {
                 Err(StewardError::Chain(error.to_string()))
             }
         }
+    }
+}
+
+/// Verifies what a quick start has not read, beside the work; damage stops everything.
+async fn read_the_rest(shared: Arc<Shared>, dir: PathBuf, key: LogKey) {
+    let (say, heard) = oneshot::channel();
+    // A thread of its own: no runtime waits for it when it ends.
+    let verify = move || drop(say.send(journal::verify_and_mend(&dir, &key)));
+    if let Err(error) = std::thread::Builder::new().name("verify".to_owned()).spawn(verify) {
+        tracing::error!(%error, "older entries of the journal are not verified");
+        return;
+    }
+    let reason = match heard.await {
+        Ok(Ok(mended)) => {
+            tracing::info!(mended, "all of the journal is verified");
+            return;
+        }
+        Ok(Err(error)) => format!("the journal is damaged: {error}"),
+        Err(_) => "the journal could not be verified to its end".to_owned(),
+    };
+    tracing::error!(reason, "frozen");
+    let surplus = Surplus::default();
+    let event = Event::Freeze { agent: None, by: "steward", reason, surplus };
+    if let Err(error) = shared.desk.submit(event).await {
+        tracing::error!(%error, "cannot freeze");
     }
 }
 

@@ -10,7 +10,7 @@ use super::error::JournalError;
 use super::key::LogKey;
 use super::proof::InclusionProof;
 use super::segments::{End, Segments};
-use super::tiles::Nodes;
+use super::tiles::{self, Nodes};
 use super::tree::Tree;
 use super::{Heads, Visit};
 use alloy_primitives::B256;
@@ -65,6 +65,28 @@ pub fn verify_each(
         torn: end.torn,
         entries: Vec::new(),
     })
+}
+
+/// Verifies the journal in `dir` and writes the full tiles that are missing or differ; says how many
+/// that were. To be run beside a writer that has not read everything.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_and_mend(dir: &Path, key: &LogKey) -> Result<u64, JournalError> {
+    let checkpoint = Checkpoint::require(dir, key)?;
+    let mut heads = Heads::new(std::iter::once(&checkpoint));
+    let (mut tree, mut mended) = (Tree::with_tiles(), 0);
+    Segments::list(dir)?.each(Some(key.origin()), 0, &mut |_, entry| {
+        heads.pass(&tree)?;
+        // What is beyond belongs to the writer.
+        if tree.size() < checkpoint.size() {
+            tree.push(entry);
+            mended += tiles::write_full(dir, &tree.take_full())?;
+        }
+        Ok(())
+    })?;
+    heads.end(&tree)?;
+    Ok(mended)
 }
 
 /// The whole entries in `dir`, in order, checked by nothing but their checksums.

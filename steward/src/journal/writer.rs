@@ -17,7 +17,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 /// A segment takes no further group once it would grow beyond so many bytes.
-pub const SEGMENT_BYTES: u64 = 32 * 1024 * 1024;
+pub const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
 
 /// So many bytes are kept for the entries that stop everything when the disk is full.
 pub(super) const RESERVE_BYTES: u64 = 512 * 1024;
