@@ -7,6 +7,9 @@
 //! INVARIANT: an effect runs after the entries beside it are durable; the crash tests kill the
 //! process between the two and find the reservation (fail point `reserved`).
 
+#[cfg(test)]
+mod tests;
+
 use crate::{
     core::{Effect, Event, Permit, Reply, Surplus, step},
     entry::{Body, Entry},
@@ -402,5 +405,8 @@ fn no_room(events: usize) -> Vec<Done> {
 /// The wall clock in Unix milliseconds.
 pub(crate) fn wall() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::try_from(since.as_millis()).unwrap_or(Timestamp::MAX)
+    let wall = Timestamp::try_from(since.as_millis()).unwrap_or(Timestamp::MAX);
+    #[cfg(test)]
+    let wall = wall + tests::AHEAD.get();
+    wall
 }

@@ -25,6 +25,8 @@ mod index;
 pub mod journal;
 mod keys;
 mod links;
+#[doc(hidden)]
+pub mod measure;
 mod offline;
 mod opening;
 mod outbox;

@@ -545,3 +545,50 @@ impl Random {
         usize::try_from(self.next() >> 33).unwrap() % end
     }
 }
+
+/// Whoever has the log key edits, drops, swaps, adds, cuts or forks, signs a new checkpoint, and is
+/// found by the older one that the owner kept. `MARQUE_TAMPERS=10000` runs it at size.
+#[test]
+fn no_tampering_passes_a_checkpoint_that_the_owner_kept() {
+    let tampers = number("MARQUE_TAMPERS", 200);
+    let mut random = Random::new("tampers");
+    let (mut found, mut kinds) = (0, [0_u64; 6]);
+    for _ in 0..tampers {
+        let size = 2 + random.below(60);
+        let kept = 1 + random.below(size);
+        let owner = Checkpoint::sign(ORIGIN, &signer(), kept as u64, tree(&entries(kept)).root());
+        let at = random.below(kept);
+        let mut forged = entries(size);
+        let kind = random.below(6);
+        match kind {
+            0 => {
+                let byte = random.below(forged[at].len());
+                forged[at][byte] ^= 1 << random.below(8);
+            }
+            1 => drop(forged.remove(at)),
+            2 => forged.insert(at, entry(random.below(100) + 1_000)),
+            3 => {
+                let other = random.below(size);
+                forged.swap(at, other);
+            }
+            4 => forged.truncate(random.below(kept)),
+            // A fork: the same start, then another story that grows longer.
+            _ => {
+                forged.truncate(at);
+                forged.extend((0..size + random.below(60)).map(|n| entry(5_000 + n)));
+            }
+        }
+        let tampered = forged.get(..kept) != Some(&entries(kept)[..]);
+        let written = Written::quickly(&forged);
+        verify(written.dir(), &key()).unwrap();
+        let verdict = consistent(owner.unwrap().text(), written.dir(), &key());
+        assert_eq!(verdict.is_err(), tampered, "kind {kind} at {at}, {kept} of {size} kept");
+        found += u64::from(tampered);
+        kinds[kind] += u64::from(tampered);
+    }
+    println!(
+        "{tampers} tamperings, {found} of them in what was kept, all found: edits, drops, additions, \
+         swaps, cuts, forks {kinds:?}"
+    );
+    assert!(kinds.iter().all(|kind| *kind > 0));
+}
