@@ -11,8 +11,9 @@
 mod tests;
 
 use crate::{
+    copies::Copies,
     core::{Effect, Event, Permit, Reply, Surplus, step},
-    entry::{Body, Entry},
+    entry::{Allowed, Body, Entry, Order},
     error::{StewardError, fault},
     failpoint::failpoint,
     home::Home,
@@ -27,7 +28,10 @@ use crate::{
 use marque_identity_keys::SecretString;
 use marque_policies::{SignedStatement, Statement, Timestamp};
 use marque_steward_client::Fault;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 /// The whole state is attested, and the index brought up to it, every so many entries.
 const MARK_EVERY: u64 = 4_096;
@@ -49,6 +53,7 @@ pub(crate) struct Authority {
     full: bool,
     /// Older segments of the journal were not read at the start.
     quick: bool,
+    copies: Option<Copies>,
     keys: Keys,
     outbox: Outbox,
 }
@@ -126,8 +131,18 @@ impl Authority {
             None => Index::anew(home.index())?,
         };
         let (home, index) = (home.clone(), Some(index));
-        let mut authority =
-            Self { home, state, journal, index, mark, full: false, quick, keys, outbox };
+        let mut authority = Self {
+            home,
+            state,
+            journal,
+            index,
+            mark,
+            full: false,
+            quick,
+            copies: None,
+            keys,
+            outbox,
+        };
         if let Some(why) = doubt {
             tracing::warn!(why, "the index was set aside and made again from the journal");
             if authority.state.genesis().is_some() {
@@ -140,8 +155,23 @@ impl Authority {
         Ok(authority)
     }
 
+    /// Keeps copies of the checkpoint in `dir` from now on. Where the one that is there contradicts
+    /// the journal, nothing is signed any more, and the copy stays.
+    pub(crate) fn keep_copies(&mut self, dir: &Path) -> Result<(), StewardError> {
+        let mut copies = Copies::new(dir, self.journal.origin());
+        if let Some(reason) = copies.contradict(&self.journal)? {
+            tracing::error!(reason, "frozen");
+            let (agent, by, surplus) = (None, "steward", Surplus::default());
+            self.handle(vec![Event::Freeze { agent, by, reason, surplus }])?;
+            return Ok(());
+        }
+        copies.keep(&self.journal, true);
+        self.copies = Some(copies);
+        Ok(())
+    }
+
     /// Where the journal lies and whose key it is under, if a part of it was not read at the start.
-    pub(crate) fn unread(&self) -> Result<Option<(std::path::PathBuf, LogKey)>, StewardError> {
+    pub(crate) fn unread(&self) -> Result<Option<(PathBuf, LogKey)>, StewardError> {
         if self.quick { Ok(Some((self.home.journal(), self.journal.key()?))) } else { Ok(None) }
     }
 
@@ -224,7 +254,7 @@ impl Authority {
         let asked = events.len();
         let mut bytes = Vec::new();
         let mut steps = Vec::with_capacity(events.len());
-        let mut reserves = false;
+        let (mut reserves, mut pays) = (false, false);
         for event in events {
             let first = self.state.next();
             let now = self.now();
@@ -248,7 +278,11 @@ impl Authority {
             };
             for entry in &entries {
                 self.state.apply(entry)?;
-                reserves |= matches!(entry.body, Body::Allowed(_));
+                if let Body::Allowed(allowed) = &entry.body {
+                    let Allowed { order, .. } = &**allowed;
+                    reserves = true;
+                    pays |= !matches!(order, Order::Permission | Order::Elsewhere);
+                }
             }
             bytes.extend(encoded);
             let reply = match next.reply {
@@ -267,6 +301,9 @@ impl Authority {
         }
         if reserves {
             failpoint("reserved");
+        }
+        if let Some(copies) = &mut self.copies {
+            copies.keep(&self.journal, pays);
         }
         self.state.forget_recalled();
         if self.behind() >= MARK_EVERY {

@@ -252,6 +252,36 @@ impl Journal {
         Ok(entry)
     }
 
+    /// Whether this journal extends what an older checkpoint of it signed: by a consistency proof
+    /// from the tiles, or by reading everything.
+    ///
+    /// # Errors
+    /// As [`consistent`].
+    pub fn extends(&self, old: &str) -> Result<(), JournalError> {
+        let key = self.key()?;
+        let old = Checkpoint::open(old, &key)?;
+        let (have, signed) = (self.size(), old.size());
+        if have < signed {
+            return Err(JournalError::Truncated { have, signed });
+        }
+        let hash = |root: B256| tlog_tiles::Hash(root.0);
+        let nodes = Nodes::new(&self.dir, have);
+        if signed > 0
+            && let Ok(proof) = tlog_tiles::prove_tree(have, signed, &nodes)
+            && tlog_tiles::check_tree(
+                &proof,
+                have,
+                hash(self.tree.root()),
+                signed,
+                hash(old.root()),
+            )
+            .is_ok()
+        {
+            return Ok(());
+        }
+        consistent(old.text(), &self.dir, &key)
+    }
+
     /// How many entries there are; also the sequence number of the next.
     #[must_use]
     pub fn size(&self) -> u64 {

@@ -13,6 +13,7 @@
 
 pub mod audit;
 mod authority;
+mod copies;
 pub mod core;
 mod desk;
 pub mod entry;

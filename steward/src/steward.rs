@@ -40,12 +40,15 @@ pub struct Options {
     /// Questions of one agent at once that may be journalled, and as many again in each 20 s; more
     /// are answered with the fault `rate`.
     pub rate: u32,
+    /// A folder outside the home, for a copy of the newest checkpoint: a journal that does not
+    /// extend the one that lies there was rolled back or rewritten, and nothing is signed.
+    pub copies: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let (poll, rest) = (Duration::from_millis(400), Duration::from_secs(30));
-        Self { walls: Walls::none(), poll, rest, rate: 200 }
+        Self { walls: Walls::none(), poll, rest, rate: 200, copies: None }
     }
 }
 
@@ -88,10 +91,14 @@ impl Steward {
     ) -> Result<Self, StewardError> {
         let lock = home.lock()?;
         let at = home.clone();
+        let copies = options.copies.clone();
         // Reading a journal and unlocking keys takes a moment; others on this runtime go on.
         let opened = tokio::task::spawn_blocking(move || {
             let mut authority = Authority::open(&at, unlock)?;
             authority.unlock()?;
+            if let Some(dir) = copies {
+                authority.keep_copies(&dir)?;
+            }
             let unread = authority.unread()?;
             Ok::<_, StewardError>((authority, unread))
         });

@@ -178,6 +178,59 @@ fn an_index_that_fails_at_work_is_made_again_and_the_journal_says_so() {
 }
 
 #[test]
+fn a_journal_that_does_not_extend_the_copy_of_its_checkpoint_is_frozen() {
+    let dir = tempfile::tempdir().unwrap();
+    let copies = dir.path().join("elsewhere");
+    std::fs::create_dir(&copies).unwrap();
+    let (home, mut authority) = laid_out(dir.path());
+    authority.keep_copies(&copies).unwrap();
+    propose(&mut authority, 0, "now");
+    authority.close().unwrap();
+    let older = dir.path().join("older");
+    copy(home.path(), &older);
+    let mut authority = Authority::open(&home, unlock()).unwrap();
+    authority.keep_copies(&copies).unwrap();
+    assert!(authority.state.frozen().is_none(), "an honest journal goes on");
+    for n in 1..400 {
+        propose(&mut authority, n, "now");
+    }
+    drop(authority);
+    let kept = std::fs::read(std::fs::read_dir(&copies).unwrap().next().unwrap().unwrap().path());
+    // Rolled back; and rolled back, then grown beyond the copy with another story.
+    for grown in [0, 500] {
+        std::fs::remove_dir_all(home.path()).unwrap();
+        copy(&older, home.path());
+        let mut authority = Authority::open(&home, unlock()).unwrap();
+        for n in 1_000..1_000 + grown {
+            propose(&mut authority, n, "now");
+        }
+        authority.keep_copies(&copies).unwrap();
+        let reason = &authority.state.frozen().unwrap().reason;
+        assert!(reason.contains("does not extend the checkpoint"), "{reason}");
+        drop(authority);
+        // It is frozen after the next start, too, and the copy is the evidence.
+        let authority = Authority::open(&home, unlock()).unwrap();
+        assert!(authority.state.frozen().is_some());
+    }
+    let after = std::fs::read(std::fs::read_dir(&copies).unwrap().next().unwrap().unwrap().path());
+    assert_eq!(after.unwrap(), kept.unwrap());
+}
+
+fn copy(from: &Path, to: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::create_dir(to).unwrap();
+    std::fs::set_permissions(to, std::fs::Permissions::from_mode(0o700)).unwrap();
+    for file in std::fs::read_dir(from).unwrap().map(|file| file.unwrap()) {
+        let to = to.join(file.file_name());
+        if file.path().is_dir() {
+            copy(&file.path(), &to);
+        } else {
+            std::fs::copy(file.path(), to).unwrap();
+        }
+    }
+}
+
+#[test]
 fn a_disk_that_is_full_freezes_loses_nothing_and_works_again_when_there_is_room() {
     let Some(disk) = SmallDisk::mount() else {
         println!("not tried: no small file system can be mounted here");
