@@ -23,9 +23,7 @@ impl PublicKey {
         match self {
             Self::Bytes(bytes) => LogKey::new(origin, *bytes),
             Self::Named(key) if key.origin() == origin => Ok(key.clone()),
-            Self::Named(key) => {
-                Err(JournalError::Origin { found: origin, expected: key.origin() })
-            }
+            Self::Named(key) => Err(JournalError::Origin { found: origin, expected: key.origin() }),
         }
     }
 }

@@ -14,7 +14,9 @@ use marque_steward::{
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use support::{Bench, START, allowed, held, owner, pay, policy, proposal, refused, signed, transfer};
+use support::{
+    Bench, START, allowed, held, owner, pay, policy, proposal, refused, signed, transfer,
+};
 
 const HOUR: Timestamp = 3_600_000;
 const PLACE: OnChain = OnChain { transaction: B256::ZERO, block: 1, block_hash: B256::ZERO };
@@ -38,7 +40,7 @@ fn with(payment: u64, hour: u64, day: u64, ask: u64) -> String {
 
 fn settle(bench: &mut Bench, id: IntentId) {
     bench.moved(Body::Seen { id, at: PLACE });
-    bench.moved(Body::Final { id, actual: vec![support::usdc(u64::MAX)] });
+    bench.moved(Body::Final { id, actual: vec![support::usdc(u64::MAX)], time: None });
 }
 
 #[test]
@@ -189,7 +191,7 @@ fn movements(id: IntentId, how: u8) -> Vec<Body> {
             Body::Signed { id, hash: B256::ZERO },
             Body::Sent { id },
             Body::Seen { id, at: PLACE },
-            Body::Final { id, actual: all },
+            Body::Final { id, actual: all, time: None },
         ],
     }
 }
@@ -228,9 +230,10 @@ impl Recount {
             let counts = |paid: &&Paid| paid.in_flight || paid.at > now.saturating_sub(width);
             self.paid.values().filter(counts).map(|paid| paid.units).sum::<u64>() + units
         };
-        let approved = self.approved.get(&id).is_some_and(|(closes, deadline)| {
-            now <= *closes && now <= deadline * 1_000
-        });
+        let approved = self
+            .approved
+            .get(&id)
+            .is_some_and(|(closes, deadline)| now <= *closes && now <= deadline * 1_000);
         if units > payment || sum(HOUR) > hour || sum(24 * HOUR) > day {
             Decision::Refuse
         } else if units > ask && !approved {

@@ -24,19 +24,25 @@ pub(super) fn whole(entry: &Entry, known: &Known) -> Vec<String> {
         lines.push(format!("  {name:<9} {}", harmless(&value)));
     };
     say("kind", entry.body.kind().to_owned());
-    say("word", match entry.word {
-        Word::Attested => "attested: decided or seen by the steward, or signed by the owner",
-        Word::Claimed => "claimed: a mind says so",
-    }
-    .to_owned());
+    say(
+        "word",
+        match entry.word {
+            Word::Attested => "attested: decided or seen by the steward, or signed by the owner",
+            Word::Claimed => "claimed: a mind says so",
+        }
+        .to_owned(),
+    );
     if let Some(id) = entry.body.intent() {
         say("intent", id.to_string());
     }
     if let Some(asked) = known.asked(entry) {
-        say("task", format!(
-            "{}, step {}, ordinal {}, attempt {}",
-            asked.task, asked.step, asked.ordinal, asked.attempt
-        ));
+        say(
+            "task",
+            format!(
+                "{}, step {}, ordinal {}, attempt {}",
+                asked.task, asked.step, asked.ordinal, asked.attempt
+            ),
+        );
         asked_for(&asked.intent, &asked.agent, known)
             .into_iter()
             .for_each(|(name, value)| say(name, value));
@@ -74,7 +80,10 @@ fn asked_for(intent: &Intent, agent: &str, known: &Known) -> Vec<(&'static str, 
                 format!("{} {}{}, {} bytes", fetch.method, fetch.host, fetch.path, fetch.bytes_out)
             });
             let given = tool.arguments.iter().map(|(name, value)| {
-                ("argument", format!("{name} = {}", serde_json::to_string(value).unwrap_or_default()))
+                (
+                    "argument",
+                    format!("{name} = {}", serde_json::to_string(value).unwrap_or_default()),
+                )
             });
             std::iter::once(("tool", tool.tool.clone()))
                 .chain(fetch.map(|fetch| ("request", fetch)))
@@ -97,9 +106,9 @@ fn asked_for(intent: &Intent, agent: &str, known: &Known) -> Vec<(&'static str, 
             ("resource", settle.resource.clone()),
         ],
         Intent::Sweep(sweep) => vec![("amount", known.show(agent, sweep.amount))],
-        Intent::AcceptWallet(accept) => vec![
-            ("identity", format!("{} in registry {}", accept.agent_id, accept.registry)),
-        ],
+        Intent::AcceptWallet(accept) => {
+            vec![("identity", format!("{} in registry {}", accept.agent_id, accept.registry))]
+        }
         _ => Vec::new(),
     }
 }

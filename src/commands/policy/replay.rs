@@ -106,10 +106,14 @@ fn tell(named: &Named, reading: Reading, replay: &Replay) {
     let policy = &named.policy;
     let Replay { decisions, changes, more, less } = replay;
     say!("{}, version {}, over {decisions} decisions", named.label, policy.version);
-    say!("  {}", match reading {
-        Reading::Followed => "what it would have stopped was not spent, and what it allowed was",
-        Reading::Fixed => "each judged on the ledger as it really was",
-    });
+    say!(
+        "  {}",
+        match reading {
+            Reading::Followed =>
+                "what it would have stopped was not spent, and what it allowed was",
+            Reading::Fixed => "each judged on the ledger as it really was",
+        }
+    );
     if changes.is_empty() {
         say!("no decision would have been another");
         return;
