@@ -237,12 +237,7 @@ pub async fn run_mind(
 
 /// Fences this process, then runs `mind` in it, which speaks for `agents`. `models` are GGUF files
 /// it may read beside the built-in one.
-pub fn as_mind<F, Fut, E>(
-    home: &Home,
-    agents: &[String],
-    models: Vec<PathBuf>,
-    mind: F,
-) -> ExitCode
+pub fn as_mind<F, Fut, E>(home: &Home, agents: &[String], models: Vec<PathBuf>, mind: F) -> ExitCode
 where
     F: FnOnce() -> Fut,
     Fut: Future<Output = Result<(), E>>,

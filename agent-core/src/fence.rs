@@ -113,8 +113,11 @@ pub fn fence(fence: &Fence) -> Walls {
         Err(why) => walls.missing.push(format!("file rules: {why}")),
     }
     let calls = "no debugging, kernel calls, programs or processes";
-    let calls =
-        if fence.doorman { calls.to_owned() } else { format!("{calls}, no sockets but the network") };
+    let calls = if fence.doorman {
+        calls.to_owned()
+    } else {
+        format!("{calls}, no sockets but the network")
+    };
     walls.record(&calls, syscalls::restrict(fence.doorman));
     // Both set it; the kernel is asked rather than trusted to have been told.
     walls.record("no new privileges", no_new_privileges());

@@ -97,8 +97,11 @@ fn inside_without_sockets() {
 fn inside_the_fence() {
     let Some(home) = env::var_os(FOLDER).map(PathBuf::from) else { return };
     assert_eq!(take_own_descriptor(), Ok(()), "the fence is what denies it below");
-    let walls =
-        fence(&Fence { read: vec![home.join("model.gguf")], write: vec![home.join("mind")], doorman: false });
+    let walls = fence(&Fence {
+        read: vec![home.join("model.gguf")],
+        write: vec![home.join("mind")],
+        doorman: false,
+    });
     println!("{walls}");
     // The harness waits in a thread of its own, which is therefore outside, and noticed.
     assert_eq!(walls.missing, ["threads that were started before: 1"]);

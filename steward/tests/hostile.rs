@@ -111,7 +111,8 @@ async fn a_hostile_mind_gets_no_signature_outside_the_policy() {
     let mut attackers = tokio::task::JoinSet::new();
     for number in 0..CONNECTIONS {
         let (socket, sent) = (socket.clone(), Arc::clone(&sent));
-        let mut arsenal = Arsenal::new(seed ^ (number << 56), home.origin(), agent, shop, town.token);
+        let mut arsenal =
+            Arsenal::new(seed ^ (number << 56), home.origin(), agent, shop, town.token);
         attackers.spawn(async move {
             let mut all = Heard::default();
             while sent.load(Relaxed) < cases {
@@ -145,9 +146,8 @@ async fn a_hostile_mind_gets_no_signature_outside_the_policy() {
                 && let Some(frozen_at) = view.frozen_at
             {
                 let statement = Statement::Thaw { frozen_at };
-                let thaw = marque_identity_keys::sign_statement(
-                    &owner(), statement, CHAIN, origin, None,
-                );
+                let thaw =
+                    marque_identity_keys::sign_statement(&owner(), statement, CHAIN, origin, None);
                 thaws += u64::from(client.submit(thaw).await.is_ok());
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -198,11 +198,9 @@ async fn a_hostile_mind_cannot_fill_the_memory_of_its_steward() {
     let (cases, seed) = (env("MARQUE_CASES", 4_000) / 5, seed());
     println!("hostile, braked: MARQUE_SEED={seed}");
     let dir = tempfile::tempdir().unwrap();
-    let (home, agent) = homes::home(&dir.path().join("home"), "scout", Default::default(), |_| {
-        support::policy(1)
-    });
-    let steward =
-        Steward::start(home.clone(), homes::unlock(), Options::default()).await.unwrap();
+    let (home, agent) =
+        homes::home(&dir.path().join("home"), "scout", Default::default(), |_| support::policy(1));
+    let steward = Steward::start(home.clone(), homes::unlock(), Options::default()).await.unwrap();
     let socket = home.socket("scout");
     let before = resident();
     let mut arsenal = Arsenal::new(seed, home.origin(), agent, support::SHOP, support::TOKEN);

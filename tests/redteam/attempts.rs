@@ -19,7 +19,9 @@ use nix::{
     time::{ClockId, clock_settime},
     unistd::{Pid, chroot, fexecve},
 };
-use rustix::process::{PidfdFlags, PidfdGetfdFlags, Resource, Rlimit, pidfd_getfd, pidfd_open, prlimit};
+use rustix::process::{
+    PidfdFlags, PidfdGetfdFlags, Resource, Rlimit, pidfd_getfd, pidfd_open, prlimit,
+};
 use serde::{Deserialize, Serialize};
 use std::{
     fmt::Debug,
@@ -53,9 +55,15 @@ fn tell(what: &str, stopped_by: Option<String>, open: Option<&str>) {
     writeln!(out, "{}", serde_json::to_string(&attempt).unwrap()).unwrap();
 }
 
-/// An attempt that must fail, and the wall that is meant to stop it.
+/// An attempt that must fail, and the wall that is meant to stop it. What fails because it was
+/// clumsy, such as a file that is not there, was not stopped by a wall.
 fn attempt<T, E: Debug + ToString>(what: &str, wall: &str, result: Result<T, E>) {
-    tell(what, result.err().map(|error| format!("{wall}: {}", error.to_string())), None);
+    let denials = ["ermission denied", "not permitted", "cross-device"];
+    let is_denial = |said: &String| {
+        ![LANDLOCK, SECCOMP].contains(&wall) || denials.iter().any(|words| said.contains(words))
+    };
+    let said = result.err().map(|error| error.to_string()).filter(is_denial);
+    tell(what, said.map(|said| format!("{wall}: {said}")), None);
 }
 
 /// An attempt that the threat model admits.
@@ -77,7 +85,7 @@ pub(crate) async fn all() -> Result<(), String> {
     other_processes(scene.bystander, "another process of the user");
     kernel();
     programs(&scene);
-    inherited(&scene);
+    inherited();
     sockets(&scene).await;
     another_steward(&scene).await;
     admissions();
@@ -117,11 +125,7 @@ fn files(scene: &Scene) {
         LANDLOCK,
         fs::rename(home.join("journal"), home.join("journal.new")),
     );
-    attempt(
-        "take the lock of the home away",
-        LANDLOCK,
-        fs::remove_file(home.join("lock")),
-    );
+    attempt("take the lock of the home away", LANDLOCK, fs::remove_file(home.join("lock")));
     attempt(
         "put a socket of its own in the place of the steward's",
         LANDLOCK,
@@ -132,7 +136,11 @@ fn files(scene: &Scene) {
 fn own_folder(scene: &Scene) {
     let mind = scene.home.join("agents/scout/mind");
     fs::write(mind.join("mine"), "x").expect("its own folder is its own");
-    attempt("plant a symbolic link in its folder", LANDLOCK, symlink("/etc/passwd", mind.join("s")));
+    attempt(
+        "plant a symbolic link in its folder",
+        LANDLOCK,
+        symlink("/etc/passwd", mind.join("s")),
+    );
     attempt(
         "link a keystore into its folder",
         LANDLOCK,
@@ -170,22 +178,22 @@ fn other_processes(pid: u32, who: &str) {
     attempt(&format!("take files away from {who}"), SECCOMP, limited);
 }
 
-/// The mind's child that connects it, found as an attacker would: by trying numbers nearby.
+/// The mind's child that connects it, found as an attacker would: by trying the next numbers.
 fn doorman() -> Option<u32> {
     let own = std::process::id();
-    (own + 1..own + 64).find(|pid| pidfd_open(
-        rustix::process::Pid::from_raw(i32::try_from(*pid).unwrap()).unwrap(),
-        PidfdFlags::empty(),
-    )
-    .is_ok_and(|_| true) && !Path::new("/proc/self/task").join(pid.to_string()).exists())
+    let is_process = |pid: &u32| {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(*pid).unwrap()).unwrap();
+        // A thread has a number as well, and is no process.
+        pidfd_open(pid, PidfdFlags::empty()).is_ok()
+    };
+    (own + 1..own + 200).find(is_process)
 }
 
 fn kernel() {
     attempt("enter namespaces of its own", SECCOMP, unshare(CloneFlags::CLONE_NEWUSER));
     let own = fs::File::open("/proc/self/ns/net").map_err(|error| error.to_string());
-    let entered = own.and_then(|own| {
-        setns(own, CloneFlags::CLONE_NEWNET).map_err(|error| error.to_string())
-    });
+    let entered =
+        own.and_then(|own| setns(own, CloneFlags::CLONE_NEWNET).map_err(|error| error.to_string()));
     attempt("enter the steward's namespaces", SECCOMP, entered);
     let none: Option<&str> = None;
     let flags = MsFlags::MS_BIND;
@@ -209,7 +217,11 @@ fn programs(scene: &Scene) {
     let own = Command::new(scene.home.join("agents/scout/mind/tool")).spawn();
     attempt("start a program that it wrote itself", SECCOMP, own);
     let memory = memfd_create("x", MFdFlags::empty()).unwrap();
-    fs::write(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&memory)), fs::read("/usr/bin/true").unwrap()).ok();
+    fs::write(
+        format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&memory)),
+        fs::read("/usr/bin/true").unwrap(),
+    )
+    .ok();
     let none: [&std::ffi::CStr; 0] = [];
     attempt("start a program from memory", SECCOMP, fexecve(&memory, &none, &none));
     attempt("start a steward as another process", SECCOMP, {
@@ -219,14 +231,15 @@ fn programs(scene: &Scene) {
     attempt("fork", SECCOMP, Command::new("/proc/self/exe").spawn());
 }
 
-fn inherited(scene: &Scene) {
+fn inherited() {
+    let standard = ["0", "1", "2"].map(std::ffi::OsString::from);
     let open = fs::read_dir("/proc/self/fd").unwrap().flatten().filter_map(|entry| {
-        let leads = fs::read_link(entry.path()).ok()?;
-        let leads = leads.to_string_lossy().into_owned();
-        let harmless = ["socket:", "pipe:", "anon_inode:", "/dev/null", "/memfd:", "/proc/"];
-        (!harmless.iter().any(|kind| leads.starts_with(kind))).then_some(leads)
+        let leads = fs::read_link(entry.path()).ok()?.to_string_lossy().into_owned();
+        let made_here = ["socket:", "anon_inode:", "pipe:", "/proc/"];
+        let made_here = made_here.iter().any(|kind| leads.starts_with(kind));
+        (!made_here && !standard.contains(&entry.file_name())).then_some(leads)
     });
-    let left: Vec<String> = open.filter(|path| !path.contains("/mind")).collect();
+    let left: Vec<String> = open.collect();
     let none = if left.is_empty() { Err("nothing was left open".to_owned()) } else { Ok(left) };
     attempt("use a descriptor that was left open", "close-on-exec", none);
     let place = std::env::var("CREDENTIALS_DIRECTORY").map_err(|_| "not in the environment");
@@ -234,7 +247,6 @@ fn inherited(scene: &Scene) {
     let secret = fs::read_to_string("/proc/self/fd/0").unwrap_or_default();
     let none = if secret.is_empty() { Err("empty") } else { Ok(()) };
     attempt("read the unlock secret once more from standard input", "a closed input", none);
-    let _ = scene;
 }
 
 async fn sockets(scene: &Scene) {
@@ -261,10 +273,8 @@ async fn another_steward(scene: &Scene) {
     let guess = secrecy::SecretString::from("a guess");
     let opened = marque_steward::Home::open(&scene.home);
     attempt("open the home as a steward of its own", LANDLOCK, opened);
-    let copied = fs::copy(
-        scene.home.join("home.json"),
-        scene.home.join("agents/scout/mind/home.json"),
-    );
+    let copied =
+        fs::copy(scene.home.join("home.json"), scene.home.join("agents/scout/mind/home.json"));
     attempt("copy the home to run it elsewhere", LANDLOCK, copied);
     let made = marque_steward::Home::create(scene.home.join("agents/scout/mind/home"), 31_337);
     let started = match made {

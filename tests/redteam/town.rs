@@ -61,13 +61,8 @@ pub(crate) async fn defend() -> ExitCode {
     let mut party = economy.party("scout").await.unwrap();
     let document = policy(&economy, party.owner.address());
     economy.adopt(&party, &document).await.unwrap();
-    marque::economy::create_agent(
-        &party.home,
-        "sibling",
-        economy.devnet.chain_id(),
-        &party.unlock,
-    )
-    .unwrap();
+    marque::economy::create_agent(&party.home, "sibling", economy.devnet.chain_id(), &party.unlock)
+        .unwrap();
     party.name = "sibling".to_owned();
     economy.adopt(&party, &document).await.unwrap();
     let rival = economy.party("rival").await.unwrap();

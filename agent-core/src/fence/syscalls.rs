@@ -172,10 +172,8 @@ fn sockets() -> Result<Filter, String> {
         &[(0, SeccompCmpOp::Ne, v4), (0, SeccompCmpOp::Ne, v6), (0, SeccompCmpOp::Ne, netlink)],
     )?;
     let routes = number(libc::NETLINK_ROUTE);
-    filter.deny(
-        libc::SYS_socket,
-        &[(0, SeccompCmpOp::Eq, netlink), (2, SeccompCmpOp::Ne, routes)],
-    )?;
+    filter
+        .deny(libc::SYS_socket, &[(0, SeccompCmpOp::Eq, netlink), (2, SeccompCmpOp::Ne, routes)])?;
     let raw = number(libc::SOCK_RAW);
     for family in [v4, v6] {
         let kind = (1, SeccompCmpOp::MaskedEq(KIND), raw);
@@ -280,7 +278,8 @@ mod tests {
         };
         let pair = |kind: u32| {
             let call = libc::SYS_socketpair;
-            let script = format!("$! = 0; syscall({call}, 1, {kind}, 0, $x = \"\\0\" x 8); print $! + 0");
+            let script =
+                format!("$! = 0; syscall({call}, 1, {kind}, 0, $x = \"\\0\" x 8); print $! + 0");
             perl(&script).parse::<i32>().unwrap()
         };
         std::thread::spawn(move || {
@@ -296,7 +295,10 @@ mod tests {
             }
             assert_eq!(socket(2, 3, 1), libc::EPERM, "raw");
             assert_eq!(socket(16, 3, 9), libc::EPERM, "audit");
-            assert_eq!((socket(2, 1, 0), socket(10, 2, 0), socket(16, 3, 0), pair(1)), (0, 0, 0, 0));
+            assert_eq!(
+                (socket(2, 1, 0), socket(10, 2, 0), socket(16, 3, 0), pair(1)),
+                (0, 0, 0, 0)
+            );
         })
         .join()
         .unwrap();

@@ -201,8 +201,7 @@ mod tests {
     fn a_doorman_opens_what_is_on_its_list_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
         let (ours, others) = (dir.path().join("ours"), dir.path().join("others"));
-        let listeners =
-            [UnixListener::bind(&ours).unwrap(), UnixListener::bind(&others).unwrap()];
+        let listeners = [UnixListener::bind(&ours).unwrap(), UnixListener::bind(&others).unwrap()];
         let mut door = door(std::slice::from_ref(&ours));
         assert_eq!(door.open(&others).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
         // A captured mind that has its own idea of the list asks for a place that is not on it.

@@ -95,8 +95,8 @@ impl Arsenal {
     fn ask(&mut self) -> Ask {
         match self.dice.below(4_000) {
             0 => Ask::Freeze { reason: self.words() },
-            1..=200 => Ask::View,
-            201..=400 => Ask::Wait { intent: self.id(), timeout_ms: self.dice.below(3) },
+            1..=20 => Ask::View,
+            21..=400 => Ask::Wait { intent: self.id(), timeout_ms: self.dice.below(3) },
             401..=600 => Ask::Note(Note {
                 task: self.task(),
                 step: self.small(),
@@ -124,11 +124,16 @@ impl Arsenal {
     }
 
     fn intent(&mut self) -> Intent {
-        let labels = Labels(self.dice.pick(&[
-            Vec::new(),
-            vec![Label::Owner, Label::Policy],
-            vec![Label::Web("evil.example".to_owned())],
-        ]).into_iter().collect());
+        let labels = Labels(
+            self.dice
+                .pick(&[
+                    Vec::new(),
+                    vec![Label::Owner, Label::Policy],
+                    vec![Label::Web("evil.example".to_owned())],
+                ])
+                .into_iter()
+                .collect(),
+        );
         let (to, amount) = (self.address(), self.money());
         let payee = self.dice.pick(&["shop", "shop", "shop", "shop", "Shop", "", "owner", "ѕhop"]);
         let host = self.dice.pick(&["shop.example", "shop.example", "shop.example.", "127.0.0.1"]);
@@ -216,7 +221,13 @@ impl Arsenal {
             _ => U256::from(1 + self.dice.below(2_000)),
         };
         let token = self.dice.pick(&[
-            self.token, self.token, self.token, self.token, self.token, Address::ZERO, self.shop,
+            self.token,
+            self.token,
+            self.token,
+            self.token,
+            self.token,
+            Address::ZERO,
+            self.shop,
         ]);
         let chain = if self.dice.one_in(20) { 1 } else { CHAIN };
         Money::new(units, AssetId { chain, token })
@@ -340,7 +351,7 @@ impl Arsenal {
                     "\"amount\":{\"units\":\"1\"},\"amount\":",
                     1,
                 );
-                framed(text.into_owned().into_bytes())
+                framed(text.into_bytes())
             }
         }
     }
