@@ -183,9 +183,9 @@ impl Steward {
         }
         for name in self.shared.ready.borrow().keys() {
             drop(std::fs::remove_file(self.shared.home.socket(name)));
-            if self.shared.minds.users.contains_key(name) {
-                drop(std::fs::remove_file(self.shared.minds.socket(name)));
-            }
+        }
+        for name in self.shared.minds.users.keys() {
+            drop(std::fs::remove_file(self.shared.minds.socket(name)));
         }
         closed
     }
