@@ -70,8 +70,7 @@ impl Authority {
     pub(crate) fn open(home: &Home, unlock: SecretString) -> Result<Self, StewardError> {
         let keys = Keys::open(home, unlock)?;
         let origin = Origin(home.origin());
-        let opened =
-            opening::open(&home.journal(), &home.index(), origin, || keys.log_signer())?;
+        let opened = opening::open(&home.journal(), &home.index(), origin, || keys.log_signer())?;
         let state = &opened.state;
         if let Some(genesis) = state.genesis()
             && (genesis.chain, genesis.origin) != (home.chain(), home.origin())

@@ -43,7 +43,10 @@ impl Copies {
             Err(error) => return Err(StewardError::io("read", &self.path)(error)),
         };
         Ok(journal.extends(&text).err().map(|error| {
-            format!("the journal does not extend the checkpoint in {}: {error}", self.path.display())
+            format!(
+                "the journal does not extend the checkpoint in {}: {error}",
+                self.path.display()
+            )
         }))
     }
 
@@ -56,8 +59,8 @@ impl Copies {
             return;
         }
         let new = self.path.with_extension("new");
-        let written = fs::write(&new, journal.checkpoint_text())
-            .and_then(|()| fs::rename(&new, &self.path));
+        let written =
+            fs::write(&new, journal.checkpoint_text()).and_then(|()| fs::rename(&new, &self.path));
         match written {
             Ok(()) => (self.size, self.at) = (size, Some(Instant::now())),
             Err(error) => {

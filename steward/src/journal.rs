@@ -111,8 +111,9 @@ impl Journal {
         signer: LogSigner,
     ) -> Result<(Self, Vec<Vec<u8>>), JournalError> {
         let mut entries = Vec::new();
-        let journal =
-            Self::open_from(dir, origin, signer, 0, &mut |_, entry| entries.push(entry.to_owned()))?;
+        let journal = Self::open_from(dir, origin, signer, 0, &mut |_, entry| {
+            entries.push(entry.to_owned())
+        })?;
         Ok((journal, entries))
     }
 

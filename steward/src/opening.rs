@@ -101,11 +101,7 @@ pub(crate) fn again(dir: &Path, index: Option<&Index>) -> Result<State, StewardE
     }
 }
 
-fn read_from(
-    dir: &Path,
-    mut state: State,
-    promise: Option<(u64, B256)>,
-) -> Result<State, Trouble> {
+fn read_from(dir: &Path, mut state: State, promise: Option<(u64, B256)>) -> Result<State, Trouble> {
     let from = state.next();
     let mut folding = Folding::new(&mut state, promise);
     journal::each(dir, from, &mut |seq, bytes| folding.take(seq, bytes))

@@ -152,7 +152,8 @@ fn damage_is_refused_mended_or_harmless_and_never_a_wrong_balance() {
             bytes[at] ^= 1 << random.below(8);
         }
         fs::write(file, &bytes).unwrap();
-        let what = format!("{n}: {} at {at}, cut {cut}", file.strip_prefix(&torn).unwrap().display());
+        let what =
+            format!("{n}: {} at {at}, cut {cut}", file.strip_prefix(&torn).unwrap().display());
         match open(&torn) {
             Err(_) => refused += 1,
             Ok(ready) => {

@@ -38,10 +38,7 @@ fn laid_out(dir: &std::path::Path) -> (Home, Authority) {
     let (policy, _) = marque_policies::parse(&text).unwrap();
     let agent = || "scout".to_owned();
     let adopt = Statement::Adopt { agent: agent(), version: 1, policy: policy.hash };
-    let acts = [
-        sign(Statement::Enroll { agent: agent(), key }, None),
-        sign(adopt, Some(text)),
-    ];
+    let acts = [sign(Statement::Enroll { agent: agent(), key }, None), sign(adopt, Some(text))];
     let events = acts.map(|act| Event::Submit(Box::new(act)));
     let done = authority.handle(events.into()).unwrap();
     assert!(done.iter().all(|done| matches!(done.reply, Reply::Noted(Some(_)))), "{done:?}");

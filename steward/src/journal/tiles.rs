@@ -34,10 +34,7 @@ pub(super) fn write(dir: &Path, tree: &mut Tree) -> Result<(), JournalError> {
 }
 
 /// Writes full tiles, and says how many were missing or wrong.
-pub(super) fn write_full(
-    dir: &Path,
-    tiles: &[(Place, Vec<Hash>)],
-) -> Result<u64, JournalError> {
+pub(super) fn write_full(dir: &Path, tiles: &[(Place, Vec<Hash>)]) -> Result<u64, JournalError> {
     let mut mended = 0;
     for (place, hashes) in tiles {
         let path = dir.join(tree::name(*place, WIDTH));

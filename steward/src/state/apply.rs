@@ -4,8 +4,8 @@ use crate::{
     entry::{Allowed, Body, Decided, Entry, Genesis, Order},
     error::StewardError,
     state::{
-        Account, Adopted, Approval, Archived, Debit, Frozen, HELD_FOR, Record, Standing, State, account::Use,
-        record::payee,
+        Account, Adopted, Approval, Archived, Debit, Frozen, HELD_FOR, Record, Standing, State,
+        account::Use, record::payee,
     },
 };
 use marque_policies::{Intent, IntentId, Timestamp, document::Payee};
@@ -334,8 +334,6 @@ impl State {
 
     fn undelivered_by(&self, agent: &str, payee: alloy_primitives::Address) -> Vec<IntentId> {
         let ids = self.agents.get(agent).into_iter().flat_map(|account| &account.undelivered);
-        ids.copied()
-            .filter(|id| self.payee_of(*id) == Some(payee))
-            .collect()
+        ids.copied().filter(|id| self.payee_of(*id) == Some(payee)).collect()
     }
 }

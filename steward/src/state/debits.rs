@@ -4,11 +4,11 @@
 //! flight counts whatever its age; one that is settled leaves a window when it is older than it;
 //! one that is gone is deleted.
 
-use alloy_primitives::{Address, U256};
 use crate::state::{
     totals::{Totals, Whose},
     tracked::Tracked,
 };
+use alloy_primitives::{Address, U256};
 use marque_policies::{AssetId, IntentId, Money, Scope, Timestamp, document::DAYS30};
 use serde::{Deserialize, Serialize};
 

@@ -60,9 +60,10 @@ impl Totals {
     pub(super) fn of(&self, agent: &str, scope: &Scope<'_>, asset: AssetId) -> U256 {
         let whose = match scope {
             Scope::Owner => {
-                let all = self.0.iter().filter(|((_, whose, of), _)| {
-                    *whose == Whose::Agent && *of == asset
-                });
+                let all = self
+                    .0
+                    .iter()
+                    .filter(|((_, whose, of), _)| *whose == Whose::Agent && *of == asset);
                 return all.fold(U256::ZERO, |sum, (_, units)| sum.saturating_add(*units));
             }
             Scope::Agent => Whose::Agent,

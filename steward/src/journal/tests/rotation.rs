@@ -66,7 +66,10 @@ fn a_crash_at_any_step_of_a_rotation_loses_nothing() {
         journal.rotate_at(600);
         assert!(found.len() >= n && found == entries(found.len()), "{end:?}");
         journal.append(&entries(40)[found.len()..]).unwrap();
-        assert_eq!((written.checkpoint(), fs::read(&last).unwrap()), (signed.clone(), whole.clone()));
+        assert_eq!(
+            (written.checkpoint(), fs::read(&last).unwrap()),
+            (signed.clone(), whole.clone())
+        );
     }
 }
 
