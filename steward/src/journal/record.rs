@@ -115,10 +115,7 @@ pub(super) struct Scanned {
 impl Scan<'_> {
     /// Visits every whole record. Something broken at the very end of the journal is reported as
     /// torn; something broken with a whole record anywhere behind it is an error.
-    pub(super) fn each(
-        self,
-        visit: &mut Take<'_>,
-    ) -> Result<Scanned, JournalError> {
+    pub(super) fn each(self, visit: &mut Take<'_>) -> Result<Scanned, JournalError> {
         let Self { path, bytes, first, origin, last } = self;
         let found = check_header(path, bytes, first)?;
         if let Some(expected) = origin

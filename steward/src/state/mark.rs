@@ -6,7 +6,10 @@
 
 use crate::{
     error::StewardError,
-    state::{Account, Archived, Debit, Frozen, Record, State, debits::Debits, totals::Totals},
+    state::{
+        Account, Archived, Debit, Frozen, Record, State, debits::Debits, totals::Totals,
+        tracked::Tracked,
+    },
 };
 use alloy_primitives::B256;
 use marque_policies::{IntentId, Timestamp};
@@ -52,14 +55,28 @@ struct Head {
 
 impl State {
     fn head(&self) -> Head {
+        // Named one by one: a field that is added has to be kept somewhere, or this does not
+        // compile. What is recalled says nothing that the journal does not.
+        let Self {
+            genesis,
+            next,
+            time,
+            frozen,
+            agents,
+            debits,
+            intents: _,
+            archive: _,
+            recalled: _,
+        } = self;
+        let Debits { totals, rows: _ } = debits;
         Head {
             format: STATE_FORMAT,
-            genesis: self.genesis.clone(),
-            next: self.next,
-            time: self.time,
-            frozen: self.frozen.clone(),
-            agents: self.agents.clone(),
-            totals: self.debits.totals.clone(),
+            genesis: genesis.clone(),
+            next: *next,
+            time: *time,
+            frozen: frozen.clone(),
+            agents: agents.clone(),
+            totals: totals.clone(),
         }
     }
 
@@ -118,14 +135,17 @@ impl State {
             return Ok(None);
         }
         let head: Head = read(head)?;
+        let Head { format: _, genesis, next, time, frozen, agents, totals } = head;
         Ok(Some(Self {
-            genesis: head.genesis,
-            next: head.next,
-            time: head.time,
-            frozen: head.frozen,
-            agents: head.agents,
-            debits: Debits { totals: head.totals, ..Debits::default() },
-            ..Self::default()
+            genesis,
+            next,
+            time,
+            frozen,
+            agents,
+            intents: Tracked::default(),
+            debits: Debits { rows: Tracked::default(), totals },
+            archive: Tracked::default(),
+            recalled: BTreeMap::new(),
         }))
     }
 
