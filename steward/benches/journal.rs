@@ -3,6 +3,13 @@
 //! The entries are what purchases leave behind: for each a tool use with its table, three notes, an
 //! authorisation with its table, a report, and the chain's two answers. `MARQUE_ENTRIES=N` for
 //! another size; `MARQUE_KEEP=DIR` keeps the journal there and uses it again.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a benchmark fails like a test"
+)]
 
 #[path = "../tests/support/mod.rs"]
 mod support;

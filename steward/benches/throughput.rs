@@ -1,7 +1,13 @@
 //! Durable signed proposals a second, with eight callers on the real socket, beside what the disk
 //! could do for them: each caller's answer waits for one sync, so at best there are callers / sync
 //! time of them. `MARQUE_CALLERS`, `MARQUE_SECONDS` for other sizes.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark fails like a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a benchmark fails like a test"
+)]
 
 #[path = "../tests/support/mod.rs"]
 mod support;

@@ -76,7 +76,6 @@ impl Index {
         self.read().map_err(|error| error.to_string())?
     }
 
-    #[expect(clippy::type_complexity, reason = "a failing store, or a store with nonsense in it")]
     fn read(&self) -> Result<Result<Option<State>, String>, StoreError> {
         let seq = self.store.high_water()?;
         let Some(chunks) = self.store.get(HEAD)? else {

@@ -160,6 +160,42 @@ fn the_state_is_attested_as_entries_come_and_where_many_have_come_at_the_end() {
     assert!(Authority::open(&home, unlock()).unwrap().quick);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_that_a_quick_start_did_not_read_freezes_the_steward() {
+    let dir = tempfile::tempdir().unwrap();
+    let (home, mut authority) = laid_out(dir.path());
+    authority.journal.rotate_at(100_000);
+    for group in 0..42 {
+        authority.handle((group * 100..group * 100 + 100).map(note).collect()).unwrap();
+    }
+    authority.close().unwrap();
+    let segment = home.journal().join("entries/00000000000000000000.seg");
+    let whole = std::fs::read(&segment).unwrap();
+    for damaged in [false, true] {
+        let mut bytes = whole.clone();
+        bytes[40_000] ^= u8::from(damaged);
+        std::fs::write(&segment, bytes).unwrap();
+        // Missing tiles are mended beside the work; they are no damage.
+        let tile = home.journal().join("tile/0/003");
+        std::fs::remove_file(&tile).unwrap();
+        let options = crate::Options::default();
+        let steward = crate::Steward::start(home.clone(), unlock(), options).await.unwrap();
+        let client = marque_steward_client::Client::connect(home.socket("scout")).await.unwrap();
+        for _ in 0..200 {
+            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+            let frozen = client.view().await.unwrap().frozen_at.is_some();
+            if frozen || (!damaged && tile.exists()) {
+                break;
+            }
+        }
+        assert_eq!(client.view().await.unwrap().frozen_at.is_some(), damaged);
+        steward.stop().await.unwrap();
+        if !damaged {
+            assert!(tile.exists());
+        }
+    }
+}
+
 #[test]
 fn an_index_that_fails_at_work_is_made_again_and_the_journal_says_so() {
     let dir = tempfile::tempdir().unwrap();

@@ -83,6 +83,9 @@ fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
     Ok((entry, rest))
 }
 
+/// Takes a record: the entry's number and its bytes.
+pub(super) type Take<'a> = dyn FnMut(u64, &[u8]) -> Result<(), JournalError> + 'a;
+
 /// A segment's bytes and what they are expected to be.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scan<'a> {
@@ -112,10 +115,7 @@ pub(super) struct Scanned {
 impl Scan<'_> {
     /// Visits every whole record. Something broken at the very end of the journal is reported as
     /// torn; something broken with a whole record anywhere behind it is an error.
-    pub(super) fn each(
-        self,
-        visit: &mut dyn FnMut(u64, &[u8]) -> Result<(), JournalError>,
-    ) -> Result<Scanned, JournalError> {
+    pub(super) fn each(self, visit: &mut Take<'_>) -> Result<Scanned, JournalError> {
         let Self { path, bytes, first, origin, last } = self;
         let found = check_header(path, bytes, first)?;
         if let Some(expected) = origin

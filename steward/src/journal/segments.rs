@@ -5,7 +5,7 @@
 
 use super::error::JournalError;
 use super::key::Origin;
-use super::record::{Scan, Scanned};
+use super::record::{Scan, Scanned, Take};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -86,7 +86,7 @@ impl Segments {
         &self,
         origin: Option<Origin>,
         from: u64,
-        visit: &mut dyn FnMut(u64, &[u8]) -> Result<(), JournalError>,
+        visit: &mut Take<'_>,
     ) -> Result<End, JournalError> {
         let mut segments = self.0.iter().skip(self.index_of(from)).peekable();
         let mut at = None;

@@ -201,6 +201,18 @@ fn the_hash_of_a_state_that_grew_is_the_hash_of_one_made_at_once() {
     assert_eq!(kept.seal().unwrap(), town.state.seal().unwrap());
     assert_eq!(kept.hash(), town.state.hash());
     // And it is of everything.
+    let whole = kept.seal().unwrap();
+    let (intent, archived) =
+        (*kept.intents.keys().next().unwrap(), *kept.archive.keys().next().unwrap());
+    let debited = *kept.debits.rows.keys().next().unwrap();
+    let (record, closed) = (kept.intents.remove(&intent).unwrap(), kept.archive.remove(&archived));
+    assert_ne!(kept.seal().unwrap(), whole);
+    kept.intents.insert(intent, record);
+    assert_ne!(kept.seal().unwrap(), whole);
+    kept.archive.insert(archived, closed.unwrap());
+    assert_eq!(kept.seal().unwrap(), whole);
+    kept.debits.rows.get_mut(&debited).unwrap()[0].at += 1;
+    assert_ne!(kept.seal().unwrap(), whole);
     town.write(Body::Stopped);
     assert_ne!(kept.seal().unwrap(), town.state.seal().unwrap());
 }

@@ -126,7 +126,7 @@ impl<V: Serialize> Tracked<V> {
 }
 
 fn bucket(id: IntentId) -> u16 {
-    u16::from_be_bytes([id.0[0], id.0[1]])
+    id.0.first_chunk().map_or(0, |first| u16::from_be_bytes(*first))
 }
 
 fn first(bucket: u16) -> IntentId {
