@@ -148,7 +148,10 @@ pub fn verify(dir: &Path, expect: &Expect) -> Result<Report, AuditError> {
 fn scope(expect: &Expect, verified: &Verified, acts: usize) -> (Vec<String>, Vec<String>) {
     let mut checked = vec![
         format!("the checksum, order and sense of all {} entries", verified.size),
-        format!("the tree's root, and the checkpoint's signature over {}", verified.checkpoint_size),
+        format!(
+            "the tree's root, and the checkpoint's signature over {}",
+            verified.checkpoint_size
+        ),
         format!("the owner's signature under each of {acts} acts"),
     ];
     let mut unchecked = Vec::new();

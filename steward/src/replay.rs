@@ -315,9 +315,7 @@ impl Replayer {
                 self.write_all(entry.at, step.entries)?;
                 if fresh { self.settle(decided.id, entry.at) } else { Ok(()) }
             }
-            Reading::Fixed => {
-                self.write(entry.at, &entry.agent, entry.word, entry.body.clone())
-            }
+            Reading::Fixed => self.write(entry.at, &entry.agent, entry.word, entry.body.clone()),
         }
     }
 
@@ -343,9 +341,7 @@ impl Replayer {
             resolved: payee.cloned().zip(found.payee).into_iter().collect(),
             gas: found.gas,
             nonce: account.map(|account| account.nonce),
-            elsewhere: allowed
-                .filter(|allowed| allowed.order == Order::Elsewhere)
-                .map(|_| NOWHERE),
+            elsewhere: allowed.filter(|allowed| allowed.order == Order::Elsewhere).map(|_| NOWHERE),
             trouble: None,
         }
     }
@@ -369,11 +365,8 @@ impl Replayer {
             return;
         }
         let stopped_by = |table: &[Row]| {
-            let worst = if table.iter().any(|row| row.mark == Mark::Fail) {
-                Mark::Fail
-            } else {
-                Mark::Ask
-            };
+            let worst =
+                if table.iter().any(|row| row.mark == Mark::Fail) { Mark::Fail } else { Mark::Ask };
             let rows = table.iter().filter(move |row| row.mark == worst);
             rows.map(|row| row.rule.clone()).collect::<Vec<_>>()
         };
@@ -456,8 +449,7 @@ impl Replayer {
 }
 
 /// A place on chain of what happens in a replay only.
-const NOWHERE: OnChain =
-    OnChain { transaction: B256::ZERO, block: 0, block_hash: B256::ZERO };
+const NOWHERE: OnChain = OnChain { transaction: B256::ZERO, block: 0, block_hash: B256::ZERO };
 
 /// What an order tells of what had been found out, in journals that do not say it themselves.
 fn from_order(allowed: Option<&Allowed>) -> Found {

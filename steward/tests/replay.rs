@@ -14,7 +14,9 @@ use marque_steward::{
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use support::{Bench, START, allowed, held, owner, pay, policy, proposal, refused, signed, transfer};
+use support::{
+    Bench, START, allowed, held, owner, pay, policy, proposal, refused, signed, transfer,
+};
 
 const HOUR: Timestamp = 3_600_000;
 const PLACE: OnChain = OnChain { transaction: B256::ZERO, block: 1, block_hash: B256::ZERO };
@@ -130,6 +132,7 @@ fn what_a_journal_does_not_hold_is_said_and_never_guessed() {
 #[derive(Clone, Debug)]
 enum Act {
     Pay { task: u8, units: u64, by_transaction: bool },
+    Again { which: u8 },
     Approve { which: u8 },
     Move { which: u8, how: u8 },
     Pass { ms: Timestamp },
@@ -139,7 +142,8 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         6 => (0..60_u8, prop_oneof![Just(400_000), Just(1_000_000), 1..1_200_000_u64], any::<bool>())
             .prop_map(|(task, units, by_transaction)| Act::Pay { task, units, by_transaction }),
-        2 => any::<u8>().prop_map(|which| Act::Approve { which }),
+        4 => any::<u8>().prop_map(|which| Act::Again { which }),
+        3 => any::<u8>().prop_map(|which| Act::Approve { which }),
         6 => (any::<u8>(), 0..8_u8).prop_map(|(which, how)| Act::Move { which, how }),
         2 => prop_oneof![0..60_000_u64, 0..2 * HOUR, 0..30 * HOUR].prop_map(|ms| Act::Pass { ms }),
     ]
@@ -157,6 +161,12 @@ fn play(acts: &[Act]) -> Vec<Entry> {
             Act::Pay { task, units, by_transaction } => {
                 let intent = if *by_transaction { transfer(*units) } else { pay(*units) };
                 bench.propose(proposal(&format!("t{task}"), 0, intent));
+            }
+            Act::Again { which } => {
+                if let Some((id, intent)) = pick(&bench, *which) {
+                    let task = bench.state.intent(id).unwrap().decided.task.clone();
+                    bench.propose(proposal(&task, 0, intent));
+                }
             }
             Act::Approve { which } => {
                 if let Some((id, intent)) = pick(&bench, *which) {
@@ -228,9 +238,10 @@ impl Recount {
             let counts = |paid: &&Paid| paid.in_flight || paid.at > now.saturating_sub(width);
             self.paid.values().filter(counts).map(|paid| paid.units).sum::<u64>() + units
         };
-        let approved = self.approved.get(&id).is_some_and(|(closes, deadline)| {
-            now <= *closes && now <= deadline * 1_000
-        });
+        let approved = self
+            .approved
+            .get(&id)
+            .is_some_and(|(closes, deadline)| now <= *closes && now <= deadline * 1_000);
         if units > payment || sum(HOUR) > hour || sum(24 * HOUR) > day {
             Decision::Refuse
         } else if units > ask && !approved {

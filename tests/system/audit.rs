@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::{
     io::{BufRead as _, BufReader},
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::mpsc,
     time::Duration,
 };
@@ -60,8 +60,7 @@ async fn overreach(town: &Town, scout: &Citizen, feed: &Citizen) {
         resource: "http://feed/\u{1b}[2J=danger".into(),
         labels: Default::default(),
     });
-    let proposal =
-        Proposal { task: "greedy".into(), step: 0, ordinal: 0, attempt: 0, intent };
+    let proposal = Proposal { task: "greedy".into(), step: 0, ordinal: 0, attempt: 0, intent };
     let outcome = scout.client().propose(proposal).await.unwrap();
     assert!(matches!(outcome, Outcome::Refused { .. }), "{outcome:?}");
 }
@@ -84,6 +83,9 @@ async fn an_auditor_reads_proves_exports_and_compares_real_payments() {
     settled(&scout, 2).await;
     reads(&scout);
     proves(&town, &scout, &feed);
+    // A seller's settlements as well: the policy that was in force changes nothing.
+    let same = ok(&marque(&feed, &["policy", "replay", "feed@adopted"]));
+    assert!(same.contains("over 2 decisions") && same.contains("no decision would"), "{same}");
     // What comes after is compared with what stands.
     scout.stop().await;
     exports(&town, &scout);
@@ -234,28 +236,22 @@ async fn an_owner_watches_what_is_left_and_what_another_policy_would_have_done()
 
     // The live view goes on through a restart, and ends in order.
     let home = scout.party.home.path().to_owned();
-    let mut follow = Command::new(MARQUE)
-        .arg("--home")
-        .arg(&home)
-        .args(["--json", "audit", "show", "--follow", "--kind", "allowed,stopped"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(follow.stdout.take().unwrap()).lines();
-    let (tell, told) = mpsc::channel();
-    std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| drop(tell.send(line))));
-    let next = || told.recv_timeout(Duration::from_secs(30)).unwrap();
+    let follow =
+        Live::start(&scout, &["--json", "audit", "show", "--follow", "--kind", "allowed,stopped"]);
+    let next = || follow.next();
     scout.buy(&feed.goods(), "first").await.unwrap();
     assert!(next().contains("\"task\":\"first\""));
     settled(&scout, 1).await;
     scout.stop().await;
     assert!(next().contains("\"kind\":\"stopped\""));
     town.restart(&mut scout, &[]).await;
+    let watch = Live::start(&scout, &["--json", "budget", "scout", "--watch"]);
+    assert!(watch.next().contains("\"left\":\"480000\""));
     scout.buy(&feed.goods(), "second").await.unwrap();
+    assert!(watch.next().contains("\"left\":\"460000\""), "it shows what has changed");
+    watch.interrupt();
     assert!(next().contains("\"task\":\"second\""));
-    let pid = rustix::process::Pid::from_child(&follow);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    assert!(follow.wait().unwrap().success(), "Ctrl-C is no failure");
+    follow.interrupt();
 
     settled(&scout, 2).await;
     let (running, text) = budget(&scout, "steward");
@@ -280,12 +276,55 @@ async fn an_owner_watches_what_is_left_and_what_another_policy_would_have_done()
     assert!(code == 1 && text.contains("outbox"), "{text}");
 }
 
+/// A command that goes on.
+struct Live {
+    child: Child,
+    told: mpsc::Receiver<String>,
+}
+
+impl Live {
+    fn start(citizen: &Citizen, args: &[&str]) -> Self {
+        let home = citizen.party.home.path();
+        let mut command = Command::new(MARQUE);
+        let command = command.arg("--home").arg(home).args(args).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (tell, told) = mpsc::channel();
+        std::thread::spawn(move || {
+            lines.map_while(Result::ok).for_each(|line| drop(tell.send(line)));
+        });
+        Self { child, told }
+    }
+
+    fn next(&self) -> String {
+        self.told.recv_timeout(Duration::from_secs(30)).unwrap()
+    }
+
+    /// Ctrl-C, which is no failure.
+    fn interrupt(mut self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        // It may have ended in order already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
 /// The budgets as JSON, without what time alone changes, and as text.
 fn budget(scout: &Citizen, from: &str) -> (Value, String) {
     let mut said = objects(&marque(scout, &["--json", "budget", "scout"])).remove(0);
     assert_eq!(said["from"], from);
     let hour = &said["budgets"][0];
-    assert_eq!((hour["rule"].as_str(), hour["left"].as_str()), (Some("limits.tUSD.hour"), Some("460000")));
+    assert_eq!(
+        (hour["rule"].as_str(), hour["left"].as_str()),
+        (Some("limits.tUSD.hour"), Some("460000"))
+    );
     assert_eq!(hour["next"]["amount"]["units"], "20000");
     let text = ok(&marque(scout, &["budget"]));
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
@@ -337,5 +376,21 @@ fn every_command_of_an_auditor_has_help_with_an_example() {
         let args: Vec<_> = command.split(' ').chain(["--help"]).collect();
         let text = ok(&stranger(&args));
         assert!(text.contains(example) && text.contains("--json"), "{text}");
+    }
+}
+
+#[test]
+fn the_page_names_every_column_of_an_export_and_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| std::fs::read_to_string(root.join(name)).unwrap();
+    let page = read("docs/audit.md");
+    for column in marque::audit::export::COLUMNS {
+        assert!(page.contains(&format!("`{column}`")), "docs/audit.md does not name {column}");
+    }
+    let promises = page.lines().filter(|line| line.starts_with("| ") && line.contains(".rs`"));
+    for promise in promises {
+        let names: Vec<_> = promise.split('`').skip(1).step_by(2).collect();
+        let [file, test] = names[..] else { panic!("{promise}") };
+        assert!(read(file).contains(&format!("fn {test}(")), "{file} has no {test}");
     }
 }

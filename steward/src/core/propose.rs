@@ -10,8 +10,8 @@ use crate::{
         enrolled, permit::Permit, task_name,
     },
     entry::{
-        Allowed, AuthorisationOrder, Body, Decided, Found, Genesis, OnChain, Order, TransactionOrder,
-        WalletOrder, Word,
+        Allowed, AuthorisationOrder, Body, Decided, Found, Genesis, OnChain, Order,
+        TransactionOrder, WalletOrder, Word,
     },
     error::fault,
     state::{Adopted, Ledger, Record, State},
