@@ -2,7 +2,7 @@
 //!
 //! A statement is bound to one journal by its origin, so it means nothing to any other steward,
 //! and each kind cannot be replayed: versions rise, an approval names one intent, a thaw names the
-//! journal entry that froze.
+//! journal entry that froze, a rotation the entry by which its signer became owner.
 
 use crate::intent::IntentId;
 use alloy_primitives::{Address, B256};
@@ -75,6 +75,17 @@ pub enum Statement {
         /// Sequence number of the journal entry that froze it.
         frozen_at: u64,
     },
+    /// Hands everything over to another key. Signed by the owner in force and, as the proof that
+    /// the key exists and is at hand, by the new one over the same digest
+    /// ([`SignedStatement::countersignature`]).
+    Rotate {
+        /// The owner in force from here on.
+        #[schemars(with = "String")]
+        owner: Address,
+        /// Sequence number of the entry by which the owner who signs came into force: 0, the
+        /// genesis, or that of the rotation before. So no old rotation can be handed in again.
+        since: u64,
+    },
 }
 
 sol! {
@@ -84,6 +95,7 @@ sol! {
     struct Approve { string agent; bytes32 intent; bytes32 body; uint64 version; uint64 deadline; }
     struct Deny { string agent; bytes32 intent; bytes32 body; }
     struct Thaw { uint64 frozenAt; }
+    struct Rotate { address owner; uint64 since; }
 }
 
 impl Statement {
@@ -114,6 +126,7 @@ impl Statement {
                 Deny { agent, intent: intent.0, body }.eip712_signing_hash(&domain)
             }
             Self::Thaw { frozen_at } => Thaw { frozenAt: frozen_at }.eip712_signing_hash(&domain),
+            Self::Rotate { owner, since } => Rotate { owner, since }.eip712_signing_hash(&domain),
         }
     }
 }
@@ -130,4 +143,7 @@ pub struct SignedStatement {
     /// The policy document that an `adopt` speaks of, as the owner wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub document: Option<String>,
+    /// What the new owner of a `rotate` signed: the same digest, 65 bytes, hex with `0x`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub countersignature: Option<String>,
 }

@@ -11,7 +11,7 @@ use crate::{
     core::{Effect, Event, Permit, Reply, step},
     entry::{Body, Entry},
     error::{StewardError, fault},
-    failpoint::failpoint,
+    failpoint::{self, failpoint},
     home::Home,
     index::Index,
     journal::{Journal, Origin, Recovery},
@@ -68,7 +68,8 @@ impl Authority {
         Ok(authority)
     }
 
-    /// Begins a journal with the owner's genesis.
+    /// Begins a journal with the owner's genesis; one without an entry was cut off before, and begins
+    /// now.
     pub(crate) fn begin(
         home: &Home,
         unlock: SecretString,
@@ -83,7 +84,16 @@ impl Authority {
             let line = "the genesis names another log key than the one in this home";
             return Err(fault("malformed", line).into());
         }
-        let journal = Journal::create(&home.journal(), Origin(home.origin()), signer)?;
+        let (dir, origin) = (home.journal(), Origin(home.origin()));
+        let journal = if home.has_journal() {
+            let (journal, entries) = Journal::open(&dir, origin, signer)?;
+            if !entries.is_empty() {
+                return Err(fault("stale", "this journal has begun already").into());
+            }
+            journal
+        } else {
+            Journal::create(&dir, origin, signer)?
+        };
         let mut authority = Self::with(home, State::default(), journal, keys)?;
         authority.handle(vec![Event::Own(body)])?;
         Ok(authority)
@@ -128,6 +138,7 @@ impl Authority {
     /// Where the journal failed or the core contradicts the fold: the steward must end.
     pub(crate) fn handle(&mut self, events: Vec<Event>) -> Result<Vec<Done>, StewardError> {
         let mut bytes = Vec::new();
+        let mut kinds = Vec::new();
         let mut touched: Vec<IntentId> = Vec::new();
         let mut steps = Vec::with_capacity(events.len());
         let mut reserves = false;
@@ -158,6 +169,7 @@ impl Authority {
                 reserves |= matches!(entry.body, Body::Allowed(_));
             }
             bytes.extend(encoded);
+            kinds.extend(failpoint::kinds(entries.iter().map(|entry| &entry.body)));
             let reply = match next.reply {
                 Reply::Noted(None) => Reply::Noted(Some(first)),
                 reply => reply,
@@ -165,13 +177,17 @@ impl Authority {
             steps.push((next.effect, reply));
         }
         if !bytes.is_empty() {
+            failpoint::tear(&kinds, &bytes);
             self.journal.append(&bytes)?;
+            failpoint::at("journalled", &kinds);
         }
         if reserves {
             failpoint("reserved");
         }
         self.note(&touched);
-        steps.into_iter().map(|(effect, reply)| self.carry_out(effect, reply)).collect()
+        let done = steps.into_iter().map(|(effect, reply)| self.carry_out(effect, reply)).collect();
+        failpoint::at("done", &kinds);
+        done
     }
 
     /// What only this home can tell about an event.
@@ -263,5 +279,6 @@ impl Authority {
 /// The wall clock in Unix milliseconds.
 pub(crate) fn wall() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::try_from(since.as_millis()).unwrap_or(Timestamp::MAX)
+    let now = Timestamp::try_from(since.as_millis()).unwrap_or(Timestamp::MAX);
+    now.saturating_add_signed(failpoint::clock_offset())
 }

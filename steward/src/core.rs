@@ -9,6 +9,7 @@
 //! module alone).
 
 mod chain;
+pub mod news;
 mod owner;
 mod permit;
 mod propose;

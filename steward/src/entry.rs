@@ -123,6 +123,17 @@ pub enum Body {
         /// The owner's, hex.
         signature: String,
     },
+    /// Another key is the owner from here on. Signed by the owner before and by the new one.
+    Rotate {
+        /// The owner in force from here on.
+        owner: Address,
+        /// The entry by which the owner before came into force.
+        since: u64,
+        /// The owner's before, hex.
+        signature: String,
+        /// The new owner's over the same digest, hex.
+        countersignature: String,
+    },
     /// The policy refused an intent.
     Refused(Box<Decided>),
     /// The policy asks the owner.
@@ -159,6 +170,10 @@ pub enum Body {
         id: IntentId,
         /// What was really debited, gas included.
         actual: Vec<Money>,
+        /// Block time by which it was on chain, Unix seconds: windows count from there where our
+        /// own clock was behind.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        time: Option<u64>,
     },
     /// Our transaction is on chain for good, and failed: only gas was spent.
     Reverted {
@@ -168,6 +183,9 @@ pub enum Body {
         at: OnChain,
         /// What was really debited.
         actual: Vec<Money>,
+        /// As for `final`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        time: Option<u64>,
     },
     /// It never went out, and cannot any more.
     Released {
@@ -515,6 +533,7 @@ impl Body {
             Self::Deny { .. } => "deny",
             Self::Frozen { .. } => "frozen",
             Self::Thawed { .. } => "thawed",
+            Self::Rotate { .. } => "rotate",
             Self::Refused(_) => "refused",
             Self::Held(_) => "held",
             Self::Allowed(_) => "allowed",

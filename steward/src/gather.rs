@@ -76,7 +76,8 @@ fn standing(state: &State, agent: &str, proposal: &Proposal) -> Option<Standing>
                 | PaymentState::Denied
         )
     });
-    Some(Standing { policy, key: account.key, owner: begun.owner, chain: begun.chain, answered })
+    let owner = state.owner()?;
+    Some(Standing { policy, key: account.key, owner, chain: begun.chain, answered })
 }
 
 async fn look_up(

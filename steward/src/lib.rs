@@ -43,5 +43,6 @@ pub use hardening::Walls;
 pub use home::Home;
 pub use marque_identity_keys::SecretString;
 pub use offline::submit_offline;
+pub use server::Minds;
 pub use state::State;
 pub use steward::{Options, Steward};

@@ -32,12 +32,25 @@ pub const HELD_FOR: Timestamp = 24 * 3_600 * 1_000;
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct State {
     genesis: Option<Genesis>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotated: Option<Rotated>,
     next: u64,
     time: Timestamp,
     frozen: Option<Frozen>,
     agents: BTreeMap<String, Account>,
     intents: BTreeMap<IntentId, Record>,
     debits: Debits,
+}
+
+/// The owner in force, where it is not the one that genesis names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Rotated {
+    /// The owner in force.
+    pub owner: Address,
+    /// The entry by which it came into force.
+    pub entry: u64,
+    /// The entry by which the owner before had come into force.
+    pub since: u64,
 }
 
 /// Why nothing is signed.
@@ -77,7 +90,20 @@ impl State {
     /// The owner in force.
     #[must_use]
     pub fn owner(&self) -> Option<Address> {
-        self.genesis.as_ref().map(|genesis| genesis.owner)
+        let rotated = self.rotated.map(|rotated| rotated.owner);
+        rotated.or_else(|| self.genesis.as_ref().map(|genesis| genesis.owner))
+    }
+
+    /// The entry by which the owner in force came into force: 0, or that of the last rotation.
+    #[must_use]
+    pub fn owner_since(&self) -> u64 {
+        self.rotated.map_or(0, |rotated| rotated.entry)
+    }
+
+    /// The last rotation of the owner, if there was one.
+    #[must_use]
+    pub const fn rotated(&self) -> Option<Rotated> {
+        self.rotated
     }
 
     /// The sequence number of the next entry: how many there are.

@@ -1,7 +1,7 @@
 //! The steward at work: the authority thread, the sockets, and the reconciliation with the chain.
 
 use crate::{
-    authority::{Authority, Done},
+    authority::{Authority, Done, wall},
     core::{Event, Reply},
     desk::Desk,
     entry::Body,
@@ -13,12 +13,12 @@ use crate::{
     links::{Link, Links},
     outbox::Outbox,
     reconcile::{self, Memory},
-    server,
+    server::{self, Decisions, Minds},
     signer::Made,
 };
 use alloy_primitives::B256;
 use marque_identity_keys::SecretString;
-use marque_policies::{Intent, IntentId};
+use marque_policies::{Intent, IntentId, Timestamp};
 use marque_steward_client::{Answer, Artifact, Fault, Outcome, PaymentState, Proposal};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle};
@@ -35,12 +35,14 @@ pub struct Options {
     /// Questions of one agent at once that may be journalled, and as many again in each 20 s; more
     /// are answered with the fault `rate`.
     pub rate: u32,
+    /// Minds that run as other users.
+    pub minds: Minds,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let (poll, rest) = (Duration::from_millis(400), Duration::from_secs(30));
-        Self { walls: Walls::none(), poll, rest, rate: 200 }
+        Self { walls: Walls::none(), poll, rest, rate: 200, minds: Minds::default() }
     }
 }
 
@@ -64,6 +66,12 @@ pub(crate) struct Shared {
     pub(crate) poll: Duration,
     pub(crate) rest: Duration,
     pub(crate) rate: u32,
+    /// Since when it works.
+    pub(crate) since: Timestamp,
+    pub(crate) walls: Walls,
+    /// What the owner decided lately.
+    pub(crate) decisions: Decisions,
+    pub(crate) minds: Minds,
 }
 
 impl Steward {
@@ -98,9 +106,13 @@ impl Steward {
             poll: options.poll,
             rest: options.rest,
             rate: options.rate,
+            since: wall(),
+            walls: options.walls,
+            decisions: Decisions::default(),
+            minds: options.minds,
             home,
         });
-        let Walls { enforced, missing } = options.walls;
+        let Walls { enforced, missing } = shared.walls.clone();
         tracing::info!(enforced = enforced.join(", "), missing = missing.join(", "), "walls");
         let version = env!("CARGO_PKG_VERSION").to_owned();
         shared.desk.submit(Event::Own(Body::Started { version, enforced, missing })).await?;
@@ -154,6 +166,9 @@ impl Steward {
         }
         for name in self.shared.ready.borrow().keys() {
             drop(std::fs::remove_file(self.shared.home.socket(name)));
+            if self.shared.minds.users.contains_key(name) {
+                drop(std::fs::remove_file(self.shared.minds.socket(name)));
+            }
         }
         closed
     }

@@ -5,7 +5,8 @@
 mod support;
 
 use alloy_primitives::B256;
-use marque_policies::{Intent, Mark, Statement};
+use marque_identity_keys::{Key, countersign};
+use marque_policies::{Intent, Mark, SignedStatement, Statement};
 use marque_steward::{
     Body,
     core::{BlockFacts, Event, Facts, HELD_AT_ONCE, Reply, Surplus},
@@ -210,7 +211,7 @@ fn a_transaction_moves_step_by_step_and_settles_to_what_it_cost() {
     let gas = marque_policies::AssetId::native(CHAIN);
     let gas = marque_policies::Money::new(alloy_primitives::U256::from(77), gas);
     let too_much = support::usdc(100_000_000);
-    bench.moved(Body::Final { id, actual: vec![too_much, gas] });
+    bench.moved(Body::Final { id, actual: vec![too_much, gas], time: None });
     let rows: Vec<_> = bench.state.debits().of(id).iter().map(|row| row.amount).collect();
     assert_eq!(rows, [support::usdc(100_000), gas], "never above what was reserved");
 }
@@ -376,4 +377,53 @@ fn a_chain_whose_clock_runs_ahead_gets_no_signature_that_outlives_us() {
             false => assert_eq!(fault(reply), "chain", "{ahead}"),
         }
     }
+}
+
+/// A rotation from `from` to `to`, signed by both.
+fn rotation(from: &Key, to: &Key, since: u64) -> SignedStatement {
+    let signed = signed(from, Statement::Rotate { owner: to.address(), since }, None);
+    countersign(to, signed, CHAIN, support::ORIGIN)
+}
+
+#[test]
+fn the_old_owner_signs_the_new_one_in_and_from_then_on_only_the_new_one_counts() {
+    let mut bench = Bench::new();
+    let (old, new) = (owner(), key(7));
+    let alone = signed(&old, Statement::Rotate { owner: new.address(), since: 0 }, None);
+    assert_eq!(bench.hand_in(alone.clone()).unwrap_err().code, "malformed", "not without the new");
+    let stranger = countersign(&key(9), alone, CHAIN, support::ORIGIN);
+    assert_eq!(bench.hand_in(stranger).unwrap_err().code, "not_owner");
+    assert_eq!(bench.hand_in(rotation(&new, &new, 0)).unwrap_err().code, "not_owner");
+    assert_eq!(bench.hand_in(rotation(&old, &new, 1)).unwrap_err().code, "stale");
+    assert_eq!(bench.hand_in(rotation(&old, &agent(), 0)).unwrap_err().code, "malformed");
+
+    let intent = pay(600_000);
+    let id = held(bench.propose(proposal("buy", 0, intent.clone())));
+    bench.approve(id, &intent, 1).unwrap();
+    let entry = bench.hand_in(rotation(&old, &new, 0)).unwrap();
+    assert_eq!(bench.hand_in(rotation(&old, &new, 0)).unwrap(), entry, "noted once");
+    assert_eq!(bench.state.owner(), Some(new.address()));
+    held(bench.propose(proposal("buy", 0, intent.clone())));
+    assert_eq!(bench.approve(id, &intent, 1).unwrap_err().code, "not_owner");
+    assert_eq!(bench.adopt(2).unwrap_err().code, "not_owner");
+    // The policy in force stays in force, and what is swept goes to the new owner.
+    allowed(bench.propose(proposal("small", 0, pay(1_000))));
+    let home = allowed(bench.propose(proposal("home", 0, sweep(50))));
+    let Some(Order::Transaction(order)) = &bench.state.intent(home).unwrap().order else {
+        panic!()
+    };
+    let to = new.address().into_word();
+    assert!(order.data.windows(32).any(|word| word == to.as_slice()), "{}", order.data);
+
+    let named = policy_for(2, new.address(), "http://127.0.0.1:9", TOKEN, support::SHOP);
+    let by_old = adopt(&old, "scout", &named, support::ORIGIN);
+    assert_eq!(bench.hand_in(by_old).unwrap_err().code, "not_owner");
+    let old_name = adopt(&new, "scout", &policy(2), support::ORIGIN);
+    assert_eq!(bench.hand_in(old_name).unwrap_err().code, "not_owner");
+    bench.hand_in(adopt(&new, "scout", &named, support::ORIGIN)).unwrap();
+
+    // Back and away again: the first rotation opens nothing a second time.
+    let back = bench.hand_in(rotation(&new, &old, entry)).unwrap();
+    assert_eq!(bench.hand_in(rotation(&old, &new, 0)).unwrap_err().code, "stale");
+    bench.hand_in(rotation(&old, &new, back)).unwrap();
 }

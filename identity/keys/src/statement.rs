@@ -17,7 +17,22 @@ pub fn sign_statement(
     document: Option<String>,
 ) -> SignedStatement {
     let signature = key.sign_digest(statement.digest(chain, origin));
-    SignedStatement { statement, signature: format!("0x{}", hex::encode(signature)), document }
+    let signature = format!("0x{}", hex::encode(signature));
+    SignedStatement { statement, signature, document, countersignature: None }
+}
+
+/// Adds the new owner's own signature to a rotation that the owner in force has signed: the proof
+/// that the key exists. The two keys need never be on one machine.
+#[must_use]
+pub fn countersign(
+    key: &Key,
+    signed: SignedStatement,
+    chain: u64,
+    origin: B256,
+) -> SignedStatement {
+    let signature = key.sign_digest(signed.statement.digest(chain, origin));
+    let countersignature = Some(format!("0x{}", hex::encode(signature)));
+    SignedStatement { countersignature, ..signed }
 }
 
 #[cfg(test)]

@@ -35,8 +35,15 @@ pub(super) fn submit(
     let Some(begun) = state.genesis() else {
         return Err(fault("unknown", "the journal has no genesis yet"));
     };
-    check(&signed, begun.owner, begun.chain, begun.origin)?;
-    let SignedStatement { statement, signature, document } = signed;
+    let owner = state.owner().unwrap_or(begun.owner);
+    // Handed in twice it is noted once, although its signer is the owner no more.
+    if let (Statement::Rotate { owner, since }, Some(last)) = (&signed.statement, state.rotated())
+        && (*owner, *since) == (last.owner, last.since)
+    {
+        return Ok(Step::already(last.entry));
+    }
+    check(&signed, owner, begun.chain, begun.origin)?;
+    let SignedStatement { statement, signature, document, countersignature } = signed;
     match statement {
         Statement::Genesis { owner, chain_genesis, log_key } => {
             if (owner, chain_genesis, log_key) == (begun.owner, begun.chain_genesis, begun.log_key)
@@ -84,19 +91,58 @@ pub(super) fn submit(
             )),
             None => Err(fault("stale", "the steward is not frozen")),
         },
+        Statement::Rotate { owner: new, since } => {
+            let accepts = (begun.chain, begun.origin, countersignature);
+            rotate(state, owner, (new, since), accepts, signature)
+        }
         _ => Err(fault("malformed", "this statement is of a kind that is not known here")),
     }
 }
 
+/// Another key takes over. Until it adopts a policy that names it the one in force stays in force,
+/// and what is swept goes to the new owner at once.
+fn rotate(
+    state: &State,
+    owner: Address,
+    (new, since): (Address, u64),
+    (chain, origin, countersignature): (u64, B256, Option<String>),
+    signature: String,
+) -> Result<Step, Fault> {
+    if since != state.owner_since() {
+        let line = format!(
+            "the owner is in force since entry {}, not {since}; sign the rotation anew",
+            state.owner_since()
+        );
+        return Err(fault("stale", line));
+    }
+    if new == owner {
+        return Err(fault("stale", format!("{owner} is the owner already")));
+    }
+    if state.agents().values().any(|account| account.key == new) {
+        let line = format!("{new} is an agent's paying key; an owner's key is its own");
+        return Err(fault("malformed", line));
+    }
+    let countersignature = countersignature.ok_or_else(|| {
+        fault("malformed", "a rotation carries the new owner's signature beside the old one's")
+    })?;
+    let digest = Statement::Rotate { owner: new, since }.digest(chain, origin);
+    check_by(&countersignature, digest, new)?;
+    let body = Body::Rotate { owner: new, since, signature, countersignature };
+    Ok(Step::noted(None, Word::Attested, body))
+}
+
 fn check(signed: &SignedStatement, owner: Address, chain: u64, origin: B256) -> Result<(), Fault> {
-    let bytes = alloy_primitives::hex::decode(&signed.signature)
+    check_by(&signed.signature, signed.statement.digest(chain, origin), owner)
+}
+
+fn check_by(signature: &str, digest: B256, owner: Address) -> Result<(), Fault> {
+    let bytes = alloy_primitives::hex::decode(signature)
         .map_err(|_| fault("malformed", "the signature is not hex"))?;
-    let digest = signed.statement.digest(chain, origin);
     match marque_contracts::recover(digest, &bytes) {
         Ok(signer) if signer == owner => Ok(()),
         Ok(signer) => Err(fault(
             "not_owner",
-            format!("signed by {signer} for some journal, but this one's owner is {owner}"),
+            format!("signed by {signer} for some journal, but it takes {owner}'s signature"),
         )),
         Err(error) => Err(fault("not_owner", format!("the signature is none: {error}"))),
     }
@@ -126,7 +172,9 @@ fn adopt(
     document: Option<String>,
     signature: String,
 ) -> Result<Step, Fault> {
-    let (Some(account), Some(begun)) = (state.agent(&agent), state.genesis()) else {
+    let (Some(account), Some(begun), Some(owner)) =
+        (state.agent(&agent), state.genesis(), state.owner())
+    else {
         return Err(fault("unknown", format!("there is no agent \"{agent}\" here")));
     };
     if let Some(policy) = &account.policy {
@@ -149,10 +197,10 @@ fn adopt(
     if policy.hash != hash || policy.version != version {
         return Err(fault("malformed", "the document is not the one that the owner signed"));
     }
-    if policy.owner != begun.owner {
+    if policy.owner != owner {
         let line = format!(
-            "the policy names {} as owner, but the owner in force is {}",
-            policy.owner, begun.owner
+            "the policy names {} as owner, but the owner in force is {owner}",
+            policy.owner
         );
         return Err(fault("not_owner", line));
     }

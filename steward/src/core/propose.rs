@@ -367,6 +367,14 @@ impl Case<'_> {
             let mend = "give the asset a `domain` in the policy";
             table.push(failed("steward.domain", "no EIP-712 domain", "one that is known", mend));
         }
+        // The policy in force may name an owner who has handed over since.
+        if let (Intent::AcceptWallet(accept), Some(owner)) = (intent, self.state.owner())
+            && accept.owner != owner
+        {
+            let mend = "only an identity of the owner in force can be accepted";
+            let (found, wanted) = (accept.owner.to_string(), owner.to_string());
+            table.push(failed("steward.owner", &found, &wanted, mend));
+        }
         if let Intent::Settle(settle) = intent {
             self.settle_rules(settle, table);
         }
@@ -538,7 +546,8 @@ impl Case<'_> {
                     return Err(trouble("no gas estimate"));
                 };
                 let account = self.state.agent(self.agent).map_or(0, |account| account.nonce);
-                let call = Call::of(&self.proposal.intent, self.begun.owner)
+                let owner = self.state.owner().unwrap_or(self.begun.owner);
+                let call = Call::of(&self.proposal.intent, owner)
                     .ok_or_else(|| fault("internal", "an intent without a call passed"))?;
                 Order::Transaction(TransactionOrder {
                     chain: self.begun.chain,

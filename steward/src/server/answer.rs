@@ -3,7 +3,7 @@
 use crate::{
     core::{Event, Reply, Surplus},
     error::{StewardError, fault},
-    server::connection::Told,
+    server::{connection::Told, queue},
     state::{Ledger, State},
     steward::{Shared, as_fault},
 };
@@ -44,13 +44,17 @@ pub(crate) async fn answer(shared: &Shared, agent: &str, ask: Ask, told: &Told) 
             let event = Event::Freeze { agent: Some(agent), by: "mind", reason, surplus };
             noted(shared, event).await
         }
-        Ask::Submit(statement) => noted(shared, Event::Submit(statement)).await,
+        Ask::Submit(statement) => queue::submit(shared, statement).await,
+        Ask::Status => queue::status(shared, agent).await,
+        Ask::Queue { seen, timeout_ms } => {
+            queue::queue(shared, agent, seen, timeout_ms.min(LONGEST_WAIT)).await
+        }
         _ => Ok(Answer::Error(fault("malformed", "this question is not known here"))),
     };
     answer.unwrap_or_else(|error| Answer::Error(as_fault(error)))
 }
 
-async fn noted(shared: &Shared, event: Event) -> Result<Answer, StewardError> {
+pub(super) async fn noted(shared: &Shared, event: Event) -> Result<Answer, StewardError> {
     Ok(match shared.desk.submit(event).await?.reply {
         Reply::Noted(Some(entry)) => Answer::Noted { entry },
         Reply::Fault(fault) => Answer::Error(fault),
@@ -131,7 +135,8 @@ fn look(state: &State, agent: &str, now: Timestamp) -> Option<View> {
     let mut view = View {
         agent: agent.to_owned(),
         address: account.key,
-        owner: begun.owner,
+        owner: state.owner().unwrap_or(begun.owner),
+        owner_since: state.owner_since(),
         origin: begun.origin,
         policy_version: 0,
         policy_hash: Default::default(),
@@ -246,6 +251,7 @@ one_of = ["Berlin"]
             agent: String::new(),
             address: Address::ZERO,
             owner: Address::ZERO,
+            owner_since: 0,
             origin: Default::default(),
             policy_version: 0,
             policy_hash: Default::default(),

@@ -4,8 +4,8 @@ use crate::{
     entry::{Allowed, Body, Decided, Entry, Genesis, Order},
     error::StewardError,
     state::{
-        Account, Adopted, Approval, Debit, Frozen, HELD_FOR, Record, Standing, State, account::Use,
-        record::payee,
+        Account, Adopted, Approval, Debit, Frozen, HELD_FOR, Record, Rotated, Standing, State,
+        account::Use, record::payee,
     },
 };
 use marque_policies::{Intent, IntentId, Timestamp, document::Payee};
@@ -126,6 +126,19 @@ impl State {
                     self.account(&agent)?.accepted.extend(known);
                 }
             }
+            Body::Rotate { owner, since, .. } => {
+                if *since != self.owner_since() {
+                    return Err("rotates an owner who is not in force");
+                }
+                self.rotated = Some(Rotated { owner: *owner, entry: seq, since: *since });
+                // What only the owner before has approved waits for the new one.
+                for record in self.intents.values_mut() {
+                    if record.state == PaymentState::Approved {
+                        record.state = PaymentState::Held;
+                        record.approval = None;
+                    }
+                }
+            }
             Body::Refused(decided) => {
                 self.decide(name()?, decided, PaymentState::Refused, seq, at)?;
             }
@@ -150,15 +163,15 @@ impl State {
                 record.state = PaymentState::Sent;
                 record.seen = None;
             }
-            Body::Final { id, actual } => {
+            Body::Final { id, actual, time } => {
                 self.record(*id, &[PaymentState::Seen])?.state = PaymentState::Final;
-                self.debits.settle(*id, actual, at);
+                self.debits.settle(*id, actual, latest(at, *time));
             }
-            Body::Reverted { id, at: place, actual } => {
+            Body::Reverted { id, at: place, actual, time } => {
                 let record = self.record(*id, &[PaymentState::Signed, PaymentState::Sent])?;
                 record.state = PaymentState::Expired;
                 record.seen = Some(*place);
-                self.debits.settle(*id, actual, at);
+                self.debits.settle(*id, actual, latest(at, *time));
             }
             Body::Released { id, .. } => self.release(*id)?,
             Body::Expired { id, .. } => {
@@ -328,4 +341,10 @@ impl State {
             .filter(|id| self.intents.get(id).and_then(Record::payee) == Some(payee))
             .collect()
     }
+}
+
+/// From when a settled amount counts: by our clock or the chain's, whichever is ahead, so that a
+/// clock that was set back takes nothing out of a window early.
+fn latest(at: Timestamp, block_time: Option<u64>) -> Timestamp {
+    at.max(block_time.unwrap_or_default().saturating_mul(1_000))
 }
