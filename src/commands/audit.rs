@@ -12,6 +12,7 @@ mod when;
 mod words;
 
 pub(crate) use when::moment;
+pub(crate) use words::clock;
 
 use super::Shared;
 use crate::failure::Done;
