@@ -187,3 +187,17 @@ pub(crate) fn call(made: &marque_steward_client::Authorisation) -> alloy_primiti
     };
     call.abi_encode().into()
 }
+
+/// What went from one account to another in the token, transfer by transfer.
+pub(crate) async fn paid(
+    town: &Town,
+    from: alloy_primitives::Address,
+    to: alloy_primitives::Address,
+) -> Vec<alloy_primitives::U256> {
+    let transfer = alloy_primitives::keccak256("Transfer(address,address,uint256)");
+    let topics = serde_json::json!([transfer, from.into_word(), to.into_word()]);
+    let filter = serde_json::json!({ "address": town.token, "fromBlock": "0x0", "topics": topics });
+    let logs = town.ask("eth_getLogs", serde_json::json!([filter])).await;
+    let logs = logs.as_array().unwrap().iter();
+    logs.map(|log| log["data"].as_str().unwrap().parse().unwrap()).collect()
+}
