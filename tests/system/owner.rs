@@ -441,6 +441,75 @@ async fn what_nobody_decides_in_time_is_said_to_have_expired() {
     });
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_hands_over_to_another_key_on_one_machine_or_on_three() {
+    let estate = Estate::new().await;
+    let (_steward, mind) = estate.steward().await;
+    let (old, new) = (estate.run(Estate::elsewhere), tempfile::tempdir().unwrap());
+    estate.run(|it| {
+        let to = ok(&marque(new.path(), &["--json", "owner", "init"]));
+        let to: Value = serde_json::from_str(&to).unwrap();
+        let to = to["address"].as_str().unwrap();
+        let at = |name: &str| old.path().join(name).to_str().unwrap().to_owned();
+        let (request, handed, signed) = (at("request"), at("handed"), at("signed"));
+        ok(&it.marque(&["approvals", "--export", &request]));
+        let files = ["--request", &request, "--out", &handed];
+        let rotate = [["owner", "rotate", "--yes", "--to", to].as_slice(), &files].concat();
+        ok(&marque(old.path(), &rotate));
+        // One signature alone hands nothing over, and the wrong key cannot accept.
+        let (text, _) = failure(&it.marque(&["submit", &handed]));
+        assert!(text.contains("the new owner's signature"), "{text}");
+        let (text, _) = failure(&marque(
+            old.path(),
+            &["owner", "accept", "--yes", &handed, "--out", &at("other")],
+        ));
+        assert!(text.contains("it is for"), "{text}");
+        let accept = ["owner", "accept", "--yes", &handed, "--out", &signed];
+        ok(&marque(new.path(), &accept));
+        ok(&it.marque(&["submit", &signed]));
+        assert_eq!(it.json(&["status"])["owner"], to.to_lowercase());
+    });
+    // The old key decides nothing any more, the new one does, also by a request.
+    let id = estate.held(&mind, "task", 2).await;
+    estate.run(|it| {
+        let id = id.to_string();
+        let (text, _) = failure(&it.marque(&["approve", &id, "--yes"]));
+        assert!(text.contains("it takes"), "{text}");
+        let at = |name: &str| new.path().join(name).to_str().unwrap().to_owned();
+        let (request, signed) = (at("request"), at("signed"));
+        ok(&it.marque(&["approvals", "--export", &request]));
+        let args = ["approve", &id, "--yes", "--request", &request, "--out", &signed];
+        let (text, _) = failure(&marque(old.path(), &args));
+        assert!(text.contains("is for owner"), "{text}");
+        // A rotation that one of them did not sign is a lie.
+        let honest = std::fs::read_to_string(&request).unwrap();
+        let mut lie: Value = serde_json::from_str(&honest).unwrap();
+        lie["rotations"][0]["countersignature"] = lie["rotations"][0]["signature"].clone();
+        std::fs::write(&request, lie.to_string()).unwrap();
+        let (text, _) = failure(&marque(new.path(), &args));
+        assert!(text.contains("both signatures"), "{text}");
+        std::fs::write(&request, honest).unwrap();
+        ok(&marque(new.path(), &args));
+        ok(&it.marque(&["submit", &signed]));
+    });
+    assert_eq!(state(&mind, id).await, PaymentState::Approved);
+    // Back again with both keys on the host, and no steward at work.
+    estate.run(|it| {
+        ok(&it.marque(&["stop"]));
+        let folder = new.path().join("owner");
+        let credentials = it.path().join("credentials");
+        std::fs::copy(credentials.join("marque-owner"), credentials.join("marque-new-owner"))
+            .unwrap();
+        let home = it.path().join("owner");
+        let args = ["--owner-home", folder.to_str().unwrap(), "owner", "rotate", "--yes"];
+        let args = [args.as_slice(), &["--new-owner-home", home.to_str().unwrap()]].concat();
+        let told = ok(&it.marque(&args));
+        assert!(told.contains("the owner is"), "{told}");
+        let verified = ok(&it.marque(&["audit", "verify"]));
+        assert!(verified.contains("acts"), "{verified}");
+    });
+}
+
 #[test]
 fn a_backup_is_drilled_and_restored_and_never_overwrites() {
     let dir = tempfile::tempdir().unwrap();

@@ -50,9 +50,21 @@ fn a_unit_is_what_systemd_takes_and_shuts_the_steward_in() {
     ] {
         assert_eq!(values(&text, key), [value], "{key}");
     }
-    let file = dir.path().join("marque-steward.service");
-    std::fs::write(&file, &text).unwrap();
-    let Ok(checked) = Command::new("systemd-analyze").arg("verify").arg(&file).output() else {
+    let minds = ["--print", "--program", "/bin/true", "--mind-user", "scout=marque-scout"];
+    let apart = ok(&unit(dir.path(), "/var/lib/marque", &minds));
+    let command = values(&apart, "ExecStart")[0];
+    let run = "steward run --mind-user scout=marque-scout --mind-sockets /run/marque";
+    assert!(command.ends_with(run), "{command}");
+    assert_eq!(values(&apart, "RuntimeDirectory"), ["marque"]);
+    for text in [text, apart] {
+        checked(&dir.path().join("marque-steward.service"), &text);
+    }
+}
+
+/// What systemd says to a unit.
+fn checked(file: &Path, text: &str) {
+    std::fs::write(file, text).unwrap();
+    let Ok(checked) = Command::new("systemd-analyze").arg("verify").arg(file).output() else {
         println!("skipped: there is no systemd-analyze here");
         return;
     };
@@ -61,7 +73,7 @@ fn a_unit_is_what_systemd_takes_and_shuts_the_steward_in() {
     assert!(checked.status.success() && !said.contains("marque-steward"), "{said}");
     let rated = Command::new("systemd-analyze")
         .args(["security", "--offline=true", "--threshold=20", "--no-pager"])
-        .arg(&file)
+        .arg(file)
         .output()
         .unwrap();
     assert!(rated.status.success(), "{}", String::from_utf8_lossy(&rated.stdout));
