@@ -297,6 +297,44 @@ async fn an_owner_decides_on_a_machine_that_has_no_steward() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_host_begins_its_journal_without_ever_having_the_owners_key() {
+    let estate = Estate::new().await;
+    let (host, machine) = (tempfile::tempdir().unwrap(), estate.run(Estate::elsewhere));
+    let home = host.path().join("home");
+    std::fs::create_dir(&home).unwrap();
+    std::fs::copy(estate.path().join("home/devnet.toml"), home.join("devnet.toml")).unwrap();
+    estate.run(|it| {
+        let owner = it.json(&["owner", "show"])["address"].as_str().unwrap().to_owned();
+        ok(&marque(host.path(), &["new", "scout", "--owner-address", &owner]));
+        let at = |name: &str| machine.path().join(name).to_str().unwrap().to_owned();
+        let (request, signed) = (at("request"), at("signed"));
+        ok(&marque(host.path(), &["approvals", "--export", &request]));
+        let adopt = ["policy", "adopt", "scout", "--request", &request, "--out", &signed];
+        let out = marque(machine.path(), &adopt);
+        ok(&out);
+        let told = String::from_utf8_lossy(&out.stderr).into_owned();
+        // All that is signed is shown, as there is nothing to compare it with.
+        assert!(told.contains("begins the journal") && told.contains("enrols scout"), "{told}");
+        assert!(told.contains("tUSD"), "{told}");
+        let submitted = ok(&marque(host.path(), &["submit", &signed]));
+        assert_eq!(submitted.lines().count(), 3, "{submitted}");
+        assert!(!host.path().join("owner").exists());
+        let steward = Steward(start(host.path(), &["steward", "run"]));
+        let socket = home.join("agents/scout/steward.sock");
+        let up = || std::os::unix::net::UnixStream::connect(&socket).is_ok();
+        assert!((0..400).any(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            up()
+        }));
+        assert!(ok(&marque(host.path(), &["status"])).contains("policy        version 1"));
+        drop(steward);
+        // What is for one journal is nothing to another.
+        let (text, _) = failure(&it.marque(&["submit", &signed]));
+        assert!(text.contains("this is for journal"), "{text}");
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_lies_in_its_request_gets_no_signature() {
     let estate = Estate::new().await;
     let (_steward, mind) = estate.steward().await;
@@ -430,7 +468,9 @@ async fn what_nobody_decides_in_time_is_said_to_have_expired() {
         assert_eq!(next()["event"], "held");
         let file = machine.path().join("request.json");
         ok(&it.marque(&["approvals", "--export", file.to_str().unwrap()]));
+        let since = std::time::Instant::now();
         let event = next();
+        assert!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());
         assert_eq!((&event["event"], &event["id"]), (&json!("closed"), &json!(id.to_string())));
         assert!(event["how"].as_str().unwrap().contains("expired"), "{event}");
         assert!(ok(&it.marque(&["approvals"])).contains("nothing is waiting"));
