@@ -125,8 +125,13 @@ pub fn verify(dir: &Path, expect: &Expect) -> Result<Report, AuditError> {
         marque_steward::journal::consistent(old, dir, &key)?;
     }
     let mut acts = 0;
+    let mut in_force = begun.clone();
     for entry in &entries {
-        acts += usize::from(act(entry, begun)?);
+        acts += usize::from(act(entry, &in_force)?);
+        // From here on the new owner signs.
+        if let Body::Rotate { owner, .. } = &entry.body {
+            in_force.owner = *owner;
+        }
     }
     let (checked, unchecked) = scope(expect, &verified, acts);
     Ok(Report {
@@ -188,7 +193,8 @@ fn scope(expect: &Expect, verified: &Verified, acts: usize) -> (Vec<String>, Vec
     (checked, unchecked)
 }
 
-/// Whether an entry is an act of the owner; its signature is checked.
+/// Whether an entry is an act of the owner, who is `begun.owner` at that point; its signature is
+/// checked.
 pub(crate) fn act(entry: &Entry, begun: &Genesis) -> Result<bool, AuditError> {
     let agent = entry.agent.clone().unwrap_or_default();
     let (statement, signature) = match entry.body.clone() {
@@ -206,13 +212,29 @@ pub(crate) fn act(entry: &Entry, begun: &Genesis) -> Result<bool, AuditError> {
             (Statement::Deny { agent, intent, body }, signature)
         }
         Body::Thawed { frozen_at, signature } => (Statement::Thaw { frozen_at }, signature),
+        Body::Rotate { owner, since, signature, countersignature } => {
+            let statement = Statement::Rotate { owner, since };
+            signed(entry, &statement, &countersignature, begun, owner)?;
+            (statement, signature)
+        }
         _ => return Ok(false),
     };
+    signed(entry, &statement, &signature, begun, begun.owner).map(|()| true)
+}
+
+/// Whether `signature` is that of `by`.
+fn signed(
+    entry: &Entry,
+    statement: &Statement,
+    signature: &str,
+    begun: &Genesis,
+    by: Address,
+) -> Result<(), AuditError> {
     let wrong = |why: String| AuditError::Act { seq: entry.seq, why };
-    let bytes = hex::decode(&signature).map_err(|error| wrong(error.to_string()))?;
+    let bytes = hex::decode(signature).map_err(|error| wrong(error.to_string()))?;
     let signer = marque_contracts::recover(statement.digest(begun.chain, begun.origin), &bytes)
         .map_err(|error| wrong(error.to_string()))?;
-    if signer == begun.owner { Ok(true) } else { Err(wrong(format!("signed by {signer}"))) }
+    if signer == by { Ok(()) } else { Err(wrong(format!("signed by {signer}"))) }
 }
 
 impl fmt::Display for Report {

@@ -14,7 +14,7 @@ use crate::{
     links::{Link, Links},
     outbox::Outbox,
     reconcile::{self, Memory},
-    server::{self, Decisions, Minds},
+    server::{self, Decisions, Minds, Watchers},
     signer::Made,
     state::Record,
 };
@@ -80,6 +80,7 @@ pub(crate) struct Shared {
     pub(crate) walls: Walls,
     /// What the owner decided lately.
     pub(crate) decisions: Decisions,
+    pub(crate) watchers: Watchers,
     pub(crate) minds: Minds,
 }
 
@@ -123,6 +124,7 @@ impl Steward {
             since: wall(),
             walls: options.walls,
             decisions: Decisions::default(),
+            watchers: Watchers::default(),
             minds: options.minds,
             home,
         });
