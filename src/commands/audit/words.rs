@@ -10,7 +10,7 @@ use marque_steward_client::Said;
 const ROOM: usize = 60;
 
 /// An entry as a line.
-pub(super) fn line(entry: &Entry, known: &Known) -> String {
+pub(crate) fn line(entry: &Entry, known: &Known) -> String {
     let word = match entry.word {
         Word::Attested => ' ',
         Word::Claimed => '?',
