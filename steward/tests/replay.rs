@@ -40,7 +40,7 @@ fn with(payment: u64, hour: u64, day: u64, ask: u64) -> String {
 
 fn settle(bench: &mut Bench, id: IntentId) {
     bench.moved(Body::Seen { id, at: PLACE });
-    bench.moved(Body::Final { id, actual: vec![support::usdc(u64::MAX)] });
+    bench.moved(Body::Final { id, actual: vec![support::usdc(u64::MAX)], time: None });
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn movements(id: IntentId, how: u8) -> Vec<Body> {
             Body::Signed { id, hash: B256::ZERO },
             Body::Sent { id },
             Body::Seen { id, at: PLACE },
-            Body::Final { id, actual: all },
+            Body::Final { id, actual: all, time: None },
         ],
     }
 }
