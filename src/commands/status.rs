@@ -55,7 +55,7 @@ struct Report {
     frozen: Option<FrozenView>,
     agents: Vec<Agent>,
     last: Vec<Entry>,
-    /// What the entries before them say of what they name.
+    /// What those before say of them.
     #[serde(skip)]
     known: Known,
 }
