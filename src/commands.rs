@@ -2,6 +2,7 @@
 
 mod approvals;
 mod audit;
+mod budget;
 mod decide;
 mod demo;
 mod devnet;
@@ -89,6 +90,12 @@ enum Command {
     Fund(funds::FundArgs),
     /// What an agent holds on chain and has left in its budgets.
     Balance(funds::BalanceArgs),
+    /// What is left of every limit, as bars: spent, in flight, left, and when the next bit is free.
+    ///
+    /// marque budget scout --watch
+    ///
+    /// The running steward answers, or the journal where none runs.
+    Budget(budget::BudgetArgs),
     /// Return an agent's money to its owner.
     Withdraw(funds::WithdrawArgs),
     /// Show or register an agent's ERC-8004 identity.
@@ -128,7 +135,7 @@ enum Command {
     ///
     /// marque submit SIGNED: to the running steward, or to the journal where none runs.
     Submit(submit::Args),
-    /// Show or verify the journal, offline.
+    /// Show, verify, prove, export and compare the journal, offline.
     Audit(audit::Args),
     /// Stop everything now; anyone may.
     Freeze(freeze::FreezeArgs),
@@ -178,6 +185,7 @@ pub(crate) fn run(cli: Cli) -> Done<ExitCode> {
                 Command::New(args) => new::run(&shared, &args).await,
                 Command::Fund(args) => funds::fund(&shared, &args).await,
                 Command::Balance(args) => funds::balance(&shared, &args).await,
+                Command::Budget(args) => budget::run(&shared, &args).await,
                 Command::Withdraw(args) => funds::withdraw(&shared, &args).await,
                 Command::Identity(args) => identity::run(&shared, args).await,
                 Command::Policy(args) => policy::run(&shared, args).await,
@@ -187,7 +195,7 @@ pub(crate) fn run(cli: Cli) -> Done<ExitCode> {
                 Command::Submit(args) => submit::run(&shared, &args).await,
                 Command::Status(args) => status::run(&shared, &args).await,
                 Command::Stop(args) => stop::run(&shared, &args).await,
-                Command::Audit(args) => audit::run(&shared, args),
+                Command::Audit(args) => audit::run(&shared, args).await,
                 Command::Freeze(args) => freeze::freeze(&shared, &args).await,
                 Command::Thaw(args) => freeze::thaw(&shared, &args).await,
                 Command::Mind(_)

@@ -1,5 +1,7 @@
-//! `marque steward run | install`: the authority in the foreground, with a mind as its child if asked.
+//! `marque steward run | check | install`: the authority in the foreground, with a mind as its child if
+//! asked.
 
+mod check;
 mod install;
 mod unit;
 
@@ -23,6 +25,14 @@ pub(crate) struct Args {
 enum Act {
     /// Run it in the foreground until Ctrl-C.
     Run(RunArgs),
+    /// Recompute everything in the home from its journal, and say what differs.
+    ///
+    /// marque steward check --json
+    ///
+    /// Frames, tree, tiles, checkpoint, ledger, the owner's signatures, the index against the ledger
+    /// and the outbox against what is in flight. Nothing is changed. While a steward works, its index
+    /// is left alone and that is said. Exit codes: 0 all is as the journal says; 1 something differs.
+    Check,
     /// Write a systemd unit that runs it as a user of its own, and say what else is to be done.
     ///
     /// Look first, as anybody: marque --home /var/lib/marque steward install --print. Then:
@@ -53,6 +63,7 @@ struct RunArgs {
 pub(crate) fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
     let args = match args.act {
         Act::Run(args) => args,
+        Act::Check => return check::run(shared),
         Act::Install(args) => return install::run(shared, &args),
     };
     let home = shared.home()?;

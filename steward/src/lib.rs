@@ -9,10 +9,13 @@
 //! - [`journal`] makes entries durable and provable. It knows bytes, not meanings.
 //! - [`Steward`] is the driver: one authority thread that decides, journals and signs, a socket for
 //!   each agent, and the reconciliation with the chain.
-//! - [`home`] is the folder, [`hardening`] the walls, [`audit`] reads a journal without a steward.
+//! - [`home`] is the folder, [`hardening`] the walls, [`audit`] reads a journal without a steward,
+//!   [`check`] recomputes a home from it, [`replay`] judges it by another policy.
 
 pub mod audit;
 mod authority;
+pub mod check;
+mod copies;
 pub mod core;
 mod desk;
 pub mod entry;
@@ -25,10 +28,14 @@ mod index;
 pub mod journal;
 mod keys;
 mod links;
+#[doc(hidden)]
+pub mod measure;
 mod offline;
+mod opening;
 mod outbox;
 mod outflow;
 mod reconcile;
+pub mod replay;
 mod server;
 mod signer;
 pub mod state;

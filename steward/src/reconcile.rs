@@ -8,18 +8,21 @@
 //! left half done.
 
 use crate::{
-    core::{Call, Event, Surplus},
-    entry::{Body, OnChain, Order},
+    core::{
+        Call, Event, Surplus,
+        news::{self, Sight, place},
+    },
+    entry::{Body, Order},
     error::StewardError,
     gather,
     links::{Link, chain_error},
-    outflow::{self, Watch, Whose, freeze},
+    outflow::{self, MARGIN, Watch, Whose, freeze},
     state::{Account, Record},
     steward::Shared,
 };
-use alloy_primitives::{Address, B256, U256};
-use marque_identity::{Block, IdentityError, Receipt};
-use marque_policies::{AssetId, Intent, IntentId, Money, Policy};
+use alloy_primitives::{Address, B256};
+use marque_identity::{BlockTag, IdentityError};
+use marque_policies::{Intent, IntentId, Policy};
 use marque_steward_client::PaymentState;
 use std::{
     collections::BTreeMap,
@@ -150,11 +153,11 @@ async fn advance(
 ) -> Result<(), StewardError> {
     let id = record.decided.id;
     let body = match (record.state, &record.order) {
-        (PaymentState::Seen, _) => confirm(link, record).await?,
+        (PaymentState::Seen, _) => confirm(link, record, shared.home.chain()).await?,
         (_, Some(Order::Authorisation(order))) => {
             let asset = order.amount.asset;
             let terms = (asset.token, order.from, order.nonce);
-            authorised(link, id, terms, order.block, order.valid_before).await?
+            authorised(link, id, terms, since(record), order.valid_before).await?
         }
         (_, Some(Order::Elsewhere)) => match &record.decided.intent {
             // A reorganisation took it back: it counts again where it pays us again.
@@ -226,17 +229,18 @@ async fn lapsed(
     (token, from, nonce): (Address, Address, B256),
     valid_before: u64,
 ) -> Result<Option<Body>, StewardError> {
-    // Read before the nonce's state: a block that is final and past the time, and after it unused.
-    let witnesses = link.witnesses().await?;
-    let mut last = 0;
-    for (rpc, block) in &witnesses {
-        let used = rpc.authorization_state(token, from, nonce).await.map_err(chain_error)?;
-        if used || block.timestamp < valid_before {
+    let mut said = Vec::new();
+    for (rpc, last) in link.witnesses().await? {
+        // Where it is too early there is no more to ask.
+        if last.timestamp < valid_before {
             return Ok(None);
         }
-        last = last.max(block.number);
+        // As of that very block: what answers for "latest" may be a node that is far behind.
+        let at = BlockTag::Number(last.number);
+        let used = rpc.authorization_state_at(token, from, nonce, at).await.map_err(chain_error)?;
+        said.push((used, last));
     }
-    Ok((!witnesses.is_empty()).then_some(Body::Expired { id, block: last }))
+    Ok(news::lapsed(id, valid_before, &said))
 }
 
 /// A transaction that is out: in a block, or to be sent again, or its nonce taken by another.
@@ -260,10 +264,7 @@ async fn sent(
             {
                 return Ok(Some(Body::Seen { id, at }));
             }
-            Ok(failed_for_good(link, hash).await?.map(|receipt| {
-                let actual = vec![gas_of(&receipt, shared.home.chain())];
-                Body::Reverted { id, at: place(&receipt), actual }
-            }))
+            failed_for_good(link, id, hash, shared.home.chain()).await
         }
         None if count > nonce => {
             let strikes = memory.strikes.entry(id).or_default();
@@ -288,80 +289,47 @@ async fn sent(
     }
 }
 
-/// The receipt of a transaction that failed in a final block. It gives back what was reserved and
-/// lets another attempt be made, so every witness must say so.
-async fn failed_for_good(link: &Link, hash: B256) -> Result<Option<Receipt>, StewardError> {
-    let mut failed = None;
-    for (rpc, last) in link.witnesses().await? {
-        let receipt = rpc.receipt(hash).await.map_err(chain_error)?;
-        let receipt = receipt.filter(|it| !it.success && it.block_number <= last.number);
-        let Some(receipt) = receipt else { return Ok(None) };
-        failed = Some(receipt);
-    }
-    Ok(failed)
-}
-
-/// Something that a block carries: still there, and final?
-async fn confirm(link: &Link, record: &Record) -> Result<Option<Body>, StewardError> {
-    let id = record.decided.id;
-    let Some(seen) = record.seen else { return Ok(None) };
-    let receipt = link.rpc.receipt(seen.transaction).await.map_err(chain_error)?;
-    let Some(receipt) = receipt.filter(|receipt| receipt.block_hash == seen.block_hash) else {
-        return Ok(Some(Body::Unseen { id }));
-    };
-    let last: Block = link.final_block().await?;
-    if seen.block > last.number {
-        return Ok(None);
-    }
-    let actual = actual(link, record, &receipt).await?;
-    Ok(Some(Body::Final { id, actual }))
-}
-
-/// What a payment that is on chain has really cost.
-async fn actual(
+/// A transaction that failed in a final block, as every witness says: it gives back what was
+/// reserved and lets another attempt be made.
+async fn failed_for_good(
     link: &Link,
-    record: &Record,
-    receipt: &Receipt,
-) -> Result<Vec<Money>, StewardError> {
-    let paid = match &record.decided.intent {
-        Intent::Sweep(_) => None,
-        intent => intent.spends(),
-    };
-    let gas = match (&record.order, record.hash) {
-        (Some(Order::Transaction(order)), Some(hash)) => {
-            let ours = if receipt.transaction == hash {
-                Some(receipt.clone())
-            } else {
-                link.rpc.receipt(hash).await.map_err(chain_error)?
-            };
-            // Ours is still out: it may cost what was reserved.
-            let reserved = || record.debits.iter().rev().find(|m| m.asset.is_native()).copied();
-            ours.map(|receipt| gas_of(&receipt, order.chain)).or_else(reserved)
-        }
-        _ => None,
-    };
-    Ok(paid.into_iter().chain(gas).collect())
+    id: IntentId,
+    hash: B256,
+    chain: u64,
+) -> Result<Option<Body>, StewardError> {
+    let mut said = Vec::new();
+    for (rpc, last) in link.witnesses().await? {
+        said.push((rpc.receipt(hash).await.map_err(chain_error)?, last));
+    }
+    Ok(news::reverted(id, chain, &said))
 }
 
-fn gas_of(receipt: &Receipt, chain: u64) -> Money {
-    let units =
-        U256::from(receipt.gas_used).saturating_mul(U256::from(receipt.effective_gas_price));
-    Money::new(units, AssetId::native(chain))
+/// Something that a block carries: still there, and final, as every witness says?
+async fn confirm(link: &Link, record: &Record, chain: u64) -> Result<Option<Body>, StewardError> {
+    let Some(seen) = record.seen else { return Ok(None) };
+    let mut said = Vec::new();
+    for (rpc, last) in link.witnesses().await? {
+        let carried = rpc.receipt(seen.transaction).await.map_err(chain_error)?;
+        let ours = match record.hash {
+            Some(hash) if hash != seen.transaction => {
+                rpc.receipt(hash).await.map_err(chain_error)?
+            }
+            Some(_) => carried.clone(),
+            None => None,
+        };
+        said.push(Sight { carried, ours, last });
+    }
+    Ok(news::confirmed(record, chain, &said))
 }
 
+/// A chain may be reorganised so that what was signed in one block is carried by a lower one.
 const fn since(record: &Record) -> u64 {
-    match &record.order {
+    let block = match &record.order {
         Some(Order::Transaction(order)) => order.block,
+        Some(Order::Authorisation(order)) => order.block,
         _ => 0,
-    }
-}
-
-const fn place(receipt: &Receipt) -> OnChain {
-    OnChain {
-        transaction: receipt.transaction,
-        block: receipt.block_number,
-        block_hash: receipt.block_hash,
-    }
+    };
+    block.saturating_sub(MARGIN)
 }
 
 /// Whether sending failed for good, or only for now.
@@ -439,7 +407,7 @@ native = "ETH"
         );
         let (policy, _) = marque_policies::parse(&text).unwrap();
         let link = Links::default().get(&policy, 31_337).unwrap();
-        failed_for_good(&link, HASH).await.unwrap().is_some()
+        failed_for_good(&link, IntentId(HASH), HASH, 31_337).await.unwrap().is_some()
     }
 
     #[tokio::test]

@@ -81,10 +81,10 @@ fn movement(id: IntentId, how: u8) -> Body {
         1 => Body::Sent { id },
         2 => Body::Seen { id, at },
         3 => Body::Unseen { id },
-        4 => Body::Final { id, actual: vec![support::usdc(u64::MAX)] },
+        4 => Body::Final { id, actual: vec![support::usdc(u64::MAX)], time: None },
         5 => Body::Expired { id, block: 1 },
         6 => Body::Released { id, why: String::new() },
-        _ => Body::Reverted { id, at, actual: Vec::new() },
+        _ => Body::Reverted { id, at, actual: Vec::new(), time: None },
     }
 }
 

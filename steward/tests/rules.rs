@@ -211,7 +211,7 @@ fn a_transaction_moves_step_by_step_and_settles_to_what_it_cost() {
     let gas = marque_policies::AssetId::native(CHAIN);
     let gas = marque_policies::Money::new(alloy_primitives::U256::from(77), gas);
     let too_much = support::usdc(100_000_000);
-    bench.moved(Body::Final { id, actual: vec![too_much, gas] });
+    bench.moved(Body::Final { id, actual: vec![too_much, gas], time: None });
     let rows: Vec<_> = bench.state.debits().of(id).iter().map(|row| row.amount).collect();
     assert_eq!(rows, [support::usdc(100_000), gas], "never above what was reserved");
 }

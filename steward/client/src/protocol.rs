@@ -402,8 +402,25 @@ pub struct Budget {
     pub rule: String,
     /// Spent in the window.
     pub spent: Money,
+    /// The part of it that is in flight and counts until the chain has decided; an older steward
+    /// does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<Money>,
     /// The limit.
     pub limit: Money,
+    /// What leaves the window next, if anything does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Freed>,
+}
+
+/// What leaves a window, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Freed {
+    /// Unix milliseconds.
+    pub at: Timestamp,
+    /// How much.
+    pub amount: Money,
 }
 
 /// An intent in short.
@@ -421,6 +438,14 @@ pub struct IntentView {
     /// Hash of its exact body: what an approval binds.
     #[schemars(with = "String")]
     pub body: B256,
+}
+
+impl From<marque_policies::Budget> for Budget {
+    fn from(budget: marque_policies::Budget) -> Self {
+        let marque_policies::Budget { rule, spent, in_flight, limit, next } = budget;
+        let next = next.map(|(at, amount)| Freed { at, amount });
+        Self { rule, spent, in_flight: Some(in_flight), limit, next }
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

@@ -96,7 +96,7 @@ async fn wait(
 }
 
 fn status(state: &State, agent: &str, id: IntentId, now: Timestamp) -> Option<IntentState> {
-    state.intent(id).filter(|record| record.agent == agent).map(|record| record.status(now))
+    state.status(agent, id, now)
 }
 
 const fn is_under_way(state: PaymentState) -> bool {
@@ -157,8 +157,7 @@ fn look(state: &State, agent: &str, now: Timestamp) -> Option<View> {
         let nobody = BTreeMap::new();
         let ledger = Ledger::new(state, agent, None, &nobody, now);
         let rules = budgets(&adopted.policy, &ledger, now);
-        let budget = |(rule, spent, limit)| Budget { rule, spent, limit };
-        view.budgets = rules.into_iter().map(budget).collect();
+        view.budgets = rules.into_iter().map(Budget::from).collect();
     }
     Some(view)
 }

@@ -1,8 +1,11 @@
 //! What the tests share: an owner, a policy, and proposals under it.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod dice;
 pub(crate) mod homes;
 pub(crate) mod town;
+#[cfg(feature = "testing")]
+pub(crate) mod victim;
 
 use alloy_primitives::{Address, B256, U256, address};
 use marque_contracts::{Authorization, TokenDomain, eip3009_digest};
