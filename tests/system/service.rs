@@ -68,7 +68,7 @@ fn a_unit_is_what_systemd_takes_and_shuts_the_steward_in() {
 fn checked(file: &Path, text: &str) {
     std::fs::write(file, text).unwrap();
     let Ok(checked) = Command::new("systemd-analyze").arg("verify").arg(file).output() else {
-        println!("skipped: there is no systemd-analyze here");
+        eprintln!("skipped: there is no systemd-analyze here");
         return;
     };
     let said = String::from_utf8_lossy(&checked.stderr).into_owned();
@@ -146,7 +146,7 @@ async fn the_units_filter_lets_through_all_that_a_steward_calls() {
         .iter()
         .any(|it| Command::new(it).arg("--version").output().is_err())
     {
-        println!("skipped: there is no strace or no systemd-analyze here");
+        eprintln!("skipped: there is no strace or no systemd-analyze here");
         return;
     }
     let town = Town::new().await;
