@@ -7,6 +7,7 @@
     reason = "helpers of tests, which may fail loudly as tests may"
 )]
 
+mod canary;
 mod command;
 mod demo;
 mod layers;
