@@ -258,7 +258,7 @@ fn live(dir: PathBuf, outer: &Path, listen: &str) {
         format!("{text}\n[income]\nassets = [\"tUSD\"]\n")
     });
     life.amend(|text| {
-        let at = text.find("ask_above ").expect("a draft says when the owner is asked");
+        let at = text.find("ask_above ").unwrap();
         let (before, rest) = text.split_at(at);
         let (_, after) = rest.split_once('\n').unwrap();
         format!("{before}ask_above = \"0.001\"\n{after}")
@@ -348,7 +348,7 @@ fn live(dir: PathBuf, outer: &Path, listen: &str) {
         let found = canaries.find_in_folder(&dir);
         assert!(found.iter().any(|found| found.starts_with(name.as_str())), "{name}: {found:?}");
     }
-    println!("canaries: {} forms, 0 found; memory: {memories}", canaries.forms.len());
+    eprintln!("canaries: {} forms, 0 found; memory: {memories}", canaries.forms.len());
 }
 
 /// Waits until a steward listens.

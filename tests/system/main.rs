@@ -10,6 +10,7 @@
 mod canary;
 mod command;
 mod demo;
+mod door;
 mod layers;
 mod lies;
 mod once;
