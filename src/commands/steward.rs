@@ -128,3 +128,17 @@ fn mind_user(text: &str) -> Result<(String, u32), String> {
     let number = number.ok_or_else(|| format!("there is no user {user} here"))?;
     Ok((agent.to_owned(), number))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::mind_user;
+
+    #[test]
+    fn a_minds_user_is_a_number_or_a_name() {
+        assert_eq!(mind_user("scout=1001"), Ok(("scout".to_owned(), 1001)));
+        assert_eq!(mind_user("scout=root"), Ok(("scout".to_owned(), 0)));
+        for wrong in ["scout", "scout=nobody-of-that-name", "scout=-1"] {
+            assert!(mind_user(wrong).is_err(), "{wrong}");
+        }
+    }
+}
