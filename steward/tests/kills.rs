@@ -106,7 +106,7 @@ async fn payee(town: Arc<Town>, told: Told, mut dice: Dice, stop: Arc<AtomicBool
         if !made.is_empty() {
             // What was settled or has expired fails, which is the point.
             let made = &made[dice.index(made.len())];
-            drop(town.devnet.send(town.token, support::victim::call(made)).await);
+            drop(town.devnet.send(town.token, support::town::call(made)).await);
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
@@ -171,6 +171,9 @@ async fn a_steward_that_is_killed_at_any_moment_keeps_its_word() {
             false => opening += 1,
         }
         victim.kill();
+        if (opening + working).is_multiple_of(100) {
+            eprintln!("{} kills, {:.0} s", opening + working, begun.elapsed().as_secs_f64());
+        }
         for task in &tasks {
             assert!(!task.is_finished(), "a mind or payee broke off, seed {seed}");
         }

@@ -15,6 +15,7 @@ use marque_steward::{Body, Home, audit};
 use marque_steward_client::{Artifact, Authorisation, Client, ClientError, Outcome};
 use std::{
     collections::BTreeMap,
+    path::PathBuf,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -25,8 +26,8 @@ use support::{
     CHAIN,
     dice::{Dice, number, seed},
     owner, proposal,
-    town::Town,
-    victim::{Victim, call, set_clock},
+    town::{Town, call},
+    victim::{Victim, set_clock},
 };
 
 const SHOP: Address = Address::repeat_byte(0x51);
@@ -53,7 +54,14 @@ struct Crowd {
 }
 
 /// Proposes without a pause.
-async fn caller(town: Arc<Town>, client: Client, crowd: Arc<Crowd>, seed: u64, tasks: u64) {
+async fn caller(
+    town: Arc<Town>,
+    socket: PathBuf,
+    mut client: Client,
+    crowd: Arc<Crowd>,
+    seed: u64,
+    tasks: u64,
+) {
     let mut dice = Dice::new(seed);
     // Attempts rise, so that what has expired is asked for again.
     let mut attempts: BTreeMap<u64, u32> = BTreeMap::new();
@@ -80,7 +88,13 @@ async fn caller(town: Arc<Town>, client: Client, crowd: Arc<Crowd>, seed: u64, t
                 "frozen" => tokio::time::sleep(Duration::from_millis(1)).await,
                 _ => {}
             },
-            Err(error) => panic!("{error}"),
+            // Away for longer than a client waits.
+            Err(_) => {
+                if let Ok(again) = Client::connect(&socket).await {
+                    client = again;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
         }
     }
 }
@@ -103,7 +117,8 @@ async fn gather(
     let begin = |n: usize| {
         let (town, crowd) = (Arc::clone(town), Arc::clone(crowd));
         let client = clients[n % CONNECTIONS].clone();
-        tokio::spawn(caller(town, client, crowd, seed ^ ((n as u64) << 40), tasks))
+        let seed = seed ^ ((n as u64) << 40);
+        tokio::spawn(caller(town, home.socket("scout"), client, crowd, seed, tasks))
     };
     (0..CALLERS).map(begin).collect()
 }
@@ -157,6 +172,10 @@ async fn many_callers_on_one_limit_never_overshoot_it() {
             victim.kill();
             kills += 1;
             victim = Victim::start(&home);
+            // Now and then it dies while it opens, too.
+            if dice.percent(80) {
+                drop(victim.client("scout").await);
+            }
         }
         assert!(tasks.iter().all(|task| !task.is_finished()), "a caller broke off, seed {seed}");
     }
