@@ -61,10 +61,13 @@ pub fn row(entry: &Entry, known: &Known) -> String {
     cells.set("seq", entry.seq);
     cells.set("time", time(entry.at));
     cells.set("agent", agent);
-    cells.set("word", match entry.word {
-        Word::Attested => "attested",
-        Word::Claimed => "claimed",
-    });
+    cells.set(
+        "word",
+        match entry.word {
+            Word::Attested => "attested",
+            Word::Claimed => "claimed",
+        },
+    );
     cells.set("kind", entry.body.kind());
     cells.set("verdict", verdict(&entry.body).unwrap_or_default());
     if let Some(id) = entry.body.intent() {
@@ -175,6 +178,7 @@ impl Cells {
             }
             Body::Approve { version, .. } => self.set("policy_version", version),
             Body::Frozen { by, reason, .. } => self.set("note", format!("{by}: {reason}")),
+            Body::Rotate { owner, .. } => self.set("note", format!("owner {owner}")),
             Body::Thawed { frozen_at, .. } => self.set("note", format!("entry {frozen_at}")),
             Body::Refused(decided) | Body::Held(decided) => self.decided(decided),
             Body::Allowed(allowed) => {
@@ -199,11 +203,14 @@ impl Cells {
                 self.set("step", step);
                 self.set("note", format!("{what} {commitment}"));
             }
-            Body::Reported { said, .. } => self.set("note", match said {
-                Said::Settled { transaction } => format!("settled in {transaction}"),
-                Said::Delivered { body } => format!("delivered {body}"),
-                Said::Undelivered { why } => format!("not delivered: {why}"),
-            }),
+            Body::Reported { said, .. } => self.set(
+                "note",
+                match said {
+                    Said::Settled { transaction } => format!("settled in {transaction}"),
+                    Said::Delivered { body } => format!("delivered {body}"),
+                    Said::Undelivered { why } => format!("not delivered: {why}"),
+                },
+            ),
             Body::Started { version, missing, .. } if missing.is_empty() => {
                 self.set("note", format!("version {version}"));
             }
@@ -271,7 +278,9 @@ mod tests {
             let read = cells(&quote(text));
             assert_eq!(read, [format!("'{text}")], "{text:?}");
         }
-        for text in ["", "0.02", "it's", "a,b", "say \"=1\"", "two\nlines", "https://x.example/?a=1"] {
+        for text in
+            ["", "0.02", "it's", "a,b", "say \"=1\"", "two\nlines", "https://x.example/?a=1"]
+        {
             assert_eq!(cells(&quote(text)), [text], "{text:?}");
         }
     }

@@ -10,7 +10,7 @@ pub enum PublicKey {
     /// Its 32 bytes, for whatever journal they sign.
     Bytes(B256),
     /// With the journal that it is for: `marque/<origin>+<hash>+<base64>`.
-    Named(LogKey),
+    Named(Box<LogKey>),
 }
 
 impl PublicKey {
@@ -22,10 +22,8 @@ impl PublicKey {
     pub fn of(&self, origin: Origin) -> Result<LogKey, JournalError> {
         match self {
             Self::Bytes(bytes) => LogKey::new(origin, *bytes),
-            Self::Named(key) if key.origin() == origin => Ok(key.clone()),
-            Self::Named(key) => {
-                Err(JournalError::Origin { found: origin, expected: key.origin() })
-            }
+            Self::Named(key) if key.origin() == origin => Ok(LogKey::clone(key)),
+            Self::Named(key) => Err(JournalError::Origin { found: origin, expected: key.origin() }),
         }
     }
 }
@@ -38,7 +36,7 @@ impl FromStr for PublicKey {
         let text = text.trim();
         match text.parse::<B256>() {
             Ok(bytes) => Ok(Self::Bytes(bytes)),
-            Err(_) => text.parse().map(Self::Named),
+            Err(_) => Ok(Self::Named(Box::new(text.parse()?))),
         }
     }
 }

@@ -40,7 +40,7 @@ fn with(payment: u64, hour: u64, day: u64, ask: u64) -> String {
 
 fn settle(bench: &mut Bench, id: IntentId) {
     bench.moved(Body::Seen { id, at: PLACE });
-    bench.moved(Body::Final { id, actual: vec![support::usdc(u64::MAX)] });
+    bench.moved(Body::Final { id, actual: vec![support::usdc(u64::MAX)], time: None });
 }
 
 #[test]
@@ -132,6 +132,7 @@ fn what_a_journal_does_not_hold_is_said_and_never_guessed() {
 #[derive(Clone, Debug)]
 enum Act {
     Pay { task: u8, units: u64, by_transaction: bool },
+    Again { which: u8 },
     Approve { which: u8 },
     Move { which: u8, how: u8 },
     Pass { ms: Timestamp },
@@ -141,7 +142,8 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         6 => (0..60_u8, prop_oneof![Just(400_000), Just(1_000_000), 1..1_200_000_u64], any::<bool>())
             .prop_map(|(task, units, by_transaction)| Act::Pay { task, units, by_transaction }),
-        2 => any::<u8>().prop_map(|which| Act::Approve { which }),
+        4 => any::<u8>().prop_map(|which| Act::Again { which }),
+        3 => any::<u8>().prop_map(|which| Act::Approve { which }),
         6 => (any::<u8>(), 0..8_u8).prop_map(|(which, how)| Act::Move { which, how }),
         2 => prop_oneof![0..60_000_u64, 0..2 * HOUR, 0..30 * HOUR].prop_map(|ms| Act::Pass { ms }),
     ]
@@ -159,6 +161,12 @@ fn play(acts: &[Act]) -> Vec<Entry> {
             Act::Pay { task, units, by_transaction } => {
                 let intent = if *by_transaction { transfer(*units) } else { pay(*units) };
                 bench.propose(proposal(&format!("t{task}"), 0, intent));
+            }
+            Act::Again { which } => {
+                if let Some((id, intent)) = pick(&bench, *which) {
+                    let task = bench.state.intent(id).unwrap().decided.task.clone();
+                    bench.propose(proposal(&task, 0, intent));
+                }
             }
             Act::Approve { which } => {
                 if let Some((id, intent)) = pick(&bench, *which) {
@@ -191,7 +199,7 @@ fn movements(id: IntentId, how: u8) -> Vec<Body> {
             Body::Signed { id, hash: B256::ZERO },
             Body::Sent { id },
             Body::Seen { id, at: PLACE },
-            Body::Final { id, actual: all },
+            Body::Final { id, actual: all, time: None },
         ],
     }
 }

@@ -7,8 +7,11 @@
     reason = "helpers of tests, which may fail loudly as tests may"
 )]
 
+mod audit;
+mod canary;
 mod command;
 mod demo;
+mod door;
 mod layers;
 mod lies;
 mod once;

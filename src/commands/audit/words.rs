@@ -2,12 +2,15 @@
 
 use crate::story::{harmless, reasons, short};
 use marque::audit::Known;
-use marque_policies::{Intent, Sources, Verdict, render_table};
+use marque_policies::{Decision, Intent, Mark, Row, Sources, Verdict};
 use marque_steward::{Body, Entry, Word, entry::Decided};
 use marque_steward_client::Said;
 
+/// What a rule measured and its limit take up of a line together, at most.
+const ROOM: usize = 60;
+
 /// An entry as a line.
-pub(super) fn line(entry: &Entry, known: &Known) -> String {
+pub(crate) fn line(entry: &Entry, known: &Known) -> String {
     let word = match entry.word {
         Word::Attested => ' ',
         Word::Claimed => '?',
@@ -24,19 +27,25 @@ pub(super) fn whole(entry: &Entry, known: &Known) -> Vec<String> {
         lines.push(format!("  {name:<9} {}", harmless(&value)));
     };
     say("kind", entry.body.kind().to_owned());
-    say("word", match entry.word {
-        Word::Attested => "attested: decided or seen by the steward, or signed by the owner",
-        Word::Claimed => "claimed: a mind says so",
-    }
-    .to_owned());
+    say(
+        "word",
+        match entry.word {
+            Word::Attested => "attested: decided or seen by the steward, or signed by the owner",
+            Word::Claimed => "claimed: a mind says so",
+        }
+        .to_owned(),
+    );
     if let Some(id) = entry.body.intent() {
         say("intent", id.to_string());
     }
     if let Some(asked) = known.asked(entry) {
-        say("task", format!(
-            "{}, step {}, ordinal {}, attempt {}",
-            asked.task, asked.step, asked.ordinal, asked.attempt
-        ));
+        say(
+            "task",
+            format!(
+                "{}, step {}, ordinal {}, attempt {}",
+                asked.task, asked.step, asked.ordinal, asked.attempt
+            ),
+        );
         asked_for(&asked.intent, &asked.agent, known)
             .into_iter()
             .for_each(|(name, value)| say(name, value));
@@ -51,6 +60,15 @@ pub(super) fn whole(entry: &Entry, known: &Known) -> Vec<String> {
             }
             table(&allowed.decided, &mut lines);
         }
+        Body::Seen { at, .. } => {
+            say("block", format!("{}, {}", at.block, at.block_hash));
+            say("tx", at.transaction.to_string());
+        }
+        Body::Final { actual, .. } | Body::Reverted { actual, .. } => {
+            let agent = entry.agent.as_deref().unwrap_or_default();
+            let actual: Vec<_> = actual.iter().map(|it| known.show(agent, *it)).collect();
+            say("debited", actual.join(" and "));
+        }
         Body::Adopt { document, .. } => {
             // The owner's own words, line by line.
             lines.extend(document.lines().map(|line| format!("    {}", harmless(line))));
@@ -63,7 +81,34 @@ pub(super) fn whole(entry: &Entry, known: &Known) -> Vec<String> {
 fn table(decided: &Decided, lines: &mut Vec<String>) {
     lines.push(format!("  {:<9} version {}, {}", "policy", decided.version, decided.policy));
     let verdict = Verdict { table: decided.table.clone() };
-    lines.extend(render_table(&verdict).lines().map(|row| format!("  {}", harmless(row))));
+    lines.push(format!(
+        "  {}",
+        match verdict.decision() {
+            Decision::Allow => "allowed",
+            Decision::Hold => "held for the owner",
+            Decision::Refuse => "refused",
+        }
+    ));
+    let widest = verdict.table.iter().map(|row| row.rule.chars().count()).max().unwrap_or(0);
+    for Row { rule, measured, limit, mark, mend } in &verdict.table {
+        let mark = match mark {
+            Mark::Pass => "pass",
+            Mark::Ask => "ask ",
+            Mark::Fail => "FAIL",
+        };
+        let (rule, measured, limit) = (harmless(rule), harmless(measured), harmless(limit));
+        let head = format!("    {mark}  {rule:<widest$}  ");
+        // Addresses are long: below each other they can be compared.
+        if measured.chars().count() + limit.chars().count() > ROOM {
+            lines.push(format!("{head}{measured}"));
+            lines.push(format!("{:>place$}{limit}", "limit ", place = head.chars().count()));
+        } else {
+            lines.push(format!("{head}{measured}, limit {limit}"));
+        }
+        if let Some(mend) = mend {
+            lines.push(format!("{:place$}{}", "", harmless(mend), place = head.chars().count()));
+        }
+    }
 }
 
 /// What an intent asks for, field by field.
@@ -74,7 +119,10 @@ fn asked_for(intent: &Intent, agent: &str, known: &Known) -> Vec<(&'static str, 
                 format!("{} {}{}, {} bytes", fetch.method, fetch.host, fetch.path, fetch.bytes_out)
             });
             let given = tool.arguments.iter().map(|(name, value)| {
-                ("argument", format!("{name} = {}", serde_json::to_string(value).unwrap_or_default()))
+                (
+                    "argument",
+                    format!("{name} = {}", serde_json::to_string(value).unwrap_or_default()),
+                )
             });
             std::iter::once(("tool", tool.tool.clone()))
                 .chain(fetch.map(|fetch| ("request", fetch)))
@@ -97,9 +145,9 @@ fn asked_for(intent: &Intent, agent: &str, known: &Known) -> Vec<(&'static str, 
             ("resource", settle.resource.clone()),
         ],
         Intent::Sweep(sweep) => vec![("amount", known.show(agent, sweep.amount))],
-        Intent::AcceptWallet(accept) => vec![
-            ("identity", format!("{} in registry {}", accept.agent_id, accept.registry)),
-        ],
+        Intent::AcceptWallet(accept) => {
+            vec![("identity", format!("{} in registry {}", accept.agent_id, accept.registry))]
+        }
         _ => Vec::new(),
     }
 }
@@ -133,6 +181,7 @@ fn what(entry: &Entry, known: &Known) -> String {
         Body::Deny { intent, .. } => format!("the owner denied {}", short(intent)),
         Body::Frozen { by, reason, .. } => format!("FROZEN by {by}: {reason}"),
         Body::Thawed { frozen_at, .. } => format!("the owner thawed entry {frozen_at}"),
+        Body::Rotate { owner, .. } => format!("the owner handed over to {owner}"),
         Body::Refused(it) => format!("refused {}: {}", decided(it), reasons(&it.table).join("; ")),
         Body::Held(it) => format!("held {}: {}", decided(it), reasons(&it.table).join("; ")),
         Body::Allowed(it) => format!("allowed {}", decided(&it.decided)),
@@ -180,7 +229,7 @@ fn parts(document: &str) -> &'static str {
 }
 
 /// UTC of a Unix time in milliseconds, to the second.
-pub(super) fn clock(at: u64) -> String {
+pub(crate) fn clock(at: u64) -> String {
     i64::try_from(at / 1000)
         .ok()
         .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())

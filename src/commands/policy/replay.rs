@@ -2,7 +2,10 @@
 
 use super::draft::{Companions, Named};
 use crate::{
-    commands::{Shared, audit::moment},
+    commands::{
+        Shared,
+        audit::{clock, moment},
+    },
     failure::{Done, Failure},
     story::{harmless, say, short},
 };
@@ -106,10 +109,14 @@ fn tell(named: &Named, reading: Reading, replay: &Replay) {
     let policy = &named.policy;
     let Replay { decisions, changes, more, less } = replay;
     say!("{}, version {}, over {decisions} decisions", named.label, policy.version);
-    say!("  {}", match reading {
-        Reading::Followed => "what it would have stopped was not spent, and what it allowed was",
-        Reading::Fixed => "each judged on the ledger as it really was",
-    });
+    say!(
+        "  {}",
+        match reading {
+            Reading::Followed =>
+                "what it would have stopped was not spent, and what it allowed was",
+            Reading::Fixed => "each judged on the ledger as it really was",
+        }
+    );
     if changes.is_empty() {
         say!("no decision would have been another");
         return;
@@ -150,7 +157,8 @@ fn line(policy: &Policy, change: &Change) -> String {
         _ => String::new(),
     };
     let what = format!("{} {}{money}{target}", change.intent.kind(), short(change.id));
-    harmless(&format!("{:>5}  {}  {what}: {was} -> {now}", change.seq, change.agent))
+    let (seq, at, agent) = (change.seq, clock(change.at), &change.agent);
+    harmless(&format!("{seq:>5} {at} {agent:<8} {what}: {was} -> {now}"))
 }
 
 /// Sums by asset, or `nothing`.

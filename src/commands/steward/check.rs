@@ -27,11 +27,9 @@ pub(super) fn run(shared: &Shared) -> Done<ExitCode> {
                 standing: Standing::Good,
                 said: format!("{} acts, each signed by {}", report.acts, report.owner),
             },
-            Err(error) => Part {
-                name: "owner",
-                standing: Standing::Different,
-                said: error.to_string(),
-            },
+            Err(error) => {
+                Part { name: "owner", standing: Standing::Different, said: error.to_string() }
+            }
         });
     }
     let different = differs(&parts);
@@ -50,11 +48,14 @@ pub(super) fn run(shared: &Shared) -> Done<ExitCode> {
     if different {
         let wrong = parts.iter().filter(|part| part.standing == Standing::Different);
         let names: Vec<_> = wrong.map(|part| part.name).collect();
-        return Err(Failure::new(format!("the home is not what its journal says: {}", names.join(", ")))
-            .help(
-                "what is derived is made anew at the next start; where entries or checkpoint differ, \
+        return Err(Failure::new(format!(
+            "the home is not what its journal says: {}",
+            names.join(", ")
+        ))
+        .help(
+            "what is derived is made anew at the next start; where entries or checkpoint differ, \
                  restore the journal from a copy",
-            ));
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }
