@@ -8,6 +8,7 @@
 //! process between the two and find the reservation (fail point `reserved`).
 
 use crate::{
+    clock::Clock,
     core::{Effect, Event, Permit, Reply, step},
     entry::{Body, Entry},
     error::{StewardError, fault},
@@ -23,7 +24,10 @@ use crate::{
 use marque_identity_keys::SecretString;
 use marque_policies::{IntentId, SignedStatement, Statement, Timestamp};
 use marque_steward_client::Fault;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 /// State, journal, index and keys.
 #[derive(Debug)]
@@ -34,6 +38,7 @@ pub(crate) struct Authority {
     index: Option<Index>,
     keys: Keys,
     outbox: Outbox,
+    clock: Arc<Clock>,
 }
 
 /// What came of an event.
@@ -92,7 +97,8 @@ impl Authority {
     fn with(home: &Home, state: State, journal: Journal, keys: Keys) -> Result<Self, StewardError> {
         let (index, rebuilt) = Index::open(home.index(), &state)?;
         let outbox = Outbox::new(home.outbox());
-        let mut authority = Self { state, journal, index: Some(index), keys, outbox };
+        let clock = Arc::default();
+        let mut authority = Self { state, journal, index: Some(index), keys, outbox, clock };
         if let Some(why) = rebuilt {
             tracing::warn!(why, "the index was set aside and made again from the journal");
             if authority.state.genesis().is_some() {
@@ -102,13 +108,18 @@ impl Authority {
         Ok(authority)
     }
 
+    /// The clock that its entries are stamped by.
+    pub(crate) fn clock(&self) -> Arc<Clock> {
+        Arc::clone(&self.clock)
+    }
+
     pub(crate) const fn state(&self) -> &State {
         &self.state
     }
 
     /// Time as this steward counts it.
     pub(crate) fn now(&self) -> Timestamp {
-        self.state.now(wall())
+        self.state.now(self.clock.read(wall()))
     }
 
     /// Unlocks the keys of all agents, so that no payment waits for it.
@@ -196,7 +207,9 @@ impl Authority {
         match self.sign(*permit) {
             Ok(made) => {
                 if let Made::Transaction(signed) = &made {
-                    self.outbox.put(id, &signed.raw)?;
+                    // Bytes with lower fees may have gone out: they are kept as well.
+                    let others = self.state.intent(id).is_some_and(|it| !it.earlier.is_empty());
+                    self.outbox.put(id, &signed.raw, others)?;
                     self.handle(vec![Event::Moved(Body::Signed { id, hash: signed.hash })])?;
                 }
                 failpoint("signed");

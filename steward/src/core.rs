@@ -9,6 +9,7 @@
 //! module alone).
 
 mod chain;
+mod fees;
 mod owner;
 mod permit;
 mod propose;
@@ -16,7 +17,7 @@ mod propose;
 pub(crate) use owner::genesis;
 pub use permit::Permit;
 pub use propose::{BlockFacts, Facts, GasPlan};
-pub(crate) use propose::{Call, knows_more};
+pub(crate) use propose::{CANCEL_GAS, CLOCK_SKEW, Call, knows_more};
 
 use crate::{
     entry::{Body, Entry, Foreign, VERSION, Word},
@@ -78,8 +79,22 @@ pub enum Event {
     /// An act of the owner, from anywhere: its signature says whose it is.
     Submit(Box<SignedStatement>),
     /// The chain, or our own sending, moved an intent. The body is one of `signed`, `sent`, `seen`,
-    /// `unseen`, `final`, `reverted`, `released`, `expired`.
+    /// `unseen`, `final`, `reverted`, `cancelled`, `released`, `expired`.
     Moved(Body),
+    /// A transaction waits too long: the same with fees that get it mined now.
+    Replace {
+        /// Which intent.
+        id: IntentId,
+        /// What the chain asks now; the limit on gas is of no account.
+        plan: GasPlan,
+    },
+    /// Money came to an agent's key, or the chain was read up to a block: `received`, `scanned`.
+    Chain {
+        /// Whose key.
+        agent: String,
+        /// What is known.
+        body: Body,
+    },
     /// A transaction is reserved and was never signed, or its bytes are lost: sign what the journal
     /// says, now.
     Resume(IntentId),
@@ -145,7 +160,9 @@ pub fn step(state: &State, event: Event, now: Timestamp) -> Step {
             Ok(freeze(state, agent, by, &reason, surplus))
         }
         Event::Submit(signed) => owner::submit(state, *signed, now),
-        Event::Moved(body) => Ok(chain::moved(state, body)),
+        Event::Moved(body) => Ok(chain::moved(state, body, now)),
+        Event::Replace { id, plan } => Ok(chain::replace(state, id, plan, now)),
+        Event::Chain { agent, body } => Ok(chain::told(state, agent, body)),
         Event::Resume(id) => Ok(chain::resume(state, id, now)),
         Event::Own(body) => Ok(Step::noted(None, Word::Attested, body)),
     };

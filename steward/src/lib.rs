@@ -13,6 +13,7 @@
 
 pub mod audit;
 mod authority;
+mod clock;
 pub mod core;
 mod desk;
 pub mod entry;
@@ -21,6 +22,7 @@ mod failpoint;
 mod gather;
 pub mod hardening;
 pub mod home;
+mod incoming;
 mod index;
 pub mod journal;
 mod keys;
@@ -33,6 +35,7 @@ mod server;
 mod signer;
 pub mod state;
 mod steward;
+mod withdraw;
 
 pub use entry::{Body, Entry, Word};
 pub use error::StewardError;

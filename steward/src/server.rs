@@ -1,4 +1,5 @@
-//! One socket an agent. Who speaks is known from the socket, never from the message.
+//! One socket an agent, and one for each sub-agent that its policy in force names. Who speaks is
+//! known from the socket, never from the message.
 //!
 //! Frames, connections, questions under way and what may be journalled in a while are bounded. The peer must run
 //! as the steward's user.
@@ -10,7 +11,7 @@ mod rate;
 use crate::{error::StewardError, home::make_dir, steward::Shared};
 use rate::Rate;
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt as _,
     sync::{Arc, Mutex},
@@ -18,7 +19,7 @@ use std::{
 };
 use tokio::{
     net::{UnixListener, UnixStream},
-    sync::watch,
+    sync::{Semaphore, watch},
     task::{AbortHandle, JoinSet},
 };
 
@@ -31,21 +32,39 @@ const ACTS: u32 = 1_000;
 /// The longest path of a Unix socket, in bytes.
 const LONGEST_SOCKET: usize = 107;
 
-/// An agent and those who may speak for it.
-#[derive(Debug)]
-pub(crate) struct Seat {
+/// Looks and waits at once, and as many again in each 20 s.
+const LOOKS: u32 = 2_000;
+
+/// Waits under way at a time, on all connections of one account.
+const WAITS: usize = 64;
+
+/// Who speaks on a socket: an agent, or an account below it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Who {
     pub(crate) agent: String,
-    pub(crate) rate: Mutex<Rate>,
-    pub(crate) acts: Mutex<Rate>,
+    pub(crate) sub_agent: Option<String>,
 }
 
-/// Binds the sockets of all agents that are enrolled.
-pub(crate) async fn bind_all(
-    shared: &Shared,
-) -> Result<BTreeMap<String, UnixListener>, StewardError> {
+/// An account and those who may speak for it.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) who: Who,
+    pub(crate) rate: Mutex<Rate>,
+    pub(crate) acts: Mutex<Rate>,
+    pub(crate) looks: Mutex<Rate>,
+    pub(crate) waits: Semaphore,
+}
+
+/// Binds the sockets of all accounts that there are.
+pub(crate) async fn bind_all(shared: &Shared) -> Result<BTreeMap<Who, UnixListener>, StewardError> {
     let mut listeners = BTreeMap::new();
-    for name in agents(shared).await? {
-        listeners.insert(name.clone(), bind(shared, &name)?);
+    for who in accounts(shared).await? {
+        match (bind(shared, &who), &who.sub_agent) {
+            (Ok(listener), _) => drop(listeners.insert(who, listener)),
+            // A long name of an account below must not keep the others from working.
+            (Err(error), Some(_)) => tracing::error!(?who, %error, "no socket"),
+            (Err(error), None) => return Err(error),
+        }
     }
     Ok(listeners)
 }
@@ -53,46 +72,58 @@ pub(crate) async fn bind_all(
 /// Serves until told to stop; agents that are enrolled meanwhile get a socket as well.
 pub(crate) async fn run(
     shared: Arc<Shared>,
-    listeners: BTreeMap<String, UnixListener>,
+    listeners: BTreeMap<Who, UnixListener>,
     stopping: watch::Receiver<bool>,
 ) {
-    let mut known: Vec<String> = listeners.keys().cloned().collect();
+    let mut known: BTreeSet<Who> = listeners.keys().cloned().collect();
     let mut seats = JoinSet::new();
-    for (name, listener) in listeners {
-        seats.spawn(listen(Arc::clone(&shared), name, listener, stopping.clone()));
+    for (who, listener) in listeners {
+        seats.spawn(listen(Arc::clone(&shared), who, listener, stopping.clone()));
     }
     let mut changes = shared.desk.changes();
     while changes.changed().await.is_ok() {
-        let Ok(names) = agents(&shared).await else { break };
-        for name in names {
-            if known.contains(&name) {
+        let Ok(accounts) = accounts(&shared).await else { break };
+        for who in accounts {
+            if !known.insert(who.clone()) {
                 continue;
             }
-            match bind(&shared, &name) {
+            match bind(&shared, &who) {
                 Ok(listener) => {
-                    seats.spawn(listen(
-                        Arc::clone(&shared),
-                        name.clone(),
-                        listener,
-                        stopping.clone(),
-                    ));
+                    seats.spawn(listen(Arc::clone(&shared), who, listener, stopping.clone()));
                 }
-                Err(error) => tracing::error!(agent = name, %error, "no socket"),
+                Err(error) => tracing::error!(?who, %error, "no socket"),
             }
-            known.push(name);
         }
         // Entries come in bursts, enrolments do not.
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
-async fn agents(shared: &Shared) -> Result<Vec<String>, StewardError> {
-    shared.desk.look(|state, _| state.agents().keys().cloned().collect()).await
+/// Agents that are enrolled, and the accounts below them that their policies in force name. One that
+/// a policy does not name any more keeps its socket and is refused everything.
+async fn accounts(shared: &Shared) -> Result<Vec<Who>, StewardError> {
+    let accounts = shared.desk.look(|state, _| {
+        let mut accounts = Vec::new();
+        for (agent, account) in state.agents() {
+            let below = account.policy.iter().flat_map(|it| it.policy.sub_agents.keys());
+            let below = below.map(|name| Some(name.clone()));
+            let all = std::iter::once(None).chain(below);
+            accounts.extend(all.map(|sub_agent| Who { agent: agent.clone(), sub_agent }));
+        }
+        accounts
+    });
+    accounts.await
 }
 
-fn bind(shared: &Shared, name: &str) -> Result<UnixListener, StewardError> {
-    make_dir(&shared.home.agent(name))?;
-    let path = shared.home.socket(name);
+fn bind(shared: &Shared, who: &Who) -> Result<UnixListener, StewardError> {
+    make_dir(&shared.home.agent(&who.agent))?;
+    let path = match &who.sub_agent {
+        None => shared.home.socket(&who.agent),
+        Some(sub_agent) => shared.home.sub_socket(&who.agent, sub_agent),
+    };
+    if let Some(folder) = path.parent() {
+        make_dir(folder)?;
+    }
     if path.as_os_str().len() > LONGEST_SOCKET {
         let why = format!("a socket's path has at most {LONGEST_SOCKET} bytes; use a shorter home");
         return Err(StewardError::Home { path, why });
@@ -112,13 +143,14 @@ fn bind(shared: &Shared, name: &str) -> Result<UnixListener, StewardError> {
 
 async fn listen(
     shared: Arc<Shared>,
-    agent: String,
+    who: Who,
     listener: UnixListener,
     mut stopping: watch::Receiver<bool>,
 ) {
     let rate = Mutex::new(Rate::new(shared.rate));
     let acts = Mutex::new(Rate::new(ACTS));
-    let seat = Arc::new(Seat { agent, rate, acts });
+    let looks = Mutex::new(Rate::new(LOOKS));
+    let seat = Arc::new(Seat { who, rate, acts, looks, waits: Semaphore::new(WAITS) });
     let mut open = JoinSet::new();
     let mut oldest_first = VecDeque::new();
     loop {

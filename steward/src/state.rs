@@ -14,6 +14,7 @@ mod view;
 
 pub use account::{Account, Adopted};
 pub use debits::{Debit, Debits, Standing};
+pub(crate) use record::passes_frozen;
 pub use record::{Approval, Record};
 pub use view::Ledger;
 

@@ -8,8 +8,8 @@ use alloy_primitives::{B256, U256};
 use marque_policies::{IntentId, Timestamp};
 use marque_steward::{
     Body, Entry, State,
-    core::Reply,
-    entry::{Allowed, OnChain},
+    core::{Event, GasPlan, Reply},
+    entry::{Allowed, OnChain, Received},
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -24,6 +24,9 @@ enum Act {
     Approve { which: u8 },
     Move { which: u8, how: u8 },
     Finish { which: u8 },
+    Cancel { which: u8 },
+    Replace { which: u8, fee: u64 },
+    Receive { units: u64 },
     Pass { ms: Timestamp },
 }
 
@@ -32,8 +35,11 @@ fn act() -> impl Strategy<Value = Act> {
         6 => (0..40_u8, prop_oneof![Just(400_000), Just(1_000_000), 1..1_200_000_u64], any::<bool>())
             .prop_map(|(task, units, by_transaction)| Act::Pay { task, units, by_transaction }),
         2 => any::<u8>().prop_map(|which| Act::Approve { which }),
-        4 => (any::<u8>(), 0..8_u8).prop_map(|(which, how)| Act::Move { which, how }),
+        4 => (any::<u8>(), 0..9_u8).prop_map(|(which, how)| Act::Move { which, how }),
         5 => any::<u8>().prop_map(|which| Act::Finish { which }),
+        2 => any::<u8>().prop_map(|which| Act::Cancel { which }),
+        2 => (any::<u8>(), any::<u64>()).prop_map(|(which, fee)| Act::Replace { which, fee }),
+        1 => any::<u64>().prop_map(|units| Act::Receive { units }),
         2 => prop_oneof![0..60_000_u64, 0..2 * HOUR, 0..30 * HOUR].prop_map(|ms| Act::Pass { ms }),
     ]
 }
@@ -62,10 +68,39 @@ fn play(acts: &[Act]) -> Bench {
                     (0..=4).filter(|how| *how != 3).for_each(|how| bench.moved(movement(id, how)));
                 }
             }
+            Act::Cancel { which } => {
+                if let Some((id, _)) = pick(&bench.state, *which) {
+                    let task = format!("cancel {id}");
+                    let reply = bench.propose(proposal(&task, 0, support::cancel(id)));
+                    assert!(!matches!(reply, Reply::Noted(_)));
+                }
+            }
+            Act::Replace { which, fee } => {
+                if let Some((id, _)) = pick(&bench.state, *which) {
+                    let max_fee = u128::from(*fee);
+                    let plan = GasPlan { limit: 0, max_fee, max_priority_fee: max_fee };
+                    bench.act(Event::Replace { id, plan });
+                }
+            }
+            Act::Receive { units } => receive(&mut bench, *units),
             Act::Pass { ms } => bench.now += ms,
         }
     }
     bench
+}
+
+/// Money that comes from anybody.
+fn receive(bench: &mut Bench, value: u64) {
+    let upto = bench.state.agent("scout").unwrap().received + 1;
+    let transfer = Received {
+        token: support::TOKEN,
+        from: support::SHOP,
+        value: U256::from(value),
+        transaction: B256::ZERO,
+        block: upto,
+    };
+    let body = Body::Received { upto, transfers: vec![transfer], more: Vec::new() };
+    bench.act(Event::Chain { agent: "scout".into(), body });
 }
 
 fn pick(state: &State, which: u8) -> Option<(IntentId, marque_policies::Intent)> {
@@ -83,6 +118,7 @@ fn movement(id: IntentId, how: u8) -> Body {
         3 => Body::Unseen { id },
         4 => Body::Final { id, actual: vec![support::usdc(u64::MAX)] },
         5 => Body::Expired { id, block: 1 },
+        8 => Body::Cancelled { id, at },
         6 => Body::Released { id, why: String::new() },
         _ => Body::Reverted { id, at, actual: Vec::new() },
     }
@@ -96,10 +132,14 @@ fn spends(entries: &[Entry]) -> BTreeMap<IntentId, (Timestamp, U256, bool)> {
         match &entry.body {
             Body::Allowed(allowed) => {
                 let Allowed { decided, .. } = &**allowed;
-                let units = decided.intent.spends().unwrap().units;
+                let units = decided.intent.spends().map_or(U256::ZERO, |money| money.units);
                 assert!(spends.insert(decided.id, (entry.at, units, true)).is_none(), "twice");
             }
-            Body::Expired { id, .. } | Body::Released { id, .. } | Body::Reverted { id, .. } => {
+            Body::Expired { id, .. }
+            | Body::Released { id, .. }
+            | Body::Filled { id, .. }
+            | Body::Cancelled { id, .. }
+            | Body::Reverted { id, .. } => {
                 spends.get_mut(id).unwrap().2 = false;
             }
             _ => {}
@@ -128,6 +168,28 @@ proptest! {
                 prop_assert!(sum <= U256::from(limit), "{sum} in {window} ms at entry {last}");
             }
         }
+    }
+
+    /// The same history with and without gifts: not one answer differs.
+    #[test]
+    fn money_that_comes_changes_nothing_that_is_allowed(
+        acts in prop::collection::vec(act(), 1..60),
+        gifts in prop::collection::vec(any::<u64>(), 1..20),
+    ) {
+        let acts: Vec<_> =
+            acts.into_iter().filter(|act| !matches!(act, Act::Receive { .. })).collect();
+        let mut given = Vec::new();
+        for (n, act) in acts.iter().enumerate() {
+            given.push(Act::Receive { units: gifts[n % gifts.len()] });
+            given.push(act.clone());
+        }
+        let decided = |bench: &Bench| {
+            let bodies = bench.entries.iter().map(|entry| (entry.at, entry.body.clone()));
+            bodies.filter(|(_, body)| !matches!(body, Body::Received { .. })).collect::<Vec<_>>()
+        };
+        let (with, without) = (play(&given), play(&acts));
+        prop_assert!(with.entries.len() > without.entries.len());
+        prop_assert_eq!(decided(&with), decided(&without));
     }
 
     #[test]
