@@ -205,3 +205,93 @@ proptest! {
         }
     }
 }
+
+/// Thirty days of somebody who controls the whole mind, every sub-agent of it and the clock's
+/// smaller hands, and asks for as much as can be asked for. The seed is printed; `MARQUE_SEED`
+/// repeats it.
+#[test]
+fn a_robber_with_the_whole_mind_never_takes_more_than_the_stated_bound() {
+    let seed = std::env::var("MARQUE_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| u64::from_le_bytes(rand_bytes()));
+    println!("MARQUE_SEED={seed}");
+    let mut dice = Dice(seed);
+    let mut bench = Bench::new();
+    let text = support::policy(2).replace("day = \"1 ETH\"", "day = \"0.01 ETH\"")
+        + "[sub_agent.helper]\npayees = [\"shop\"]\n[sub_agent.helper.limits.USDC]\nday = \"9\"\n\
+           [sub_agent.helper.limits.gas]\nday = \"0.01 ETH\"\n";
+    bench.under(&text);
+    let (policy, _) = marque_policies::parse(&text).unwrap();
+    let days = 30;
+    let bounds: BTreeMap<_, _> = marque_policies::most_lost(&policy, days * 24 * HOUR)
+        .into_iter()
+        .map(|loss| match loss {
+            marque_policies::Loss::AtMost(money) => (money.asset, money.units),
+            marque_policies::Loss::Unbounded(asset) => panic!("{asset} has no bound"),
+        })
+        .collect();
+    let end = bench.now + days * 24 * HOUR;
+    let mut taken: BTreeMap<_, U256> = BTreeMap::new();
+    let mut n = 0;
+    while bench.now < end {
+        n += 1;
+        // As much as passes without the owner, most of the time.
+        let units = if dice.below(3) > 0 { 500_000 } else { 1 + dice.below(700_000) };
+        let intent = if dice.below(4) == 0 { transfer(units) } else { pay(units) };
+        let asked = proposal(&format!("task {n}"), 0, intent);
+        let reply = match dice.below(2) {
+            0 => bench.propose(asked),
+            _ => bench.propose_as("helper", asked),
+        };
+        if let Reply::Allowed(id) = reply {
+            for row in bench.state.debits().of(id) {
+                let sum = taken.entry(row.amount.asset).or_default();
+                *sum += row.amount.units;
+            }
+            // The chain takes it, sooner or later.
+            for how in [0, 1, 2, 4] {
+                let late = dice.below(3) * 60_000;
+                bench.now += late;
+                bench.moved(settled_for_what_was_reserved(&bench, id, how));
+            }
+        } else {
+            bench.now += dice.below(12) * 60_000;
+        }
+    }
+    for (asset, sum) in &taken {
+        let bound = bounds[asset];
+        assert!(*sum <= bound, "{sum} of {asset} were taken, and the bound is {bound}");
+    }
+    let usdc = support::usdc(0).asset;
+    println!("{} of {} base units of USDC were taken in {n} attempts", taken[&usdc], bounds[&usdc]);
+    assert!(taken[&usdc] * U256::from(10) > bounds[&usdc] * U256::from(8), "it did try");
+}
+
+fn settled_for_what_was_reserved(bench: &Bench, id: IntentId, how: u8) -> Body {
+    match how {
+        4 => {
+            let rows = bench.state.debits().of(id);
+            Body::Final { id, actual: rows.iter().map(|row| row.amount).collect() }
+        }
+        how => movement(id, how),
+    }
+}
+
+fn rand_bytes() -> [u8; 8] {
+    let mut bytes = [0; 8];
+    std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom").unwrap(), &mut bytes)
+        .unwrap();
+    bytes
+}
+
+/// Pseudo-random numbers from a seed (SplitMix64).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % n
+    }
+}
