@@ -4,12 +4,22 @@
 //! genesis, the log key that the owner signed there, every act of the owner, and the checkpoint;
 //! from the entries follow the tree, its root and the ledger.
 
+pub mod export;
+mod filter;
+mod key;
+mod known;
+pub mod proof;
+
+pub use filter::{Filter, KINDS, verdict};
+pub use key::PublicKey;
+pub use known::{Asked, Known};
+
 use alloy_primitives::{Address, B256, hex};
 use marque_policies::Statement;
 use marque_steward::{
     Body, Entry, State, StewardError, audit,
     entry::Genesis,
-    journal::{JournalError, LogKey},
+    journal::{JournalError, LogKey, Verified},
 };
 use serde::Serialize;
 use std::{fmt, path::Path};
@@ -20,7 +30,7 @@ pub struct Expect {
     /// The owner who must have begun the journal.
     pub owner: Option<Address>,
     /// The log's Ed25519 public key.
-    pub key: Option<B256>,
+    pub key: Option<PublicKey>,
     /// An older checkpoint that the journal must extend.
     pub checkpoint: Option<String>,
 }
@@ -44,6 +54,12 @@ pub struct Report {
     pub acts: usize,
     /// Whether `owner` was expected, or only stated by the journal itself.
     pub owner_known: bool,
+    /// The log's key as C2SP verifiers want it.
+    pub key: String,
+    /// What was checked.
+    pub checked: Vec<String>,
+    /// What was not, because it was not known here, and what would make it known.
+    pub unchecked: Vec<String>,
 }
 
 /// Why a journal is not believed.
@@ -67,7 +83,7 @@ pub enum AuditError {
         /// Stated in the genesis.
         found: B256,
         /// Expected.
-        expected: B256,
+        expected: String,
     },
     /// An act that the owner did not sign.
     #[error("entry {seq} is no act of the owner: {why}")]
@@ -99,8 +115,11 @@ pub fn verify(dir: &Path, expect: &Expect) -> Result<Report, AuditError> {
     if let Some(expected) = expect.owner.filter(|expected| *expected != begun.owner) {
         return Err(AuditError::Owner { found: begun.owner, expected });
     }
-    if let Some(expected) = expect.key.filter(|expected| *expected != begun.log_key) {
-        return Err(AuditError::Key { found: begun.log_key, expected });
+    if let Some(expected) = &expect.key {
+        let expected = expected.of(key.origin())?.to_string();
+        if expected != key.to_string() {
+            return Err(AuditError::Key { found: begun.log_key, expected });
+        }
     }
     if let Some(old) = &expect.checkpoint {
         marque_steward::journal::consistent(old, dir, &key)?;
@@ -109,6 +128,7 @@ pub fn verify(dir: &Path, expect: &Expect) -> Result<Report, AuditError> {
     for entry in &entries {
         acts += usize::from(act(entry, begun)?);
     }
+    let (checked, unchecked) = scope(expect, &verified, acts);
     Ok(Report {
         size: verified.size,
         signed: verified.checkpoint_size,
@@ -118,11 +138,58 @@ pub fn verify(dir: &Path, expect: &Expect) -> Result<Report, AuditError> {
         owner: begun.owner,
         acts,
         owner_known: expect.owner.is_some(),
+        key: key.to_string(),
+        checked,
+        unchecked,
     })
 }
 
+/// What a verification covers and what it leaves open.
+fn scope(expect: &Expect, verified: &Verified, acts: usize) -> (Vec<String>, Vec<String>) {
+    let mut checked = vec![
+        format!("the checksum, order and sense of all {} entries", verified.size),
+        format!(
+            "the tree's root, and the checkpoint's signature over {}",
+            verified.checkpoint_size
+        ),
+        format!("the owner's signature under each of {acts} acts"),
+    ];
+    let mut unchecked = Vec::new();
+    let mut sort = |known: bool, yes: &str, no: &str| {
+        if known { checked.push(yes.to_owned()) } else { unchecked.push(no.to_owned()) }
+    };
+    sort(
+        expect.owner.is_some(),
+        "the owner is the one that you expected",
+        "the owner: it is the journal's own word; give --owner ADDRESS",
+    );
+    // The owner signed the key in the genesis: who is sure of the one is sure of the other.
+    sort(
+        expect.key.is_some() || expect.owner.is_some(),
+        "the log's key is the one that you know, or that your owner signed",
+        "the log's key: it is taken from the journal's own first entry; give --key or --owner",
+    );
+    sort(
+        expect.checkpoint.is_some(),
+        "everything under the checkpoint that you kept is still there, unchanged",
+        "the past: a journal that was rolled back, or rewritten with its own key, looks whole; keep \
+         a copy of journal/checkpoint elsewhere and give --checkpoint FILE",
+    );
+    let behind = verified.size.saturating_sub(verified.checkpoint_size);
+    if behind > 0 {
+        unchecked.push(format!(
+            "the last {behind} entries: no checkpoint signs them yet; a steward does when it runs"
+        ));
+    }
+    if verified.torn > 0 {
+        unchecked.push(format!("{} bytes of an append that was not finished", verified.torn));
+    }
+    unchecked.push("the chain: that payments are there is the steward's word".to_owned());
+    (checked, unchecked)
+}
+
 /// Whether an entry is an act of the owner; its signature is checked.
-fn act(entry: &Entry, begun: &Genesis) -> Result<bool, AuditError> {
+pub(crate) fn act(entry: &Entry, begun: &Genesis) -> Result<bool, AuditError> {
     let agent = entry.agent.clone().unwrap_or_default();
     let (statement, signature) = match entry.body.clone() {
         Body::Genesis(Genesis { owner, chain_genesis, log_key, signature, .. }) => {
@@ -150,15 +217,15 @@ fn act(entry: &Entry, begun: &Genesis) -> Result<bool, AuditError> {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { size, signed, root, origin, owner, acts, .. } = self;
+        let Self { size, signed, root, origin, owner, key, checked, unchecked, .. } = self;
         writeln!(f, "{size} entries verified, {signed} of them under the signed checkpoint")?;
-        writeln!(f, "  journal {origin}")?;
-        writeln!(f, "  root    {root}")?;
-        writeln!(f, "  owner   {owner}, {acts} acts, each with a valid signature")?;
-        if self.owner_known {
-            write!(f, "  the owner is the one that you expected")
-        } else {
-            write!(f, "  the owner is the journal's own word: compare it, or give --owner")
-        }
+        writeln!(f, "  journal  {origin}")?;
+        writeln!(f, "  root     {root}")?;
+        writeln!(f, "  owner    {owner}")?;
+        writeln!(f, "  key      {key}")?;
+        writeln!(f, "checked")?;
+        checked.iter().try_for_each(|line| writeln!(f, "  {line}"))?;
+        write!(f, "not checked")?;
+        unchecked.iter().try_for_each(|line| write!(f, "\n  {line}"))
     }
 }

@@ -2,6 +2,8 @@
 
 mod approvals;
 mod audit;
+mod budget;
+mod decide;
 mod demo;
 mod devnet;
 mod freeze;
@@ -12,7 +14,10 @@ mod new;
 mod owner;
 mod policy;
 mod run;
+mod status;
 mod steward;
+mod stop;
+mod submit;
 
 use crate::failure::{Context as _, Done, Failure};
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -85,6 +90,12 @@ enum Command {
     Fund(funds::FundArgs),
     /// What an agent holds on chain and has left in its budgets.
     Balance(funds::BalanceArgs),
+    /// What is left of every limit, as bars: spent, in flight, left, and when the next bit is free.
+    ///
+    /// marque budget scout --watch
+    ///
+    /// The running steward answers, or the journal where none runs.
+    Budget(budget::BudgetArgs),
     /// Return an agent's money to its owner.
     Withdraw(funds::WithdrawArgs),
     /// Show or register an agent's ERC-8004 identity.
@@ -100,12 +111,31 @@ enum Command {
     /// (--never-wider) or refused (--exit-code); 4 held (--exit-code).
     Policy(policy::Args),
     /// What is waiting for the owner's decision.
+    ///
+    /// marque approvals --watch: stay, and see what comes and who decides it.
+    ///
+    /// marque approvals --hook notify-send -- "An agent asks": run a program for each.
+    ///
+    /// marque approvals --export FILE: take it to the machine that has the owner's key.
     Approvals(approvals::ListArgs),
-    /// Let one held intent pass, once.
-    Approve(approvals::DecideArgs),
-    /// Refuse one held intent.
-    Deny(approvals::DecideArgs),
-    /// Show or verify the journal, offline.
+    /// Let held intents pass, each once.
+    ///
+    /// What is approved is shown before the passphrase is asked for: marque approve 0x12ab34cd56ef
+    ///
+    /// On a machine with the owner's key and no steward, with a file of marque approvals --export:
+    /// marque approve 0x12ab34cd56ef --request FILE --out SIGNED. Over SSH, without files:
+    /// ssh HOST marque approvals --export - | marque approve 0x12ab34cd56ef --request - --out - |
+    /// ssh HOST marque submit -
+    Approve(decide::ApproveArgs),
+    /// Refuse held intents.
+    ///
+    /// marque deny 0x12ab34cd56ef; from another machine as with marque approve.
+    Deny(decide::DenyArgs),
+    /// Hand in what the owner signed on another machine.
+    ///
+    /// marque submit SIGNED: to the running steward, or to the journal where none runs.
+    Submit(submit::Args),
+    /// Show, verify, prove, export and compare the journal, offline.
     Audit(audit::Args),
     /// Stop everything now; anyone may.
     Freeze(freeze::FreezeArgs),
@@ -113,8 +143,18 @@ enum Command {
     Thaw(freeze::ThawArgs),
     /// Run an agent on a goal with the built-in tools.
     Run(run::Args),
-    /// Run a home's steward in the foreground.
+    /// Run a home's steward in the foreground, or install it as a service.
     Steward(steward::Args),
+    /// How a home's steward stands: since when, its walls, what waits, what is in flight.
+    ///
+    /// marque status --json for scripts. Exit codes: 0 a steward runs; 1 none does, and what the
+    /// journal says is shown.
+    Status(status::Args),
+    /// Stop a home's steward in order, and wait for it.
+    ///
+    /// What it was doing is finished and journalled. What is signed and out stays so: it is named,
+    /// and followed again at the next start. marque freeze stops new payments and keeps the steward.
+    Stop(stop::Args),
     /// Print shell completions.
     Completions {
         /// Which shell.
@@ -145,13 +185,17 @@ pub(crate) fn run(cli: Cli) -> Done<ExitCode> {
                 Command::New(args) => new::run(&shared, &args).await,
                 Command::Fund(args) => funds::fund(&shared, &args).await,
                 Command::Balance(args) => funds::balance(&shared, &args).await,
+                Command::Budget(args) => budget::run(&shared, &args).await,
                 Command::Withdraw(args) => funds::withdraw(&shared, &args).await,
                 Command::Identity(args) => identity::run(&shared, args).await,
                 Command::Policy(args) => policy::run(&shared, args).await,
-                Command::Approvals(args) => approvals::list(&shared, &args).await,
-                Command::Approve(args) => approvals::decide(&shared, &args, true).await,
-                Command::Deny(args) => approvals::decide(&shared, &args, false).await,
-                Command::Audit(args) => audit::run(&shared, args),
+                Command::Approvals(args) => approvals::list(&shared, args).await,
+                Command::Approve(args) => decide::approve(&shared, &args).await,
+                Command::Deny(args) => decide::deny(&shared, &args).await,
+                Command::Submit(args) => submit::run(&shared, &args).await,
+                Command::Status(args) => status::run(&shared, &args).await,
+                Command::Stop(args) => stop::run(&shared, &args).await,
+                Command::Audit(args) => audit::run(&shared, args).await,
                 Command::Freeze(args) => freeze::freeze(&shared, &args).await,
                 Command::Thaw(args) => freeze::thaw(&shared, &args).await,
                 Command::Mind(_)
@@ -217,6 +261,38 @@ impl Shared {
             "--owner-fd",
         )
     }
+}
+
+impl Shared {
+    /// Asks whether to do what was shown. A passphrase that a person types next is the yes; where it
+    /// comes from elsewhere, a person is asked, or `yes` says that nobody need be.
+    pub(crate) fn confirm(&self, yes: bool, what: &str) -> Done {
+        let typed = self.owner_fd.is_none() && std::env::var_os("CREDENTIALS_DIRECTORY").is_none();
+        if yes {
+            return Ok(());
+        }
+        if typed {
+            anstream::eprintln!("your passphrase will {what}; Ctrl-C does not");
+            return Ok(());
+        }
+        let question = format!("{what}? [y/N] ");
+        match ask(&question) {
+            Ok(answer) if matches!(answer.trim(), "y" | "Y" | "yes") => Ok(()),
+            Ok(_) => Err(Failure::new("nothing was signed")),
+            Err(_) => Err(Failure::usage("nobody can be asked here, and nothing was signed")
+                .help("add --yes once you know what is signed, or run it on a terminal")),
+        }
+    }
+}
+
+/// A line from the person at the terminal, wherever the standard streams go.
+pub(crate) fn ask(question: &str) -> std::io::Result<String> {
+    use std::io::{BufRead as _, Write as _};
+    let terminal = std::fs::File::options().read(true).write(true).open("/dev/tty")?;
+    (&terminal).write_all(question.as_bytes())?;
+    let mut answer = String::new();
+    std::io::BufReader::new(&terminal).read_line(&mut answer)?;
+    Ok(answer)
 }
 
 /// A path without links and dots, as far as it exists.

@@ -93,6 +93,7 @@ macro_rules! from {
 from!(
     marque::economy::EconomyError,
     marque::owner::OwnerError,
+    marque::request::RequestError,
     marque_agent_core::AgentError,
     marque_identity::IdentityError,
     marque_identity_keys::KeyError,

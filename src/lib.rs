@@ -7,8 +7,10 @@ pub mod audit;
 pub mod drafts;
 pub mod economy;
 pub mod home;
+pub mod notify;
 pub mod owner;
 pub mod process;
+pub mod request;
 
 pub use marque_agent_core as agent;
 pub use marque_macros::{main, tool};

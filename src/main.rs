@@ -9,6 +9,9 @@ use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
+    if marque::process::is_doorman() {
+        return marque::process::doorman();
+    }
     let cli = commands::Cli::parse();
     // What is worth a line beside the command's own: warnings, or what MARQUE_LOG names.
     let wanted = EnvFilter::try_from_env("MARQUE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));

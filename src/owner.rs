@@ -43,6 +43,21 @@ pub enum OwnerError {
     Unexpected(String),
 }
 
+/// How a steward's home stands for a policy that is to be adopted there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ground {
+    /// EIP-155 id of its chain.
+    pub chain: u64,
+    /// The journal's origin.
+    pub origin: B256,
+    /// Hash of the chain's block 0, where the journal is still to begin.
+    pub begins: Option<B256>,
+    /// The key that signs the journal's checkpoints.
+    pub log_key: B256,
+    /// The agent's key, where it is still to be enrolled.
+    pub enrolls: Option<Address>,
+}
+
 /// An owner with an unlocked key.
 #[derive(Debug)]
 pub struct Owner {
@@ -215,20 +230,43 @@ impl Owner {
         document: &str,
         rpc: &Rpc,
     ) -> Result<Vec<SignedStatement>, OwnerError> {
-        marque_steward::entry::fits(document)?;
         let keys = KeyDir::open(home.keys())?;
-        let log_key = B256::from(keys.log_public_key()?);
-        let (chain, origin) = (home.chain(), home.origin());
         let state = if home.has_journal() { Some(audit::state(home)?) } else { None };
+        let begins = match &state {
+            None => Some(rpc.genesis_hash().await?),
+            Some(_) => None,
+        };
+        let enrolled = state.is_some_and(|state| state.agent(agent).is_some());
+        let ground = Ground {
+            chain: home.chain(),
+            origin: home.origin(),
+            begins,
+            log_key: B256::from(keys.log_public_key()?),
+            enrolls: if enrolled { None } else { Some(keys.address(agent)?) },
+        };
+        self.adoption_on(ground, agent, policy, document)
+    }
+
+    /// The same where the steward's home is on another machine, which said how it stands there.
+    ///
+    /// # Errors
+    /// Where the document does not fit into the journal.
+    pub fn adoption_on(
+        &self,
+        ground: Ground,
+        agent: &str,
+        policy: &Policy,
+        document: &str,
+    ) -> Result<Vec<SignedStatement>, OwnerError> {
+        marque_steward::entry::fits(document)?;
+        let Ground { chain, origin, begins, log_key, enrolls } = ground;
         let mut acts = Vec::new();
-        if state.is_none() {
-            let chain_genesis = rpc.genesis_hash().await?;
+        if let Some(chain_genesis) = begins {
             let owner = self.address();
             let genesis = Statement::Genesis { owner, chain_genesis, log_key };
             acts.push(self.sign(genesis, chain, origin, None));
         }
-        if state.is_none_or(|state| state.agent(agent).is_none()) {
-            let key = keys.address(agent)?;
+        if let Some(key) = enrolls {
             let enroll = Statement::Enroll { agent: agent.to_owned(), key };
             acts.push(self.sign(enroll, chain, origin, None));
         }
@@ -260,8 +298,8 @@ pub async fn connect(
     }
 }
 
-/// Hands acts of the owner to the journal of a home in which no steward works; answers the last
-/// one's entry.
+/// Hands acts of the owner to the journal of a home in which no steward works; answers the entry of
+/// each.
 ///
 /// # Errors
 /// Where a steward works there, or one of them is not accepted.
@@ -269,10 +307,8 @@ pub async fn submit_offline(
     home: StewardHome,
     unlock: SecretString,
     acts: Vec<SignedStatement>,
-) -> Result<u64, OwnerError> {
+) -> Result<Vec<u64>, OwnerError> {
     let submit = move || marque_steward::submit_offline(&home, unlock, acts);
-    let noted = tokio::task::spawn_blocking(submit)
-        .await
-        .map_err(|error| OwnerError::Unexpected(error.to_string()))??;
-    noted.last().copied().ok_or_else(|| OwnerError::Unexpected("nothing was noted".to_owned()))
+    let noted = tokio::task::spawn_blocking(submit).await;
+    Ok(noted.map_err(|error| OwnerError::Unexpected(error.to_string()))??)
 }

@@ -3,18 +3,27 @@
 //!
 //! [`main`] is what `#[marque::main]` expands to. The first process never runs a line of the
 //! user's code: it unlocks the home, becomes its steward and starts itself again as the mind. The
-//! mind is fenced before it has a second thread, speaks to the steward through its socket and dies
-//! with it. Both come from one binary, so this is development isolation; a service of its own user
-//! (`marque steward run`) is the production form.
+//! mind hires its doorman, a third process that connects it to its own steward's sockets and to
+//! nothing else, is fenced before it has a second thread, and dies with the steward. All come from
+//! one binary, so this is development isolation; a service of its own user (`marque steward run`)
+//! is the production form.
 
 use crate::home::{Home, secret};
 use marque_agent_core::fence::{self, fence};
-use marque_steward::{Options, Steward, StewardError, Walls, hardening::Fence};
+use marque_steward::{Minds, Options, Steward, StewardError, Walls, hardening::Fence};
+use marque_steward_client::door::{self, Door};
 use secrecy::SecretString;
-use std::{future::Future, path::PathBuf, process::ExitCode};
+use std::{
+    future::Future,
+    path::PathBuf,
+    process::{ExitCode, Stdio},
+};
 
-/// Says that this process is the mind; set by the steward for its child.
+/// Says that this process is the mind, set by the steward for its child, or a mind's doorman.
 const ROLE: &str = "MARQUE_ROLE";
+
+/// The value of [`ROLE`] for a doorman.
+const DOORMAN: &str = "doorman";
 
 /// Runs the first process as the steward and the second as the mind, which runs `mind`.
 pub fn main<F, Fut, E>(mind: F) -> ExitCode
@@ -23,12 +32,16 @@ where
     Fut: Future<Output = Result<(), E>>,
     E: std::fmt::Display,
 {
+    if is_doorman() {
+        return doorman();
+    }
     let home = match Home::locate(std::env::var_os("MARQUE_HOME").map(PathBuf::from)) {
         Ok(home) => home,
         Err(error) => return fail(&error),
     };
     if is_mind() {
-        return as_mind(&home, Vec::new(), mind);
+        let agents = std::env::var("MARQUE_AGENT").map_or_else(|_| home.agents(), |one| vec![one]);
+        return as_mind(&home, &agents, Vec::new(), mind);
     }
     if home.agents().is_empty() {
         return fail(&format!(
@@ -37,7 +50,8 @@ where
         ));
     }
     let command = || std::env::args_os().skip(1).collect::<Vec<_>>();
-    launch(&home, command(), &[], |home| {
+    // Its own `main` may read what the terminal says; the secret never comes that way here.
+    launch(&home, command(), &[], Stdio::inherit(), |home| {
         let text = format!("Unlock secret of the steward in {}", home.path().display());
         secret(None, "marque-unlock", &text, false).map_err(|error| error.to_string())
     })
@@ -49,12 +63,32 @@ pub fn is_mind() -> bool {
     std::env::var_os(ROLE).is_some_and(|role| role == "mind")
 }
 
-/// Becomes the steward of `home` and starts this same program again, with `args`, as its mind.
-/// Where a steward is already at work, it is used. The exit code is the mind's.
+/// Whether this process was started as a mind's doorman.
+#[must_use]
+pub fn is_doorman() -> bool {
+    std::env::var_os(ROLE).is_some_and(|role| role == DOORMAN)
+}
+
+/// A doorman's `main`: fenced like a mind that reads no file at all, it connects to the sockets
+/// that its arguments name, and ends with its mind.
+#[must_use]
+pub fn doorman() -> ExitCode {
+    let walls = fence(&fence::Fence { doorman: true, ..fence::Fence::default() });
+    tracing::debug!(%walls, "the doorman is fenced");
+    match door::serve(std::env::args_os().skip(1)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("the doorman lost its mind: {error}")),
+    }
+}
+
+/// Becomes the steward of `home` and starts this same program again, with `args`, as its mind,
+/// which reads `stdin`. Where a steward is already at work, it is used. The exit code is the
+/// mind's.
 pub fn launch(
     home: &Home,
     args: Vec<std::ffi::OsString>,
     read: &[PathBuf],
+    stdin: Stdio,
     unlock: impl FnOnce(&Home) -> Result<SecretString, String>,
 ) -> ExitCode {
     // The mind is fenced and can write nowhere but its folder, so the built-in model is put into
@@ -70,7 +104,7 @@ pub fn launch(
             Err(error) => return fail(&error),
         }
     };
-    let walls = walls(home, read);
+    let walls = walls(home, read, &Minds::default(), true);
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
@@ -78,7 +112,7 @@ pub fn launch(
     runtime.block_on(async {
         let steward = match secret {
             None => None,
-            Some(secret) => match start(home, secret, walls).await {
+            Some(secret) => match start(home, secret, walls, Minds::default()).await {
                 Ok(steward) => Some(steward),
                 // Another run of this home was a moment faster: its steward serves both.
                 Err(StewardError::Locked(_)) if answers_soon(home).await => None,
@@ -89,7 +123,7 @@ pub fn launch(
                 Err(error) => return fail(&error.to_string()),
             },
         };
-        let code = match run_mind(home, args).await {
+        let code = match run_mind(home, args, stdin).await {
             Ok(code) => code,
             Err(error) => fail(&error),
         };
@@ -104,13 +138,18 @@ pub fn launch(
 
 /// Raises the walls around this process, which is about to hold keys. They bind the calling thread
 /// and what it starts, so this comes before any runtime. `read` is what the mind, which inherits
-/// them, must be able to read beside the models.
+/// them, must be able to read beside the models; `minds` are those that run as other users;
+/// without `programs` this process starts none, and so no mind.
 #[must_use]
-pub fn walls(home: &Home, read: &[PathBuf]) -> Walls {
+pub fn walls(home: &Home, read: &[PathBuf], minds: &Minds, programs: bool) -> Walls {
     let mut read = read.to_vec();
     read.extend(std::env::current_exe());
     read.extend(models(home));
-    Walls::raise(&Fence { write: vec![home.path().to_owned()], read })
+    let mut write = vec![home.path().to_owned()];
+    if !minds.users.is_empty() {
+        write.push(minds.sockets.clone());
+    }
+    Walls::raise(&Fence { write, read, programs })
 }
 
 /// The model files that the agents of a home think with.
@@ -130,16 +169,20 @@ pub async fn start(
     home: &Home,
     unlock: SecretString,
     walls: Walls,
+    minds: Minds,
 ) -> Result<Steward, StewardError> {
     let opened = marque_steward::Home::open(home.path())?;
     if !opened.has_journal() {
         let name = home.agents().into_iter().next().unwrap_or_else(|| "NAME".to_owned());
         return Err(StewardError::NoPolicy(name));
     }
-    Steward::start(opened, unlock, Options { walls, ..Options::default() }).await
+    Steward::start(opened, unlock, Options { walls, minds, ..Options::default() }).await
 }
 
 /// This program, to be started again as a mind of `home`.
+///
+/// It inherits no file that this process has open beside the three standard streams, of which the
+/// input is empty: an unlock secret that came on a descriptor could be read there once more.
 ///
 /// # Errors
 /// Where the program cannot find itself.
@@ -149,9 +192,11 @@ pub fn mind_command(
 ) -> Result<tokio::process::Command, String> {
     let program =
         std::env::current_exe().map_err(|error| format!("cannot find myself: {error}"))?;
+    close_fds::set_fds_cloexec_threadsafe(3, &[]);
     let mut command = tokio::process::Command::new(program);
     command
         .args(args)
+        .stdin(Stdio::null())
         .env(ROLE, "mind")
         .env("MARQUE_HOME", home.path())
         .env_remove("CREDENTIALS_DIRECTORY")
@@ -163,8 +208,13 @@ pub fn mind_command(
 ///
 /// # Errors
 /// Where the process cannot be started.
-pub async fn run_mind(home: &Home, args: Vec<std::ffi::OsString>) -> Result<ExitCode, String> {
+pub async fn run_mind(
+    home: &Home,
+    args: Vec<std::ffi::OsString>,
+    stdin: Stdio,
+) -> Result<ExitCode, String> {
     let mut child = mind_command(home, args)?
+        .stdin(stdin)
         .spawn()
         .map_err(|error| format!("cannot start the mind: {error}"))?;
     loop {
@@ -185,15 +235,15 @@ pub async fn run_mind(home: &Home, args: Vec<std::ffi::OsString>) -> Result<Exit
     }
 }
 
-/// Fences this process, then runs `mind` in it. `models` are GGUF files it may read beside the
-/// built-in one.
-pub fn as_mind<F, Fut, E>(home: &Home, models: Vec<PathBuf>, mind: F) -> ExitCode
+/// Fences this process, then runs `mind` in it, which speaks for `agents`. `models` are GGUF files
+/// it may read beside the built-in one.
+pub fn as_mind<F, Fut, E>(home: &Home, agents: &[String], models: Vec<PathBuf>, mind: F) -> ExitCode
 where
     F: FnOnce() -> Fut,
     Fut: Future<Output = Result<(), E>>,
     E: std::fmt::Display,
 {
-    match fenced(home, models, mind) {
+    match fenced(home, agents, models, mind) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => fail(&error.to_string()),
         Err(error) => fail(&error),
@@ -204,29 +254,45 @@ where
 ///
 /// # Errors
 /// Where the fence cannot be built or the runtime not be started.
-pub fn fenced<F, Fut, T>(home: &Home, mut read: Vec<PathBuf>, mind: F) -> Result<T, String>
+pub fn fenced<F, Fut, T>(
+    home: &Home,
+    agents: &[String],
+    mut read: Vec<PathBuf>,
+    mind: F,
+) -> Result<T, String>
 where
     F: FnOnce() -> Fut,
     Fut: Future<Output = T>,
 {
     let mut write = Vec::new();
-    for name in home.agents() {
-        let folder = home.mind(&name);
+    for name in agents {
+        let folder = home.mind(name);
         std::fs::create_dir_all(&folder)
             .map_err(|error| format!("{}: {error}", folder.display()))?;
-        read.push(home.agent(&name).join("agent.toml"));
-        read.push(home.socket(&name));
+        read.push(home.agent(name).join("agent.toml"));
         write.push(folder);
     }
     read.extend(models(home));
     read.retain(|path| path.exists());
-    let walls = fence(&fence::Fence { read, write });
+    // Only where a fence will deny Unix sockets is there need of a door.
+    if cfg!(target_os = "linux") {
+        hire(home, agents).map_err(|error| format!("cannot start the doorman: {error}"))?;
+    }
+    let walls = fence(&fence::Fence { read, write, doorman: false });
     if walls.missing.is_empty() {
         tracing::debug!(%walls, "the mind is fenced");
     } else {
         tracing::warn!(%walls, "the mind is not fenced whole");
     }
     Ok(runtime()?.block_on(mind()))
+}
+
+/// Starts the doorman that connects this process to the sockets of `agents`.
+fn hire(home: &Home, agents: &[String]) -> std::io::Result<()> {
+    let mut doorman = std::process::Command::new(std::env::current_exe()?);
+    doorman.env_clear().env(ROLE, DOORMAN);
+    let sockets = agents.iter().map(|name| home.socket(name)).collect();
+    Door::hire(&mut doorman, sockets)?.install()
 }
 
 /// Whether a steward answers for any agent of this home.

@@ -58,10 +58,12 @@ pub(crate) fn short(hash: impl std::fmt::Display) -> String {
     }
 }
 
+/// The longest text of somebody else's that is shown, in characters.
+const LONGEST: usize = 600;
+
 /// Somebody else's words, made harmless for a terminal: one line, no control or direction marks,
 /// not longer than a reader can take in.
 pub(crate) fn harmless(text: &str) -> String {
-    const LONGEST: usize = 600;
     let mut plain = String::new();
     for (index, c) in text.chars().enumerate() {
         if index == LONGEST {
@@ -77,9 +79,44 @@ pub(crate) fn harmless(text: &str) -> String {
     plain
 }
 
+/// Somebody else's words, in quotes, with how much of them is not shown.
+pub(crate) fn quoted(text: &str) -> String {
+    let more = text.chars().count().saturating_sub(LONGEST);
+    let rest = if more > 0 { format!(" and {more} characters more") } else { String::new() };
+    format!("\"{}\"{rest}", harmless(text).replace('"', "\\u{22}"))
+}
+
+/// A time span in milliseconds, as people say it: `3 min`, `23 h 10 min`.
+pub(crate) fn span(millis: u64) -> String {
+    let seconds = millis / 1_000;
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    let two = |a: u64, a_unit: &str, b: u64, b_unit: &str| match b {
+        0 => format!("{a} {a_unit}"),
+        b => format!("{a} {a_unit} {b} {b_unit}"),
+    };
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min"),
+        (0, hours, minutes) => two(hours, "h", minutes, "min"),
+        (days, hours, _) => two(days, "d", hours, "h"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::harmless;
+    use super::{harmless, quoted, span};
+
+    #[test]
+    fn a_quotation_cannot_end_itself_and_says_what_it_leaves_out() {
+        assert_eq!(quoted(r#"a\" b"#), r#""a\\u{22} b""#);
+        assert!(quoted(&"x".repeat(700)).ends_with("x…\" and 100 characters more"));
+    }
+
+    #[test]
+    fn spans_read_as_people_say_them() {
+        let said = [4_000, 61_000, 3_600_000, 5_430_000, 90_000_000].map(span);
+        assert_eq!(said, ["4 s", "1 min", "1 h", "1 h 30 min", "1 d 1 h"]);
+    }
 
     #[test]
     fn a_minds_words_cannot_rewrite_the_owners_screen() {

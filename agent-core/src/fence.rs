@@ -2,11 +2,13 @@
 //!
 //! [`fence`] is called once, before a model is loaded or a thread started. From then on native code
 //! that breaks out of a model, or a tool that went wrong, meets the kernel: it reads what is listed
-//! and no key, journal or policy; it writes to the mind's folder alone; it starts no program,
-//! signals no process, debugs nobody and gains no privilege; and it dies with its steward.
+//! and no key, journal or policy; it writes to the mind's folder alone; it starts no program and no
+//! process, signals none, debugs none and gains no privilege; it speaks to the network and to no
+//! Unix socket; and it dies with its steward. Connections to the steward come through a door
+//! (`marque_steward_client::door`), which is hired before.
 //!
-//! What a kernel cannot enforce is reported as missing in [`Walls`], never passed over. Sockets are
-//! not fenced here: hosts are the policy's matter, and money is the steward's.
+//! What a kernel cannot enforce is reported as missing in [`Walls`], never passed over. The network
+//! is not fenced here: hosts are the policy's matter, and money is the steward's.
 //!
 //! INVARIANT: a fenced process cannot read a file that is not listed (pinned by
 //! `tests/fence.rs::a_fenced_mind_reads_and_writes_what_is_listed_and_nothing_else`).
@@ -30,6 +32,8 @@ pub struct Fence {
     pub read: Vec<PathBuf>,
     /// Folders to read and write: the mind's own.
     pub write: Vec<PathBuf>,
+    /// Whether the process may connect to Unix sockets: a doorman's work, never a mind's.
+    pub doorman: bool,
 }
 
 impl Fence {
@@ -50,7 +54,7 @@ impl Fence {
         let mind = folder.join("mind");
         std::fs::create_dir_all(&mind)
             .map_err(|error| AgentError::Memory(format!("{}: {error}", mind.display())))?;
-        Ok(Self { read: vec![folder.join("agent.toml"), model], write: vec![mind] })
+        Ok(Self { read: vec![folder.join("agent.toml"), model], write: vec![mind], doorman: false })
     }
 }
 
@@ -108,7 +112,13 @@ pub fn fence(fence: &Fence) -> Walls {
         }
         Err(why) => walls.missing.push(format!("file rules: {why}")),
     }
-    walls.record("no debugging or kernel calls", syscalls::restrict());
+    let calls = "no debugging, kernel calls, programs or processes";
+    let calls = if fence.doorman {
+        calls.to_owned()
+    } else {
+        format!("{calls}, no sockets but the network")
+    };
+    walls.record(&calls, syscalls::restrict(fence.doorman));
     // Both set it; the kernel is asked rather than trusted to have been told.
     walls.record("no new privileges", no_new_privileges());
     walls

@@ -8,11 +8,13 @@ use marque_agent_core::fence::{Fence, fence};
 use rustix::{
     io::Errno,
     process::{
-        PidfdFlags, PidfdGetfdFlags, getpid, getppid, pidfd_getfd, pidfd_open, test_kill_process,
+        PidfdFlags, PidfdGetfdFlags, Resource, Rlimit, getpid, getppid, pidfd_getfd, pidfd_open,
+        prlimit, test_kill_process,
     },
 };
 use std::{
     env, fs, io,
+    os::unix::net::{UnixDatagram, UnixListener, UnixStream},
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -49,12 +51,57 @@ fn a_fenced_mind_reads_and_writes_what_is_listed_and_nothing_else() {
 }
 
 #[test]
+fn a_fenced_mind_reaches_the_network_and_no_other_process() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("mind")).unwrap();
+    let bus = UnixListener::bind(dir.path().join("bus")).unwrap();
+    let output = start("inside_without_sockets", dir.path());
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{out}\n{err}");
+    assert!(out.contains("1 passed"), "{out}\n{err}");
+    bus.set_nonblocking(true).unwrap();
+    assert!(bus.accept().is_ok(), "before its fence it could connect");
+    assert_eq!(bus.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock, "and never after");
+}
+
+#[test]
+#[ignore = "run by the test above, in a process of its own"]
+fn inside_without_sockets() {
+    let Some(home) = env::var_os(FOLDER).map(PathBuf::from) else { return };
+    let (bus, mind) = (home.join("bus"), home.join("mind"));
+    UnixStream::connect(&bus).unwrap();
+    drop(UnixDatagram::pair().unwrap());
+    let walls = fence(&Fence { write: vec![mind.clone()], ..Fence::default() });
+    println!("{walls}");
+
+    assert!(is_denied(UnixStream::connect(&bus)));
+    assert!(is_denied(UnixListener::bind(mind.join("socket"))));
+    assert!(is_denied(UnixDatagram::unbound()));
+    assert!(is_denied(UnixDatagram::pair()));
+    assert!(is_denied(std::os::unix::fs::symlink("/etc/passwd", mind.join("link"))));
+    assert!(is_denied(Command::new("/bin/true").spawn().map(drop)));
+    let unlimited = Rlimit { current: Some(0), maximum: Some(0) };
+    assert_eq!(prlimit(getppid(), Resource::Nofile, unlimited).map(drop), Err(Errno::PERM));
+    // What a runtime needs is there: threads, a pair of its own, and the network.
+    std::thread::spawn(|| {}).join().unwrap();
+    drop(UnixStream::pair().unwrap());
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    drop(std::net::ToSocketAddrs::to_socket_addrs("localhost:80").unwrap());
+}
+
+#[test]
 #[ignore = "run by the test above, in a process of its own"]
 fn inside_the_fence() {
     let Some(home) = env::var_os(FOLDER).map(PathBuf::from) else { return };
     assert_eq!(take_own_descriptor(), Ok(()), "the fence is what denies it below");
-    let walls =
-        fence(&Fence { read: vec![home.join("model.gguf")], write: vec![home.join("mind")] });
+    let walls = fence(&Fence {
+        read: vec![home.join("model.gguf")],
+        write: vec![home.join("mind")],
+        doorman: false,
+    });
     println!("{walls}");
     // The harness waits in a thread of its own, which is therefore outside, and noticed.
     assert_eq!(walls.missing, ["threads that were started before: 1"]);

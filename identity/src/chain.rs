@@ -159,11 +159,22 @@ impl Rpc {
         to: Address,
         data: Bytes,
     ) -> Result<Bytes, IdentityError> {
+        self.call_at(from, to, data, BlockTag::Latest).await
+    }
+
+    /// What a contract would have answered at the end of a block.
+    pub(crate) async fn call_at(
+        &self,
+        from: Option<Address>,
+        to: Address,
+        data: Bytes,
+        at: BlockTag,
+    ) -> Result<Bytes, IdentityError> {
         let mut call = json!({ "to": to, "data": data });
         if let (Some(from), Some(fields)) = (from, call.as_object_mut()) {
             fields.insert("from".to_owned(), json!(from));
         }
-        self.ask("eth_call", json!([call, "latest"])).await
+        self.ask("eth_call", json!([call, at.to_json()])).await
     }
 
     /// Broadcasts a signed transaction and answers its hash, which is computed here. Sending the

@@ -1,6 +1,6 @@
 //! Questions about tokens: balances, and what became of EIP-3009 authorisations.
 
-use crate::{IdentityError, Rpc, receipt::WireLog};
+use crate::{BlockTag, IdentityError, Rpc, receipt::WireLog};
 use alloy_primitives::{Address, B256, U64, U256};
 use alloy_sol_types::{SolCall, SolEvent as _};
 use marque_contracts::{IERC20, IERC3009};
@@ -47,8 +47,23 @@ impl Rpc {
         from: Address,
         nonce: B256,
     ) -> Result<bool, IdentityError> {
+        self.authorization_state_at(token, from, nonce, BlockTag::Latest).await
+    }
+
+    /// The same as of a certain block: a node that has not got so far refuses, where it would
+    /// answer with what it has for the newest one.
+    ///
+    /// # Errors
+    /// As [`Self::authorization_state`]; nodes forget the state of old blocks.
+    pub async fn authorization_state_at(
+        &self,
+        token: Address,
+        from: Address,
+        nonce: B256,
+        at: BlockTag,
+    ) -> Result<bool, IdentityError> {
         let call = IERC3009::authorizationStateCall { authorizer: from, nonce };
-        self.view("authorizationState", token, call).await
+        self.view_at("authorizationState", token, call, at).await
     }
 
     /// The transaction and the block in which the authorisation with this nonce was settled, at
@@ -255,7 +270,17 @@ impl Rpc {
         contract: Address,
         call: C,
     ) -> Result<C::Return, IdentityError> {
-        let answer = self.call(None, contract, call.abi_encode().into()).await?;
+        self.view_at(name, contract, call, BlockTag::Latest).await
+    }
+
+    async fn view_at<C: SolCall>(
+        &self,
+        name: &'static str,
+        contract: Address,
+        call: C,
+        at: BlockTag,
+    ) -> Result<C::Return, IdentityError> {
+        let answer = self.call_at(None, contract, call.abi_encode().into(), at).await?;
         if answer.is_empty() {
             let why = format!("there is no contract at {contract} that knows it");
             return Err(IdentityError::answer(name, why));

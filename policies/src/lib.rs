@@ -29,7 +29,7 @@ pub mod times;
 pub mod trial;
 pub mod verdict;
 
-pub use budgets::budgets;
+pub use budgets::{Budget, budgets};
 pub use decide::{Request, decide};
 pub use diff::{Diff, Direction, diff};
 pub use document::Policy;

@@ -94,6 +94,16 @@ impl DraftKind {
         Some(DraftLimits { payment: units(payment), day: units(day), ask_above: units(ask_above) })
     }
 
+    /// What any 30 days may cost where one may cost `day`, which is at most a hundredth of 2^256.
+    fn month(self, day: U256) -> U256 {
+        let (times, by) = match self {
+            // A household's bills come together on the first, and then no more.
+            Self::Household => (7, 4),
+            _ => (10, 1),
+        };
+        day.saturating_mul(U256::from(times)) / U256::from(by)
+    }
+
     /// `policy.toml` and, where the kind has one, `policy.cedar`.
     const fn templates(self) -> (&'static str, Option<&'static str>) {
         match self {
@@ -271,6 +281,7 @@ fn sums(kind: DraftKind, params: &DraftParams) -> Fields {
     // A budget near 2^256 means no more than one of a hundredth of that.
     let day = limits.day.min(part(U256::MAX, 100));
     let payment = limits.payment.min(day);
+    let month = kind.month(day);
     // Rounded up, so that an hour is never nothing while a day is something.
     let hour = times(day, 3).div_ceil(U256::from(10)).max(payment);
     let (ask_above, ask_above_day) = (limits.ask_above, part(day, 2));
@@ -293,7 +304,7 @@ fn sums(kind: DraftKind, params: &DraftParams) -> Fields {
         ("payment", text(payment)),
         ("hour", text(hour)),
         ("day", text(day)),
-        ("days30", text(times(day, 10))),
+        ("days30", text(month)),
         ("total", text(times(day, 20))),
         ("ask_above", text(ask_above)),
         ("ask_above_day", text(ask_above_day)),
@@ -349,9 +360,9 @@ fn people(kind: DraftKind, params: &DraftParams, fields: &Fields) -> Fields {
     let (as_before, habits) = if known {
         (
             "about as much\n# as you paid them before.",
-            "Where the most is known that one of them ever got at once: half as much again\n\
-             # and you are asked, twice as much and no more in one payment, twice that in any 30 \
-             days, unless\n# the limits above are lower.",
+            "Where the most is known that one of them ever got at once: a tenth more and\n\
+             # you are asked, no more than twice as much in any day, nor than five times in any \
+             30 days,\n# unless the limits above are lower.",
         )
     } else {
         (
@@ -385,10 +396,11 @@ fn habit(most: U256, params: &DraftParams) -> String {
         let line = format!("{key:9} = \"{amount} {}\"\n", params.asset);
         if units < below { line } else { String::new() }
     };
+    let month = DraftKind::Household.month(day);
     let own = times(20).min(payment);
-    line("ask_above", times(15), own.min(limits.ask_above))
-        + &line("payment", times(20), payment)
-        + &line("days30", times(40), day.saturating_mul(U256::from(10)))
+    line("ask_above", times(11), own.min(limits.ask_above))
+        + &line("day", times(20), day)
+        + &line("days30", times(50), month)
 }
 
 fn payee_text(payee: &DraftPayee) -> String {

@@ -1,54 +1,82 @@
-//! `marque approvals | approve | deny`: what waits for the owner, shown from the decoded intent.
+//! `marque approvals`: what waits for the owner, shown from the decoded intent; watched, written
+//! into a request for another machine, or told to a command of the owner's.
+
+mod hook;
+mod show;
+mod watch;
+
+pub(crate) use show::{Item, Names, head};
 
 use super::Shared;
 use crate::{
     failure::{Done, Failure},
     story::{harmless, say},
 };
+use alloy_primitives::Address;
 use marque::{
     home::Home,
-    owner::{Owner, connect},
+    owner::connect,
+    request::{Checked, Held, Request, RequestError, Signed, Travels as _},
 };
-use marque_policies::{Intent, Statement, intent::Fetch};
-use marque_steward_client::{Client, IntentView, PayeeView, PaymentState, View};
-use std::{process::ExitCode, time::Duration};
-
-/// Hex digits of an id that nobody finds twice: a mind names its tasks, and from the names follow
-/// the ids.
-const ENOUGH: usize = 12;
+use marque_policies::Timestamp;
+use marque_steward_client::{Client, ClientError, HeldView, Queue, View};
+use std::{
+    ffi::OsString,
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::{Duration, SystemTime},
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ListArgs {
     /// Only this agent's.
     agent: Option<String>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct DecideArgs {
-    /// The intent's id, or at least 12 of its first and last digits: `0x123456…abcdef`.
-    id: String,
+    /// Stay, and print what comes and who decides it, until Ctrl-C.
+    #[arg(long, short = 'w', conflicts_with = "export")]
+    watch: bool,
+    /// Stay, and run PROGRAM for each intent that waits, with the arguments behind `--`.
+    ///
+    /// No shell is involved. The program finds the intent as one line of JSON on its standard
+    /// input, its id in MARQUE_APPROVAL and the agent's name in MARQUE_AGENT, and has 30 s. What it
+    /// answers changes nothing.
+    #[arg(long, value_name = "PROGRAM", conflicts_with = "export")]
+    hook: Option<PathBuf>,
+    /// Write all that waits for the owner (intents, drafts, a freeze) to FILE, for a machine that
+    /// has the owner's key; `-` for standard output.
+    #[arg(long, value_name = "FILE")]
+    export: Option<PathBuf>,
+    /// Arguments of the hook.
+    #[arg(last = true, requires = "hook")]
+    arguments: Vec<OsString>,
 }
 
 /// `marque approvals`.
-pub(crate) async fn list(shared: &Shared, args: &ListArgs) -> Done<ExitCode> {
+pub(crate) async fn list(shared: &Shared, args: ListArgs) -> Done<ExitCode> {
     let home = shared.home()?;
-    let (mut shown, mut count) = (Vec::new(), 0);
-    for (_, view) in views(&home).await? {
-        if args.agent.as_ref().is_some_and(|agent| *agent != view.agent) {
-            continue;
-        }
-        for held in held(&view) {
-            count += 1;
-            if shared.json {
-                shown.push(serde_json::json!({ "agent": view.agent, "held": held }));
-            } else {
-                say!("{}  {}: {}", held.status.id, view.agent, describe(&view, &held.intent));
-            }
-        }
+    if let Some(agent) = &args.agent
+        && !home.agents().contains(agent)
+    {
+        return Err(super::policy::unknown(&home, agent));
     }
+    if let Some(file) = &args.export {
+        return export(shared, &home, file).await;
+    }
+    if args.watch || args.hook.is_some() {
+        let hook = args.hook.map(|program| hook::Hook::new(program, args.arguments)).transpose()?;
+        return watch::watch(shared, &home, args.agent, hook).await;
+    }
+    let mut waiting = waiting(&home).await?;
+    waiting.retain(|(_, item)| args.agent.as_ref().is_none_or(|agent| *agent == item.agent));
     if shared.json {
-        say!("{}", serde_json::Value::Array(shown));
-    } else if count == 0 {
+        let items: Vec<_> = waiting.iter().map(|(_, item)| item.json()).collect();
+        say!("{}", serde_json::Value::Array(items));
+        return Ok(ExitCode::SUCCESS);
+    }
+    for (_, item) in &waiting {
+        item.lines(now()).iter().for_each(|line| say!("{line}"));
+    }
+    if waiting.is_empty() {
         say!("nothing is waiting");
     } else {
         say!("  next: marque approve ID, or marque deny ID; its first 12 digits are enough");
@@ -56,130 +84,203 @@ pub(crate) async fn list(shared: &Shared, args: &ListArgs) -> Done<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `marque approve` and `marque deny`.
-pub(crate) async fn decide(shared: &Shared, args: &DecideArgs, approve: bool) -> Done<ExitCode> {
-    let home = shared.home()?;
-    let wanted = args.id.trim_start_matches("0x").to_lowercase();
-    // As it stands in the story and the journal: the first and last digits.
-    let (first, last) = wanted.split_once('…').unwrap_or((&wanted, ""));
-    if first.len() + last.len() < ENOUGH {
-        return Err(Failure::usage(format!("an id needs at least {ENOUGH} of its digits here"))
-            .help("copy it from marque approvals: a mind can make ids that begin alike"));
+/// Writes down what waits, for the machine with the owner's key.
+async fn export(shared: &Shared, home: &Home, file: &Path) -> Done<ExitCode> {
+    let (request, notes) = Request::of(home, now(), chain_genesis(home).await?)?;
+    request.write(file)?;
+    for note in notes {
+        anstream::eprintln!("note: {}", harmless(&note));
     }
-    let mut found = Vec::new();
-    for (client, view) in views(&home).await? {
-        for held in held(&view) {
-            let id = held.status.id.to_string();
-            if id.trim_start_matches("0x").starts_with(first) && id.ends_with(last) {
-                found.push((client.clone(), view.clone(), held.clone()));
-            }
-        }
-    }
-    let (client, view, held) = match (found.pop(), found.is_empty()) {
-        (Some(found), true) => found,
-        (Some(_), false) => {
-            return Err(Failure::usage(format!("more than one held intent begins with {wanted}")));
-        }
-        (None, _) => {
-            return Err(Failure::usage(format!("no held intent begins with {wanted}"))
-                .help("see marque approvals"));
-        }
-    };
-    if !shared.json {
-        say!("{}: {}", view.agent, describe(&view, &held.intent));
-    }
-    let owner = Owner::unlock(&shared.owner_home()?, &shared.owner_secret(false)?)?;
-    let statement = if approve {
-        owner.approval(&view, held.status.id, held.body, view.now)
+    let drafts: Vec<&str> = request.drafts().collect();
+    if shared.json && file != Path::new("-") {
+        say!(
+            "{}",
+            serde_json::json!({
+                "file": file, "held": request.held(), "drafts": drafts,
+                "frozen": request.is_frozen(),
+            })
+        );
     } else {
-        Statement::Deny { agent: view.agent.clone(), intent: held.status.id, body: held.body }
-    };
-    let chain = view.assets.first().map_or(0, |asset| asset.id.chain);
-    let entry = client.submit(owner.sign(statement, chain, view.origin, None)).await?;
-    if shared.json {
-        say!("{}", serde_json::json!({ "entry": entry }));
-    } else {
-        say!("{}, journal entry {entry}", if approve { "approved" } else { "denied" });
+        let count = match request.held() {
+            1 => "1 intent waits".to_owned(),
+            count => format!("{count} intents wait"),
+        };
+        anstream::eprintln!("{}: {count} in it", file.display());
+        for agent in drafts {
+            anstream::eprintln!("  and a draft of {agent} that is not in force");
+        }
+        if request.is_frozen() {
+            anstream::eprintln!("  and the freeze that a thaw would end");
+        }
+        anstream::eprintln!(
+            "  next, where the owner's key is: marque approve ID --request FILE --out SIGNED\n  \
+             (or deny, thaw, policy adopt, owner rotate); then here: marque submit SIGNED"
+        );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Hash of block 0, where a journal is still to begin: from the chain of the first draft.
+async fn chain_genesis(home: &Home) -> Done<Option<alloy_primitives::B256>> {
+    if marque_steward::Home::open(home.path())?.has_journal() {
+        return Ok(None);
+    }
+    for agent in home.agents() {
+        if let Ok(policy) = super::policy::draft_of(home, &agent) {
+            let (_, rpc) = super::policy::chain_of(&policy)?;
+            return Ok(Some(rpc.genesis_hash().await?));
+        }
+    }
+    Ok(None)
 }
 
 /// Each agent's connection and view; an error where no steward answers.
 pub(crate) async fn views(home: &Home) -> Done<Vec<(Client, View)>> {
     let mut views = Vec::new();
-    for agent in home.agents() {
-        if let Ok(client) = connect(&home.socket(&agent), Duration::ZERO).await {
-            let view = client.view().await?;
-            views.push((client, view));
-        }
-    }
-    if views.is_empty() {
-        return Err(Failure::new(format!("no steward answers in {}", home.path().display()))
-            .help("start one with marque steward run, or run the agent"));
+    for client in clients(home).await? {
+        let view = client.view().await?;
+        views.push((client, view));
     }
     Ok(views)
 }
 
-fn held(view: &View) -> impl Iterator<Item = &IntentView> {
-    view.intents.iter().filter(|intent| intent.status.state == PaymentState::Held)
+/// A connection for each agent; an error where no steward answers.
+pub(crate) async fn clients(home: &Home) -> Done<Vec<Client>> {
+    may_look(home)?;
+    let (mut clients, mut shut) = (Vec::new(), None);
+    for agent in home.agents() {
+        match connect(&home.socket(&agent), Duration::ZERO).await {
+            Ok(client) => clients.push(client),
+            Err(ClientError::NoSteward { path, source })
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                shut = Some(path);
+            }
+            Err(_) => {}
+        }
+    }
+    match (clients.is_empty(), shut) {
+        (false, _) => Ok(clients),
+        (true, Some(path)) => Err(Failure::new(format!("{}: permission denied", path.display()))
+            .help("run this as the steward's own user: sudo -u marque marque ...")),
+        (true, None) => {
+            Err(Failure::new(format!("no steward answers in {}", home.path().display()))
+                .help("start one with marque steward run, or run the agent"))
+        }
+    }
 }
 
-/// An intent as an owner reads it: from its decoded fields, never from a model's words.
-pub(crate) fn describe(view: &View, intent: &Intent) -> String {
-    let money = |amount: &marque_policies::Money| {
-        view.assets.iter().find(|asset| asset.id == amount.asset).map_or_else(
-            || format!("{} units of {}", amount.units, amount.asset),
-            |asset| {
-                let digits = marque_policies::money::format_units(amount.units, asset.decimals);
-                format!("{digits} {}", asset.name)
-            },
-        )
-    };
-    // What else an approval would mean, as far as the policy does not say it.
-    let payee = |name: &str| match view.payees.iter().find(|payee| payee.name == name) {
-        Some(PayeeView { address: None, host: Some(host), .. }) => {
-            format!("; approving pins this address for {host}")
+/// A home that this user may not look into is told from one in which nothing runs.
+pub(crate) fn may_look(home: &Home) -> Done {
+    match std::fs::read_dir(home.path()) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Err(Failure::new(format!("{}: permission denied", home.path().display()))
+                .help("run this as the steward's own user: sudo -u marque marque ..."))
         }
-        Some(_) => String::new(),
-        None => "; nobody in the policy".to_owned(),
-    };
-    let text = match intent {
-        Intent::Tool(tool) => {
-            // A flag, a number or a text: it always serialises.
-            let shown = |value| serde_json::to_string(value).unwrap_or_default();
-            let given = tool.arguments.iter().map(|(name, it)| format!(" {name}={}", shown(it)));
-            let given = given.collect::<String>();
-            match &tool.fetch {
-                Some(Fetch { method, host, path, .. }) => {
-                    format!("{} {method} {host}{path}{given}", tool.tool)
-                }
-                None => format!("use {}{given}", tool.tool),
-            }
+        _ => Ok(()),
+    }
+}
+
+/// What waits in a running steward, oldest first, each with the connection of its agent.
+pub(crate) async fn waiting(home: &Home) -> Done<Vec<(Client, Item)>> {
+    let mut waiting = Vec::new();
+    for (client, view) in views(home).await? {
+        let queue = client.queue(None, Duration::ZERO).await.map_err(older)?;
+        if queue.left_out > 0 {
+            anstream::eprintln!(
+                "note: {} more of {} wait than fit here; decide these first",
+                queue.left_out,
+                view.agent
+            );
         }
-        Intent::Authorise(pay) => format!(
-            "pay {} to {} ({}{}) for {}",
-            money(&pay.amount),
-            pay.payee,
-            pay.to,
-            payee(&pay.payee),
-            pay.resource
-        ),
-        Intent::Transfer(pay) => format!(
-            "send {} to {} ({}{})",
-            money(&pay.amount),
-            pay.payee,
-            pay.to,
-            payee(&pay.payee)
-        ),
-        Intent::Settle(settle) => {
-            format!("take {} from {} for {}", money(&settle.amount), settle.from, settle.resource)
-        }
-        Intent::AcceptWallet(accept) => format!(
-            "become the wallet of identity {} in registry {}",
-            accept.agent_id, accept.registry
-        ),
-        Intent::Sweep(sweep) => format!("return {} to the owner", money(&sweep.amount)),
-        _ => intent.kind().to_owned(),
+        let names = Names::from(&view);
+        let items = items(&view.agent, &names, queue);
+        waiting.extend(items.into_iter().map(|item| (client.clone(), item)));
+    }
+    waiting.sort_by_key(|(_, item)| item.held.at);
+    Ok(waiting)
+}
+
+fn items(agent: &str, names: &Names, queue: Queue) -> Vec<Item> {
+    let Queue { chain, origin, policy_version: version, held, .. } = queue;
+    let item = |held| Item {
+        agent: agent.to_owned(),
+        held: as_held(held),
+        names: names.clone(),
+        version,
+        chain,
+        origin,
     };
-    harmless(&text)
+    held.into_iter().map(item).collect()
+}
+
+fn as_held(view: HeldView) -> Held {
+    let HeldView { id, task, intent, body, at, closes, why } = view;
+    Held { id, task, intent, body, at, closes, why }
+}
+
+/// What waits by a request, oldest first.
+pub(crate) fn requested(request: &Checked) -> Vec<Item> {
+    let mut items = Vec::new();
+    for agent in &request.agents {
+        let Some(policy) = &agent.policy else { continue };
+        let names = Names::from(policy);
+        items.extend(agent.held.iter().map(|held| Item {
+            agent: agent.name.clone(),
+            held: held.clone(),
+            names: names.clone(),
+            version: policy.version,
+            chain: request.chain,
+            origin: request.origin,
+        }));
+    }
+    items.sort_by_key(|item| item.held.at);
+    items
+}
+
+/// A steward that does not know a question of ours is an older one.
+pub(crate) fn older(error: ClientError) -> Failure {
+    match error {
+        ClientError::Fault(fault) if fault.code == "malformed" => {
+            Failure::new("the steward that runs is older than this command")
+                .help("stop it (Ctrl-C, or its service) and start it again with this version")
+        }
+        error => error.into(),
+    }
+}
+
+/// The wall clock in Unix milliseconds.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    Timestamp::try_from(since.as_millis()).unwrap_or(Timestamp::MAX)
+}
+
+/// Reads a request and checks all that the owner with the key of `me` can check.
+pub(crate) fn read_request(file: &Path, me: Address) -> Done<Checked> {
+    let checked = Request::read(file).and_then(|request| request.check(me));
+    checked.map_err(|error| {
+        let help = match error {
+            RequestError::Owner { .. } => "give another --owner-home",
+            RequestError::Lie(_) => "do not trust the machine that wrote it before you know why",
+            _ => "marque approvals --export FILE writes one, on the steward's host",
+        };
+        match error {
+            error @ RequestError::File { .. } => Failure::usage(error).help(help),
+            error => Failure::new(format!("{}: {error}", file.display())).help(help),
+        }
+    })
+}
+
+/// Hands the owner's acts over: to a new file for `marque submit`.
+pub(crate) fn write_signed(shared: &Shared, out: &Path, signed: &Signed) -> Done {
+    signed.write(out)?;
+    if shared.json && out != Path::new("-") {
+        say!("{}", serde_json::json!({ "file": out, "acts": signed.acts.len() }));
+    } else {
+        anstream::eprintln!(
+            "{}: signed; next, on the steward's host: marque submit it",
+            out.display()
+        );
+    }
+    Ok(())
 }

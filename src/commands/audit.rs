@@ -1,15 +1,24 @@
-//! `marque audit show | verify`: the journal, read and proved from files and a public key alone.
+//! `marque audit`: what happened, whether it is whole, one thing proved, what came since; from files
+//! and a public key alone.
+
+mod diff;
+mod export;
+mod filters;
+mod prove;
+mod show;
+mod sink;
+mod verify;
+mod when;
+mod words;
+
+pub(crate) use when::moment;
+pub(crate) use words::clock;
 
 use super::Shared;
-use crate::{
-    failure::{Context as _, Done, Failure},
-    story::{harmless, reasons, say, short},
-};
+use crate::failure::Done;
 use clap::Subcommand;
-use marque::audit::{Expect, verify};
-use marque_policies::{Intent, Sources};
-use marque_steward::{Body, Entry, Word, entry::Decided};
-use marque_steward_client::Said;
+use marque::audit::Known;
+use marque_steward::Entry;
 use std::{path::PathBuf, process::ExitCode};
 
 #[derive(Debug, clap::Args)]
@@ -20,143 +29,78 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Act {
-    /// Print the entries, newest last.
-    Show {
-        /// Only the last N.
-        #[arg(long, short = 'n', value_name = "N")]
-        last: Option<usize>,
-        /// A journal folder; without it, this home's.
-        #[arg(long, value_name = "DIR")]
-        journal: Option<PathBuf>,
-    },
-    /// Recompute everything: frames, hashes, tree, signature, and the ledger as a fold.
-    Verify {
-        /// A journal folder; without it, this home's.
-        #[arg(long, value_name = "DIR")]
-        journal: Option<PathBuf>,
-        /// The log's Ed25519 public key, hex; without it, the one in the first entry.
-        #[arg(long, value_name = "KEY")]
-        key: Option<alloy_primitives::B256>,
-        /// A checkpoint that you kept: the journal must extend it.
-        #[arg(long, value_name = "FILE")]
-        checkpoint: Option<PathBuf>,
-        /// The owner's address; the first entry must be signed by it.
-        #[arg(long, value_name = "ADDRESS")]
-        owner: Option<alloy_primitives::Address>,
-    },
+    /// Print the entries, newest last; or one whole, with its table of rules.
+    ///
+    /// marque audit show --since 2h --verdict refused
+    ///
+    /// marque audit show 42
+    ///
+    /// marque audit show --follow
+    ///
+    /// What a mind or a counterparty says is marked with `?`.
+    Show(show::ShowArgs),
+    /// Recompute everything: frames, hashes, tree, signatures, and the ledger as a fold; or check
+    /// one proof.
+    ///
+    /// marque audit verify --owner 0x… --checkpoint kept-elsewhere
+    ///
+    /// marque audit verify --proof refund.tlog-proof --owner 0x…
+    ///
+    /// It says what was checked and what was not. Exit codes: 0 it holds; 1 it does not; 2 wrong
+    /// usage.
+    Verify(verify::VerifyArgs),
+    /// Prove one entry to somebody who may not see the others: three small files.
+    ///
+    /// marque audit prove 42 --out refund
+    ///
+    /// Writes refund.tlog-proof (C2SP), refund.json (the entry) and refund.genesis.json (the first
+    /// entry, in which the owner signed the log's key). Without --out the proof goes to standard
+    /// output. `marque audit verify --proof` checks them.
+    Prove(prove::ProveArgs),
+    /// Write entries for other programs: canonical JSON lines, or a table for spreadsheets.
+    ///
+    /// marque audit export --format csv --since 30d --out november.csv
+    ///
+    /// The journal is verified first, and the last line is the checkpoint that the others are
+    /// under. The columns are documented in docs/audit.md.
+    Export(export::ExportArgs),
+    /// Whether the journal extends a checkpoint that you kept, and what came since.
+    ///
+    /// marque audit diff kept-elsewhere
+    ///
+    /// Exit codes: 0 it does; 1 it does not: entries are gone or were changed; 2 wrong usage.
+    Diff(diff::DiffArgs),
 }
 
-pub(crate) fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
-    let home = shared.home()?;
+/// Which journal.
+#[derive(Debug, Clone, clap::Args)]
+struct Place {
+    /// A journal folder; without it, this home's.
+    #[arg(long, value_name = "DIR")]
+    journal: Option<PathBuf>,
+}
+
+impl Place {
+    fn dir(&self, shared: &Shared) -> Done<PathBuf> {
+        match &self.journal {
+            Some(dir) => Ok(dir.clone()),
+            None => Ok(shared.home()?.journal()),
+        }
+    }
+}
+
+pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
     match args.act {
-        Act::Show { last, journal } => {
-            let dir = journal.unwrap_or_else(|| home.journal());
-            let entries = marque_steward::audit::entries(&dir).doing(dir.display())?;
-            let skip = last.map_or(0, |last| entries.len().saturating_sub(last));
-            for entry in entries.iter().skip(skip) {
-                if shared.json {
-                    say!("{}", serde_json::to_string(entry).doing("an entry")?);
-                } else {
-                    say!("{}", line(entry));
-                }
-            }
-        }
-        Act::Verify { journal, key, checkpoint, owner } => {
-            let dir = journal.unwrap_or_else(|| home.journal());
-            let checkpoint = checkpoint
-                .map(|file| std::fs::read_to_string(&file).doing(file.display()))
-                .transpose()?;
-            let report = verify(&dir, &Expect { owner, key, checkpoint })
-                .map_err(|error| Failure::new(format!("{}: {error}", dir.display())))?;
-            if shared.json {
-                say!("{}", serde_json::to_string(&report).doing("the report")?);
-            } else {
-                say!("{report}");
-            }
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// An entry as a line for people.
-fn line(entry: &Entry) -> String {
-    let decided = |decided: &Decided| format!("{} {}", decided.intent.kind(), short(decided.id));
-    let what = match &entry.body {
-        Body::Genesis(genesis) => format!("genesis by owner {}", genesis.owner),
-        Body::Enroll { key, .. } => format!("enrolled with key {key}"),
-        Body::Adopt { version, hash, document, .. } => {
-            format!("policy version {version}, {}{}", short(hash), parts(document))
-        }
-        Body::Approve { intent, .. } => format!("the owner approved {}", short(intent)),
-        Body::Deny { intent, .. } => format!("the owner denied {}", short(intent)),
-        Body::Frozen { by, reason, .. } => format!("FROZEN by {by}: {reason}"),
-        Body::Thawed { frozen_at, .. } => format!("the owner thawed entry {frozen_at}"),
-        Body::Refused(it) => format!("refused {}: {}", decided(it), reasons(&it.table).join("; ")),
-        Body::Held(it) => format!("held {}: {}", decided(it), reasons(&it.table).join("; ")),
-        Body::Allowed(it) => {
-            let target = match &it.decided.intent {
-                Intent::Authorise(pay) => format!(" to {} for {}", pay.payee, pay.resource),
-                Intent::Tool(tool) => format!(" {}", tool.tool),
-                Intent::Settle(settle) => format!(" from {} for {}", settle.from, settle.resource),
-                _ => String::new(),
-            };
-            let units = it.decided.intent.spends().map(|money| format!(" {} units", money.units));
-            format!("allowed {}{}{target}", decided(&it.decided), units.unwrap_or_default())
-        }
-        Body::Signed { id, hash } => format!("signed {} as transaction {hash}", short(id)),
-        Body::Sent { id } => format!("sent {}", short(id)),
-        Body::Seen { id, at } => format!("seen {} in transaction {}", short(id), at.transaction),
-        Body::Unseen { id } => format!("taken back {} by a reorganisation", short(id)),
-        Body::Final { id, .. } => format!("final {}", short(id)),
-        Body::Reverted { id, .. } => format!("reverted {}", short(id)),
-        Body::Released { id, why } => format!("released {}: {why}", short(id)),
-        Body::Expired { id, .. } => format!("expired {}", short(id)),
-        Body::Noted { task, step, what, .. } => format!("{task} step {step}: {what}"),
-        Body::Reported { id, said } => {
-            let said = match said {
-                Said::Settled { transaction } => format!("settled in {transaction}"),
-                Said::Delivered { body } => format!("delivered, body {}", short(body)),
-                Said::Undelivered { why } => format!("NOT delivered: {why}"),
-            };
-            format!("{}: the mind says {said}", short(id))
-        }
-        Body::Started { version, missing, .. } if missing.is_empty() => {
-            format!("steward {version} started, all walls stand")
-        }
-        Body::Started { version, missing, .. } => {
-            format!("steward {version} started without {}", missing.join(", "))
-        }
-        Body::IndexRebuilt { why } => format!("index rebuilt: {why}"),
-        Body::Recovered { cut, unsigned, .. } => {
-            format!("journal mended: {cut} bytes cut off, {unsigned} entries were unsigned")
-        }
-        Body::Stopped => "steward stopped".to_owned(),
-        _ => "an entry of a newer kind".to_owned(),
-    };
-    let word = match entry.word {
-        Word::Attested => ' ',
-        Word::Claimed => '?',
-    };
-    let agent = entry.agent.as_deref().unwrap_or("-");
-    let what = harmless(&what);
-    format!("{:>5} {} {word} {agent:<8} {what}", entry.seq, clock(entry.at))
-}
-
-/// What a policy consists of, where it is more than one document.
-fn parts(document: &str) -> &'static str {
-    let parts = Sources::read(document).map(|all| (all.owner.is_some(), all.cedar.is_some()));
-    match parts {
-        Ok((true, true)) => ", of owner.toml, policy.toml and policy.cedar",
-        Ok((true, false)) => ", of owner.toml and policy.toml",
-        Ok((false, true)) => ", of policy.toml and policy.cedar",
-        Ok((false, false)) | Err(_) => "",
+        Act::Show(args) => show::run(shared, &args).await,
+        Act::Verify(args) => verify::run(shared, &args),
+        Act::Prove(args) => prove::run(shared, &args),
+        Act::Export(args) => export::run(shared, &args),
+        Act::Diff(args) => diff::run(shared, &args),
     }
 }
 
-/// UTC of a Unix time in milliseconds, to the second.
-fn clock(at: u64) -> String {
-    i64::try_from(at / 1000)
-        .ok()
-        .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
-        .map_or_else(|| format!("{at} ms"), |time| time.to_string())
+/// An entry as a line for people, by itself.
+#[expect(dead_code, reason = "for commands that show a single entry")]
+pub(crate) fn line(entry: &Entry) -> String {
+    words::line(entry, &Known::default())
 }

@@ -1,12 +1,21 @@
 //! `marque freeze | thaw`: stop everything; start again as the owner.
 
-use super::{Shared, approvals::views};
+use super::{
+    Shared,
+    approvals::{clients, older, read_request, write_signed},
+    decide::Travel,
+};
 use crate::{
     failure::{Done, Failure},
-    story::say,
+    story::{harmless, quoted, say},
 };
-use marque::owner::Owner;
-use marque_policies::Statement;
+use alloy_primitives::B256;
+use marque::{
+    owner::Owner,
+    request::{Freeze, Signed, accepts_foreign, accepts_nonce},
+};
+use marque_policies::{SignedStatement, Statement};
+use marque_steward_client::{Client, FrozenView};
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
@@ -17,12 +26,15 @@ pub(crate) struct FreezeArgs {
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct ThawArgs {}
+pub(crate) struct ThawArgs {
+    #[command(flatten)]
+    travel: Travel,
+}
 
 /// `marque freeze`: one steward serves all agents of a home, so one connection stops them all.
 pub(crate) async fn freeze(shared: &Shared, args: &FreezeArgs) -> Done<ExitCode> {
-    let views = views(&shared.home()?).await?;
-    let (client, _) = views.first().ok_or_else(|| Failure::new("no steward answers"))?;
+    let clients = clients(&shared.home()?).await?;
+    let client = clients.first().ok_or_else(|| Failure::new("no steward answers"))?;
     let entry = client.freeze(&args.reason).await?;
     if shared.json {
         say!("{}", serde_json::json!({ "frozen_at": entry }));
@@ -35,20 +47,50 @@ pub(crate) async fn freeze(shared: &Shared, args: &FreezeArgs) -> Done<ExitCode>
 }
 
 /// `marque thaw`.
-pub(crate) async fn thaw(shared: &Shared, _: &ThawArgs) -> Done<ExitCode> {
-    let views = views(&shared.home()?).await?;
-    let (client, view) = views.first().ok_or_else(|| Failure::new("no steward answers"))?;
-    let Some(frozen_at) = view.frozen_at else {
+pub(crate) async fn thaw(shared: &Shared, args: &ThawArgs) -> Done<ExitCode> {
+    if let Some((request, out)) = args.travel.files() {
+        let me = Owner::address_in(&shared.owner_home()?)?;
+        let request = read_request(request, me)?;
+        let Some(freeze) = &request.frozen else {
+            return Err(Failure::usage("the steward was not frozen when the request was written"));
+        };
+        let signed = sign(shared, freeze, (request.chain, request.origin))?;
+        write_signed(shared, out, &Signed::new(request.chain, request.origin, vec![signed]))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let clients = clients(&shared.home()?).await?;
+    let mut frozen: Option<(Freeze, &Client, (u64, B256))> = None;
+    for client in &clients {
+        let status = client.status().await.map_err(older)?;
+        let Some(FrozenView { entry, by, reason, nonce, foreign }) = status.frozen else {
+            continue;
+        };
+        let place = (status.chain, status.origin);
+        let accepts = Vec::new();
+        let (freeze, ..) =
+            frozen.get_or_insert((Freeze { entry, by, reason, accepts }, client, place));
+        freeze.accepts.extend(nonce.map(|nonce| accepts_nonce(&status.agent, nonce)));
+        freeze.accepts.extend((foreign > 0).then(|| accepts_foreign(&status.agent, foreign)));
+    }
+    let Some((freeze, client, place)) = frozen else {
         return Err(Failure::usage("the steward is not frozen"));
     };
-    let owner = Owner::unlock(&shared.owner_home()?, &shared.owner_secret(false)?)?;
-    let chain = view.assets.first().map_or(0, |asset| asset.id.chain);
-    let statement = owner.sign(Statement::Thaw { frozen_at }, chain, view.origin, None);
-    let entry = client.submit(statement).await?;
+    let entry = client.submit(sign(shared, &freeze, place)?).await?;
     if shared.json {
         say!("{}", serde_json::json!({ "entry": entry }));
     } else {
         say!("thawed at journal entry {entry}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Shows what a thaw ends and accepts, then signs it.
+fn sign(shared: &Shared, freeze: &Freeze, (chain, origin): (u64, B256)) -> Done<SignedStatement> {
+    let Freeze { entry, by, reason, accepts } = freeze;
+    anstream::eprintln!("frozen at entry {entry} by {}: {}", harmless(by), quoted(reason));
+    for line in accepts {
+        anstream::eprintln!("  a thaw accepts of {}", harmless(line));
+    }
+    let owner = Owner::unlock(&shared.owner_home()?, &shared.owner_secret(false)?)?;
+    Ok(owner.sign(Statement::Thaw { frozen_at: *entry }, chain, origin, None))
 }

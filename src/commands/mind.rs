@@ -90,7 +90,8 @@ pub(crate) fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
     let result = match args.job {
         Job::Run(goal) => {
             let models = goal.model.clone().into_iter().collect();
-            fenced(&home, models, || buyer::work(goal))
+            let agents = [goal.agent.clone()];
+            fenced(&home, &agents, models, || buyer::work(goal))
         }
         Job::SellFile { agent, listen, file, price } => {
             // Read before the fence: the goods need not lie where the mind may look.
@@ -98,21 +99,21 @@ pub(crate) fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
                 .map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
             let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
             let name = name.unwrap_or_else(|| "file".to_owned());
-            let home_of = home.clone();
-            fenced(&home, Vec::new(), || async move {
-                seller::file(&home_of, &agent, listen, &name, goods, &price).await
+            let (home_of, name_of) = (home.clone(), agent.clone());
+            fenced(&home, std::slice::from_ref(&agent), Vec::new(), || async move {
+                seller::file(&home_of, &name_of, listen, &name, goods, &price).await
             })
         }
         Job::SellInference { agent, listen, price } => {
-            let home_of = home.clone();
-            fenced(&home, Vec::new(), || async move {
-                seller::inference(&home_of, &agent, listen, &price).await
+            let (home_of, name_of) = (home.clone(), agent.clone());
+            fenced(&home, std::slice::from_ref(&agent), Vec::new(), || async move {
+                seller::inference(&home_of, &name_of, listen, &price).await
             })
         }
         Job::Rob { agent, payee, asset, task } => {
-            let home_of = home.clone();
-            fenced(&home, Vec::new(), || async move {
-                robber::rob(&home_of, &agent, &payee, &asset, &task).await
+            let (home_of, name_of) = (home.clone(), agent.clone());
+            fenced(&home, std::slice::from_ref(&agent), Vec::new(), || async move {
+                robber::rob(&home_of, &name_of, &payee, &asset, &task).await
             })
         }
     };

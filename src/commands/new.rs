@@ -2,12 +2,13 @@
 
 use super::{
     Shared,
-    policy::{Answers, kinds, params},
+    policy::{Answers, kinds, owner_address, params},
 };
 use crate::{
     failure::{Context as _, Done, Failure},
     story::say,
 };
+use alloy_primitives::Address;
 use marque::{
     drafts::PolicyFiles,
     economy::{FEED, configure, create_agent},
@@ -30,6 +31,10 @@ pub(crate) struct Args {
     policy: DraftKind,
     #[command(flatten)]
     answers: Answers,
+    /// The owner's address; else that of the key in the owner's home. For a host that never has the
+    /// owner's key.
+    #[arg(long, value_name = "ADDRESS", value_parser = owner_address)]
+    owner_address: Option<Address>,
     /// EIP-155 id of the chain that a new home serves, where no devnet says it.
     #[arg(long, value_name = "ID", default_value_t = 31337)]
     chain: u64,
@@ -68,9 +73,15 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
             .help("use at most 32 lower-case letters, digits and dashes"));
     }
     let home = shared.home()?;
-    let owner = Owner::address_in(&shared.owner_home()?).map_err(|error| {
-        Failure::new(error).help("make the owner's key first: marque owner init")
-    })?;
+    let owner = match args.owner_address {
+        Some(owner) => owner,
+        None => Owner::address_in(&shared.owner_home()?).map_err(|error| {
+            Failure::new(error).help(
+                "make the owner's key first (marque owner init), or give --owner-address where it \
+                 is on another machine",
+            )
+        })?,
+    };
     if home.policy(&args.name).exists() {
         return Err(Failure::usage(format!("{} exists already", args.name)));
     }

@@ -1,14 +1,23 @@
-//! `marque owner init | import | backup | show`: the key that signs policies and approvals.
+//! `marque owner init | import | backup | drill | restore | show`: the key that signs policies and
+//! approvals.
 
 use super::Shared;
 use crate::{
     failure::{Context as _, Done, Failure},
     story::say,
 };
+use alloy_primitives::keccak256;
 use clap::Subcommand;
-use marque::owner::{KEY, Owner};
-use marque_identity_keys::{KeyDir, SecretSource};
-use std::{path::PathBuf, process::ExitCode};
+use marque::{
+    home::OwnerHome,
+    owner::{KEY, Owner},
+};
+use marque_identity_keys::{KeyDir, SecretSource, open_copy};
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -29,6 +38,18 @@ enum Act {
     /// Copy the encrypted key to FILE and prove that the copy opens.
     Backup {
         /// Where the copy goes; must not exist.
+        file: PathBuf,
+    },
+    /// Prove that a backup still opens with your passphrase and signs, without changing anything.
+    ///
+    /// Do it with the copy where it is kept, before you need it: marque owner drill /media/usb/key
+    Drill {
+        /// The copy.
+        file: PathBuf,
+    },
+    /// Take the owner's key back from a backup, into a folder that has none.
+    Restore {
+        /// The copy.
         file: PathBuf,
     },
     /// Print the owner's address.
@@ -75,11 +96,70 @@ pub(crate) fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
             }
             tell(shared, &address.to_string(), "the copy opens with the same passphrase to");
         }
+        Act::Drill { file } => drill(shared, &folder, &file)?,
+        Act::Restore { file } => {
+            let text = copy(&file)?;
+            // Told before anybody types a passphrase.
+            if let Ok(there) = Owner::address_in(&folder) {
+                let place = folder.path().display();
+                return Err(Failure::usage(format!("{place} has a key already, that of {there}"))
+                    .help("a restore never overwrites; give another --owner-home"));
+            }
+            let secret = shared.owner_secret(false)?;
+            // Opened first, so that a wrong passphrase leaves no folder behind.
+            open_copy(&text, &secret)?;
+            let address = KeyDir::create(folder.path())?.restore(KEY, &text, &secret)?;
+            tell(shared, &address.to_string(), "restored; the owner's address is");
+        }
         Act::Show => {
             tell(shared, &Owner::address_in(&folder)?.to_string(), "the owner's address is")
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Opens a backup and signs with it, in memory only.
+fn drill(shared: &Shared, folder: &OwnerHome, file: &Path) -> Done {
+    let text = copy(file)?;
+    let key = open_copy(&text, &shared.owner_secret(false)?)?;
+    let address = key.address();
+    // The hash of a text that is no transaction and no statement; the signature is not kept.
+    let digest = keccak256(format!("marque owner drill, {address}"));
+    let signer =
+        marque_contracts::recover(digest, &key.sign_digest(digest)).map_err(Failure::new)?;
+    if signer != address {
+        return Err(Failure::new(format!(
+            "{} signs as {signer}, not as {address}",
+            file.display()
+        )));
+    }
+    let here = Owner::address_in(folder).ok();
+    if shared.json {
+        say!("{}", serde_json::json!({ "address": address, "key_here": here, "signs": true }));
+        return Ok(());
+    }
+    say!("{} opens, and signs as {address}", file.display());
+    match here {
+        Some(here) if here == address => {
+            say!("  it is the key that is in {}", folder.path().display())
+        }
+        Some(here) => say!("  it is NOT the key in {}, which is {here}", folder.path().display()),
+        None => say!(
+            "  there is no key in {}; marque owner restore puts it there",
+            folder.path().display()
+        ),
+    }
+    Ok(())
+}
+
+/// The text of a backup.
+fn copy(file: &Path) -> Done<String> {
+    const LONGEST: u64 = 64 * 1024;
+    let mut text = String::new();
+    std::fs::File::open(file)
+        .and_then(|file| file.take(LONGEST).read_to_string(&mut text))
+        .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
+    Ok(text)
 }
 
 fn tell(shared: &Shared, address: &str, text: &str) {

@@ -6,7 +6,9 @@ mod case;
 mod compare;
 mod create;
 mod draft;
+mod replay;
 
+pub(crate) use address::owner as owner_address;
 pub(crate) use adopt::chain_of;
 pub(crate) use create::{Answers, kinds, params};
 pub(crate) use draft::{draft_of, unknown};
@@ -52,6 +54,21 @@ enum Act {
     /// each has its own companions: --old-owner and --old-cedar go with OLD, --owner and --cedar
     /// with NEW; what is not given is not there.
     Diff(compare::DiffArgs),
+    /// Run a new policy over the journal's own history: which decisions would have been others, by
+    /// which rule, and the money involved.
+    ///
+    ///   marque policy replay scout --since 30d
+    ///
+    /// Every decision since then goes through the same step again, with the new policy in force.
+    /// What it would have stopped was not spent, so later windows are emptier: that is what would
+    /// have happened. With --as-spent each decision is judged on the ledger as it really was
+    /// instead, which tells how the rule itself bears on single payments. The owner's approvals and
+    /// denials count under the new policy as well; what the owner was never asked counts as not
+    /// approved. A refusal that was repeated within a minute is in the journal once.
+    ///
+    /// Exit codes: 0 it ran; 3 it would have allowed more, or may have (--never-wider).
+    #[command(verbatim_doc_comment)]
+    Replay(replay::ReplayArgs),
     /// Print the documents of a policy; with NAME@adopted those that are in force.
     Show(PolicyArgs),
     /// Print the JSON Schema by which editors complete policy.toml or owner.toml, or the Cedar
@@ -100,6 +117,7 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
         Act::Test(args) => test(shared, &args),
         Act::Explain(args) => explain(shared, args),
         Act::Diff(args) => compare::run(shared, &args),
+        Act::Replay(args) => replay::run(shared, &args),
         Act::Show(args) => show(shared, &args),
         Act::Schema { of } => schema(of),
         Act::Adopt(args) => adopt::run(shared, &args).await,

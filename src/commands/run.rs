@@ -2,7 +2,11 @@
 
 use super::Shared;
 use crate::failure::{Done, Failure};
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{
+    ffi::OsString,
+    path::PathBuf,
+    process::{ExitCode, Stdio},
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -39,7 +43,7 @@ pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     if shared.json {
         mind.push("--events".into());
     }
-    Ok(marque::process::launch(&home, mind, args.model.as_slice(), |_| {
+    Ok(marque::process::launch(&home, mind, args.model.as_slice(), Stdio::null(), |_| {
         shared.unlock(false).map_err(|failure| failure.to_string())
     }))
 }

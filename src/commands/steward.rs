@@ -1,9 +1,19 @@
-//! `marque steward run`: the authority in the foreground, with a mind as its child if asked.
+//! `marque steward run | check | install`: the authority in the foreground, with a mind as its child if
+//! asked.
+
+mod check;
+mod install;
+mod unit;
 
 use super::{Shared, runtime};
 use crate::failure::{Done, Failure};
+use marque::notify::notify;
 use marque::process::{run_mind, start, stop_signal, walls};
-use std::{path::PathBuf, process::ExitCode};
+use marque_steward::Minds;
+use std::{
+    path::PathBuf,
+    process::{ExitCode, Stdio},
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -15,6 +25,19 @@ pub(crate) struct Args {
 enum Act {
     /// Run it in the foreground until Ctrl-C.
     Run(RunArgs),
+    /// Recompute everything in the home from its journal, and say what differs.
+    ///
+    /// marque steward check --json
+    ///
+    /// Frames, tree, tiles, checkpoint, ledger, the owner's signatures, the index against the ledger
+    /// and the outbox against what is in flight. Nothing is changed. While a steward works, its index
+    /// is left alone and that is said. Exit codes: 0 all is as the journal says; 1 something differs.
+    Check,
+    /// Write a systemd unit that runs it as a user of its own, and say what else is to be done.
+    ///
+    /// Look first, as anybody: marque --home /var/lib/marque steward install --print. Then:
+    /// sudo marque --home /var/lib/marque steward install
+    Install(install::InstallArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -25,25 +48,43 @@ struct RunArgs {
     /// A file that the mind may read beside its models; may be given several times.
     #[arg(long, value_name = "FILE")]
     read: Vec<PathBuf>,
+    /// Let the mind of agent NAME run as USER, a number or a name, beside this user; may be given
+    /// several times. Its socket is NAME.sock in --mind-sockets.
+    #[arg(long, value_name = "NAME=USER", requires = "mind_sockets", value_parser = mind_user)]
+    mind_user: Vec<(String, u32)>,
+    /// An existing folder outside of the home that those users can look into.
+    #[arg(long, value_name = "DIR", requires = "mind_user")]
+    mind_sockets: Option<PathBuf>,
     /// Start this program again with these arguments as the mind, and stop when it ends.
     #[arg(last = true)]
     mind: Vec<std::ffi::OsString>,
 }
 
 pub(crate) fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
-    let Act::Run(args) = args.act;
+    let args = match args.act {
+        Act::Run(args) => args,
+        Act::Check => return check::run(shared),
+        Act::Install(args) => return install::run(shared, &args),
+    };
     let home = shared.home()?;
     if args.with_parent {
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))
             .map_err(Failure::new)?;
     }
-    marque_models::Llama::built_in_path()?; // the mind cannot write the cache
+    if !args.mind.is_empty() {
+        marque_models::Llama::built_in_path()?; // the mind cannot write the cache
+    }
     let unlock = shared.unlock(false)?;
-    let walls = walls(&home, &args.read);
+    let mut minds = Minds { sockets: args.mind_sockets.unwrap_or_default(), ..Minds::default() };
+    for (agent, user) in args.mind_user {
+        minds.users.entry(agent).or_default().insert(user);
+    }
+    let walls = walls(&home, &args.read, &minds, !args.mind.is_empty());
     anstream::eprintln!("{}", describe(&walls));
     runtime()?.block_on(async {
-        let steward = start(&home, unlock, walls).await?;
+        let steward = start(&home, unlock, walls, minds).await?;
         anstream::eprintln!("ready: {}", home.agents().join(", "));
+        notify("READY=1");
         let code = if args.mind.is_empty() {
             tokio::select! {
                 () = stop_signal() => ExitCode::SUCCESS,
@@ -53,8 +94,9 @@ pub(crate) fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
                 }
             }
         } else {
-            run_mind(&home, args.mind).await.map_err(Failure::new)?
+            run_mind(&home, args.mind, Stdio::null()).await.map_err(Failure::new)?
         };
+        notify("STOPPING=1");
         steward.stop().await?;
         Ok(code)
     })
@@ -65,4 +107,19 @@ fn describe(walls: &marque_steward::Walls) -> String {
         if walls.is_empty() { "nothing".to_owned() } else { walls.join(", ") }
     };
     format!("enforced: {}\nnot enforced: {}", list(&walls.enforced), list(&walls.missing))
+}
+
+/// Reads `NAME=USER`; a user's name is looked up in `/etc/passwd`.
+fn mind_user(text: &str) -> Result<(String, u32), String> {
+    let (agent, user) = text.split_once('=').ok_or("write it as NAME=USER")?;
+    if let Ok(number) = user.parse() {
+        return Ok((agent.to_owned(), number));
+    }
+    let users = std::fs::read_to_string("/etc/passwd").map_err(|error| error.to_string())?;
+    let number = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next()? == user).then(|| fields.nth(1)?.parse().ok())?
+    });
+    let number = number.ok_or_else(|| format!("there is no user {user} here"))?;
+    Ok((agent.to_owned(), number))
 }

@@ -1,14 +1,17 @@
 //! Reading a journal without a steward: for people, and for commands that only look.
+//!
+//! Everything that reads entries reads them here: one at a time with [`each`], as they come
+//! with [`Tail`], or all of them folded with [`state`].
 
 use crate::{
     entry::Entry,
     error::StewardError,
     home::Home,
-    journal::{self, LogKey, Origin, Verified},
+    journal::{self, JournalError, LogKey, Origin, Verified},
     state::State,
 };
 use alloy_primitives::B256;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// All entries of the journal in `dir`, typed, in order. Not checked against a checkpoint; for
 /// that see [`verify`].
@@ -17,6 +20,90 @@ use std::path::Path;
 /// [`StewardError::Journal`], [`StewardError::Entry`], [`StewardError::Newer`].
 pub fn entries(dir: &Path) -> Result<Vec<Entry>, StewardError> {
     journal::read(dir)?.iter().map(|bytes| Entry::decode(bytes)).collect()
+}
+
+/// An entry with its canonical bytes: what the tree hashes, and what a proof is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// As it lies in the journal.
+    pub bytes: Vec<u8>,
+    /// What it says.
+    pub entry: Entry,
+}
+
+/// Visits the entries of the journal in `dir` from number `first` on, one after the other. They are
+/// checked by nothing but their checksums.
+///
+/// # Errors
+/// [`StewardError::Journal`] where the files cannot be read, [`StewardError::Entry`] and
+/// [`StewardError::Newer`] for an entry that is none of ours, and whatever `visit` answers.
+pub fn each<E: From<StewardError>>(
+    dir: &Path,
+    first: u64,
+    mut visit: impl FnMut(Read) -> Result<(), E>,
+) -> Result<(), E> {
+    let skip = usize::try_from(first).unwrap_or(usize::MAX);
+    let entries = journal::read(dir).map_err(StewardError::from)?;
+    for bytes in entries.into_iter().skip(skip) {
+        let entry = Entry::decode(&bytes)?;
+        visit(Read { bytes, entry })?;
+    }
+    Ok(())
+}
+
+/// The entries of a journal as they are written, from files alone: whether a steward is at work,
+/// stops or starts again makes no difference.
+#[derive(Debug)]
+pub struct Tail {
+    dir: PathBuf,
+    next: u64,
+    /// The length of the files when they were last read; the same length holds the same entries.
+    length: Option<u64>,
+}
+
+impl Tail {
+    /// What comes into the journal in `dir` from entry `next` on.
+    #[must_use]
+    pub fn new(dir: &Path, next: u64) -> Self {
+        Self { dir: dir.to_owned(), next, length: None }
+    }
+
+    /// What has come since the last call.
+    ///
+    /// # Errors
+    /// As [`each`]; [`JournalError::Truncated`] where entries that were told are gone.
+    pub fn poll(&mut self) -> Result<Vec<Read>, StewardError> {
+        let length = length(&self.dir)?;
+        if self.length == Some(length) {
+            return Ok(Vec::new());
+        }
+        let from = self.next.saturating_sub(1);
+        let mut news: Vec<Read> = Vec::new();
+        each(&self.dir, from, |read| -> Result<(), StewardError> {
+            news.push(read);
+            Ok(())
+        })?;
+        // The last one that was told must still be there.
+        if self.next > 0 {
+            if news.is_empty() {
+                let (have, signed) = (from, self.next);
+                return Err(JournalError::Truncated { have, signed }.into());
+            }
+            news.remove(0);
+        }
+        self.next += news.len() as u64;
+        self.length = Some(length);
+        Ok(news)
+    }
+}
+
+/// The bytes of all segments together.
+fn length(dir: &Path) -> Result<u64, StewardError> {
+    let folder = dir.join("entries");
+    let sum = || {
+        std::fs::read_dir(&folder)?.try_fold(0_u64, |sum, file| Ok(sum + file?.metadata()?.len()))
+    };
+    sum().map_err(StewardError::io("read", folder.clone()))
 }
 
 /// The state that the journal of a home amounts to, read while a steward may be at work.

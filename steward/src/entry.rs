@@ -8,9 +8,12 @@
 //! settled: an [`Order`] says what is signed, never how it was signed (pinned by
 //! `tests/chain.rs`, the purchase).
 
-use crate::error::StewardError;
+use crate::{
+    core::{BlockFacts, GasPlan},
+    error::StewardError,
+};
 use alloy_primitives::{Address, B256, Bytes, U256};
-use marque_policies::{Intent, IntentId, Money, Row, Timestamp};
+use marque_policies::{Intent, IntentId, Money, Resolved, Row, Timestamp};
 use marque_steward_client::Said;
 use serde::{Deserialize, Serialize};
 
@@ -167,6 +170,10 @@ pub enum Body {
         id: IntentId,
         /// What was really debited, gas included.
         actual: Vec<Money>,
+        /// Block time by which it was on chain, Unix seconds: windows count from there where our
+        /// own clock was behind.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        time: Option<u64>,
     },
     /// Our transaction is on chain for good, and failed: only gas was spent.
     Reverted {
@@ -176,6 +183,9 @@ pub enum Body {
         at: OnChain,
         /// What was really debited.
         actual: Vec<Money>,
+        /// As for `final`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        time: Option<u64>,
     },
     /// It is taken back on chain for good: the token has the cancellation of its authorisation.
     Cancelled {
@@ -277,6 +287,13 @@ pub enum Body {
         /// There was no checkpoint at all.
         checkpoint_missing: bool,
     },
+    /// The hash of the whole state before this entry, so that a later start can believe an index.
+    Checkpointed {
+        /// Which way of hashing: [`crate::state::STATE_FORMAT`].
+        format: u16,
+        /// The hash.
+        state: B256,
+    },
     /// A steward ended in order.
     Stopped,
 }
@@ -368,6 +385,38 @@ pub struct Decided {
     pub version: u64,
     /// Every rule's answer, with its numbers.
     pub table: Vec<Row>,
+    /// What was found out beforehand, so that a replay judges by the same. Journals from before
+    /// this field do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<Found>,
+}
+
+/// What the chain had answered when an intent was decided.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Found {
+    /// The newest block.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block: Option<BlockFacts>,
+    /// What a transaction would cost at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gas: Option<GasPlan>,
+    /// The registry's answer for the payee, where the policy pins it by agent id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payee: Option<Resolved>,
+}
+
+impl Found {
+    /// `None` where nothing was: a tool needs no chain.
+    #[must_use]
+    pub fn new(
+        block: Option<BlockFacts>,
+        gas: Option<GasPlan>,
+        payee: Option<Resolved>,
+    ) -> Option<Self> {
+        let found = Self { block, gas, payee };
+        (found != Self::default()).then_some(found)
+    }
 }
 
 /// An intent that was allowed, what it reserves and what will be signed for it.
@@ -561,11 +610,18 @@ impl Entry {
             seq: u64,
         }
         let wrong = |seq, e: serde_json::Error| StewardError::Entry { seq, why: e.to_string() };
-        let head: Head = serde_json::from_slice(bytes).map_err(|e| wrong(0, e))?;
-        if head.v > VERSION {
-            return Err(StewardError::Newer { what: "journal entry", found: head.v });
+        // Whose fields are not known may be newer; that is looked at only then.
+        match serde_json::from_slice::<Self>(bytes) {
+            Ok(entry) if entry.v <= VERSION => Ok(entry),
+            Ok(entry) => Err(StewardError::Newer { what: "journal entry", found: entry.v }),
+            Err(error) => {
+                let head: Head = serde_json::from_slice(bytes).map_err(|e| wrong(0, e))?;
+                if head.v > VERSION {
+                    return Err(StewardError::Newer { what: "journal entry", found: head.v });
+                }
+                Err(wrong(head.seq, error))
+            }
         }
-        serde_json::from_slice(bytes).map_err(|e| wrong(head.seq, e))
     }
 }
 
@@ -640,6 +696,7 @@ impl Body {
             Self::Started { .. } => "started",
             Self::IndexRebuilt { .. } => "index_rebuilt",
             Self::Recovered { .. } => "recovered",
+            Self::Checkpointed { .. } => "checkpointed",
             Self::Stopped => "stopped",
         }
     }

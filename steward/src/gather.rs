@@ -73,10 +73,12 @@ fn standing(
 ) -> Option<Standing> {
     let (begun, account) = (state.genesis()?, state.agent(agent)?);
     let policy = Arc::clone(&account.policy.as_ref()?.policy);
-    let before = state.intent(proposal.id_of(begun.origin, agent, sub_agent));
-    let answered = before.is_some_and(|record| {
+    let id = proposal.id_of(begun.origin, agent, sub_agent);
+    let before = state.intent(id).map(|record| record.state);
+    let before = before.or_else(|| state.archived(id).map(|archived| archived.state));
+    let answered = before.is_some_and(|state| {
         matches!(
-            record.state,
+            state,
             PaymentState::Reserved
                 | PaymentState::Signed
                 | PaymentState::Sent

@@ -4,6 +4,9 @@
 //! Landlock binds the thread that asks for it and those that it starts later. Whatever is started
 //! afterwards, a mind included, inherits them.
 
+#[cfg(target_os = "linux")]
+mod syscalls;
+
 use std::path::PathBuf;
 
 /// Which walls stand and which do not.
@@ -22,6 +25,8 @@ pub struct Fence {
     pub write: Vec<PathBuf>,
     /// Files and folders to read and execute: what a mind that is started later needs.
     pub read: Vec<PathBuf>,
+    /// Whether it starts programs: a mind, or a command of the owner's.
+    pub programs: bool,
 }
 
 impl Walls {
@@ -32,7 +37,7 @@ impl Walls {
     }
 
     /// Raises what this system has: no core dumps, no inspection by other processes, memory kept
-    /// out of swap, and a fence around the file system.
+    /// out of swap, a fence around the file system, and no system calls that it has no use for.
     #[must_use]
     pub fn raise(fence: &Fence) -> Self {
         let mut walls = Self::default();
@@ -56,13 +61,23 @@ impl Walls {
             Ok(how) => self.enforced.push(how),
             Err(why) => self.missing.push(format!("file system fence: {why}")),
         }
+        // Last, since the others need calls that this one may deny.
+        let calls = if fence.programs {
+            "no debugging or kernel calls"
+        } else {
+            "no debugging or kernel calls, no programs"
+        };
+        self.note(calls, syscalls::restrict(fence.programs));
     }
 
     #[cfg(not(target_os = "linux"))]
     fn system(&mut self, _fence: &Fence) {
-        for wall in
-            ["not inspectable by other processes", "memory stays out of swap", "file system fence"]
-        {
+        for wall in [
+            "not inspectable by other processes",
+            "memory stays out of swap",
+            "file system fence",
+            "no debugging or kernel calls",
+        ] {
             self.note(wall, Err("only on Linux".to_owned()));
         }
     }

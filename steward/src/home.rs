@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! home.json          which chain, which journal; written once
-//! lock               held by the steward that works here
+//! lock               held by the steward that works here, with its process id in it
 //! agents/NAME/       policy.toml and agent.toml (drafts), mind/, steward.sock
 //!   sub/SUB/         steward.sock of a sub-agent that the policy in force names
 //! journal/           the truth
@@ -17,7 +17,7 @@ use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io::Write as _,
+    io::{Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
@@ -52,6 +52,13 @@ struct Charter {
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
+}
+
+/// Who works in a home.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its process id; none where it has only just begun.
+    pub process: Option<u32>,
 }
 
 impl Home {
@@ -124,7 +131,13 @@ impl Home {
         let mut patience = LOCK_PATIENCE;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(Lock { _file: file }),
+                Ok(()) => {
+                    // For those who ask who has it. The lock itself is what counts, so a full disk
+                    // is no reason to give it back.
+                    let id = format!("{}\n", std::process::id());
+                    drop(file.set_len(0).and_then(|()| (&file).write_all(id.as_bytes())));
+                    return Ok(Lock { _file: file });
+                }
                 // A child that this process is just starting holds what was ours for a moment.
                 Err(fs::TryLockError::WouldBlock) if !patience.is_zero() => {
                     std::thread::sleep(LOCK_PAUSE);
@@ -137,6 +150,31 @@ impl Home {
                     return Err(StewardError::io("lock", path)(error));
                 }
             }
+        }
+    }
+
+    /// The process that works here, if one does.
+    ///
+    /// # Errors
+    /// [`StewardError::Io`] where the lock cannot be looked at.
+    pub fn holder(&self) -> Result<Option<Holder>, StewardError> {
+        let path = self.path.join("lock");
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(StewardError::io("open", path)(error)),
+        };
+        // Shared, so that those who only look are not in each other's way; a steward that starts
+        // at this very moment tries again.
+        match file.try_lock_shared() {
+            Ok(()) => Ok(None),
+            Err(fs::TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let read = file.read_to_string(&mut text);
+                read.map_err(StewardError::io("read", path))?;
+                Ok(Some(Holder { process: text.trim().parse().ok() }))
+            }
+            Err(fs::TryLockError::Error(error)) => Err(StewardError::io("lock", path)(error)),
         }
     }
 
@@ -249,9 +287,13 @@ mod tests {
     fn two_stewards_never_work_in_one_home() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::create(dir.path().join("home"), 1).unwrap();
+        assert_eq!(home.holder().unwrap(), None);
         let lock = home.lock().unwrap();
         assert!(matches!(home.lock(), Err(StewardError::Locked(_))));
+        let holder = home.holder().unwrap().unwrap();
+        assert_eq!(holder.process, Some(std::process::id()));
         drop(lock);
+        assert_eq!(home.holder().unwrap(), None);
         home.lock().unwrap();
     }
 }

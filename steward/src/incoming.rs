@@ -45,7 +45,8 @@ pub(crate) async fn look(
     if before.is_some_and(|(_, at)| at.elapsed() < PAUSE) {
         return Ok(());
     }
-    let last = link.final_block().await?.number;
+    let finals = link.witnesses().await?.into_iter().map(|(_, block)| block.number);
+    let Some(last) = finals.min() else { return Ok(()) };
     let name = agent.to_owned();
     let told = shared.desk.look(move |state, _| state.agent(&name).map_or(0, |it| it.received));
     let known = told.await?.max(before.map_or(0, |(block, _)| block));

@@ -39,6 +39,11 @@ impl Keys {
     }
 }
 
+/// The address of an agent's key in a home, with nothing unlocked.
+pub(crate) fn address(home: &Home, agent: &str) -> Result<Address, StewardError> {
+    Ok(KeyDir::open(home.keys())?.address(agent)?)
+}
+
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keys").field("unlocked", &self.keys.keys()).finish_non_exhaustive()

@@ -9,11 +9,14 @@
 //! - [`journal`] makes entries durable and provable. It knows bytes, not meanings.
 //! - [`Steward`] is the driver: one authority thread that decides, journals and signs, a socket for
 //!   each agent, and the reconciliation with the chain.
-//! - [`home`] is the folder, [`hardening`] the walls, [`audit`] reads a journal without a steward.
+//! - [`home`] is the folder, [`hardening`] the walls, [`audit`] reads a journal without a steward,
+//!   [`check`] recomputes a home from it, [`replay`] judges it by another policy.
 
 pub mod audit;
 mod authority;
+pub mod check;
 mod clock;
+mod copies;
 pub mod core;
 mod desk;
 pub mod entry;
@@ -27,10 +30,14 @@ mod index;
 pub mod journal;
 mod keys;
 mod links;
+#[doc(hidden)]
+pub mod measure;
 mod offline;
+mod opening;
 mod outbox;
 mod outflow;
 mod reconcile;
+pub mod replay;
 mod server;
 mod signer;
 pub mod state;
@@ -43,5 +50,6 @@ pub use hardening::Walls;
 pub use home::Home;
 pub use marque_identity_keys::SecretString;
 pub use offline::submit_offline;
+pub use server::Minds;
 pub use state::State;
 pub use steward::{Options, Steward};

@@ -38,11 +38,7 @@ impl Links {
 }
 
 impl Link {
-    /// The newest block that cannot be taken back, by the policy's rule.
-    pub(crate) async fn final_block(&self) -> Result<Block, StewardError> {
-        self.final_block_by(&self.rpc).await
-    }
-
+    /// The newest block that cannot be taken back, by the policy's rule, as one endpoint says.
     async fn final_block_by(&self, rpc: &Rpc) -> Result<Block, StewardError> {
         let tag = match self.finality {
             Finality::Safe => BlockTag::Safe,
@@ -55,7 +51,8 @@ impl Link {
         rpc.block(tag).await.map_err(chain_error)
     }
 
-    /// The final blocks of the first two endpoints by themselves: what is released needs both.
+    /// The final blocks of the first two endpoints by themselves: what is released, and what settles
+    /// for good, needs both.
     pub(crate) async fn witnesses(&self) -> Result<Vec<(Rpc, Block)>, StewardError> {
         let mut witnesses = Vec::new();
         for rpc in self.rpc.each().take(2) {

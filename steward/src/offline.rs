@@ -26,12 +26,15 @@ pub fn submit_offline(
     let _lock = home.lock()?;
     let mut noted = Vec::with_capacity(statements.len());
     let mut statements = statements.into_iter();
-    let mut authority = if home.has_journal() {
-        Authority::open(home, unlock)?
-    } else {
-        let Some(first) = statements.next() else { return Ok(noted) };
-        noted.push(0);
-        Authority::begin(home, unlock, &first)?
+    let opened = home.has_journal().then(|| Authority::open(home, unlock.clone())).transpose()?;
+    // A journal without an entry was cut off while it began.
+    let mut authority = match opened.filter(|authority| authority.state().genesis().is_some()) {
+        Some(authority) => authority,
+        None => {
+            let Some(first) = statements.next() else { return Ok(noted) };
+            noted.push(0);
+            Authority::begin(home, unlock, &first)?
+        }
     };
     for statement in statements {
         let done = authority.handle(vec![Event::Submit(Box::new(statement))])?;

@@ -27,7 +27,7 @@ use std::{
 
 /// So many blocks are read again: a reorganisation may have changed them, and an endpoint that
 /// answers may be behind the one that answered last.
-const MARGIN: u64 = 64;
+pub(crate) const MARGIN: u64 = 64;
 
 /// So many authorisations are named in one entry; what is left comes with the next.
 const NAMED: usize = 128;

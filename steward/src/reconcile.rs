@@ -8,20 +8,23 @@
 //! left half done.
 
 use crate::{
-    core::{Call, Event, GasPlan, Surplus},
-    entry::{Body, OnChain, Order, TransactionOrder},
+    core::{
+        Call, Event, GasPlan, Surplus,
+        news::{self, Sight, place},
+    },
+    entry::{Body, Order, TransactionOrder},
     error::StewardError,
     gather,
     incoming::{self, Income},
     links::{Link, chain_error},
-    outflow::{self, Watch, Whose, freeze},
+    outflow::{self, MARGIN, Watch, Whose, freeze},
     state::{Account, Record},
     steward::Shared,
     withdraw,
 };
 use alloy_primitives::{Address, B256, U256};
-use marque_identity::{Block, BlockTag, IdentityError, Receipt};
-use marque_policies::{AssetId, Intent, IntentId, Money, Policy};
+use marque_identity::{BlockTag, IdentityError, Receipt};
+use marque_policies::{Intent, IntentId, Policy};
 use marque_steward_client::PaymentState;
 use std::{
     collections::BTreeMap,
@@ -183,11 +186,11 @@ async fn advance(
 ) -> Result<(), StewardError> {
     let id = record.decided.id;
     let body = match (record.state, &record.order) {
-        (PaymentState::Seen, _) => confirm(link, record).await?,
+        (PaymentState::Seen, _) => confirm(link, record, shared.home.chain()).await?,
         (_, Some(Order::Authorisation(order))) => {
             let asset = order.amount.asset;
             let terms = (asset.token, order.from, order.nonce);
-            authorised(link, id, terms, order.block, order.valid_before).await?
+            authorised(link, id, terms, since(record), order.valid_before).await?
         }
         (_, Some(Order::Elsewhere)) => match &record.decided.intent {
             // A reorganisation took it back: it counts again where it pays us again.
@@ -282,17 +285,13 @@ async fn cancelled(
     (token, from, nonce): (Address, Address, B256),
     since: u64,
 ) -> Result<Option<Body>, StewardError> {
-    let mut at = None;
+    let mut said = Vec::new();
     for (rpc, last) in link.witnesses().await? {
         let found = rpc.authorization_canceled(token, from, nonce, since).await;
-        let Some((transaction, block)) = found.map_err(chain_error)? else { return Ok(None) };
-        let receipt = rpc.receipt(transaction).await.map_err(chain_error)?;
-        let Some(receipt) = receipt.filter(|it| it.success && block <= last.number) else {
-            return Ok(None);
-        };
-        at = Some(place(&receipt));
+        let Some((transaction, _)) = found.map_err(chain_error)? else { return Ok(None) };
+        said.push((rpc.receipt(transaction).await.map_err(chain_error)?, last));
     }
-    Ok(at.map(|at| Body::Cancelled { id, at }))
+    Ok(news::cancelled(id, &said))
 }
 
 /// An authorisation that the chain can no longer accept, as every witness says.
@@ -302,17 +301,18 @@ async fn lapsed(
     (token, from, nonce): (Address, Address, B256),
     valid_before: u64,
 ) -> Result<Option<Body>, StewardError> {
-    // Read before the nonce's state: a block that is final and past the time, and after it unused.
-    let witnesses = link.witnesses().await?;
-    let mut last = 0;
-    for (rpc, block) in &witnesses {
-        let used = rpc.authorization_state(token, from, nonce).await.map_err(chain_error)?;
-        if used || block.timestamp < valid_before {
+    let mut said = Vec::new();
+    for (rpc, last) in link.witnesses().await? {
+        // Where it is too early there is no more to ask.
+        if last.timestamp < valid_before {
             return Ok(None);
         }
-        last = last.max(block.number);
+        // As of that very block: what answers for "latest" may be a node that is far behind.
+        let at = BlockTag::Number(last.number);
+        let used = rpc.authorization_state_at(token, from, nonce, at).await.map_err(chain_error)?;
+        said.push((used, last));
     }
-    Ok((!witnesses.is_empty()).then_some(Body::Expired { id, block: last }))
+    Ok(news::lapsed(id, valid_before, &said))
 }
 
 /// A transaction that is out: in a block under one of its hashes, or to be sent again, with higher
@@ -405,98 +405,57 @@ async fn carried(
     {
         return Ok(Some(Body::Seen { id, at }));
     }
-    let gone = gone_for_good(link, receipt.transaction, record.filled).await?;
-    Ok(gone.map(|receipt| {
-        let actual = vec![gas_of(&receipt, shared.home.chain())];
-        Body::Reverted { id, at: place(&receipt), actual }
-    }))
+    gone_for_good(link, (id, record.filled), receipt.transaction, shared.home.chain()).await
 }
 
-/// The receipt of a transaction that failed in a final block, or that moved nothing by intention. It
-/// gives back what was reserved and lets another attempt be made, so every witness must say so.
+/// A transaction that failed in a final block, or that only filled a nonce there, as every witness
+/// says: it gives back what was reserved and lets another attempt be made.
 async fn gone_for_good(
     link: &Link,
+    (id, filled): (IntentId, bool),
     hash: B256,
-    filled: bool,
-) -> Result<Option<Receipt>, StewardError> {
-    let mut failed = None;
+    chain: u64,
+) -> Result<Option<Body>, StewardError> {
+    let mut said = Vec::new();
     for (rpc, last) in link.witnesses().await? {
-        let receipt = rpc.receipt(hash).await.map_err(chain_error)?;
-        let receipt = receipt.filter(|it| it.success == filled && it.block_number <= last.number);
-        let Some(receipt) = receipt else { return Ok(None) };
-        failed = Some(receipt);
+        said.push((rpc.receipt(hash).await.map_err(chain_error)?, last));
     }
-    Ok(failed)
+    Ok(match filled {
+        true => news::filled(id, chain, &said),
+        false => news::reverted(id, chain, &said),
+    })
 }
 
-/// Something that a block carries: still there, and final?
-async fn confirm(link: &Link, record: &Record) -> Result<Option<Body>, StewardError> {
-    let id = record.decided.id;
+/// Something that a block carries: still there, and final, as every witness says?
+async fn confirm(link: &Link, record: &Record, chain: u64) -> Result<Option<Body>, StewardError> {
     let Some(seen) = record.seen else { return Ok(None) };
-    let receipt = link.rpc.receipt(seen.transaction).await.map_err(chain_error)?;
-    let Some(receipt) = receipt.filter(|receipt| receipt.block_hash == seen.block_hash) else {
-        return Ok(Some(Body::Unseen { id }));
-    };
-    let last: Block = link.final_block().await?;
-    if seen.block > last.number {
-        return Ok(None);
-    }
-    let actual = actual(link, record, &receipt).await?;
-    Ok(Some(Body::Final { id, actual }))
-}
-
-/// What a payment that is on chain has really cost.
-async fn actual(
-    link: &Link,
-    record: &Record,
-    receipt: &Receipt,
-) -> Result<Vec<Money>, StewardError> {
-    let paid = match &record.decided.intent {
-        Intent::Sweep(_) => None,
-        intent => intent.spends(),
-    };
-    let gas = match record.order.as_ref().and_then(Order::transaction) {
-        Some(order) => {
-            let mut ours = None;
-            for hash in record.hashes() {
-                ours = if receipt.transaction == hash {
-                    Some(receipt.clone())
-                } else {
-                    link.rpc.receipt(hash).await.map_err(chain_error)?
-                };
-                if ours.is_some() {
-                    break;
-                }
+    let mut said = Vec::new();
+    for (rpc, last) in link.witnesses().await? {
+        let carried = rpc.receipt(seen.transaction).await.map_err(chain_error)?;
+        let mut ours = None;
+        for hash in record.hashes() {
+            ours = match hash == seen.transaction {
+                true => carried.clone(),
+                false => rpc.receipt(hash).await.map_err(chain_error)?,
+            };
+            if ours.is_some() {
+                break;
             }
-            // Ours is still out: it may cost what was reserved.
-            let reserved = || record.debits.iter().rev().find(|m| m.asset.is_native()).copied();
-            ours.map(|receipt| gas_of(&receipt, order.chain)).or_else(reserved)
         }
-        None => None,
-    };
-    Ok(paid.into_iter().chain(gas).collect())
+        said.push(Sight { carried, ours, last });
+    }
+    Ok(news::confirmed(record, chain, &said))
 }
 
-fn gas_of(receipt: &Receipt, chain: u64) -> Money {
-    let units =
-        U256::from(receipt.gas_used).saturating_mul(U256::from(receipt.effective_gas_price));
-    Money::new(units, AssetId::native(chain))
-}
-
+/// A chain may be reorganised so that what was signed in one block is carried by a lower one.
 const fn since(record: &Record) -> u64 {
-    match &record.order {
+    let block = match &record.order {
         Some(Order::Transaction(order)) => order.block,
         Some(Order::Cancel(order)) => order.transaction.block,
+        Some(Order::Authorisation(order)) => order.block,
         _ => 0,
-    }
-}
-
-const fn place(receipt: &Receipt) -> OnChain {
-    OnChain {
-        transaction: receipt.transaction,
-        block: receipt.block_number,
-        block_hash: receipt.block_hash,
-    }
+    };
+    block.saturating_sub(MARGIN)
 }
 
 /// Whether sending failed for good, or only for now.
@@ -574,7 +533,7 @@ native = "ETH"
         );
         let (policy, _) = marque_policies::parse(&text).unwrap();
         let link = Links::default().get(&policy, 31_337).unwrap();
-        gone_for_good(&link, HASH, false).await.unwrap().is_some()
+        gone_for_good(&link, (IntentId(HASH), false), HASH, 31_337).await.unwrap().is_some()
     }
 
     #[tokio::test]

@@ -1,19 +1,27 @@
 //! One socket an agent, and one for each sub-agent that its policy in force names. Who speaks is
 //! known from the socket, never from the message.
 //!
-//! Frames, connections, questions under way and what may be journalled in a while are bounded. The peer must run
-//! as the steward's user.
+//! In the home there is a socket for each agent, and who connects there must run as the steward's
+//! own user. Where the owner said that an agent's mind runs as another user ([`Minds`]), the agent
+//! has a second socket outside of the home, which stays closed to others, and that user may connect
+//! to it. Frames, connections, questions under way and what may be journalled in a while are
+//! bounded, for an agent and not for a socket.
 
 mod answer;
 mod connection;
+mod knocks;
+mod queue;
 mod rate;
 
 use crate::{error::StewardError, home::make_dir, steward::Shared};
+use knocks::Knocks;
+pub(crate) use queue::Decisions;
 use rate::Rate;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -55,30 +63,51 @@ pub(crate) struct Seat {
     pub(crate) waits: Semaphore,
 }
 
+/// Minds that run as other users than the steward. The owner names them when the steward is
+/// started; nothing that a mind can write has a say in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Minds {
+    /// Where their sockets are made, `NAME.sock` for an agent and `NAME.SUB.sock` for an account
+    /// below it: a folder that those users can look into, outside of the home.
+    pub sockets: PathBuf,
+    /// The users that may speak for an agent, by its name, beside the steward's own.
+    pub users: BTreeMap<String, BTreeSet<u32>>,
+}
+
+/// One socket and the users that may connect to it.
+#[derive(Debug)]
+pub(crate) struct Entrance {
+    listener: UnixListener,
+    users: BTreeSet<u32>,
+}
+
+/// The sockets of each account.
+pub(crate) type Entrances = BTreeMap<Who, Vec<Entrance>>;
+
 /// Binds the sockets of all accounts that there are.
-pub(crate) async fn bind_all(shared: &Shared) -> Result<BTreeMap<Who, UnixListener>, StewardError> {
-    let mut listeners = BTreeMap::new();
+pub(crate) async fn bind_all(shared: &Shared) -> Result<Entrances, StewardError> {
+    let mut entrances = BTreeMap::new();
     for who in accounts(shared).await? {
         match (bind(shared, &who), &who.sub_agent) {
-            (Ok(listener), _) => drop(listeners.insert(who, listener)),
+            (Ok(bound), _) => drop(entrances.insert(who, bound)),
             // A long name of an account below must not keep the others from working.
             (Err(error), Some(_)) => tracing::error!(?who, %error, "no socket"),
             (Err(error), None) => return Err(error),
         }
     }
-    Ok(listeners)
+    Ok(entrances)
 }
 
 /// Serves until told to stop; agents that are enrolled meanwhile get a socket as well.
 pub(crate) async fn run(
     shared: Arc<Shared>,
-    listeners: BTreeMap<Who, UnixListener>,
+    entrances: Entrances,
     stopping: watch::Receiver<bool>,
 ) {
-    let mut known: BTreeSet<Who> = listeners.keys().cloned().collect();
+    let mut known: BTreeSet<Who> = entrances.keys().cloned().collect();
     let mut seats = JoinSet::new();
-    for (who, listener) in listeners {
-        seats.spawn(listen(Arc::clone(&shared), who, listener, stopping.clone()));
+    for (who, entrances) in entrances {
+        seat(&shared, &mut seats, who, entrances, &stopping);
     }
     let mut changes = shared.desk.changes();
     while changes.changed().await.is_ok() {
@@ -88,9 +117,7 @@ pub(crate) async fn run(
                 continue;
             }
             match bind(&shared, &who) {
-                Ok(listener) => {
-                    seats.spawn(listen(Arc::clone(&shared), who, listener, stopping.clone()));
-                }
+                Ok(entrances) => seat(&shared, &mut seats, who, entrances, &stopping),
                 Err(error) => tracing::error!(?who, %error, "no socket"),
             }
         }
@@ -115,42 +142,84 @@ async fn accounts(shared: &Shared) -> Result<Vec<Who>, StewardError> {
     accounts.await
 }
 
-fn bind(shared: &Shared, who: &Who) -> Result<UnixListener, StewardError> {
-    make_dir(&shared.home.agent(&who.agent))?;
-    let path = match &who.sub_agent {
-        None => shared.home.socket(&who.agent),
-        Some(sub_agent) => shared.home.sub_socket(&who.agent, sub_agent),
+fn bind(shared: &Shared, who: &Who) -> Result<Vec<Entrance>, StewardError> {
+    let Who { agent, sub_agent } = who;
+    make_dir(&shared.home.agent(agent))?;
+    let ours = rustix::process::geteuid().as_raw();
+    let mut users = BTreeSet::from([ours]);
+    let path = match sub_agent {
+        None => shared.home.socket(agent),
+        Some(name) => shared.home.sub_socket(agent, name),
     };
     if let Some(folder) = path.parent() {
         make_dir(folder)?;
     }
+    let own = bind_at(&path, 0o600)?;
+    let mut entrances = vec![Entrance { listener: own, users: users.clone() }];
+    if let Some(minds) = shared.minds.users.get(agent) {
+        users.extend(minds);
+        // Open to all by its mode, since a socket cannot be given to another user without
+        // privileges; the kernel says who knocks, and only the users named are let in.
+        let listener = bind_at(&shared.minds.socket(agent, sub_agent.as_deref()), 0o666)?;
+        entrances.push(Entrance { listener, users });
+    }
+    Ok(entrances)
+}
+
+fn bind_at(path: &Path, mode: u32) -> Result<UnixListener, StewardError> {
     if path.as_os_str().len() > LONGEST_SOCKET {
         let why = format!("a socket's path has at most {LONGEST_SOCKET} bytes; use a shorter home");
-        return Err(StewardError::Home { path, why });
+        return Err(StewardError::Home { path: path.to_owned(), why });
     }
     // The home is locked: a socket that lies there is a dead steward's.
-    match fs::remove_file(&path) {
+    match fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             return Err(StewardError::io("remove", path)(error));
         }
         _ => {}
     }
-    let listener = UnixListener::bind(&path).map_err(StewardError::io("listen on", &path))?;
-    let closed = fs::set_permissions(&path, Permissions::from_mode(0o600));
-    closed.map_err(StewardError::io("close", path))?;
+    let listener = UnixListener::bind(path).map_err(StewardError::io("listen on", path))?;
+    let set = fs::set_permissions(path, Permissions::from_mode(mode));
+    set.map_err(StewardError::io("set the mode of", path))?;
     Ok(listener)
 }
 
-async fn listen(
-    shared: Arc<Shared>,
+impl Minds {
+    /// The socket for the minds of an agent, or of an account below it.
+    pub(crate) fn socket(&self, agent: &str, sub_agent: Option<&str>) -> PathBuf {
+        // An agent's name has no full stop in it, so no two of these are the same.
+        self.sockets.join(match sub_agent {
+            None => format!("{agent}.sock"),
+            Some(name) => format!("{agent}.{name}.sock"),
+        })
+    }
+}
+
+/// Serves all sockets of an account; what it may ask in a while is counted over all of them.
+fn seat(
+    shared: &Arc<Shared>,
+    seats: &mut JoinSet<()>,
     who: Who,
-    listener: UnixListener,
-    mut stopping: watch::Receiver<bool>,
+    entrances: Vec<Entrance>,
+    stopping: &watch::Receiver<bool>,
 ) {
     let rate = Mutex::new(Rate::new(shared.rate));
     let acts = Mutex::new(Rate::new(ACTS));
     let looks = Mutex::new(Rate::new(LOOKS));
     let seat = Arc::new(Seat { who, rate, acts, looks, waits: Semaphore::new(WAITS) });
+    for entrance in entrances {
+        let (shared, seat) = (Arc::clone(shared), Arc::clone(&seat));
+        seats.spawn(listen(shared, seat, entrance, stopping.clone()));
+    }
+}
+
+async fn listen(
+    shared: Arc<Shared>,
+    seat: Arc<Seat>,
+    Entrance { listener, users }: Entrance,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let mut knocks = Knocks::default();
     let mut open = JoinSet::new();
     let mut oldest_first = VecDeque::new();
     loop {
@@ -167,7 +236,7 @@ async fn listen(
             },
         };
         while open.try_join_next().is_some() {}
-        if let Some(stream) = admit(stream) {
+        if let Some(stream) = admit(stream, &users, &mut knocks) {
             // Where all places are taken the oldest connection gives way, so that a mind that holds
             // them all cannot keep its owner out. What it had asked stands, and can be asked again.
             oldest_first.retain(|task: &AbortHandle| !task.is_finished());
@@ -187,18 +256,15 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
     drop(stopping.wait_for(|stop| *stop).await);
 }
 
-/// Only our own user may speak.
-fn admit(stream: UnixStream) -> Option<UnixStream> {
-    let ours = rustix::process::geteuid().as_raw();
-    match stream.peer_cred() {
-        Ok(peer) if peer.uid() == ours => Some(stream),
-        Ok(peer) => {
-            tracing::warn!(uid = peer.uid(), "another user knocked");
-            None
-        }
-        Err(error) => {
-            tracing::warn!(%error, "a peer without credentials");
-            None
-        }
+/// Only the users of this socket may speak.
+fn admit(stream: UnixStream, users: &BTreeSet<u32>, knocks: &mut Knocks) -> Option<UnixStream> {
+    let who = match stream.peer_cred() {
+        Ok(peer) if users.contains(&peer.uid()) => return Some(stream),
+        Ok(peer) => Some(peer.uid()),
+        Err(_) => None,
+    };
+    if let Some(times) = knocks.tell() {
+        tracing::warn!(uid = who, times, "somebody knocked who may not enter");
     }
+    None
 }

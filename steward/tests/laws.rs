@@ -116,11 +116,11 @@ fn movement(id: IntentId, how: u8) -> Body {
         1 => Body::Sent { id },
         2 => Body::Seen { id, at },
         3 => Body::Unseen { id },
-        4 => Body::Final { id, actual: vec![support::usdc(u64::MAX)] },
+        4 => Body::Final { id, actual: vec![support::usdc(u64::MAX)], time: None },
         5 => Body::Expired { id, block: 1 },
         8 => Body::Cancelled { id, at },
         6 => Body::Released { id, why: String::new() },
-        _ => Body::Reverted { id, at, actual: Vec::new() },
+        _ => Body::Reverted { id, at, actual: Vec::new(), time: None },
     }
 }
 
@@ -270,7 +270,7 @@ fn settled_for_what_was_reserved(bench: &Bench, id: IntentId, how: u8) -> Body {
     match how {
         4 => {
             let rows = bench.state.debits().of(id);
-            Body::Final { id, actual: rows.iter().map(|row| row.amount).collect() }
+            Body::Final { id, actual: rows.iter().map(|row| row.amount).collect(), time: None }
         }
         how => movement(id, how),
     }

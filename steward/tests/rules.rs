@@ -211,7 +211,7 @@ fn a_transaction_moves_step_by_step_and_settles_to_what_it_cost() {
     let gas = marque_policies::AssetId::native(CHAIN);
     let gas = marque_policies::Money::new(alloy_primitives::U256::from(77), gas);
     let too_much = support::usdc(100_000_000);
-    bench.moved(Body::Final { id, actual: vec![too_much, gas] });
+    bench.moved(Body::Final { id, actual: vec![too_much, gas], time: None });
     let rows: Vec<_> = bench.state.debits().of(id).iter().map(|row| row.amount).collect();
     assert_eq!(rows, [support::usdc(100_000), gas], "never above what was reserved");
 }
@@ -451,7 +451,7 @@ fn what_is_cancelled_stays_spent_until_the_chain_says_so_and_passes_while_frozen
     bench.moved(Body::Signed { id: taken, hash: B256::repeat_byte(3) });
     bench.moved(Body::Sent { id: taken });
     bench.moved(Body::Seen { id: taken, at: place(4) });
-    bench.moved(Body::Final { id: taken, actual: Vec::new() });
+    bench.moved(Body::Final { id: taken, actual: Vec::new(), time: None });
     assert_eq!(state(&bench, id), PaymentState::Sent);
     assert_eq!(bench.spent(Scope::Agent), U256::from(100_000), "spent until it is final");
     bench.moved(Body::Cancelled { id: taken, at: place(4) });
@@ -469,10 +469,10 @@ fn an_authorisation_that_was_used_first_is_paid_and_the_cancellation_costs_gas_a
     bench.moved(Body::Signed { id: taken, hash: B256::repeat_byte(3) });
     bench.moved(Body::Sent { id: taken });
     bench.moved(Body::Seen { id, at: place(4) });
-    bench.moved(Body::Final { id, actual: vec![support::usdc(100_000)] });
+    bench.moved(Body::Final { id, actual: vec![support::usdc(100_000)], time: None });
     let gas = marque_policies::AssetId::native(CHAIN);
     let gas = marque_policies::Money::new(U256::from(77), gas);
-    bench.moved(Body::Reverted { id: taken, at: place(5), actual: vec![gas] });
+    bench.moved(Body::Reverted { id: taken, at: place(5), actual: vec![gas], time: None });
     assert_eq!(state(&bench, id), PaymentState::Final);
     assert_eq!(bench.spent(Scope::Agent), U256::from(100_000));
     let rows: Vec<_> = bench.state.debits().of(taken).iter().map(|row| row.amount).collect();
@@ -601,7 +601,7 @@ fn a_nonce_with_later_ones_behind_it_is_filled_and_not_given_back() {
     assert_eq!(bench.state.debits().of(first).len(), 1);
     bench.moved(Body::Signed { id: first, hash: B256::repeat_byte(1) });
     bench.moved(Body::Sent { id: first });
-    bench.moved(Body::Reverted { id: first, at: place(3), actual: Vec::new() });
+    bench.moved(Body::Reverted { id: first, at: place(3), actual: Vec::new(), time: None });
     assert!(bench.state.debits().of(first).is_empty());
     allowed(bench.propose(proposal("a", 1, transfer(100_000))));
     bench.moved(Body::Released { id: second, why: "it would fail".into() });

@@ -12,7 +12,8 @@ pub(crate) fn marque(dir: &Path, args: &[&str]) -> Output {
     start(dir, args).wait_with_output().unwrap()
 }
 
-fn start(dir: &Path, args: &[&str]) -> Child {
+/// The same, not waited for.
+pub(crate) fn start(dir: &Path, args: &[&str]) -> Child {
     let credentials = dir.join("credentials");
     std::fs::create_dir_all(&credentials).unwrap();
     for name in ["marque-unlock", "marque-owner"] {
@@ -200,11 +201,11 @@ fn withdraws(dir: &Path) {
 }
 
 /// A steward that ends with the test.
-struct Steward(Child);
+pub(crate) struct Steward(pub(crate) Child);
 
 impl Drop for Steward {
     fn drop(&mut self) {
-        self.0.kill().unwrap();
+        drop(self.0.kill());
         self.0.wait().unwrap();
     }
 }

@@ -7,13 +7,16 @@
     reason = "helpers of tests, which may fail loudly as tests may"
 )]
 
+mod audit;
 mod command;
 mod demo;
 mod layers;
 mod lies;
 mod once;
+mod owner;
 mod policy;
 mod readme;
 mod robber;
+mod service;
 mod support;
 mod tampering;

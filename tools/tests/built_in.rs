@@ -127,12 +127,16 @@ fn view(tools: &[(&str, &str)]) -> View {
             Budget {
                 rule: "limits.tUSD.day".to_owned(),
                 spent: money(3_000_000),
+                in_flight: None,
                 limit: money(10_000_000),
+                next: None,
             },
             Budget {
                 rule: "limits.tUSD.total".to_owned(),
                 spent: money(3_000_000),
+                in_flight: None,
                 limit: money(50_000_000),
+                next: None,
             },
         ],
         income: Vec::new(),

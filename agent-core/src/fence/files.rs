@@ -4,6 +4,7 @@ use super::Fence;
 use landlock::{
     ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible as _, PathBeneath, PathFd,
     Ruleset, RulesetAttr as _, RulesetCreated, RulesetCreatedAttr as _, RulesetStatus, Scope,
+    make_bitflags,
 };
 use std::path::Path;
 
@@ -39,6 +40,11 @@ const SYSTEM: [&str; 24] = [
 /// The rules of this version are asked for; an older kernel gives those that it has.
 const RULES: ABI = ABI::V6;
 
+/// What is granted nowhere.
+const NEVER: BitFlags<AccessFs> = make_bitflags!(AccessFs::{
+    Execute | MakeSym | MakeSock | MakeFifo | MakeChar | MakeBlock | IoctlDev
+});
+
 /// The walls that stand, and those that do not.
 type Built = (Vec<String>, Vec<String>);
 
@@ -48,9 +54,10 @@ pub(super) fn restrict(fence: &Fence) -> Result<Built, String> {
 }
 
 fn try_restrict(fence: &Fence) -> Result<Built, landlock::RulesetError> {
-    // No execution anywhere: a mind starts no program.
+    // No execution anywhere: a mind starts no program. Of things to make only files and folders:
+    // a link in its folder could lead somebody with more rights astray.
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
-    let all = AccessFs::from_all(RULES) & !BitFlags::from(AccessFs::Execute);
+    let all = AccessFs::from_all(RULES) & !NEVER;
     let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(RULES))?

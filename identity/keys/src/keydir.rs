@@ -248,6 +248,15 @@ impl KeyDir {
     }
 }
 
+/// Opens a keystore that lies in no folder: a copy of [`KeyDir::backup`], or another wallet's.
+/// Nothing is written.
+///
+/// # Errors
+/// [`KeyError::Unreadable`], [`KeyError::WrongPassphrase`], [`KeyError::Altered`].
+pub fn open_copy(keystore: &str, passphrase: &SecretString) -> Result<Key, KeyError> {
+    unlock("the copy", &parse("the copy", keystore)?, passphrase)
+}
+
 /// A name that is a plain file name on every system.
 fn checked(name: &str) -> Result<&str, KeyError> {
     let plain =

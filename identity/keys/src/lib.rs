@@ -23,7 +23,7 @@ mod statement;
 
 pub use error::KeyError;
 pub use key::{Key, SignedTransaction, UnsignedTransaction};
-pub use keydir::KeyDir;
+pub use keydir::{KeyDir, open_copy};
 pub use secrecy::{ExposeSecret, SecretString};
 pub use secret::{SecretError, SecretSource};
 pub use statement::{countersign, sign_statement};

@@ -130,8 +130,7 @@ impl<'a> Comparison<'a> {
         cases: impl FnOnce(Cases<'a>) -> Vec<Case>,
     ) {
         let (subject, mut said) = (subject.into(), said.into());
-        let Cases { old, new } = self.cases;
-        if direction != Direction::Narrower && idle::is_idle(old, new, &subject) {
+        if self.is_idle(direction, &subject) {
             return;
         }
         let mut witness = None;
@@ -157,9 +156,17 @@ impl<'a> Comparison<'a> {
         said: impl Into<String>,
     ) {
         let (subject, said) = (subject.into(), said.into());
-        let Cases { old, new } = self.cases;
-        if direction == Direction::Narrower || !idle::is_idle(old, new, &subject) {
+        if !self.is_idle(direction, &subject) {
             self.changes.push(Change { subject, direction, said, witness: None });
+        }
+    }
+
+    /// Whether the policy that would permit more by this change permits nothing of that kind at all.
+    fn is_idle(&self, direction: Direction, subject: &str) -> bool {
+        let Cases { old, new } = self.cases;
+        match direction {
+            Direction::Narrower => idle::is_idle(new, old, subject),
+            Direction::Wider | Direction::Different => idle::is_idle(old, new, subject),
         }
     }
 

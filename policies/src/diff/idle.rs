@@ -3,11 +3,12 @@
 //!
 //! Where there is no payee and no pool, `payee.known` fails for every payment; where there is no
 //! tool, `tool.known` fails for every use. Both are as strict as any rule that was there before, so
-//! a change of a rule that speaks about payments and tools alone is nowhere wider.
+//! a change of a rule that speaks about payments and tools alone is nowhere wider; and where the old
+//! policy was such a one, nowhere narrower.
 
 use crate::document::{Limits, Policy};
 
-/// Whether the rule of this name speaks only about what the new policy refuses altogether.
+/// Whether the rule of this name speaks only about what the policy `new` refuses altogether.
 pub(super) fn is_idle(old: &Policy, new: &Policy, subject: &str) -> bool {
     if !(new.payees.is_empty() && new.pools.is_empty() && new.tools.is_empty()) {
         return false;

@@ -326,7 +326,7 @@ fn words_of_a_mind_reach_the_table_short_and_harmless() {
 fn budgets_list_every_window_with_what_is_spent() {
     let book = Book::default().paid(FEED, usdc(400_000), 5 * HOUR).paid(Address::ZERO, wei(7), 1);
     let budgets = budgets(&usual(), &book, NOW);
-    let rules: Vec<&str> = budgets.iter().map(|(rule, ..)| rule.as_str()).collect();
+    let rules: Vec<&str> = budgets.iter().map(|budget| budget.rule.as_str()).collect();
     assert_eq!(
         rules,
         [
@@ -338,6 +338,25 @@ fn budgets_list_every_window_with_what_is_spent() {
             "payee.weather-feed.day"
         ]
     );
-    let spent: Vec<u64> = budgets.iter().map(|(_, spent, _)| spent.units.to::<u64>()).collect();
+    let spent: Vec<u64> = budgets.iter().map(|budget| budget.spent.units.to::<u64>()).collect();
     assert_eq!(spent, [0, 400_000, 400_000, 400_000, 7, 400_000]);
+}
+
+#[test]
+fn budgets_tell_when_the_next_bit_comes_free_and_how_much() {
+    let book = Book::default()
+        .paid(FEED, usdc(400_000), 5 * HOUR)
+        .paid(FEED, usdc(50_000), 5 * HOUR)
+        .paid(FEED, usdc(100_000), HOUR / 2);
+    let budgets = budgets(&usual(), &book, NOW);
+    let next = |rule: &str| budgets.iter().find(|budget| budget.rule == rule).unwrap().next;
+    // What is an hour old does not count, so the younger payment is the next to leave.
+    assert_eq!(next("limits.USDC.hour"), Some((NOW + HOUR / 2, usdc(100_000))));
+    assert_eq!(next("limits.USDC.day"), Some((NOW + 19 * HOUR, usdc(450_000))));
+    assert_eq!(next("limits.USDC.total"), None);
+    assert_eq!(next("limits.gas.day"), None);
+    // A moment before it still counts, and then it does not.
+    let spent = |now| marque_policies::budgets(&usual(), &book, now)[1].spent;
+    assert_eq!(spent(NOW + 19 * HOUR - 1), usdc(550_000));
+    assert_eq!(spent(NOW + 19 * HOUR), usdc(100_000));
 }

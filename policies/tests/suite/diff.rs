@@ -616,6 +616,18 @@ fn each_of_several_changes_is_shown_by_a_case_of_its_own() {
 }
 
 #[test]
+fn where_nothing_can_be_paid_the_labels_of_payments_change_nothing_either_way() {
+    // Up to the limits, and without what asks about labels already.
+    let ground = edited(RICH.split("[limits.USDC]").next().unwrap(), &[("model = \"ask\"", "")]);
+    let idle = read(&ground, None);
+    let asks = read(&edited(&ground, &[("[labels]", "[labels]\nmemory = \"ask\"")]), None);
+    assert_eq!(diff(&idle, &asks).changes, []);
+    assert_eq!(diff(&asks, &idle).changes, []);
+    // With somebody to pay it does.
+    assert!(diff(&rich(&[]), &rich(&[("model = \"ask\"", "")])).is_wider());
+}
+
+#[test]
 fn versions_and_tests_do_not_count() {
     let test = "\n[[test]]\nwhen = \"pay 0.20 USDC to brawn\"\nthen = \"allowed\"\n";
     let old = rich(&[]);
@@ -967,7 +979,16 @@ fn a_plain_tightening_is_never_called_wider() {
         );
         // And the other way round it is, if it differs at all.
         let same = before.hash == after.hash || new.text() == old.text();
-        assert!(same || is_wider(&after, &before) || diff(&before, &after).changes.is_empty());
+        assert!(
+            same || is_wider(&after, &before) || diff(&before, &after).changes.is_empty(),
+            "pair {}, MARQUE_SEED={:x}\n{}\n{}\n{}\n{}",
+            number - 1,
+            trials.seed,
+            old.text(),
+            new.text(),
+            diff(&before, &after),
+            diff(&after, &before)
+        );
     }
 }
 

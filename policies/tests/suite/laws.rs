@@ -154,7 +154,11 @@ fn tighten(dice: &mut Dice, sketch: &Sketch, case: &Case) -> Option<Sketch> {
         }
         19 => {
             let tool = some(dice, &mut s.tools)?;
-            tool.arguments = vec![("city", Demand::Text { starts: Some("/p/"), longest: None })];
+            // Another demand on the same argument would be in the place of the first.
+            if tool.arguments.iter().any(|(name, _)| *name == "city") {
+                return None;
+            }
+            tool.arguments.push(("city", Demand::Text { starts: Some("/p/"), longest: None }));
         }
         20 => match dice.below(3) {
             0 => narrower(&mut s.times),

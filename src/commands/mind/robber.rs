@@ -190,7 +190,7 @@ impl Robber {
 async fn raw_hash(socket: &std::path::Path) -> Done<Attempt> {
     let ask =
         format!(r#"{{"v":1,"seq":7,"ask":{{"ask":"sign_hash","hash":"0x{}"}}}}"#, "66".repeat(32));
-    let mut stream = tokio::net::UnixStream::connect(socket).await.doing("the socket")?;
+    let mut stream = marque_steward_client::door::raw(socket).await.doing("the socket")?;
     let length = u32::try_from(ask.len()).doing("the frame")?;
     stream.write_all(&length.to_be_bytes()).await.doing("the socket")?;
     stream.write_all(ask.as_bytes()).await.doing("the socket")?;

@@ -20,7 +20,7 @@ pub(super) fn read(whose: &str, text: &str) -> Result<Address, String> {
 }
 
 /// The owner's, for the command line.
-pub(super) fn owner(text: &str) -> Result<Address, String> {
+pub(crate) fn owner(text: &str) -> Result<Address, String> {
     read("the owner", text)
 }
 

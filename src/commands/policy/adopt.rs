@@ -5,17 +5,27 @@ use super::{
     draft::{Companions, Named},
 };
 use crate::{
-    commands::Shared,
+    commands::{
+        Shared,
+        approvals::{read_request, write_signed},
+        decide::Travel,
+    },
     failure::{Done, Failure},
     story::say,
 };
+use alloy_primitives::Address;
 use marque::{
     home::Home,
-    owner::{Owner, submit_offline},
+    owner::{Ground, Owner, submit_offline},
+    request::Signed,
 };
 use marque_identity::Rpc;
-use marque_policies::{Diff, Policy, diff, run_tests};
-use std::{process::ExitCode, time::Duration};
+use marque_policies::{Diff, Policy, diff, read_aloud, run_tests};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct AdoptArgs {
@@ -24,32 +34,30 @@ pub(crate) struct AdoptArgs {
     /// Refuse, with exit code 3, where the draft is wider than the policy in force.
     #[arg(long)]
     never_wider: bool,
+    #[command(flatten)]
+    travel: Travel,
+    /// With --request: adopt this policy file (one document, or all in one) instead of the draft
+    /// in the request.
+    #[arg(long, value_name = "FILE", requires = "request")]
+    draft: Option<PathBuf>,
 }
 
 pub(crate) async fn run(shared: &Shared, args: &AdoptArgs) -> Done<ExitCode> {
+    if let Some((request, out)) = args.travel.files() {
+        return elsewhere(shared, args, request, out);
+    }
     let (home, agent) = (shared.home()?, &args.agent);
     let draft = Named::find(&home, agent, &Companions::default())?;
     if !shared.json {
         draft.warn();
     }
-    if let Some(expired) = draft.expired() {
-        let at = format!("{}:{}", draft.path(expired.file), expired.line);
-        return Err(Failure::new(format!("{at}: {}", expired.message))
-            .help("give a later `expires`, or take it out; see also the clock"));
-    }
-    if let Some(result) = run_tests(&draft.policy).into_iter().find(|result| !result.passed) {
-        return Err(Failure::new(format!("the policy's own test failed: {}", result.name))
-            .help(format!("see marque policy test {agent}")));
-    }
-    // What does not fit is told before anybody is asked for a passphrase.
-    marque_steward::entry::fits(&draft.document)?;
+    sound(&draft, agent)?;
     let in_force = Named::adopted(&home, agent)?;
     let changes = in_force.map(|old| diff(&old.policy, &draft.policy));
-    show(shared, &draft, changes.as_ref());
-    if args.never_wider && changes.as_ref().is_some_and(Diff::is_wider) {
-        return Err(Failure::refused(format!("{} is wider than what is in force", draft.label))
-            .help(format!("see marque policy diff {agent}")));
+    if !shared.json {
+        show(&draft, changes.as_ref()).iter().for_each(|line| say!("{line}"));
     }
+    not_wider(args, &draft, changes.as_ref())?;
     let owner = Owner::unlock(&shared.owner_home()?, &shared.owner_secret(false)?)?;
     let entry = adopt(shared, &home, &owner, agent, &draft).await?;
     let Policy { version, hash, .. } = &draft.policy;
@@ -68,16 +76,132 @@ pub(crate) async fn run(shared: &Shared, args: &AdoptArgs) -> Done<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Where the steward is on another machine: its request says how it stands there, and the signed
+/// acts go into a file. All of what is signed is shown, as there is no draft to look at.
+fn elsewhere(shared: &Shared, args: &AdoptArgs, file: &Path, out: &Path) -> Done<ExitCode> {
+    let me = Owner::address_in(&shared.owner_home()?)?;
+    let request = read_request(file, me)?;
+    let Some(agent) = request.agent(&args.agent) else {
+        let names: Vec<&str> = request.agents.iter().map(|agent| agent.name.as_str()).collect();
+        return Err(Failure::usage(format!("there is no agent {} in the request", args.agent))
+            .help(format!("there are {}", names.join(", "))));
+    };
+    let draft = match (&args.draft, &agent.draft) {
+        (Some(own), _) => {
+            let text = std::fs::read_to_string(own)
+                .map_err(|error| Failure::usage(format!("{}: {error}", own.display())))?;
+            Named::carried(own.display().to_string(), text)?
+        }
+        (None, Some(draft)) => {
+            Named::carried(format!("{}'s draft in the request", agent.name), draft.clone())?
+        }
+        (None, None) => {
+            return Err(Failure::usage(format!(
+                "the request carries no new draft of {}",
+                agent.name
+            ))
+            .help("change it on the host and export again, or give --draft FILE"));
+        }
+    };
+    draft.warn();
+    sound(&draft, &args.agent)?;
+    of_owner(&draft.policy, me)?;
+    let (chain, _) = chain_of(&draft.policy)?;
+    same_chain(request.chain, chain)?;
+    let changes = agent.policy.as_ref().map(|old| diff(old, &draft.policy));
+    for line in show(&draft, changes.as_ref()) {
+        anstream::eprintln!("{line}");
+    }
+    match &changes {
+        Some(diff) => anstream::eprint!("{diff}"),
+        None => anstream::eprint!("{}", read_aloud(&draft.policy)),
+    }
+    if request.begun {
+        anstream::eprintln!("in the journal {} on chain {chain}", request.origin);
+    } else {
+        anstream::eprintln!(
+            "begins the journal {} on chain {chain} with the log key {}",
+            request.origin,
+            request.log_key
+        );
+    }
+    if !agent.enrolled {
+        anstream::eprintln!("enrols {} with the key {}", agent.name, agent.key);
+    }
+    not_wider(args, &draft, changes.as_ref())?;
+    let begins = match (request.begun, request.chain_genesis) {
+        (true, _) => None,
+        (false, Some(hash)) => Some(hash),
+        (false, None) => {
+            let line = "the request does not say which chain the journal begins on";
+            return Err(
+                Failure::new(line).help("export again on the host, with a draft that parses")
+            );
+        }
+    };
+    let ground = Ground {
+        chain,
+        origin: request.origin,
+        begins,
+        log_key: request.log_key,
+        enrolls: (!agent.enrolled).then_some(agent.key),
+    };
+    let owner = Owner::unlock(&shared.owner_home()?, &shared.owner_secret(false)?)?;
+    let acts = owner.adoption_on(ground, &agent.name, &draft.policy, &draft.document)?;
+    write_signed(shared, out, &Signed::new(chain, request.origin, acts))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is wrong with a draft is told before anybody is asked for a passphrase.
+fn sound(draft: &Named, agent: &str) -> Done {
+    if let Some(expired) = draft.expired() {
+        let at = format!("{}:{}", draft.path(expired.file), expired.line);
+        return Err(Failure::new(format!("{at}: {}", expired.message))
+            .help("give a later `expires`, or take it out; see also the clock"));
+    }
+    if let Some(result) = run_tests(&draft.policy).into_iter().find(|result| !result.passed) {
+        return Err(Failure::new(format!("the policy's own test failed: {}", result.name))
+            .help(format!("see marque policy test {agent}")));
+    }
+    marque_steward::entry::fits(&draft.document)?;
+    Ok(())
+}
+
+fn not_wider(args: &AdoptArgs, draft: &Named, changes: Option<&Diff>) -> Done {
+    if args.never_wider && changes.is_some_and(Diff::is_wider) {
+        return Err(Failure::refused(format!("{} is wider than what is in force", draft.label))
+            .help(format!("see marque policy diff {}", args.agent)));
+    }
+    Ok(())
+}
+
 /// What the owner is about to sign.
-fn show(shared: &Shared, draft: &Named, changes: Option<&Diff>) {
-    if shared.json {
-        return;
-    }
-    say!("{}, version {}, hash {}", draft.label, draft.policy.version, draft.policy.hash);
+fn show(draft: &Named, changes: Option<&Diff>) -> Vec<String> {
+    let Policy { version, hash, .. } = &draft.policy;
+    let mut lines = vec![format!("{}, version {version}, hash {hash}", draft.label)];
     match changes {
-        Some(diff) => summary(diff).iter().for_each(|line| say!("  {line}")),
-        None => say!("  it is the first one; marque policy explain reads it aloud"),
+        Some(diff) => lines.extend(summary(diff).iter().map(|line| format!("  {line}"))),
+        None => {
+            lines.push("  it is the first one; marque policy explain reads it aloud".to_owned())
+        }
     }
+    lines
+}
+
+fn of_owner(policy: &Policy, owner: Address) -> Done {
+    if policy.owner == owner {
+        return Ok(());
+    }
+    Err(Failure::new(format!("the policy names owner {}, your key is {owner}", policy.owner))
+        .help("correct `owner` in the policy, or give another --owner-home"))
+}
+
+fn same_chain(home: u64, policy: u64) -> Done {
+    if home == policy {
+        return Ok(());
+    }
+    Err(Failure::new(format!("this home serves chain {home}, the policy names chain {policy}"))
+        .help("one home serves one chain; make another with --home"))
 }
 
 /// Signs what is needed and hands it to the running steward, or writes it to the journal where
@@ -90,23 +214,10 @@ async fn adopt(
     draft: &Named,
 ) -> Done<u64> {
     let policy = &draft.policy;
-    if policy.owner != owner.address() {
-        return Err(Failure::new(format!(
-            "the policy names owner {}, your key is {}",
-            policy.owner,
-            owner.address()
-        ))
-        .help("correct `owner` in the policy, or give another --owner-home"));
-    }
+    of_owner(policy, owner.address())?;
     let (chain, rpc) = chain_of(policy)?;
     let laid_out = marque_steward::Home::open(home.path())?;
-    if laid_out.chain() != chain {
-        return Err(Failure::new(format!(
-            "this home serves chain {}, the policy names chain {chain}",
-            laid_out.chain()
-        ))
-        .help("one home serves one chain; make another with --home"));
-    }
+    same_chain(laid_out.chain(), chain)?;
     let acts = owner.adoption(&laid_out, agent, policy, &draft.document, &rpc).await?;
     if marque::process::answers(home) {
         let mut entry = 0;
@@ -120,7 +231,8 @@ async fn adopt(
         Ok(entry)
     } else {
         let unlock = shared.unlock(false)?;
-        Ok(submit_offline(laid_out, unlock, acts).await?)
+        let entries = submit_offline(laid_out, unlock, acts).await?;
+        entries.last().copied().ok_or_else(|| Failure::new("nothing was journalled"))
     }
 }
 

@@ -130,6 +130,13 @@ impl Named {
         Ok(Some(Self { label, document, policy, warnings, files: None }))
     }
 
+    /// A policy whose document came from elsewhere.
+    pub(crate) fn carried(label: String, document: String) -> Done<Self> {
+        let (policy, warnings) =
+            parse(&document).map_err(|error| mistake(error.in_file(&label)))?;
+        Ok(Self { label, document, policy, warnings, files: None })
+    }
+
     fn read(label: String, files: PolicyFiles) -> Done<Self> {
         let Draft { document, policy, warnings } = files.read().map_err(|error| match error {
             DraftError::Policy(error) => mistake(error),

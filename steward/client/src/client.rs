@@ -5,19 +5,17 @@
 //! proposal has the same id and gets the same answer, so asking twice changes nothing.
 
 use crate::{
+    door,
     error::ClientError,
     link::{self, Call},
-    protocol::{Answer, Ask, IntentState, Note, Outcome, Proposal, Report, View},
+    protocol::{Answer, Ask, IntentState, Note, Outcome, Proposal, Queue, Report, Status, View},
 };
 use marque_policies::{IntentId, SignedStatement};
 use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tokio::{
-    net::UnixStream,
-    sync::{mpsc, oneshot},
-};
+use tokio::sync::{mpsc, oneshot};
 
 /// The longest that a question may take, in seconds. A `wait` ends by itself before that.
 const PATIENCE: u64 = 120;
@@ -35,7 +33,7 @@ impl Client {
     /// [`ClientError::NoSteward`] where nobody listens there.
     pub async fn connect(path: impl AsRef<Path>) -> Result<Self, ClientError> {
         let path = path.as_ref().to_owned();
-        let stream = UnixStream::connect(&path)
+        let stream = door::to(&path)
             .await
             .map_err(|source| ClientError::NoSteward { path: path.clone(), source })?;
         let (calls, inbox) = mpsc::channel(64);
@@ -111,8 +109,7 @@ impl Client {
         intent: IntentId,
         timeout: Duration,
     ) -> Result<IntentState, ClientError> {
-        let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).min(60_000);
-        match self.ask(Ask::Wait { intent, timeout_ms }).await? {
+        match self.ask(Ask::Wait { intent, timeout_ms: millis(timeout) }).await? {
             Answer::State(state) => Ok(state),
             _ => Err(ClientError::Unexpected),
         }
@@ -132,6 +129,29 @@ impl Client {
     /// [`ClientError`].
     pub async fn submit(&self, statement: SignedStatement) -> Result<u64, ClientError> {
         self.noted(Ask::Submit(Box::new(statement))).await
+    }
+
+    /// How the steward stands, and this agent with it.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        match self.ask(Ask::Status).await? {
+            Answer::Status(status) => Ok(*status),
+            _ => Err(ClientError::Unexpected),
+        }
+    }
+
+    /// What of this agent's waits for the owner: at once, or, given the mark of a queue that is
+    /// known, when there is another, at most after `timeout` (60 s where it is longer).
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn queue(&self, seen: Option<u64>, timeout: Duration) -> Result<Queue, ClientError> {
+        match self.ask(Ask::Queue { seen, timeout_ms: millis(timeout) }).await? {
+            Answer::Queue(queue) => Ok(*queue),
+            _ => Err(ClientError::Unexpected),
+        }
     }
 
     async fn noted(&self, ask: Ask) -> Result<u64, ClientError> {
@@ -154,4 +174,9 @@ impl Client {
             answer => Ok(answer),
         }
     }
+}
+
+/// The longest that a question may wait is a minute.
+fn millis(timeout: Duration) -> u64 {
+    u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).min(60_000)
 }

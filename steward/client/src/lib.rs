@@ -4,6 +4,7 @@
 //! asks. A mind that holds a [`Client`] can propose, look and stop, and nothing else.
 
 mod client;
+pub mod door;
 mod error;
 pub mod frame;
 mod link;

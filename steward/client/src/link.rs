@@ -4,6 +4,7 @@
 //! are asked again in their order (pinned by `tests::a_question_survives_a_steward_that_restarts`).
 
 use crate::{
+    door,
     error::ClientError,
     frame,
     protocol::{Answer, Ask, MAX_FRAME, Request, Response, VERSION},
@@ -138,7 +139,7 @@ async fn connect_again(path: &Path) -> Option<UnixStream> {
     let mut pause = Duration::from_millis(20);
     while Instant::now() < deadline {
         tokio::time::sleep(pause).await;
-        match UnixStream::connect(path).await {
+        match door::to(path).await {
             Ok(stream) => return Some(stream),
             Err(_) => pause = (pause * 2).min(Duration::from_secs(1)),
         }

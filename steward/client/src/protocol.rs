@@ -54,6 +54,17 @@ pub enum Ask {
     },
     /// Hand in an act of the owner.
     Submit(Box<SignedStatement>),
+    /// How the steward stands, and this agent with it.
+    Status,
+    /// What of this agent's waits for the owner, and what the owner decided lately. Answered at
+    /// once, or when it is no longer the queue that is `seen`.
+    Queue {
+        /// The mark of the queue that the caller knows, if it waits for another.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seen: Option<u64>,
+        /// Answer at the latest after so many milliseconds; at most 60,000.
+        timeout_ms: u64,
+    },
 }
 
 /// An intent and its place in the mind's work, from which its id follows.
@@ -149,6 +160,10 @@ pub enum Answer {
     },
     /// To `wait`: the state now.
     State(IntentState),
+    /// To `status`.
+    Status(Box<Status>),
+    /// To `queue`.
+    Queue(Box<Queue>),
     /// The question was not accepted; nothing was changed.
     Error(Fault),
 }
@@ -390,8 +405,25 @@ pub struct Budget {
     pub rule: String,
     /// Spent in the window.
     pub spent: Money,
+    /// The part of it that is in flight and counts until the chain has decided; an older steward
+    /// does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<Money>,
     /// The limit.
     pub limit: Money,
+    /// What leaves the window next, if anything does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Freed>,
+}
+
+/// What leaves a window, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Freed {
+    /// Unix milliseconds.
+    pub at: Timestamp,
+    /// How much.
+    pub amount: Money,
 }
 
 /// An intent in short.
@@ -414,9 +446,138 @@ pub struct IntentView {
     pub body: B256,
 }
 
+impl From<marque_policies::Budget> for Budget {
+    fn from(budget: marque_policies::Budget) -> Self {
+        let marque_policies::Budget { rule, spent, in_flight, limit, next } = budget;
+        let next = next.map(|(at, amount)| Freed { at, amount });
+        Self { rule, spent, in_flight: Some(in_flight), limit, next }
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+/// How a steward stands, as one of its agents may know it: nothing in here is of other agents.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Status {
+    /// The steward's version.
+    pub version: String,
+    /// Since when it works.
+    pub since: Timestamp,
+    /// Time as the steward counts it.
+    pub now: Timestamp,
+    /// EIP-155 id of its chain.
+    pub chain: u64,
+    /// The journal's origin.
+    #[schemars(with = "String")]
+    pub origin: B256,
+    /// The owner in force.
+    #[schemars(with = "String")]
+    pub owner: Address,
+    /// Entries in the journal.
+    pub entries: u64,
+    /// Why nothing is signed, if it is frozen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<FrozenView>,
+    /// What is enforced on its host.
+    pub enforced: Vec<String>,
+    /// What is not, and why.
+    pub missing: Vec<String>,
+    /// The agent's name.
+    pub agent: String,
+    /// Its address.
+    #[schemars(with = "String")]
+    pub address: Address,
+    /// Version of its policy in force; 0 for none.
+    pub policy_version: u64,
+    /// The policy's hash.
+    #[schemars(with = "String")]
+    pub policy_hash: B256,
+    /// Whether the chain was asked what it knows of this agent. Nothing is signed before.
+    pub ready: bool,
+    /// How many of its intents wait for the owner.
+    pub held: u64,
+    /// With how many the chain may still do something.
+    pub live: u64,
+}
+
+/// Why nothing is signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FrozenView {
+    /// The journal entry that a thaw must name.
+    pub entry: u64,
+    /// `mind` or `steward`.
+    pub by: String,
+    /// In the speaker's words.
+    pub reason: String,
+    /// The agent's account nonce where the chain is ahead: a thaw accepts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<u64>,
+    /// Authorisations of the agent that the chain has and the ledger has not: a thaw accepts them.
+    #[serde(default)]
+    pub foreign: u64,
+}
+
+/// What waits for the owner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Queue {
+    /// Changes whenever the queue does.
+    pub mark: u64,
+    /// Time as the steward counts it.
+    pub now: Timestamp,
+    /// EIP-155 id of the chain: part of what the owner signs.
+    pub chain: u64,
+    /// The journal's origin: part of what the owner signs.
+    #[schemars(with = "String")]
+    pub origin: B256,
+    /// The owner in force.
+    #[schemars(with = "String")]
+    pub owner: Address,
+    /// Version of the policy in force: part of what the owner signs.
+    pub policy_version: u64,
+    /// What waits, oldest first.
+    pub held: Vec<HeldView>,
+    /// How many more wait than fit into this answer.
+    #[serde(default)]
+    pub left_out: u64,
+    /// What the owner decided lately, oldest first.
+    pub decided: Vec<DecisionView>,
+}
+
+/// An intent that waits for the owner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HeldView {
+    /// Which.
+    pub id: IntentId,
+    /// The task, as the mind calls it.
+    pub task: String,
+    /// What was asked.
+    pub intent: Intent,
+    /// Hash of its exact body.
+    #[schemars(with = "String")]
+    pub body: B256,
+    /// When it was held.
+    pub at: Timestamp,
+    /// When it closes, if nobody decides.
+    pub closes: Timestamp,
+    /// The rules that ask.
+    pub why: Vec<Row>,
+}
+
+/// A decision of the owner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DecisionView {
+    /// Which intent.
+    pub id: IntentId,
+    /// Approved, or denied.
+    pub approved: bool,
+    /// Whose signature it was.
+    #[schemars(with = "String")]
+    pub by: Address,
+    /// The journal entry.
+    pub entry: u64,
 }
 
 impl Proposal {

@@ -20,6 +20,7 @@ pub(super) fn limits(
     let below = sub_agent.map(|name| format!("sub_agent.{name}.limits."));
     budgets(&adopted.policy, &ledger, now)
         .into_iter()
+        .map(|it| (it.rule, it.spent, it.limit))
         .filter(|(rule, _, limit)| {
             limit.asset == native
                 && (rule.starts_with("limits.")

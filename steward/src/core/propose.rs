@@ -10,7 +10,7 @@ use crate::{
         enrolled, fees, permit::Permit, task_name,
     },
     entry::{
-        Allowed, AuthorisationOrder, Body, CancelOrder, Decided, Genesis, OnChain, Order,
+        Allowed, AuthorisationOrder, Body, CancelOrder, Decided, Found, Genesis, OnChain, Order,
         TransactionOrder, WalletOrder, Word,
     },
     error::fault,
@@ -26,6 +26,7 @@ use marque_policies::{
     decide, intent::Settle,
 };
 use marque_steward_client::{Fault, PaymentState, Proposal};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// An authorisation of ours is valid for so many seconds of block time; never more than 300.
@@ -66,7 +67,8 @@ pub struct Facts {
 }
 
 /// A block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct BlockFacts {
     /// Its number.
     pub number: u64,
@@ -75,14 +77,32 @@ pub struct BlockFacts {
 }
 
 /// What a transaction may cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct GasPlan {
     /// Units of gas.
     pub limit: u64,
     /// Wei a unit, at most.
+    #[serde(with = "wei")]
     pub max_fee: u128,
     /// Wei a unit for the block's author.
+    #[serde(with = "wei")]
     pub max_priority_fee: u128,
+}
+
+/// An amount of wei as a decimal text: JSON numbers lose digits.
+mod wei {
+    use alloy_primitives::U256;
+    use serde::{Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(wei: &u128, to: S) -> Result<S::Ok, S::Error> {
+        marque_policies::money::decimal::serialize(&U256::from(*wei), to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u128, D::Error> {
+        let wei = marque_policies::money::decimal::deserialize(from)?;
+        u128::try_from(wei).map_err(|_| D::Error::custom("more wei than there can be"))
+    }
 }
 
 impl GasPlan {
@@ -678,6 +698,9 @@ impl Case<'_> {
     fn decided(self, verdict: Verdict) -> Decided {
         let sub_agent = self.facts.sub_agent.clone();
         let Proposal { task, step, ordinal, attempt, intent } = self.proposal;
+        let Facts { block, gas, resolved, .. } = self.facts;
+        // One payee is asked for at a time.
+        let found = Found::new(*block, *gas, resolved.values().next().copied());
         Decided {
             id: self.id,
             sub_agent,
@@ -690,6 +713,7 @@ impl Case<'_> {
             policy: self.adopted.hash,
             version: self.adopted.version,
             table: verdict.table,
+            found,
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     core::{Event, Reply, Surplus},
     error::{StewardError, fault},
-    server::{Who, connection::Told},
+    server::{Who, connection::Told, queue},
     state::{Ledger, State},
     steward::{Shared, as_fault},
 };
@@ -48,13 +48,21 @@ pub(crate) async fn answer(shared: &Shared, who: &Who, ask: Ask, told: &Told) ->
             let event = Event::Freeze { agent: Some(agent), by: "mind", reason, surplus };
             noted(shared, event).await
         }
-        Ask::Submit(statement) => noted(shared, Event::Submit(statement)).await,
+        Ask::Submit(statement) => queue::submit(shared, statement).await,
+        Ask::Status => queue::status(shared, agent).await,
+        // What waits for the owner is the agent's matter, not that of an account below it.
+        Ask::Queue { .. } if sub_agent.is_some() => {
+            Ok(Answer::Error(fault("unknown", "only the agent's own socket tells the queue")))
+        }
+        Ask::Queue { seen, timeout_ms } => {
+            queue::queue(shared, agent, seen, timeout_ms.min(LONGEST_WAIT)).await
+        }
         _ => Ok(Answer::Error(fault("malformed", "this question is not known here"))),
     };
     answer.unwrap_or_else(|error| Answer::Error(as_fault(error)))
 }
 
-async fn noted(shared: &Shared, event: Event) -> Result<Answer, StewardError> {
+pub(super) async fn noted(shared: &Shared, event: Event) -> Result<Answer, StewardError> {
     Ok(match shared.desk.submit(event).await?.reply {
         Reply::Noted(Some(entry)) => Answer::Noted { entry },
         Reply::Fault(fault) => Answer::Error(fault),
@@ -100,15 +108,13 @@ fn unknown(id: IntentId) -> Answer {
 /// Whether an intent is this account's. What is not known the core says.
 async fn theirs(shared: &Shared, who: &Who, id: IntentId) -> Result<bool, StewardError> {
     let Who { agent, sub_agent } = who.clone();
-    let look = move |state: &State, _| {
-        state.intent(id).is_none_or(|record| record.is_of(&agent, sub_agent.as_deref()))
-    };
+    let Some(name) = sub_agent else { return Ok(true) };
+    let look = move |state: &State, now| state.status_for(&agent, Some(&name), id, now).is_some();
     shared.desk.look(look).await
 }
 
 fn status(state: &State, who: &Who, id: IntentId, now: Timestamp) -> Option<IntentState> {
-    let record = state.intent(id)?;
-    record.is_of(&who.agent, who.sub_agent.as_deref()).then(|| record.status(now))
+    state.status_for(&who.agent, who.sub_agent.as_deref(), id, now)
 }
 
 const fn is_under_way(state: PaymentState) -> bool {
@@ -171,8 +177,7 @@ fn look(state: &State, who: &Who, now: Timestamp) -> Option<View> {
         let nobody = BTreeMap::new();
         let ledger = Ledger::new(state, agent, None, &nobody, now);
         let rules = budgets(&adopted.policy, &ledger, now);
-        let budget = |(rule, spent, limit)| Budget { rule, spent, limit };
-        view.budgets = rules.into_iter().map(budget).collect();
+        view.budgets = rules.into_iter().map(Budget::from).collect();
         if let Some(name) = sub_agent {
             show_below(&mut view, &adopted.policy, name);
         }

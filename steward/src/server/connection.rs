@@ -131,7 +131,7 @@ fn parse(bytes: &[u8]) -> Result<Request, (u64, Fault)> {
 fn allowed_now<'s>(seat: &'s Seat, ask: &Ask) -> Result<Option<SemaphorePermit<'s>>, Fault> {
     let bucket = match ask {
         Ask::Freeze { .. } => return Ok(None),
-        Ask::View | Ask::Wait { .. } => &seat.looks,
+        Ask::View | Ask::Wait { .. } | Ask::Status | Ask::Queue { .. } => &seat.looks,
         // An owner's act needs a signature to change anything, and must not wait behind its agent.
         Ask::Submit(_) => &seat.acts,
         _ => &seat.rate,
@@ -141,7 +141,7 @@ fn allowed_now<'s>(seat: &'s Seat, ask: &Ask) -> Result<Option<SemaphorePermit<'
         return Err(fault("rate", "too many questions a second; ask again in a moment"));
     }
     match ask {
-        Ask::Wait { .. } => match seat.waits.try_acquire() {
+        Ask::Wait { .. } | Ask::Queue { .. } => match seat.waits.try_acquire() {
             Ok(held) => Ok(Some(held)),
             Err(_) => Err(fault("rate", "too many waits under way; end some of them first")),
         },

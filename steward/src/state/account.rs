@@ -2,14 +2,14 @@
 
 use alloy_primitives::{Address, B256};
 use marque_policies::{IntentId, Policy, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
 /// An agent's account.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Account {
     /// The address of its paying key.
     pub key: Address,
@@ -28,17 +28,17 @@ pub struct Account {
     /// Payments for which nothing was delivered, as the mind says. Can only make a verdict stricter.
     pub undelivered: BTreeSet<IntentId>,
     /// Up to which block the chain was read for authorisations that left this key, by token.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub scanned: BTreeMap<Address, u64>,
     /// Up to which block the chain was read for money that came.
-    #[serde(skip_serializing_if = "is_nothing")]
+    #[serde(default, skip_serializing_if = "is_nothing")]
     pub received: u64,
     /// What tools were used and how much they sent, in the order of time.
     pub(super) uses: Vec<Use>,
 }
 
 /// One use of a tool.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Use {
     pub(super) at: Timestamp,
     pub(super) tool: String,
@@ -46,7 +46,8 @@ pub(super) struct Use {
 }
 
 /// A policy in force.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "Written")]
 pub struct Adopted {
     /// The entry that adopted it.
     pub entry: u64,
@@ -66,7 +67,40 @@ const fn is_nothing(block: &u64) -> bool {
     *block == 0
 }
 
+/// A policy in force, before it is read.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    entry: u64,
+    version: u64,
+    hash: B256,
+    document: String,
+}
+
+impl TryFrom<Written> for Adopted {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Self, String> {
+        let Written { entry, version, hash, document } = written;
+        let (policy, _) = marque_policies::parse(&document).map_err(|error| error.to_string())?;
+        if policy.hash != hash {
+            return Err("the policy has another hash than it says".to_owned());
+        }
+        Ok(Self { entry, version, hash, document, policy: Arc::new(policy) })
+    }
+}
+
+/// Uses are counted in windows of so many milliseconds at most.
+const USES_FOR: Timestamp = 31 * 24 * 3_600 * 1_000;
+
 impl Account {
+    /// Forgets uses that are older than every window.
+    pub(super) fn forget_uses(&mut self, now: Timestamp) {
+        let old = now.saturating_sub(USES_FOR);
+        let gone = self.uses.partition_point(|used| used.at <= old);
+        self.uses.drain(..gone);
+    }
+
     /// How often a tool was used, and the bytes it sent, after `since`.
     #[must_use]
     pub fn used(&self, tool: &str, since: Timestamp) -> (u64, u64) {

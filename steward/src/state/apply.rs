@@ -4,8 +4,8 @@ use crate::{
     entry::{Allowed, Body, Decided, Entry, Genesis, Order},
     error::StewardError,
     state::{
-        Account, Adopted, Approval, Debit, Frozen, HELD_FOR, Record, Rotated, Standing, State,
-        account::Use, record::payee,
+        Account, Adopted, Approval, Archived, Debit, Frozen, HELD_FOR, Record, Rotated, Standing,
+        State, account::Use, record::payee,
     },
 };
 use alloy_primitives::U256;
@@ -135,11 +135,13 @@ impl State {
                 }
                 self.rotated = Some(Rotated { owner: *owner, entry: seq, since: *since });
                 // What only the owner before has approved waits for the new one.
-                for record in self.intents.values_mut() {
-                    if record.state == PaymentState::Approved {
-                        record.state = PaymentState::Held;
-                        record.approval = None;
-                    }
+                let approved = |record: &&Record| record.state == PaymentState::Approved;
+                let approved = self.intents.values().filter(approved);
+                let approved: Vec<IntentId> = approved.map(|record| record.decided.id).collect();
+                for id in approved {
+                    let record = self.record(id, &[PaymentState::Approved])?;
+                    record.state = PaymentState::Held;
+                    record.approval = None;
                 }
             }
             Body::Refused(decided) => {
@@ -169,15 +171,15 @@ impl State {
                 record.state = PaymentState::Sent;
                 record.seen = None;
             }
-            Body::Final { id, actual } => {
+            Body::Final { id, actual, time } => {
                 self.record(*id, &[PaymentState::Seen])?.state = PaymentState::Final;
-                self.debits.settle(*id, actual, at);
+                self.debits.settle(*id, actual, latest(at, *time));
             }
-            Body::Reverted { id, at: place, actual } => {
+            Body::Reverted { id, at: place, actual, time } => {
                 let record = self.record(*id, &[PaymentState::Signed, PaymentState::Sent])?;
                 record.state = PaymentState::Expired;
                 record.seen = Some(*place);
-                self.debits.settle(*id, actual, at);
+                self.debits.settle(*id, actual, latest(at, *time));
             }
             Body::Cancelled { id, at: place } => {
                 let record = self.record(*id, &[PaymentState::Signed, PaymentState::Sent])?;
@@ -210,13 +212,20 @@ impl State {
                 self.debits.remove(*id);
             }
             Body::Reported { id, said } => {
-                let known = self
-                    .intents
-                    .get(id)
-                    .is_some_and(|record| Some(&record.agent) == agent.as_ref());
+                let known = match (self.intents.get(id), self.archive.get(id)) {
+                    (Some(record), _) => Some(&record.agent) == agent.as_ref(),
+                    (None, Some(archived)) => self.is_of(archived, name()?),
+                    (None, None) => false,
+                };
                 if known && matches!(said, Said::Undelivered { .. }) {
                     self.account(name()?)?.undelivered.insert(*id);
                 }
+            }
+            Body::Checkpointed { .. } => {
+                // Places where every replay does the same, and often enough.
+                self.archive(at);
+                self.debits.sum_up(at);
+                self.agents.values_mut().for_each(|account| account.forget_uses(at));
             }
             Body::Noted { .. }
             | Body::Started { .. }
@@ -251,9 +260,12 @@ impl State {
     ) -> Result<(), &'static str> {
         let policy = self.account(agent)?.policy.as_ref();
         let held = policy.and_then(|adopted| adopted.policy.approvals.held).unwrap_or(HELD_FOR);
-        if self.intents.get(&decided.id).is_some_and(Record::is_spent) {
+        if self.intents.get(&decided.id).is_some_and(Record::is_spent)
+            || self.archive.get(&decided.id).is_some_and(Archived::is_spent)
+        {
             return Err("decides again what was allowed");
         }
+        self.archive.remove(&decided.id);
         let record = Record {
             agent: agent.to_owned(),
             decided: decided.clone(),
@@ -403,8 +415,12 @@ impl State {
 
     fn undelivered_by(&self, agent: &str, payee: alloy_primitives::Address) -> Vec<IntentId> {
         let ids = self.agents.get(agent).into_iter().flat_map(|account| &account.undelivered);
-        ids.copied()
-            .filter(|id| self.intents.get(id).and_then(Record::payee) == Some(payee))
-            .collect()
+        ids.copied().filter(|id| self.payee_of(*id) == Some(payee)).collect()
     }
+}
+
+/// From when a settled amount counts: by our clock or the chain's, whichever is ahead, so that a
+/// clock that was set back takes nothing out of a window early.
+fn latest(at: Timestamp, block_time: Option<u64>) -> Timestamp {
+    at.max(block_time.unwrap_or_default().saturating_mul(1_000))
 }

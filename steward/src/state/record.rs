@@ -4,10 +4,10 @@ use crate::entry::{Decided, OnChain, Order};
 use alloy_primitives::{Address, B256};
 use marque_policies::{Intent, Money, Timestamp};
 use marque_steward_client::{IntentState, IntentView, PaymentState};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What is known of one intent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// Whose.
     pub agent: String,
@@ -30,17 +30,17 @@ pub struct Record {
     /// Hash of our own transaction, once signed.
     pub hash: Option<B256>,
     /// Hashes of the same transaction with lower fees: any of them may still be mined.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<B256>,
     /// Whether its transaction only fills an account nonce and moves nothing.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub filled: bool,
     /// Where on chain it is.
     pub seen: Option<OnChain>,
 }
 
 /// An approval that is still to be used.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approval {
     /// The entry.
     pub entry: u64,

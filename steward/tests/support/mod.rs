@@ -3,6 +3,8 @@
 
 pub(crate) mod homes;
 pub(crate) mod town;
+#[cfg(feature = "testing")]
+pub(crate) mod victim;
 
 use alloy_primitives::{Address, B256, U256, address};
 use marque_contracts::{Authorization, TokenDomain, eip3009_digest};

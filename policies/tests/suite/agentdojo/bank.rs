@@ -136,9 +136,9 @@ impl Environment {
         let payees: Vec<DraftPayee> = payees.collect();
         let most = payees.iter().filter_map(|payee| payee.so_far).max().unwrap();
         let limits = DraftLimits {
-            payment: share(most, 200),
-            day: share(most, 400),
-            ask_above: share(most, 150),
+            payment: share(most, 125),
+            day: share(most, 200),
+            ask_above: share(most, 100),
         };
         let params = DraftParams {
             owner: OWNER,

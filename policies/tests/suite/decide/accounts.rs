@@ -169,8 +169,8 @@ fn budgets_tell_what_a_sub_agent_has_left() {
     let debit = Debit::new(FEED, usdc(7), NOW - 1).of_sub_agent("helper");
     let budgets = budgets(&with_helper(), &Book::default().with(debit), NOW);
     let of = |rule: &str| {
-        let (_, spent, limit) = budgets.iter().find(|(found, ..)| found == rule).unwrap();
-        (spent.units.to::<u64>(), limit.units.to::<u64>())
+        let found = budgets.iter().find(|it| it.rule == rule).unwrap();
+        (found.spent.units.to::<u64>(), found.limit.units.to::<u64>())
     };
     assert_eq!(of("sub_agent.helper.limits.USDC.day"), (7, 300_000));
     assert_eq!(of("sub_agent.helper.limits.gas.day"), (0, 1_000));

@@ -136,8 +136,8 @@ fn a_category_counts_all_of_its_payees_each_once() {
         ["category.data.ask_above"]
     );
     let rules = budgets(&policy, &spent, NOW);
-    let (_, sum, limit) = rules.iter().find(|(rule, ..)| rule == "category.data.day").unwrap();
-    assert_eq!((*sum, *limit), (usdc(60), usdc(100)));
+    let data = rules.iter().find(|it| it.rule == "category.data.day").unwrap();
+    assert_eq!((data.spent, data.limit), (usdc(60), usdc(100)));
 
     policy.categories.insert("data".to_owned(), Bound { asset: ETH, limits });
     assert_eq!(failed(&judge(&policy, &feed(1), None, &spent)), ["category.data.day"]);
@@ -152,7 +152,7 @@ fn budgets_know_a_payee_by_its_pinned_address() {
     policy.payees.get_mut("shop").unwrap().bound = Some(Bound { asset: USDC, limits });
     let of_shop = |book: &Book| {
         let rules = budgets(&policy, book, NOW);
-        rules.into_iter().find(|(rule, ..)| rule == "payee.shop.day").map(|(_, spent, _)| spent)
+        rules.into_iter().find(|it| it.rule == "payee.shop.day").map(|it| it.spent)
     };
     let book = Book::default().paid(MUSCLE, usdc(9), 1);
     assert_eq!(of_shop(&book), None);

@@ -116,8 +116,8 @@ fn the_agents_own_limits_hold_for_peers_and_no_sub_agent_reaches_them() {
 #[test]
 fn budgets_tell_what_the_pool_has_left() {
     let rules = budgets(&with_pool(), &spent(PEER, 7, HOUR - 1), NOW);
-    let pool: Vec<_> = rules.iter().filter(|(rule, ..)| rule.starts_with("pool.")).collect();
-    let names: Vec<_> = pool.iter().map(|(rule, ..)| rule.as_str()).collect();
+    let pool: Vec<_> = rules.iter().filter(|it| it.rule.starts_with("pool.")).collect();
+    let names: Vec<_> = pool.iter().map(|it| it.rule.as_str()).collect();
     assert_eq!(names, ["hour", "day", "days30", "total"].map(|kind| format!("pool.USDC.{kind}")));
-    assert!(pool.iter().all(|(_, spent, _)| *spent == usdc(7)));
+    assert!(pool.iter().all(|it| it.spent == usdc(7)));
 }

@@ -1,0 +1,73 @@
+//! `marque audit prove`: one entry, for somebody who may not see the others.
+
+use super::Place;
+use crate::{
+    commands::Shared,
+    failure::{Context as _, Done, Failure},
+    story::say,
+};
+use marque::audit::proof::parcel;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ProveArgs {
+    /// The entry.
+    seq: u64,
+    /// Write NAME.tlog-proof, NAME.json and NAME.genesis.json; without it, the proof is printed.
+    #[arg(long, value_name = "NAME")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+}
+
+pub(crate) fn run(shared: &Shared, args: &ProveArgs) -> Done<ExitCode> {
+    let dir = args.place.dir(shared)?;
+    let parcel = parcel(&dir, args.seq)
+        .map_err(|error| Failure::new(format!("{}: {error}", dir.display())))?;
+    let Some(name) = &args.out else {
+        if shared.json {
+            let entry = String::from_utf8_lossy(&parcel.entry);
+            let genesis = String::from_utf8_lossy(&parcel.genesis);
+            say!(
+                "{}",
+                serde_json::json!({
+                    "proof": parcel.proof, "entry": entry, "genesis": genesis, "key": parcel.key,
+                })
+            );
+        } else {
+            anstream::print!("{}", parcel.proof);
+        }
+        return Ok(ExitCode::SUCCESS);
+    };
+    // A name that was given with the ending is the same name.
+    let plain = name.to_string_lossy();
+    let plain = plain.strip_suffix(".tlog-proof").unwrap_or(&plain).to_owned();
+    let file = |ends: &str| PathBuf::from(format!("{plain}.{ends}"));
+    let (proof, entry, genesis) = (file("tlog-proof"), file("json"), file("genesis.json"));
+    write(&proof, parcel.proof.as_bytes())?;
+    write(&entry, &parcel.entry)?;
+    write(&genesis, &parcel.genesis)?;
+    if shared.json {
+        say!(
+            "{}",
+            serde_json::json!({
+                "proof": proof, "entry": entry, "genesis": genesis, "key": parcel.key,
+            })
+        );
+    } else {
+        say!("{}  that the entry is in the journal", proof.display());
+        say!("{}  the entry", entry.display());
+        say!("{}  the owner's signature under the log's key", genesis.display());
+        say!("  to check, with these three files and nothing else:");
+        say!("  marque audit verify --proof {} --owner ADDRESS", proof.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Done {
+    fs::write(path, bytes).doing(path.display())
+}

@@ -1,0 +1,144 @@
+//! What the endpoints' answers mean for an intent that is out: the pure half of the reconciliation.
+//!
+//! Whatever gives money back, or settles it so that it leaves a window one day, needs the word of
+//! every witness: each endpoint that the owner named, the first two of them. One alone may be behind
+//! or lie. Where they disagree nothing changes, and what was reserved stays spent.
+//!
+//! INVARIANT: nothing is given back while any witness's chain could still take it, and nothing is
+//! settled for less than any witness says (pinned by `tests/sim`).
+
+use crate::{
+    entry::{Body, OnChain, Order},
+    state::Record,
+};
+use alloy_primitives::U256;
+use marque_identity::{Block, Receipt};
+use marque_policies::{AssetId, Intent, IntentId, Money};
+
+/// What one witness says of something that a block carries.
+#[derive(Clone, Debug)]
+pub struct Sight {
+    /// Its receipt of the transaction that was seen.
+    pub carried: Option<Receipt>,
+    /// Its receipt of our own transaction, where there is one.
+    pub ours: Option<Receipt>,
+    /// Its newest block that cannot be taken back.
+    pub last: Block,
+}
+
+/// An authorisation that the chain can no longer accept. Each witness says whether it is used, as
+/// of the newest block that cannot be taken back, and which that is.
+#[must_use]
+pub fn lapsed(id: IntentId, valid_before: u64, said: &[(bool, Block)]) -> Option<Body> {
+    let block = said.iter().map(|(_, last)| last.number).max()?;
+    let over = said.iter().all(|(used, last)| !used && last.timestamp >= valid_before);
+    over.then_some(Body::Expired { id, block })
+}
+
+/// A transaction of ours that failed for good. Each witness says its receipt and its newest block
+/// that cannot be taken back.
+#[must_use]
+pub fn reverted(id: IntentId, chain: u64, said: &[(Option<Receipt>, Block)]) -> Option<Body> {
+    for_gas_alone(id, chain, said, |receipt| !receipt.success)
+}
+
+/// A transaction of ours that only filled an account nonce, for good: it moves nothing, whether it
+/// succeeds or not.
+#[must_use]
+pub fn filled(id: IntentId, chain: u64, said: &[(Option<Receipt>, Block)]) -> Option<Body> {
+    for_gas_alone(id, chain, said, |_| true)
+}
+
+fn for_gas_alone(
+    id: IntentId,
+    chain: u64,
+    said: &[(Option<Receipt>, Block)],
+    counts: impl Fn(&Receipt) -> bool,
+) -> Option<Body> {
+    let (first, _) = said.first()?;
+    let at = place(first.as_ref()?);
+    let mut gas = U256::ZERO;
+    for (receipt, last) in said {
+        let receipt = receipt.as_ref()?;
+        if !counts(receipt) || place(receipt) != at || receipt.block_number > last.number {
+            return None;
+        }
+        gas = gas.max(gas_of(receipt));
+    }
+    let actual = vec![Money::new(gas, AssetId::native(chain))];
+    Some(Body::Reverted { id, at, actual, time: newest(said.iter().map(|(_, last)| last)) })
+}
+
+/// An authorisation of ours that was cancelled for good. Each witness says its receipt of the
+/// transaction in which the token cancelled it, and its newest block that cannot be taken back.
+#[must_use]
+pub fn cancelled(id: IntentId, said: &[(Option<Receipt>, Block)]) -> Option<Body> {
+    let (first, _) = said.first()?;
+    let at = place(first.as_ref()?);
+    let agree = said.iter().all(|(receipt, last)| {
+        receipt
+            .as_ref()
+            .is_some_and(|it| it.success && place(it) == at && it.block_number <= last.number)
+    });
+    agree.then_some(Body::Cancelled { id, at })
+}
+
+/// Something that a block carried when it was last looked at: final, gone, or neither.
+#[must_use]
+pub fn confirmed(record: &Record, chain: u64, said: &[Sight]) -> Option<Body> {
+    let id = record.decided.id;
+    let seen = record.seen?;
+    let carries = |sight: &Sight| {
+        sight.carried.as_ref().is_some_and(|it| it.success && it.block_hash == seen.block_hash)
+    };
+    if said.is_empty() {
+        return None;
+    }
+    if !said.iter().any(carries) {
+        return Some(Body::Unseen { id });
+    }
+    if !said.iter().all(|sight| carries(sight) && seen.block <= sight.last.number) {
+        return None;
+    }
+    let actual = cost(record, chain, said);
+    Some(Body::Final { id, actual, time: newest(said.iter().map(|sight| &sight.last)) })
+}
+
+/// What a payment that is on chain has really cost, as the dearest witness says.
+fn cost(record: &Record, chain: u64, said: &[Sight]) -> Vec<Money> {
+    let paid = match &record.decided.intent {
+        Intent::Sweep(_) => None,
+        intent => intent.spends(),
+    };
+    let gas = match record.order.as_ref().and_then(Order::transaction) {
+        Some(_) => {
+            // Where ours is still out, it may cost what was reserved.
+            let reserved = record.debits.iter().rev().find(|money| money.asset.is_native());
+            let reserved = reserved.map_or(U256::ZERO, |money| money.units);
+            let most = said.iter().map(|sight| sight.ours.as_ref().map_or(reserved, gas_of)).max();
+            most.map(|units| Money::new(units, AssetId::native(chain)))
+        }
+        _ => None,
+    };
+    paid.into_iter().chain(gas).collect()
+}
+
+/// Block time by which something was on chain: a window counts from there, wherever our own clock
+/// stands.
+fn newest<'a>(blocks: impl Iterator<Item = &'a Block>) -> Option<u64> {
+    blocks.map(|block| block.timestamp).max()
+}
+
+fn gas_of(receipt: &Receipt) -> U256 {
+    U256::from(receipt.gas_used).saturating_mul(U256::from(receipt.effective_gas_price))
+}
+
+/// Where a receipt says that its transaction is.
+#[must_use]
+pub const fn place(receipt: &Receipt) -> OnChain {
+    OnChain {
+        transaction: receipt.transaction,
+        block: receipt.block_number,
+        block_hash: receipt.block_hash,
+    }
+}

@@ -1,0 +1,138 @@
+//! A seeded simulator around the real core: clock, disk, chain, endpoints, minds and an owner, all
+//! of them at their worst, and the laws that hold all the same.
+//!
+//! One `u64` drives a world: one to three agents with limits of their own under those of their
+//! owner, minds that repeat and contradict themselves, an owner who comes late, a wall clock that
+//! jumps both ways, a disk that loses what was not synced, a chain that reorganises up to eight
+//! blocks deep, and endpoints that are behind, silent or lie. The steward in it is the real
+//! `core::step`, `State::apply` and `core::news`. Only disk, chain and time are made up.
+//!
+//! ```sh
+//! cargo test -p marque-steward --test sim -- --nocapture                        # some hundred worlds
+//! MARQUE_SEEDS=100000 cargo test --release -p marque-steward --test sim -- --nocapture
+//! MARQUE_SEED=17 cargo test -p marque-steward --test sim -- --nocapture         # one, with its trace
+//! ```
+//!
+//! The laws (`laws.rs`) are counted from the chain and from what was let go, never from the
+//! ledger's sums.
+
+#![cfg(test)]
+
+mod chain;
+mod dice;
+mod disk;
+mod laws;
+mod setup;
+mod steward;
+#[path = "../support/mod.rs"]
+mod support;
+mod world;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicU64, Ordering},
+    time::Instant,
+};
+use world::{Stats, World};
+
+/// So many worlds without being asked.
+const FEW: u64 = 100;
+
+/// Lines of a failing world's trace that are shown.
+const SHOWN: usize = 80;
+
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?.replace('_', "");
+    // Other suites take a seed of 64 hex digits; its end will do here.
+    let text = if text.len() == 64 {
+        text.get(48..).map(str::to_owned)?
+    } else {
+        return text.parse().ok();
+    };
+    u64::from_str_radix(&text, 16).ok()
+}
+
+fn live(seed: u64, traced: bool) -> (Result<Stats, String>, Vec<String>) {
+    let mut world = World::new(seed, traced);
+    let lived = catch_unwind(AssertUnwindSafe(|| world.live()));
+    let lived = lived.unwrap_or_else(|_| Err("it panicked".to_owned()));
+    (lived, world.trace.take().unwrap_or_default())
+}
+
+#[test]
+fn the_laws_hold_in_every_world() {
+    let one = number("MARQUE_SEED");
+    let many = if one.is_some() { 1 } else { number("MARQUE_SEEDS").unwrap_or(FEW) };
+    let first = one.unwrap_or_else(|| {
+        use std::hash::{BuildHasher as _, RandomState};
+        // Short enough to be typed again.
+        RandomState::new().hash_one(0) % 1_000_000_000
+    });
+    let begun = Instant::now();
+    let next = AtomicU64::new(0);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+    let mut total = Stats::default();
+    let mut failed = Vec::new();
+    std::thread::scope(|scope| {
+        let work = || {
+            let (mut total, mut failed) = (Stats::default(), Vec::new());
+            loop {
+                let n = next.fetch_add(1, Ordering::Relaxed);
+                if n >= many {
+                    return (total, failed);
+                }
+                match live(first.wrapping_add(n), false).0 {
+                    Ok(stats) => total = total.plus(stats),
+                    Err(line) => {
+                        failed.push((first.wrapping_add(n), line));
+                        // A broken law will not be broken less often later on.
+                        next.store(many, Ordering::Relaxed);
+                    }
+                }
+            }
+        };
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            let (stats, broken) = worker.join().unwrap();
+            total = total.plus(stats);
+            failed.extend(broken);
+        }
+    });
+    let seconds = begun.elapsed().as_secs_f64();
+    eprintln!("{many} worlds from seed {first} on, in {seconds:.1} s: {total:?}");
+    if let Some((seed, line)) = failed.first() {
+        let (_, trace) = live(*seed, true);
+        for line in &trace[trace.len().saturating_sub(SHOWN)..] {
+            eprintln!("{line}");
+        }
+        panic!("MARQUE_SEED={seed}: {line}");
+    }
+    if many >= 100 {
+        // A world in which nothing happens proves nothing.
+        assert!(total.grants > many && total.crashes > many / 2, "{total:?}");
+        assert!(total.settled > many && total.reorganisations > many / 2, "{total:?}");
+    }
+}
+
+impl Stats {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            entries: self.entries + other.entries,
+            grants: self.grants + other.grants,
+            crashes: self.crashes + other.crashes,
+            reorganisations: self.reorganisations + other.reorganisations,
+            settled: self.settled + other.settled,
+            gaps: self.gaps + other.gaps,
+        }
+    }
+}
+
+#[test]
+#[ignore = "prints"]
+fn shows_one() {
+    let (lived, trace) = live(number("MARQUE_SEED").unwrap_or(1), true);
+    for line in &trace {
+        eprintln!("{line}");
+    }
+    eprintln!("{lived:?}");
+}

@@ -1,0 +1,143 @@
+//! The steward as a service: the unit that is written, and its command run as systemd would.
+//!
+//! There is no systemd at work where these tests run: `systemd-analyze` checks the unit where it is
+//! installed, and the test plays the manager, with a credentials folder and a notify socket.
+
+use crate::{
+    command::{Steward, failure, marque, ok},
+    support::{MARQUE, Town},
+};
+use marque_steward_client::Client;
+use secrecy::ExposeSecret as _;
+use std::{
+    os::unix::net::UnixDatagram,
+    path::Path,
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+
+fn unit(dir: &Path, home: &str, more: &[&str]) -> Output {
+    let args = [&["--home", home, "steward", "install"], more].concat();
+    marque(dir, &args)
+}
+
+/// What a unit says for `key`, each time.
+fn values<'a>(unit: &'a str, key: &str) -> Vec<&'a str> {
+    unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('=')).collect()
+}
+
+#[test]
+fn a_unit_is_what_systemd_takes_and_shuts_the_steward_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = unit(dir.path(), "/var/lib/marque", &["--print", "--program", "/bin/true"]);
+    let text = ok(&out);
+    let steps = String::from_utf8_lossy(&out.stderr).into_owned();
+    for step in ["useradd --system", "systemd-creds encrypt", "--owner-address", "enable --now"] {
+        assert!(steps.contains(step), "{step}: {steps}");
+    }
+    for (key, value) in [
+        ("NoNewPrivileges", "yes"),
+        ("ProtectSystem", "strict"),
+        ("ReadWritePaths", "/var/lib/marque"),
+        ("PrivateTmp", "yes"),
+        ("RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6"),
+        ("MemoryDenyWriteExecute", "yes"),
+        ("CapabilityBoundingSet", ""),
+        ("LimitCORE", "0"),
+        ("LimitMEMLOCK", "infinity"),
+        ("User", "marque"),
+        ("Type", "notify"),
+    ] {
+        assert_eq!(values(&text, key), [value], "{key}");
+    }
+    let file = dir.path().join("marque-steward.service");
+    std::fs::write(&file, &text).unwrap();
+    let Ok(checked) = Command::new("systemd-analyze").arg("verify").arg(&file).output() else {
+        println!("skipped: there is no systemd-analyze here");
+        return;
+    };
+    let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+    // A word that systemd does not know is a warning to it, and a hole to us.
+    assert!(checked.status.success() && !said.contains("marque-steward"), "{said}");
+    let rated = Command::new("systemd-analyze")
+        .args(["security", "--offline=true", "--threshold=20", "--no-pager"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert!(rated.status.success(), "{}", String::from_utf8_lossy(&rated.stdout));
+}
+
+#[test]
+fn an_installation_writes_one_file_when_root_asks_and_else_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let to = dir.path().to_str().unwrap();
+    let (text, code) = failure(&unit(dir.path(), "/home/ada/.marque", &["--print"]));
+    assert!(code == 2 && text.contains("/home"), "{text}");
+    let (text, code) =
+        failure(&unit(dir.path(), "/var/lib/marque", &["--print", "--user", "root"]));
+    assert!(code == 2 && text.contains("does not run as root"), "{text}");
+    let file = dir.path().join("marque-steward.service");
+    let install = ["--to", to, "--program", "/bin/true", "--yes"];
+    let out = unit(dir.path(), "/var/lib/marque", &install);
+    if !rustix::process::geteuid().is_root() {
+        assert!(failure(&out).0.contains("only root writes"));
+        assert!(!file.exists());
+        return;
+    }
+    ok(&out);
+    let written = std::fs::read_to_string(&file).unwrap();
+    let printed = ok(&unit(dir.path(), "/var/lib/marque", &["--print", "--program", "/bin/true"]));
+    assert_eq!(written, printed);
+    let left: Vec<_> =
+        std::fs::read_dir(dir.path()).unwrap().flatten().map(|it| it.file_name()).collect();
+    assert!(
+        left.iter().all(|name| name == "marque-steward.service" || name == "credentials"),
+        "{left:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_units_command_runs_with_a_credential_and_says_when_it_is_ready() {
+    let town = Town::new().await;
+    let party = town.economy.party("scout").await.unwrap();
+    town.economy.adopt(&party, &town.head(&party)).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    // The unit's own command; only the home is this test's, which lies in /tmp.
+    let text = ok(&unit(dir.path(), "/var/lib/marque", &["--print", "--program", MARQUE]));
+    let command = values(&text, "ExecStart")[0]
+        .replace("/var/lib/marque", party.home.path().to_str().unwrap());
+    let mut words = command.split(' ');
+    let load = values(&text, "LoadCredentialEncrypted")[0];
+    let (name, _) = load.split_once(':').unwrap();
+    let credentials = dir.path().join("given");
+    std::fs::create_dir(&credentials).unwrap();
+    std::fs::write(credentials.join(name), party.unlock.expose_secret()).unwrap();
+    let manager = UnixDatagram::bind(dir.path().join("notify")).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let hear = || {
+        let mut bytes = [0; 256];
+        let length = manager.recv(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..length]).into_owned()
+    };
+    let child = Command::new(words.next().unwrap())
+        .args(words)
+        .env_clear()
+        .env("CREDENTIALS_DIRECTORY", &credentials)
+        .env("NOTIFY_SOCKET", dir.path().join("notify"))
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut steward = Steward(child);
+    assert_eq!(tokio::task::block_in_place(hear), "READY=1");
+    // Ready is ready: no patience.
+    let client = Client::connect(party.home.socket("scout")).await.unwrap();
+    assert!(client.status().await.unwrap().ready);
+    let stop = ["--home", party.home.path().to_str().unwrap(), "stop"];
+    tokio::task::block_in_place(|| {
+        let process = steward.0.id().to_string();
+        Command::new("kill").args(["-TERM", &process]).status().unwrap();
+        assert_eq!(hear(), "STOPPING=1");
+        assert!(steward.0.wait().unwrap().success());
+        assert!(ok(&marque(dir.path(), &stop)).contains("nothing to stop"));
+    });
+}
