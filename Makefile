@@ -30,6 +30,8 @@ test: setup
 bench: setup
 	@cargo bench --profile dev --bench first_light
 	@cargo bench -p marque-policies --bench decide
+	@cargo bench -p marque-steward --bench journal
+	@cargo bench -p marque-steward --bench throughput
 
 # A million cases against the reference evaluator, 100,000 pairs for the diff, 10,000 policies a law,
 # 20 robberies at random beside the planned ones. The seed is printed.

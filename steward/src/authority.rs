@@ -7,31 +7,53 @@
 //! INVARIANT: an effect runs after the entries beside it are durable; the crash tests kill the
 //! process between the two and find the reservation (fail point `reserved`).
 
+#[cfg(test)]
+mod tests;
+
 use crate::{
-    core::{Effect, Event, Permit, Reply, step},
-    entry::{Body, Entry},
+    copies::Copies,
+    core::{Effect, Event, Permit, Reply, Surplus, step},
+    entry::{Allowed, Body, Entry, Order},
     error::{StewardError, fault},
     failpoint::{self, failpoint},
     home::Home,
-    index::Index,
-    journal::{Journal, Origin, Recovery},
+    index::{Index, Mark},
+    journal::{Journal, JournalError, LogKey, Origin, Recovery},
     keys::Keys,
+    opening::{self, Opened},
     outbox::Outbox,
     signer::{self, Made},
-    state::State,
+    state::{STATE_FORMAT, State},
 };
 use marque_identity_keys::SecretString;
-use marque_policies::{IntentId, SignedStatement, Statement, Timestamp};
+use marque_policies::{SignedStatement, Statement, Timestamp};
 use marque_steward_client::Fault;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// The whole state is attested, and the index brought up to it, every so many entries.
+const MARK_EVERY: u64 = 4_096;
+
+/// At an orderly end that is worth it for so many.
+const MARK_AT_END: u64 = 256;
 
 /// State, journal, index and keys.
 #[derive(Debug)]
 pub(crate) struct Authority {
+    home: Home,
     state: State,
     journal: Journal,
     /// None while it is in doubt.
     index: Option<Index>,
+    /// The entry that the index stands at.
+    mark: u64,
+    /// The disk had no room; nothing is decided until it has.
+    full: bool,
+    /// Older segments of the journal were not read at the start.
+    quick: bool,
+    copies: Option<Copies>,
     keys: Keys,
     outbox: Outbox,
 }
@@ -47,10 +69,9 @@ impl Authority {
     /// Opens the journal of a home, folds it and brings the index up to it.
     pub(crate) fn open(home: &Home, unlock: SecretString) -> Result<Self, StewardError> {
         let keys = Keys::open(home, unlock)?;
-        let (journal, bytes) =
-            Journal::open(&home.journal(), Origin(home.origin()), keys.log_signer()?)?;
-        let entries: Result<Vec<Entry>, _> = bytes.iter().map(|b| Entry::decode(b)).collect();
-        let state = State::fold(&entries?)?;
+        let origin = Origin(home.origin());
+        let opened = opening::open(&home.journal(), &home.index(), origin, || keys.log_signer())?;
+        let state = &opened.state;
         if let Some(genesis) = state.genesis()
             && (genesis.chain, genesis.origin) != (home.chain(), home.origin())
         {
@@ -58,8 +79,8 @@ impl Authority {
             return Err(StewardError::Home { path: home.path().to_owned(), why });
         }
         failpoint("opening");
-        let Recovery { cut, unsigned, checkpoint_missing } = journal.recovery();
-        let mut authority = Self::with(home, state, journal, keys)?;
+        let Recovery { cut, unsigned, checkpoint_missing } = opened.journal.recovery();
+        let mut authority = Self::with(home, opened, keys)?;
         let mended = cut > 0 || unsigned > 0 || checkpoint_missing;
         if mended && authority.state.genesis().is_some() {
             let body = Body::Recovered { cut, unsigned, checkpoint_missing };
@@ -94,22 +115,121 @@ impl Authority {
         } else {
             Journal::create(&dir, origin, signer)?
         };
-        let mut authority = Self::with(home, State::default(), journal, keys)?;
+        // An index that is there already is of another journal.
+        let index = Index::open(home.index()).ok();
+        let empty = index.filter(|index| matches!(index.load(), Ok(None)));
+        let index = empty.map_or_else(|| Index::anew(home.index()), Ok)?;
+        let opened = Opened {
+            journal,
+            state: State::default(),
+            index: Some(index),
+            doubt: None,
+            mark: 0,
+            quick: false,
+        };
+        let mut authority = Self::with(home, opened, keys)?;
         authority.handle(vec![Event::Own(body)])?;
         Ok(authority)
     }
 
-    fn with(home: &Home, state: State, journal: Journal, keys: Keys) -> Result<Self, StewardError> {
-        let (index, rebuilt) = Index::open(home.index(), &state)?;
+    fn with(home: &Home, opened: Opened, keys: Keys) -> Result<Self, StewardError> {
+        let Opened { journal, state, index, doubt, mark, quick } = opened;
         let outbox = Outbox::new(home.outbox());
-        let mut authority = Self { state, journal, index: Some(index), keys, outbox };
-        if let Some(why) = rebuilt {
+        let index = match index {
+            Some(index) => index,
+            None => Index::anew(home.index())?,
+        };
+        let (home, index) = (home.clone(), Some(index));
+        let mut authority = Self {
+            home,
+            state,
+            journal,
+            index,
+            mark,
+            full: false,
+            quick,
+            copies: None,
+            keys,
+            outbox,
+        };
+        if let Some(why) = doubt {
             tracing::warn!(why, "the index was set aside and made again from the journal");
             if authority.state.genesis().is_some() {
                 authority.handle(vec![Event::Own(Body::IndexRebuilt { why })])?;
             }
         }
+        if authority.behind() >= MARK_EVERY {
+            authority.mark()?;
+        }
         Ok(authority)
+    }
+
+    /// Keeps copies of the checkpoint in `dir` from now on. Where the one that is there contradicts
+    /// the journal, nothing is signed any more, and the copy stays.
+    pub(crate) fn keep_copies(&mut self, dir: &Path) -> Result<(), StewardError> {
+        let mut copies = Copies::new(dir, self.journal.origin());
+        if let Some(reason) = copies.contradict(&self.journal)? {
+            tracing::error!(reason, "frozen");
+            let (agent, by, surplus) = (None, "steward", Surplus::default());
+            self.handle(vec![Event::Freeze { agent, by, reason, surplus }])?;
+            return Ok(());
+        }
+        copies.keep(&self.journal, true);
+        self.copies = Some(copies);
+        Ok(())
+    }
+
+    /// Where the journal lies and whose key it is under, if a part of it was not read at the start.
+    pub(crate) fn unread(&self) -> Result<Option<(PathBuf, LogKey)>, StewardError> {
+        if self.quick { Ok(Some((self.home.journal(), self.journal.key()?))) } else { Ok(None) }
+    }
+
+    /// How many entries the index does not know.
+    fn behind(&self) -> u64 {
+        self.state.next().saturating_sub(self.mark)
+    }
+
+    /// Attests the whole state in the journal and brings the index to it.
+    fn mark(&mut self) -> Result<(), StewardError> {
+        let Some(index) = self.index.take() else { return Ok(()) };
+        let seq = self.state.next();
+        let hash = self.state.seal()?;
+        let wrong = |error: serde_json::Error| StewardError::Entry { seq, why: error.to_string() };
+        let head = self.state.head_bytes().map_err(wrong)?;
+        let parts = self.state.take_changed().map_err(wrong)?;
+        // Before the entry is handled, which counts again.
+        let before = std::mem::replace(&mut self.mark, seq);
+        self.handle(vec![Event::Own(Body::Checkpointed { format: STATE_FORMAT, state: hash })])?;
+        if self.full {
+            // Nothing was attested; the state was read anew, and the index is where it was.
+            (self.mark, self.index) = (before, Some(index));
+            return Ok(());
+        }
+        match index.write(&Mark { seq, head, parts }) {
+            Ok(()) => {
+                self.index = Some(index);
+                Ok(())
+            }
+            Err(error) => self.index_failed(index, error.to_string()),
+        }
+    }
+
+    /// Sets a doubtful index aside and begins another, and the journal says so. The next mark fills
+    /// it.
+    fn index_failed(&mut self, index: Index, why: String) -> Result<(), StewardError> {
+        tracing::warn!(why, "the index is set aside and made again from the journal");
+        let dir = index.dir();
+        drop(index);
+        match Index::anew(dir) {
+            Ok(index) => {
+                self.state.all_changed();
+                self.index = Some(index);
+                self.handle(vec![Event::Own(Body::IndexRebuilt { why })])?;
+            }
+            // It is an index: the next start makes it again.
+            Err(error) => tracing::error!(%error, "there is no index until the next start"),
+        }
+        Ok(())
     }
 
     pub(crate) const fn state(&self) -> &State {
@@ -137,15 +257,18 @@ impl Authority {
     /// # Errors
     /// Where the journal failed or the core contradicts the fold: the steward must end.
     pub(crate) fn handle(&mut self, events: Vec<Event>) -> Result<Vec<Done>, StewardError> {
+        if self.full && !self.has_room() {
+            return Ok(no_room(events.len()));
+        }
+        let asked = events.len();
         let mut bytes = Vec::new();
         let mut kinds = Vec::new();
-        let mut touched: Vec<IntentId> = Vec::new();
         let mut steps = Vec::with_capacity(events.len());
-        let mut reserves = false;
+        let (mut reserves, mut pays) = (false, false);
         for event in events {
             let first = self.state.next();
             let now = self.now();
-            let mut next = match self.precheck(&event) {
+            let mut next = match self.precheck(&event).and_then(|()| self.recall(&event)) {
                 Ok(()) => step(&self.state, event, now),
                 Err(fault) => {
                     steps.push((Effect::None, Reply::Fault(fault)));
@@ -165,8 +288,11 @@ impl Authority {
             };
             for entry in &entries {
                 self.state.apply(entry)?;
-                touched.extend(entry.body.intent());
-                reserves |= matches!(entry.body, Body::Allowed(_));
+                if let Body::Allowed(allowed) = &entry.body {
+                    let Allowed { order, .. } = &**allowed;
+                    reserves = true;
+                    pays |= !matches!(order, Order::Permission | Order::Elsewhere);
+                }
             }
             bytes.extend(encoded);
             kinds.extend(failpoint::kinds(entries.iter().map(|entry| &entry.body)));
@@ -176,18 +302,76 @@ impl Authority {
             };
             steps.push((next.effect, reply));
         }
-        if !bytes.is_empty() {
-            failpoint::tear(&kinds, &bytes);
-            self.journal.append(&bytes)?;
-            failpoint::at("journalled", &kinds);
+        failpoint::tear(&kinds, &bytes);
+        match self.journal.append(&bytes) {
+            Ok(_) => {}
+            Err(JournalError::Full(_)) => {
+                self.stop_for_room()?;
+                return Ok(no_room(asked));
+            }
+            Err(error) => return Err(error.into()),
         }
+        failpoint::at("journalled", &kinds);
         if reserves {
             failpoint("reserved");
         }
-        self.note(&touched);
+        if let Some(copies) = &mut self.copies {
+            copies.keep(&self.journal, pays);
+        }
+        self.state.forget_recalled();
+        if self.behind() >= MARK_EVERY {
+            self.mark()?;
+        }
         let done = steps.into_iter().map(|(effect, reply)| self.carry_out(effect, reply)).collect();
         failpoint::at("done", &kinds);
         done
+    }
+
+    /// Reads back what is archived of the intents that an event is about, so that it is answered as
+    /// it was before.
+    fn recall(&mut self, event: &Event) -> Result<(), Fault> {
+        for id in event.intents(&self.state) {
+            let Some(entry) = self.state.archived(id).map(|archived| archived.entry) else {
+                continue;
+            };
+            let read = self.journal.entry(entry).map_err(StewardError::from);
+            let entry = read.and_then(|bytes| Entry::decode(&bytes));
+            let entry = entry.map_err(|error| fault("internal", error.to_string()))?;
+            self.state.recall(id, &entry);
+        }
+        Ok(())
+    }
+
+    /// Whether the disk has room again.
+    fn has_room(&mut self) -> bool {
+        match self.journal.keep_reserve() {
+            Ok(()) => self.full = false,
+            Err(error) => tracing::warn!(%error, "nothing is decided"),
+        }
+        !self.full
+    }
+
+    /// The disk had no room for a group. Nothing of it happened: the state is made again from what
+    /// is durable, and the room that was kept takes the entry that freezes.
+    fn stop_for_room(&mut self) -> Result<(), StewardError> {
+        self.full = true;
+        self.state = opening::again(&self.home.journal(), self.index.as_ref())?;
+        self.state.all_changed();
+        let reason = "the disk is full: make room, then thaw".to_owned();
+        tracing::error!(reason, "frozen");
+        let (agent, by, surplus) = (None, "steward", Surplus::default());
+        let now = self.now();
+        let mut next = step(&self.state, Event::Freeze { agent, by, reason, surplus }, now);
+        let entries = next.number(&self.state, now);
+        let bytes = entries.iter().map(Entry::encode).collect::<Result<Vec<_>, _>>()?;
+        match self.journal.append(&bytes) {
+            Ok(_) => entries.iter().try_for_each(|entry| self.state.apply(entry)),
+            Err(error @ JournalError::Full(_)) => {
+                tracing::error!(%error, "not even the freezing could be written");
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// What only this home can tell about an event.
@@ -212,8 +396,17 @@ impl Authority {
         match self.sign(*permit) {
             Ok(made) => {
                 if let Made::Transaction(signed) = &made {
-                    self.outbox.put(id, &signed.raw)?;
-                    self.handle(vec![Event::Moved(Body::Signed { id, hash: signed.hash })])?;
+                    if let Err(error) = self.outbox.put(id, &signed.raw) {
+                        // It stays reserved, and the same bytes are signed again later.
+                        tracing::error!(%id, %error, "what was signed does not go out");
+                        let reply = Reply::Fault(fault("internal", error.to_string()));
+                        return Ok(Done { reply, made: None });
+                    }
+                    let signed = Event::Moved(Body::Signed { id, hash: signed.hash });
+                    let noted = self.handle(vec![signed])?.pop();
+                    if let Some(Done { reply: reply @ Reply::Fault(_), .. }) = noted {
+                        return Ok(Done { reply, made: None });
+                    }
                 }
                 failpoint("signed");
                 Ok(Done { reply, made: Some(made) })
@@ -239,27 +432,6 @@ impl Authority {
         }
     }
 
-    /// Tells the index; a doubtful index is made again, and the journal says so.
-    fn note(&mut self, touched: &[IntentId]) {
-        let Some(index) = self.index.take() else { return };
-        let Err(error) = index.update(&self.state, touched) else {
-            self.index = Some(index);
-            return;
-        };
-        let why = error.to_string();
-        tracing::warn!(why, "the index is set aside and made again from the journal");
-        if let Err(error) = self.handle(vec![Event::Own(Body::IndexRebuilt { why })]) {
-            tracing::error!(%error, "cannot journal that the index is made again");
-        }
-        let dir = index.dir();
-        drop(index);
-        match Index::anew(dir, &self.state) {
-            Ok(index) => self.index = Some(index),
-            // It is an index: the next start makes it again.
-            Err(error) => tracing::error!(%error, "there is no index until the next start"),
-        }
-    }
-
     /// Ends a steward's work in order; the journal says so.
     pub(crate) fn close(mut self) -> Result<(), StewardError> {
         self.handle(vec![Event::Own(Body::Stopped)])?;
@@ -268,17 +440,25 @@ impl Authority {
 
     /// Waits until everything is on the disk.
     pub(crate) fn end(mut self) -> Result<(), StewardError> {
-        self.journal.publish()?;
-        match &self.index {
-            Some(index) => Ok(index.flush()?),
-            None => Ok(()),
+        if self.behind() >= MARK_AT_END && !self.full {
+            self.mark()?;
         }
+        Ok(self.journal.publish()?)
     }
+}
+
+/// The answers to a group that the disk had no room for.
+fn no_room(events: usize) -> Vec<Done> {
+    let line = "the disk is full; nothing is decided until there is room";
+    let done = || Done { reply: Reply::Fault(fault("full", line)), made: None };
+    std::iter::repeat_with(done).take(events).collect()
 }
 
 /// The wall clock in Unix milliseconds.
 pub(crate) fn wall() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = Timestamp::try_from(since.as_millis()).unwrap_or(Timestamp::MAX);
-    now.saturating_add_signed(failpoint::clock_offset())
+    let wall = Timestamp::try_from(since.as_millis()).unwrap_or(Timestamp::MAX);
+    #[cfg(test)]
+    let wall = wall + tests::AHEAD.get();
+    wall.saturating_add_signed(failpoint::clock_offset())
 }

@@ -11,7 +11,7 @@ use crate::{
     entry::{Entry, Order},
     error::StewardError,
     home::{Home, make_dir},
-    index,
+    index::Index,
     journal::{self, Verified},
     keys,
     state::State,
@@ -19,10 +19,9 @@ use crate::{
 use alloy_primitives::{B256, hex, keccak256};
 use marque_policies::IntentId;
 use marque_steward_client::PaymentState;
-use marque_store::Backend;
 use serde::Serialize;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -264,33 +263,23 @@ fn against_index(home: &Home, entries: &[Entry]) -> Result<Part, StewardError> {
 }
 
 fn compare(copy: &Path, entries: &[Entry]) -> Result<Part, StewardError> {
-    let store = marque_store::open(copy, Backend::Sled)?;
-    let high = store.high_water()?;
-    let read = usize::try_from(high).ok().and_then(|high| entries.get(..high));
+    let mut loaded = match Index::open(copy.to_owned())?.load() {
+        Ok(Some(state)) => state,
+        Ok(None) => return Ok(good("index", "empty; the next start reads every entry")),
+        Err(doubt) => return Ok(different("index", doubt)),
+    };
+    let mark = loaded.next();
+    let read = usize::try_from(mark).ok().and_then(|mark| entries.get(..mark));
     let Some(read) = read else {
-        let said = format!("it has read {high} entries of a journal of {}", entries.len());
+        let said = format!("it has read {mark} entries of a journal of {}", entries.len());
         return Ok(different("index", said));
     };
-    let expected = index::expected(&State::fold(read)?);
-    let found: BTreeMap<_, _> = store.scan(b"")?.into_iter().collect();
-    let wrong = expected
-        .keys()
-        .chain(found.keys())
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .filter(|key| expected.get(*key) != found.get(*key))
-        .count();
-    if wrong > 0 {
-        let said =
-            format!("{wrong} of its records are not the journal's; the next start makes it anew");
+    if loaded.seal()? != State::fold(read)?.seal()? {
+        let said = format!("it is not the state before entry {mark}; the next start makes it anew");
         return Ok(different("index", said));
     }
     let behind = entries.len() - read.len();
-    let mut said = format!("{} records, as the journal has them", found.len());
-    if behind > 0 {
-        said.push_str(&format!("; {behind} entries behind, which the next start reads"));
-    }
-    Ok(good("index", said))
+    Ok(good("index", format!("the state before entry {mark}; the next start reads {behind} more")))
 }
 
 /// A copy of a folder that goes away.

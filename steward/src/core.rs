@@ -24,7 +24,7 @@ use crate::{
     error::fault,
     state::State,
 };
-use marque_policies::{IntentId, Row, SignedStatement, Timestamp};
+use marque_policies::{IntentId, Row, SignedStatement, Statement, Timestamp};
 use marque_steward_client::{Fault, Note, Proposal, Report, Said};
 
 /// How many intents of one agent may wait for the owner at a time.
@@ -89,6 +89,32 @@ pub enum Event {
     Own(Body),
 }
 
+impl Event {
+    /// The intents that it is about, and those that the rules look at beside them: what is archived
+    /// of these has to be [recalled](State::recall) before [`step`].
+    #[must_use]
+    pub fn intents(&self, state: &State) -> Vec<IntentId> {
+        match self {
+            Self::Propose { agent, proposal, .. } => {
+                let Some(begun) = state.genesis() else { return Vec::new() };
+                let attempt = proposal.attempt;
+                let (task, step, ordinal) = (&proposal.task, proposal.step, proposal.ordinal);
+                let beside = [attempt.checked_sub(1), attempt.checked_add(1)].into_iter().flatten();
+                let id = |n| IntentId::derive(begun.origin, agent, task, step, ordinal, n);
+                std::iter::once(proposal.id(begun.origin, agent)).chain(beside.map(id)).collect()
+            }
+            Self::Report { report, .. } => vec![report.intent],
+            Self::Submit(signed) => match signed.statement {
+                Statement::Approve { intent, .. } | Statement::Deny { intent, .. } => vec![intent],
+                _ => Vec::new(),
+            },
+            Self::Moved(body) => body.intent().into_iter().collect(),
+            Self::Resume(id) => vec![*id],
+            Self::Note { .. } | Self::Freeze { .. } | Self::Own(_) => Vec::new(),
+        }
+    }
+}
+
 /// What the chain knows of an agent beyond the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Surplus {
@@ -136,6 +162,12 @@ pub enum Reply {
 
 /// Decides what follows from an event. `now` is [`State::now`] of the wall clock.
 pub fn step(state: &State, event: Event, now: Timestamp) -> Step {
+    // An archived intent that nobody recalled would look like one that never was.
+    let forgotten = |id: &IntentId| state.archived(*id).is_some() && state.intent(*id).is_none();
+    if event.intents(state).iter().any(forgotten) {
+        let fault = fault("internal", "what is archived of this intent was not read back");
+        return Step { entries: Vec::new(), effect: Effect::None, reply: Reply::Fault(fault) };
+    }
     let outcome = match event {
         Event::Propose { agent, proposal, facts } => {
             propose::propose(state, &agent, *proposal, &facts, now)

@@ -242,6 +242,13 @@ pub enum Body {
         /// There was no checkpoint at all.
         checkpoint_missing: bool,
     },
+    /// The hash of the whole state before this entry, so that a later start can believe an index.
+    Checkpointed {
+        /// Which way of hashing: [`crate::state::STATE_FORMAT`].
+        format: u16,
+        /// The hash.
+        state: B256,
+    },
     /// A steward ended in order.
     Stopped,
 }
@@ -479,11 +486,18 @@ impl Entry {
             seq: u64,
         }
         let wrong = |seq, e: serde_json::Error| StewardError::Entry { seq, why: e.to_string() };
-        let head: Head = serde_json::from_slice(bytes).map_err(|e| wrong(0, e))?;
-        if head.v > VERSION {
-            return Err(StewardError::Newer { what: "journal entry", found: head.v });
+        // Whose fields are not known may be newer; that is looked at only then.
+        match serde_json::from_slice::<Self>(bytes) {
+            Ok(entry) if entry.v <= VERSION => Ok(entry),
+            Ok(entry) => Err(StewardError::Newer { what: "journal entry", found: entry.v }),
+            Err(error) => {
+                let head: Head = serde_json::from_slice(bytes).map_err(|e| wrong(0, e))?;
+                if head.v > VERSION {
+                    return Err(StewardError::Newer { what: "journal entry", found: head.v });
+                }
+                Err(wrong(head.seq, error))
+            }
         }
-        serde_json::from_slice(bytes).map_err(|e| wrong(head.seq, e))
     }
 }
 
@@ -550,6 +564,7 @@ impl Body {
             Self::Started { .. } => "started",
             Self::IndexRebuilt { .. } => "index_rebuilt",
             Self::Recovered { .. } => "recovered",
+            Self::Checkpointed { .. } => "checkpointed",
             Self::Stopped => "stopped",
         }
     }

@@ -64,10 +64,12 @@ pub(crate) async fn facts(
 fn standing(state: &State, agent: &str, proposal: &Proposal) -> Option<Standing> {
     let (begun, account) = (state.genesis()?, state.agent(agent)?);
     let policy = Arc::clone(&account.policy.as_ref()?.policy);
-    let before = state.intent(proposal.id(begun.origin, agent));
-    let answered = before.is_some_and(|record| {
+    let id = proposal.id(begun.origin, agent);
+    let before = state.intent(id).map(|record| record.state);
+    let before = before.or_else(|| state.archived(id).map(|archived| archived.state));
+    let answered = before.is_some_and(|state| {
         matches!(
-            record.state,
+            state,
             PaymentState::Reserved
                 | PaymentState::Signed
                 | PaymentState::Sent

@@ -1,19 +1,33 @@
-//! The index: intents as they stand, by id, in a store that may be deleted at any time.
+//! The index: the state as it stood at the newest checkpointed entry, in a store that may be
+//! deleted at any time.
 //!
-//! The journal is the truth. At start the index is compared with the fold of the journal: what
-//! is missing is added, and on any doubt the folder is set aside and made again. Nothing decides
-//! by the index.
+//! The journal is the truth. A start loads the index, holds the hash of what it got against the
+//! entry of the journal that attests it, and folds only what came after. So nothing that is in the
+//! index is believed: it is recognised. On any doubt the folder is set aside and made again from
+//! the entries.
+//!
+//! ```text
+//! head                how many chunks the head has; gone while a large write is under way
+//! head/<n>            everything but the intents, in chunks
+//! intent/<id>  debits/<id>  archived/<id>
+//! ```
 
-use crate::{error::StewardError, state::State};
+use crate::{
+    error::StewardError,
+    state::{Kind, Part, State},
+};
+use alloy_primitives::B256;
 use marque_policies::IntentId;
 use marque_store::{Backend, Store, StoreError};
-use std::{collections::BTreeMap, fs, path::PathBuf};
-
-/// Keys of intents begin with this.
-const INTENT: &[u8] = b"intent/";
+use std::{fs, path::PathBuf};
 
 /// Writes that go into the store at a time.
-const BATCH: usize = 512;
+const BATCH: usize = 4_096;
+
+/// Bytes of the head in one value.
+const CHUNK: usize = 60 * 1024;
+
+const HEAD: &[u8] = b"head";
 
 /// The open index.
 #[derive(Debug)]
@@ -22,28 +36,25 @@ pub(crate) struct Index {
     store: Box<dyn Store>,
 }
 
+/// The state at a checkpointed entry, as it is to be written.
+#[derive(Debug)]
+pub(crate) struct Mark {
+    /// The number of that entry.
+    pub(crate) seq: u64,
+    pub(crate) head: Vec<u8>,
+    /// What changed since the mark before; everything, for a new index.
+    pub(crate) parts: Vec<Part>,
+}
+
 impl Index {
-    /// Opens the index and brings it up to `state`; says why, where it had to be made again.
-    pub(crate) fn open(
-        dir: PathBuf,
-        state: &State,
-    ) -> Result<(Self, Option<String>), StewardError> {
-        let doubt = match marque_store::open(&dir, Backend::Sled) {
-            Ok(store) => {
-                let index = Self { dir: dir.clone(), store };
-                match index.catch_up(state) {
-                    Ok(None) => return Ok((index, None)),
-                    Ok(Some(doubt)) => doubt,
-                    Err(error) => error.to_string(),
-                }
-            }
-            Err(error) => error.to_string(),
-        };
-        Ok((Self::anew(dir, state)?, Some(doubt)))
+    /// Opens what is there.
+    pub(crate) fn open(dir: PathBuf) -> Result<Self, StoreError> {
+        let store = marque_store::open(&dir, Backend::Sled)?;
+        Ok(Self { dir, store })
     }
 
-    /// Sets the folder aside and makes it again.
-    pub(crate) fn anew(dir: PathBuf, state: &State) -> Result<Self, StewardError> {
+    /// Sets the folder aside and begins an empty one.
+    pub(crate) fn anew(dir: PathBuf) -> Result<Self, StewardError> {
         let aside = (0_u32..)
             .map(|n| dir.with_extension(format!("doubtful-{n}")))
             .find(|path| !path.exists())
@@ -51,15 +62,7 @@ impl Index {
         if dir.exists() {
             fs::rename(&dir, &aside).map_err(StewardError::io("set aside", &dir))?;
         }
-        let store = marque_store::open(&dir, Backend::Sled)?;
-        let index = Self { dir, store };
-        let ids: Vec<IntentId> = state.intents().keys().copied().collect();
-        for ids in ids.chunks(BATCH) {
-            index.write(state, ids, 0)?;
-        }
-        index.store.put_with_high_water(&[], state.next())?;
-        index.store.flush()?;
-        Ok(index)
+        Ok(Self::open(dir)?)
     }
 
     /// Where it lies.
@@ -67,69 +70,94 @@ impl Index {
         self.dir.clone()
     }
 
-    /// Notes how these intents stand now.
-    pub(crate) fn update(&self, state: &State, ids: &[IntentId]) -> Result<(), StoreError> {
-        self.write(state, ids, state.next())
+    /// The state that it holds, to be held against the journal; `None` where it holds none yet. An
+    /// error is a doubt, in words.
+    pub(crate) fn load(&self) -> Result<Option<State>, String> {
+        self.read().map_err(|error| error.to_string())?
     }
 
-    /// Waits until all is on the disk.
-    pub(crate) fn flush(&self) -> Result<(), StoreError> {
-        self.store.flush()
-    }
-
-    /// Compares every record with the fold; adds what the index has not heard of yet, and answers
-    /// a doubt where it says something else.
-    fn catch_up(&self, state: &State) -> Result<Option<String>, StoreError> {
-        let high = self.store.high_water()?;
-        if high > state.next() {
-            let next = state.next();
-            return Ok(Some(format!("it has read {high} entries of a journal of {next}")));
+    fn read(&self) -> Result<Result<Option<State>, String>, StoreError> {
+        let seq = self.store.high_water()?;
+        let Some(chunks) = self.store.get(HEAD)? else {
+            return Ok(match seq {
+                0 => Ok(None),
+                seq => Err(format!("it has read {seq} entries and does not say what came of them")),
+            });
+        };
+        let count = <[u8; 4]>::try_from(chunks.as_slice()).map_or(0, u32::from_be_bytes);
+        let mut head = Vec::new();
+        for n in 0..count {
+            let Some(chunk) = self.store.get(&chunk(n))? else {
+                return Ok(Err("a part of its head is missing".to_owned()));
+            };
+            head.extend(chunk);
         }
-        let mut behind = Vec::new();
-        for id in state.intents().keys() {
-            if self.store.get(&key(*id))? != Some(value(state, *id)) {
-                behind.push(*id);
+        let mut state = match State::of_head(&head) {
+            Ok(Some(state)) => state,
+            Ok(None) => return Ok(Err("it was written by another version".to_owned())),
+            Err(why) => return Ok(Err(format!("its head cannot be read: {why}"))),
+        };
+        if state.next() != seq {
+            return Ok(Err("its head and its high-water mark are not of the same time".to_owned()));
+        }
+        for kind in Kind::ALL {
+            // In slices: the store answers a whole prefix at a time.
+            for byte in 0..=u8::MAX {
+                let prefix = [name(kind), &[byte]].concat();
+                for (key, bytes) in self.store.scan(&prefix)? {
+                    let id = key.get(name(kind).len()..).and_then(|id| B256::try_from(id).ok());
+                    let Some(id) = id.map(IntentId) else {
+                        return Ok(Err("it has a key that is no intent".to_owned()));
+                    };
+                    if let Err(why) = state.set_part(kind, id, &bytes) {
+                        return Ok(Err(format!("what it has of {id} cannot be read: {why}")));
+                    }
+                }
             }
         }
-        if high == state.next() && !behind.is_empty() {
-            return Ok(Some(format!("{} of its records are not the journal's", behind.len())));
-        }
-        let known = self.store.scan(INTENT)?;
-        let strange = known.iter().filter(|(found, _)| {
-            let id =
-                found.get(INTENT.len()..).and_then(|id| alloy_primitives::B256::try_from(id).ok());
-            id.is_none_or(|id| state.intent(IntentId(id)).is_none())
-        });
-        let strange = strange.count();
-        if strange > 0 {
-            return Ok(Some(format!("it has {strange} records that the journal has not")));
-        }
-        for ids in behind.chunks(BATCH) {
-            self.write(state, ids, high)?;
-        }
-        self.store.put_with_high_water(&[], state.next())?;
-        Ok(None)
+        state.settle_parts();
+        Ok(Ok(Some(state)))
     }
 
-    fn write(&self, state: &State, ids: &[IntentId], seq: u64) -> Result<(), StoreError> {
-        let writes: Vec<_> = ids.iter().map(|id| (key(*id), Some(value(state, *id)))).collect();
-        self.store.put_with_high_water(&writes, seq)
+    /// Writes a mark, and waits until it is on the disk.
+    pub(crate) fn write(&self, mark: &Mark) -> Result<(), StoreError> {
+        let mut batches = mark.parts.chunks(BATCH).peekable();
+        if mark.parts.len() > BATCH {
+            // More than one batch is not one step: a start in between must find nothing.
+            self.store.put_batch(&[(HEAD.to_vec(), None)])?;
+        }
+        let mut last = Vec::new();
+        while let Some(parts) = batches.next() {
+            let writes = parts.iter().map(|(kind, id, bytes)| (key(*kind, *id), bytes.clone()));
+            if batches.peek().is_some() {
+                self.store.put_batch(&writes.collect::<Vec<_>>())?;
+            } else {
+                last.extend(writes);
+            }
+        }
+        let mut count = 0_u32;
+        for bytes in mark.head.chunks(CHUNK) {
+            last.push((chunk(count), Some(bytes.to_vec())));
+            count += 1;
+        }
+        last.push((HEAD.to_vec(), Some(count.to_be_bytes().to_vec())));
+        self.store.put_with_high_water(&last, mark.seq)?;
+        self.store.flush()
     }
 }
 
-/// All that an index of this state holds, for who compares without being its writer.
-pub(crate) fn expected(state: &State) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    state.intents().keys().map(|id| (key(*id), value(state, *id))).collect()
+const fn name(kind: Kind) -> &'static [u8] {
+    match kind {
+        Kind::Intent => b"intent/",
+        Kind::Debits => b"debits/",
+        Kind::Archived => b"archived/",
+    }
 }
 
-fn key(id: IntentId) -> Vec<u8> {
-    [INTENT, id.0.as_slice()].concat()
+fn key(kind: Kind, id: IntentId) -> Vec<u8> {
+    [name(kind), id.0.as_slice()].concat()
 }
 
-fn value(state: &State, id: IntentId) -> Vec<u8> {
-    // Texts and integers: it always serialises.
-    state
-        .intent(id)
-        .and_then(|record| serde_json_canonicalizer::to_vec(record).ok())
-        .unwrap_or_default()
+fn chunk(n: u32) -> Vec<u8> {
+    [HEAD, b"/", &n.to_be_bytes()].concat()
 }

@@ -9,9 +9,10 @@
 //! verifier.
 //!
 //! ```text
-//! journal/entries/00000000000000000000.seg   records: length, CRC32C, bytes; the only input
+//! journal/entries/<first entry>.seg          records: length, CRC32C, bytes; the only input
 //! journal/tile/<level>/<index>[.p/<width>]   C2SP tlog-tiles, rebuilt from the entries
 //! journal/checkpoint                         C2SP signed note: origin, size, root
+//! journal/reserve                            room for stopping in order on a full disk
 //! ```
 //!
 //! Damage is never repaired. The one thing that is cut off is what a crash leaves behind an
@@ -24,33 +25,45 @@ mod error;
 mod files;
 mod key;
 mod proof;
-mod segment;
+mod record;
+mod segments;
+mod tiles;
 mod tree;
+mod writer;
 
 #[cfg(test)]
 mod tests;
 
-pub use audit::{Verified, consistent, inclusion_proof, read, verify};
+pub use audit::{
+    Prover, Verified, consistent, each, inclusion_proof, read, verify, verify_and_mend, verify_each,
+};
 pub use checkpoint::Checkpoint;
 pub use error::JournalError;
 pub use key::{LogKey, LogSigner, Origin};
 pub use proof::InclusionProof;
-pub use segment::MAX_ENTRY;
+pub use record::MAX_ENTRY;
+pub use writer::SEGMENT_BYTES;
 
 use alloy_primitives::B256;
-use segment::{Recovered, Segment};
+use segments::{End, Segments};
 use std::path::{Path, PathBuf};
+use tiles::Nodes;
 use tree::Tree;
+use writer::{Lock, Writer};
+
+/// Takes one entry after the other: its sequence number and its bytes.
+pub type Visit<'a> = dyn FnMut(u64, &[u8]) + 'a;
 
 /// The exclusive writer of one journal.
 ///
-/// Holds 64 bytes of hashes an entry, so that an append hashes O(log n) nodes and reads nothing.
+/// Holds the right edge of the tree and the tiles that are not full, some 24 KiB, so that an append
+/// hashes O(log n) nodes and reads nothing.
 #[derive(Debug)]
 pub struct Journal {
     dir: PathBuf,
     origin: Origin,
     signer: LogSigner,
-    segment: Segment,
+    writer: Writer,
     tree: Tree,
     checkpoint: Checkpoint,
     /// How many entries the tiles and the checkpoint on disk cover.
@@ -75,46 +88,78 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Exists`] where there is one already, [`JournalError::Io`].
     pub fn create(dir: &Path, origin: Origin, signer: LogSigner) -> Result<Self, JournalError> {
-        let segment = Segment::create(dir, origin)?;
-        let tree = Tree::default();
-        let checkpoint = Checkpoint::sign(origin, &signer, 0, tree.root()?)?;
+        let lock = Lock::create(dir, origin)?;
+        let tree = Tree::with_tiles();
+        let checkpoint = Checkpoint::sign(origin, &signer, 0, tree.root())?;
         checkpoint.write(dir)?;
         // Once, so that a journal without a checkpoint is something to wonder about.
         files::sync_dir(dir)?;
+        let end = Segments::list(dir)?.each(Some(origin), 0, &mut |_, _| Ok(()))?;
+        let writer = Writer::open(dir, origin, lock, &end)?;
         let recovery = Recovery::default();
         let dir = dir.to_owned();
-        Ok(Self { dir, origin, signer, segment, tree, checkpoint, published: 0, recovery })
+        Ok(Self { dir, origin, signer, writer, tree, checkpoint, published: 0, recovery })
     }
 
     /// Opens the journal in `dir` for writing and returns all its entries, in order.
     ///
-    /// Cuts off what an unfinished append left, then makes what remains durable before anybody
-    /// acts on it, rebuilds tiles that are missing or differ, and signs a new checkpoint where the
-    /// old one covers less.
-    ///
     /// # Errors
-    /// [`JournalError::Damaged`], [`JournalError::Truncated`] and [`JournalError::Rewritten`] are
-    /// tampering or a broken disk, and nothing was changed; [`JournalError::Locked`] is a second
-    /// writer; [`JournalError::Checkpoint`] a checkpoint that this key did not sign.
+    /// As [`Self::open_from`].
     pub fn open(
         dir: &Path,
         origin: Origin,
         signer: LogSigner,
     ) -> Result<(Self, Vec<Vec<u8>>), JournalError> {
+        let mut entries = Vec::new();
+        let journal = Self::open_from(dir, origin, signer, 0, &mut |_, entry| {
+            entries.push(entry.to_owned())
+        })?;
+        Ok((journal, entries))
+    }
+
+    /// Opens the journal in `dir` for writing; visits the entries from `from` on.
+    ///
+    /// With `from` = 0 every entry is read, and tiles that are missing or differ are written anew.
+    /// Otherwise older segments are not read: the tree's edge comes from the tiles, and what is
+    /// read after it must lead to the root that the checkpoint signs. Damage of what was not read
+    /// is found by [`verify`].
+    ///
+    /// Cuts off what an unfinished append left, then makes what remains durable before anybody
+    /// acts on it, and signs a new checkpoint where the old one covers less.
+    ///
+    /// # Errors
+    /// [`JournalError::Damaged`], [`JournalError::Missing`], [`JournalError::Truncated`] and
+    /// [`JournalError::Rewritten`] are tampering or a broken disk, and nothing was changed;
+    /// [`JournalError::Locked`] is a second writer; [`JournalError::Checkpoint`] a checkpoint that
+    /// this key did not sign. [`JournalError::Unproven`] only where `from` is not 0: read all.
+    pub fn open_from(
+        dir: &Path,
+        origin: Origin,
+        signer: LogSigner,
+        from: u64,
+        visit: &mut Visit<'_>,
+    ) -> Result<Self, JournalError> {
         // The lock comes first: what is read after it cannot change any more.
-        let mut segment = Segment::open(dir)?;
+        let lock = Lock::take(dir)?;
         let old = Checkpoint::read(dir, &signer.key(origin)?)?;
-        let Recovered { entries, end, torn } = segment.recover(origin)?;
-        let tree = Tree::of(&entries)?;
-        if let Some(old) = &old {
-            old.check(&tree)?;
-        }
+        let segments = Segments::list(dir)?;
+        let (mut tree, end) = match &old {
+            Some(old) if from > 0 => {
+                read_from(dir, &segments, origin, old, from.min(old.size()), &mut |seq, entry| {
+                    if seq >= from {
+                        visit(seq, entry);
+                    }
+                })?
+            }
+            None if from > 0 => return Err(JournalError::Unproven("there is no checkpoint")),
+            _ => read_all(&segments, origin, old.as_ref(), visit)?,
+        };
         // INVARIANT: nothing is cut before the checkpoint has been checked; pinned by
         // `a_cut_below_the_checkpoint_is_an_error_and_changes_nothing`.
-        segment.settle(end, torn)?;
+        let writer = Writer::open(dir, origin, lock, &end)?;
 
         let recovery = Recovery {
-            cut: torn,
+            cut: end.torn,
             unsigned: tree.size() - old.as_ref().map_or(0, Checkpoint::size),
             checkpoint_missing: old.is_none(),
         };
@@ -126,19 +171,18 @@ impl Journal {
                 "the journal was not closed cleanly"
             );
         }
-        tree.write_tiles(dir, 0)?;
+        tiles::write(dir, &mut tree)?;
         let checkpoint = match old {
             Some(old) if old.size() == tree.size() => old,
             _ => {
-                let new = Checkpoint::sign(origin, &signer, tree.size(), tree.root()?)?;
+                let new = Checkpoint::sign(origin, &signer, tree.size(), tree.root())?;
                 new.write(dir)?;
                 new
             }
         };
         let published = tree.size();
         let dir = dir.to_owned();
-        let journal = Self { dir, origin, signer, segment, tree, checkpoint, published, recovery };
-        Ok((journal, entries))
+        Ok(Self { dir, origin, signer, writer, tree, checkpoint, published, recovery })
     }
 
     /// Appends a group of entries and returns the sequence number of the first (the next free one
@@ -149,21 +193,21 @@ impl Journal {
     /// [`Self::publish`]) writes them again.
     ///
     /// # Errors
-    /// [`JournalError::EntrySize`] for an entry that is empty or longer than [`MAX_ENTRY`]; then
-    /// nothing was written. [`JournalError::Io`] where the disk failed; whether the group is in
-    /// the journal is then unknown until it is opened anew, and every later append answers
-    /// [`JournalError::Failed`].
+    /// [`JournalError::EntrySize`] for an entry that is empty or longer than [`MAX_ENTRY`], and
+    /// [`JournalError::Full`] where the disk has no room: then nothing was written.
+    /// [`JournalError::Io`] where the disk failed; whether the group is in the journal is then
+    /// unknown until it is opened anew, and every later append answers [`JournalError::Failed`].
     pub fn append(&mut self, entries: &[Vec<u8>]) -> Result<u64, JournalError> {
         let first = self.tree.size();
         if entries.is_empty() {
             return Ok(first);
         }
-        self.segment.append(entries)?;
+        self.writer.append(entries)?;
         for entry in entries {
-            self.tree.push(entry)?;
+            self.tree.push(entry);
         }
         self.checkpoint =
-            Checkpoint::sign(self.origin, &self.signer, self.tree.size(), self.tree.root()?)?;
+            Checkpoint::sign(self.origin, &self.signer, self.tree.size(), self.tree.root())?;
         if let Err(error) = self.publish() {
             tracing::warn!(%error, "the entries are durable, but their checkpoint is not written");
         }
@@ -176,11 +220,67 @@ impl Journal {
     /// [`JournalError::Io`]; the entries are not touched.
     pub fn publish(&mut self) -> Result<(), JournalError> {
         if self.published < self.tree.size() {
-            self.tree.write_tiles(&self.dir, self.published)?;
+            tiles::write(&self.dir, &mut self.tree)?;
             self.checkpoint.write(&self.dir)?;
             self.published = self.tree.size();
         }
         Ok(())
+    }
+
+    /// Takes the room for stopping in order on a full disk again, after [`JournalError::Full`].
+    ///
+    /// # Errors
+    /// [`JournalError::Full`] where there is still none.
+    pub fn keep_reserve(&self) -> Result<(), JournalError> {
+        self.writer.keep_reserve()
+    }
+
+    /// One entry, read back from the disk and proven to be the one that is under the present root.
+    ///
+    /// # Errors
+    /// [`JournalError::NoEntry`] if there is none, [`JournalError::Rewritten`] if it is another,
+    /// [`JournalError::Unproven`] where the tiles are not there to tell.
+    pub fn entry(&self, seq: u64) -> Result<Vec<u8>, JournalError> {
+        let size = self.tree.size();
+        let none = JournalError::NoEntry { seq, size };
+        let Some(entry) = Segments::list(&self.dir)?.entry(seq)? else { return Err(none) };
+        let nodes = Nodes::new(&self.dir, size);
+        let proof = tlog_tiles::prove_record(size, seq, &nodes)
+            .map_err(|_| JournalError::Unproven("a tile is missing"))?;
+        let root = tlog_tiles::Hash(self.tree.root().0);
+        tlog_tiles::check_record(&proof, size, root, seq, tlog_tiles::record_hash(&entry))
+            .map_err(|_| JournalError::Rewritten { size })?;
+        Ok(entry)
+    }
+
+    /// Whether this journal extends what an older checkpoint of it signed: by a consistency proof
+    /// from the tiles, or by reading everything.
+    ///
+    /// # Errors
+    /// As [`consistent`].
+    pub fn extends(&self, old: &str) -> Result<(), JournalError> {
+        let key = self.key()?;
+        let old = Checkpoint::open(old, &key)?;
+        let (have, signed) = (self.size(), old.size());
+        if have < signed {
+            return Err(JournalError::Truncated { have, signed });
+        }
+        let hash = |root: B256| tlog_tiles::Hash(root.0);
+        let nodes = Nodes::new(&self.dir, have);
+        if signed > 0
+            && let Ok(proof) = tlog_tiles::prove_tree(have, signed, &nodes)
+            && tlog_tiles::check_tree(
+                &proof,
+                have,
+                hash(self.tree.root()),
+                signed,
+                hash(old.root()),
+            )
+            .is_ok()
+        {
+            return Ok(());
+        }
+        consistent(old.text(), &self.dir, &key)
     }
 
     /// How many entries there are; also the sequence number of the next.
@@ -207,6 +307,14 @@ impl Journal {
         self.checkpoint.text()
     }
 
+    /// The public half of the key that signs its checkpoints.
+    ///
+    /// # Errors
+    /// [`JournalError::Key`]; not for a key that opened it.
+    pub fn key(&self) -> Result<LogKey, JournalError> {
+        self.signer.key(self.origin)
+    }
+
     /// The journal's name.
     #[must_use]
     pub fn origin(&self) -> Origin {
@@ -222,6 +330,92 @@ impl Journal {
     /// How often appends of this writer waited for the disk.
     #[must_use]
     pub fn syncs(&self) -> u64 {
-        self.segment.syncs()
+        self.writer.syncs()
+    }
+
+    /// Begins a new segment wherever one would grow beyond so many bytes, for tests of that.
+    #[doc(hidden)]
+    pub fn rotate_at(&mut self, bytes: u64) {
+        self.writer.set_limit(bytes);
+    }
+}
+
+/// Reads every entry, writes the full tiles that differ, and checks the checkpoint.
+fn read_all(
+    segments: &Segments,
+    origin: Origin,
+    old: Option<&Checkpoint>,
+    visit: &mut Visit<'_>,
+) -> Result<(Tree, End), JournalError> {
+    let mut tree = Tree::with_tiles();
+    let mut heads = Heads::new(old.into_iter());
+    let end = segments.each(Some(origin), 0, &mut |seq, entry| {
+        heads.pass(&tree)?;
+        tree.push(entry);
+        visit(seq, entry);
+        Ok(())
+    })?;
+    heads.end(&tree)?;
+    Ok((tree, end))
+}
+
+/// Takes the tree of the first `base` entries from the tiles, reads the rest, and checks that this
+/// leads to what the checkpoint signed. The nodes of the edge are what they should be then: another
+/// edge would have another root.
+fn read_from(
+    dir: &Path,
+    segments: &Segments,
+    origin: Origin,
+    old: &Checkpoint,
+    base: u64,
+    visit: &mut Visit<'_>,
+) -> Result<(Tree, End), JournalError> {
+    let unproven = || JournalError::Unproven("a tile is missing or wrong");
+    let mut tree = tiles::edge(dir, base)?.ok_or_else(unproven)?;
+    let mut heads = Heads::new(std::iter::once(old));
+    let end = segments.each(Some(origin), base, &mut |seq, entry| {
+        heads.pass(&tree).map_err(|_| unproven())?;
+        tree.push(entry);
+        visit(seq, entry);
+        Ok(())
+    })?;
+    // The tiles may know more entries than there are.
+    if end.size != tree.size() {
+        return Err(JournalError::Truncated { have: end.size, signed: old.size() });
+    }
+    match heads.end(&tree) {
+        Err(JournalError::Rewritten { .. }) => Err(unproven()),
+        Err(error) => Err(error),
+        Ok(()) => Ok((tree, end)),
+    }
+}
+
+/// Checkpoints that a growing tree has to pass through, smallest first.
+#[derive(Debug)]
+struct Heads<'a>(Vec<&'a Checkpoint>);
+
+impl<'a> Heads<'a> {
+    fn new(heads: impl Iterator<Item = &'a Checkpoint>) -> Self {
+        let mut heads: Vec<_> = heads.collect();
+        heads.sort_by_key(|head| std::cmp::Reverse(head.size()));
+        Self(heads)
+    }
+
+    /// To be asked before each entry, and by [`Self::end`] after the last.
+    fn pass(&mut self, tree: &Tree) -> Result<(), JournalError> {
+        while let Some(head) = self.0.pop_if(|head| head.size() == tree.size()) {
+            if head.root() != tree.root() {
+                return Err(JournalError::Rewritten { size: head.size() });
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, tree: &Tree) -> Result<(), JournalError> {
+        self.pass(tree)?;
+        match self.0.last() {
+            Some(head) => Err(JournalError::Truncated { have: tree.size(), signed: head.size() }),
+            None => Ok(()),
+        }
     }
 }

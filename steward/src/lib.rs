@@ -15,6 +15,7 @@
 pub mod audit;
 mod authority;
 pub mod check;
+mod copies;
 pub mod core;
 mod desk;
 pub mod entry;
@@ -27,7 +28,10 @@ mod index;
 pub mod journal;
 mod keys;
 mod links;
+#[doc(hidden)]
+pub mod measure;
 mod offline;
+mod opening;
 mod outbox;
 mod outflow;
 mod reconcile;

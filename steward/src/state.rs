@@ -8,21 +8,32 @@
 
 mod account;
 mod apply;
+mod archive;
 mod debits;
+mod mark;
 mod record;
+mod totals;
+mod tracked;
 mod view;
 
+#[cfg(test)]
+mod tests;
+
 pub use account::{Account, Adopted};
+pub use archive::{Archived, Payment};
 pub use debits::{Debit, Debits, Standing};
+pub use mark::STATE_FORMAT;
+pub(crate) use mark::{Kind, Part};
 pub use record::{Approval, Record};
 pub use view::Ledger;
 
 use crate::entry::{Foreign, Genesis, Order};
 use alloy_primitives::{Address, B256};
 use marque_policies::{IntentId, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
+use tracked::Tracked;
 
 /// A held intent waits so long for its owner, in milliseconds, unless the policy says otherwise;
 /// then it is closed.
@@ -38,12 +49,17 @@ pub struct State {
     time: Timestamp,
     frozen: Option<Frozen>,
     agents: BTreeMap<String, Account>,
-    intents: BTreeMap<IntentId, Record>,
+    intents: Tracked<Record>,
     debits: Debits,
+    archive: Tracked<Archived>,
+    /// Archived intents of which somebody asks right now, as they were.
+    #[serde(skip)]
+    recalled: BTreeMap<IntentId, Record>,
 }
 
 /// The owner in force, where it is not the one that genesis names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Rotated {
     /// The owner in force.
     pub owner: Address,
@@ -54,7 +70,7 @@ pub struct Rotated {
 }
 
 /// Why nothing is signed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Frozen {
     /// The entry that a thaw must name.
     pub seq: u64,
@@ -142,15 +158,15 @@ impl State {
         self.agents.get(name)
     }
 
-    /// One intent.
+    /// One intent; one that is [archived](State::archived) only while it is recalled.
     #[must_use]
     pub fn intent(&self, id: IntentId) -> Option<&Record> {
-        self.intents.get(&id)
+        self.intents.get(&id).or_else(|| self.recalled.get(&id))
     }
 
-    /// All intents.
+    /// All intents that are not archived.
     #[must_use]
-    pub const fn intents(&self) -> &BTreeMap<IntentId, Record> {
+    pub fn intents(&self) -> &BTreeMap<IntentId, Record> {
         &self.intents
     }
 
@@ -176,6 +192,10 @@ impl State {
                 Some(Order::Authorisation(order)) => Some((order.amount.asset.token, order.nonce)),
                 _ => None,
             })
+            .chain(self.archive.values().filter_map(|archived| {
+                let ours = self.is_of(archived, agent) && archived.is_spent();
+                archived.payment.as_ref().filter(|_| ours)?.authorisation
+            }))
             .collect();
         let mut foreign = settled;
         foreign.retain(|it| {

@@ -2,7 +2,7 @@
 
 use crate::{
     authority::{Authority, Done, wall},
-    core::{Event, Reply},
+    core::{Event, Reply, Surplus},
     desk::Desk,
     entry::Body,
     error::{StewardError, fault},
@@ -10,18 +10,23 @@ use crate::{
     gather,
     hardening::Walls,
     home::Home,
+    journal::{self, LogKey},
     links::{Link, Links},
     outbox::Outbox,
     reconcile::{self, Memory},
-    server::{self, Decisions, Minds},
+    server::{self, Decisions, Minds, Watchers},
     signer::Made,
+    state::Record,
 };
 use alloy_primitives::B256;
 use marque_identity_keys::SecretString;
 use marque_policies::{Intent, IntentId, Timestamp};
 use marque_steward_client::{Answer, Artifact, Fault, Outcome, PaymentState, Proposal};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::{sync::watch, task::JoinHandle};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinHandle,
+};
 
 /// How a steward is run.
 #[derive(Clone, Debug)]
@@ -37,12 +42,16 @@ pub struct Options {
     pub rate: u32,
     /// Minds that run as other users.
     pub minds: Minds,
+    /// A folder outside the home, for a copy of the newest checkpoint: a journal that does not
+    /// extend the one that lies there was rolled back or rewritten, and nothing is signed.
+    pub copies: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let (poll, rest) = (Duration::from_millis(400), Duration::from_secs(30));
-        Self { walls: Walls::none(), poll, rest, rate: 200, minds: Minds::default() }
+        let (walls, minds) = (Walls::none(), Minds::default());
+        Self { walls, poll, rest, rate: 200, minds, copies: None }
     }
 }
 
@@ -71,6 +80,7 @@ pub(crate) struct Shared {
     pub(crate) walls: Walls,
     /// What the owner decided lately.
     pub(crate) decisions: Decisions,
+    pub(crate) watchers: Watchers,
     pub(crate) minds: Minds,
 }
 
@@ -91,13 +101,18 @@ impl Steward {
     ) -> Result<Self, StewardError> {
         let lock = home.lock()?;
         let at = home.clone();
+        let copies = options.copies.clone();
         // Reading a journal and unlocking keys takes a moment; others on this runtime go on.
         let opened = tokio::task::spawn_blocking(move || {
             let mut authority = Authority::open(&at, unlock)?;
             authority.unlock()?;
-            Ok::<_, StewardError>(authority)
+            if let Some(dir) = copies {
+                authority.keep_copies(&dir)?;
+            }
+            let unread = authority.unread()?;
+            Ok::<_, StewardError>((authority, unread))
         });
-        let authority = opened.await.map_err(|_| StewardError::Stopped)??;
+        let (authority, unread) = opened.await.map_err(|_| StewardError::Stopped)??;
         let shared = Arc::new(Shared {
             desk: Desk::open(authority, lock)?,
             links: Links::default(),
@@ -109,6 +124,7 @@ impl Steward {
             since: wall(),
             walls: options.walls,
             decisions: Decisions::default(),
+            watchers: Watchers::default(),
             minds: options.minds,
             home,
         });
@@ -134,10 +150,13 @@ impl Steward {
                 return Err(error);
             }
         };
-        let tasks = vec![
+        let mut tasks = vec![
             tokio::spawn(server::run(Arc::clone(&shared), listeners, stopping)),
             tokio::spawn(reconcile::run(Arc::clone(&shared), memory)),
         ];
+        if let Some((dir, key)) = unread {
+            tasks.push(tokio::spawn(read_the_rest(Arc::clone(&shared), dir, key)));
+        }
         Ok(Self { shared, stop, tasks })
     }
 
@@ -166,9 +185,9 @@ impl Steward {
         }
         for name in self.shared.ready.borrow().keys() {
             drop(std::fs::remove_file(self.shared.home.socket(name)));
-            if self.shared.minds.users.contains_key(name) {
-                drop(std::fs::remove_file(self.shared.minds.socket(name)));
-            }
+        }
+        for name in self.shared.minds.users.keys() {
+            drop(std::fs::remove_file(self.shared.minds.socket(name)));
         }
         closed
     }
@@ -250,12 +269,14 @@ impl Shared {
             }
             // Answered before.
             None => {
+                let agent = agent.to_owned();
                 let carried = self.desk.look(move |state, now| {
-                    let record = state.intent(id)?;
-                    match record.decided.intent {
-                        Intent::Tool(_) => None,
-                        _ => record.status(now).transaction,
+                    let tool = |record: &Record| matches!(record.decided.intent, Intent::Tool(_));
+                    // Nothing of a tool's use is on chain.
+                    if state.intent(id).is_some_and(tool) {
+                        return None;
                     }
+                    state.status(&agent, id, now)?.transaction
                 });
                 let carried = carried.await?;
                 Ok(carried.map_or(Artifact::Permission, |hash| Artifact::Transaction { hash }))
@@ -297,6 +318,31 @@ impl Shared {
                 Err(StewardError::Chain(error.to_string()))
             }
         }
+    }
+}
+
+/// Verifies what a quick start has not read, beside the work; damage stops everything.
+async fn read_the_rest(shared: Arc<Shared>, dir: PathBuf, key: LogKey) {
+    let (say, heard) = oneshot::channel();
+    // A thread of its own: no runtime waits for it when it ends.
+    let verify = move || drop(say.send(journal::verify_and_mend(&dir, &key)));
+    if let Err(error) = std::thread::Builder::new().name("verify".to_owned()).spawn(verify) {
+        tracing::error!(%error, "older entries of the journal are not verified");
+        return;
+    }
+    let reason = match heard.await {
+        Ok(Ok(mended)) => {
+            tracing::info!(mended, "all of the journal is verified");
+            return;
+        }
+        Ok(Err(error)) => format!("the journal is damaged: {error}"),
+        Err(_) => "the journal could not be verified to its end".to_owned(),
+    };
+    tracing::error!(reason, "frozen");
+    let surplus = Surplus::default();
+    let event = Event::Freeze { agent: None, by: "steward", reason, surplus };
+    if let Err(error) = shared.desk.submit(event).await {
+        tracing::error!(%error, "cannot freeze");
     }
 }
 

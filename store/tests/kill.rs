@@ -10,6 +10,16 @@ use std::thread;
 use std::time::Duration;
 
 const DIR: &str = "MARQUE_STORE_KILL_DIR";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a writer says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    Opening,
+    Open,
+    Acknowledged(u64),
+}
+
 const BACKEND: &str = "MARQUE_STORE_KILL_BACKEND";
 
 /// Not a test of its own: the process that the tests below start and kill.
@@ -17,8 +27,12 @@ const BACKEND: &str = "MARQUE_STORE_KILL_BACKEND";
 fn the_writer_that_is_killed() {
     let (Ok(dir), Ok(backend)) = (std::env::var(DIR), std::env::var(BACKEND)) else { return };
     let backend = if backend == "redb" { Backend::Redb } else { Backend::Sled };
-    let store = open(Path::new(&dir), backend).unwrap();
     let mut out = std::io::stdout();
+    writeln!(out, "opening").unwrap();
+    out.flush().unwrap();
+    let store = open(Path::new(&dir), backend).unwrap();
+    writeln!(out, "open").unwrap();
+    out.flush().unwrap();
     for seq in store.high_water().unwrap() + 1.. {
         let record = (format!("{seq:08}").into_bytes(), Some(seq.to_string().repeat(40).into()));
         let newest = (b"newest".to_vec(), Some(seq.to_string().into()));
@@ -68,7 +82,7 @@ fn start(dir: &Path, backend: Backend) -> Child {
 fn survives_kills(backend: Backend) {
     let kills = std::env::var("MARQUE_KILLS").map_or(20, |kills| kills.parse::<u64>().unwrap());
     let dir = tempfile::tempdir().unwrap();
-    let mut acknowledged = 0;
+    let (mut acknowledged, mut opening) = (0, 0);
     for kill in 0..kills {
         let mut writer = start(dir.path(), backend);
         let (said, heard) = mpsc::channel();
@@ -76,20 +90,38 @@ fn survives_kills(backend: Backend) {
         let listener = thread::spawn(move || {
             for line in out.lines().map_while(Result::ok) {
                 // The test harness prints its own words in front of the first line.
-                if let Some((_, seq)) = line.split_once("acknowledged ") {
-                    said.send(seq.parse::<u64>().unwrap()).unwrap();
-                }
+                let heard = if line.ends_with("opening") {
+                    Heard::Opening
+                } else if line == "open" {
+                    Heard::Open
+                } else if let Some((_, seq)) = line.split_once("acknowledged ") {
+                    Heard::Acknowledged(seq.parse().unwrap())
+                } else {
+                    continue;
+                };
+                said.send(heard).unwrap();
             }
         });
-        // Every other kill falls into starting and opening, the rest into writing.
-        if kill % 2 == 0 {
-            acknowledged = heard.recv_timeout(Duration::from_secs(60)).unwrap();
+        // Every other kill falls into opening or soon after, the rest into writing.
+        let mut last = heard.recv_timeout(PATIENCE).unwrap();
+        while kill % 2 == 0 && !matches!(last, Heard::Acknowledged(_)) {
+            last = heard.recv_timeout(PATIENCE).unwrap();
         }
-        thread::sleep(Duration::from_millis(kill * 37 % 100));
+        if let Heard::Acknowledged(seq) = last {
+            acknowledged = seq;
+        }
+        let pause = if kill % 2 == 0 { kill * 37_000 % 100_000 } else { kill * 370 % 10_000 };
+        thread::sleep(Duration::from_micros(pause));
         writer.kill().unwrap();
         writer.wait().unwrap();
         listener.join().unwrap();
-        acknowledged = heard.try_iter().last().unwrap_or(acknowledged);
+        for heard in heard.try_iter() {
+            last = heard;
+            if let Heard::Acknowledged(seq) = heard {
+                acknowledged = seq;
+            }
+        }
+        opening += u64::from(last == Heard::Opening);
 
         let store = open(dir.path(), backend).unwrap();
         let high_water = store.high_water().unwrap();
@@ -103,5 +135,9 @@ fn survives_kills(backend: Backend) {
         let newest = store.get(b"newest").unwrap().map(|seq| String::from_utf8(seq).unwrap());
         assert_eq!(newest, (high_water > 0).then(|| high_water.to_string()));
     }
-    println!("{backend}: {kills} kills, {acknowledged} acknowledged, none lost");
+    println!(
+        "{backend}: {kills} kills, {opening} of them while opening, {acknowledged} acknowledged, none \
+         lost, always opened"
+    );
+    assert!(kills < 1_000 || opening >= 200, "{opening} kills while opening");
 }

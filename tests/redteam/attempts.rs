@@ -55,9 +55,15 @@ fn tell(what: &str, stopped_by: Option<String>, open: Option<&str>) {
     writeln!(out, "{}", serde_json::to_string(&attempt).unwrap()).unwrap();
 }
 
-/// An attempt that must fail, and the wall that is meant to stop it.
+/// An attempt that must fail, and the wall that is meant to stop it. What fails because it was
+/// clumsy, such as a file that is not there, was not stopped by a wall.
 fn attempt<T, E: Debug + ToString>(what: &str, wall: &str, result: Result<T, E>) {
-    tell(what, result.err().map(|error| format!("{wall}: {}", error.to_string())), None);
+    let denials = ["ermission denied", "not permitted", "cross-device"];
+    let is_denial = |said: &String| {
+        ![LANDLOCK, SECCOMP].contains(&wall) || denials.iter().any(|words| said.contains(words))
+    };
+    let said = result.err().map(|error| error.to_string()).filter(is_denial);
+    tell(what, said.map(|said| format!("{wall}: {said}")), None);
 }
 
 /// An attempt that the threat model admits.
@@ -79,7 +85,7 @@ pub(crate) async fn all() -> Result<(), String> {
     other_processes(scene.bystander, "another process of the user");
     kernel();
     programs(&scene);
-    inherited(&scene);
+    inherited();
     sockets(&scene).await;
     another_steward(&scene).await;
     admissions();
@@ -172,17 +178,15 @@ fn other_processes(pid: u32, who: &str) {
     attempt(&format!("take files away from {who}"), SECCOMP, limited);
 }
 
-/// The mind's child that connects it, found as an attacker would: by trying numbers nearby.
+/// The mind's child that connects it, found as an attacker would: by trying the next numbers.
 fn doorman() -> Option<u32> {
     let own = std::process::id();
-    (own + 1..own + 64).find(|pid| {
-        pidfd_open(
-            rustix::process::Pid::from_raw(i32::try_from(*pid).unwrap()).unwrap(),
-            PidfdFlags::empty(),
-        )
-        .is_ok_and(|_| true)
-            && !Path::new("/proc/self/task").join(pid.to_string()).exists()
-    })
+    let is_process = |pid: &u32| {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(*pid).unwrap()).unwrap();
+        // A thread has a number as well, and is no process.
+        pidfd_open(pid, PidfdFlags::empty()).is_ok()
+    };
+    (own + 1..own + 200).find(is_process)
 }
 
 fn kernel() {
@@ -227,14 +231,15 @@ fn programs(scene: &Scene) {
     attempt("fork", SECCOMP, Command::new("/proc/self/exe").spawn());
 }
 
-fn inherited(scene: &Scene) {
+fn inherited() {
+    let standard = ["0", "1", "2"].map(std::ffi::OsString::from);
     let open = fs::read_dir("/proc/self/fd").unwrap().flatten().filter_map(|entry| {
-        let leads = fs::read_link(entry.path()).ok()?;
-        let leads = leads.to_string_lossy().into_owned();
-        let harmless = ["socket:", "pipe:", "anon_inode:", "/dev/null", "/memfd:", "/proc/"];
-        (!harmless.iter().any(|kind| leads.starts_with(kind))).then_some(leads)
+        let leads = fs::read_link(entry.path()).ok()?.to_string_lossy().into_owned();
+        let made_here = ["socket:", "anon_inode:", "pipe:", "/proc/"];
+        let made_here = made_here.iter().any(|kind| leads.starts_with(kind));
+        (!made_here && !standard.contains(&entry.file_name())).then_some(leads)
     });
-    let left: Vec<String> = open.filter(|path| !path.contains("/mind")).collect();
+    let left: Vec<String> = open.collect();
     let none = if left.is_empty() { Err("nothing was left open".to_owned()) } else { Ok(left) };
     attempt("use a descriptor that was left open", "close-on-exec", none);
     let place = std::env::var("CREDENTIALS_DIRECTORY").map_err(|_| "not in the environment");
@@ -242,7 +247,6 @@ fn inherited(scene: &Scene) {
     let secret = fs::read_to_string("/proc/self/fd/0").unwrap_or_default();
     let none = if secret.is_empty() { Err("empty") } else { Ok(()) };
     attempt("read the unlock secret once more from standard input", "a closed input", none);
-    let _ = scene;
 }
 
 async fn sockets(scene: &Scene) {

@@ -4,7 +4,6 @@
 use super::error::JournalError;
 use super::files;
 use super::key::{LogKey, LogSigner, Origin};
-use super::tree::Tree;
 use alloy_primitives::B256;
 use signed_note::{Note, VerifierList};
 use std::path::Path;
@@ -81,18 +80,6 @@ impl Checkpoint {
 
     pub(super) fn write(&self, dir: &Path) -> Result<(), JournalError> {
         files::replace(&dir.join("checkpoint"), self.text.as_bytes())
-    }
-
-    /// Holds a tree against this head: it must have at least these entries, and exactly these
-    /// first.
-    pub(super) fn check(&self, tree: &Tree) -> Result<(), JournalError> {
-        if tree.size() < self.size {
-            return Err(JournalError::Truncated { have: tree.size(), signed: self.size });
-        }
-        if tree.root_at(self.size)? != self.root {
-            return Err(JournalError::Rewritten { size: self.size });
-        }
-        Ok(())
     }
 
     /// How many entries it covers.

@@ -2,7 +2,7 @@
 //! disk, look for whoever tampered, or hand in the right key.
 
 use super::key::Origin;
-use super::segment::MAX_ENTRY;
+use super::record::MAX_ENTRY;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +32,29 @@ pub enum JournalError {
     /// An append failed earlier, so what is on the disk is unknown.
     #[error("an earlier append failed; open the journal anew to see what is in it")]
     Failed,
+
+    /// The disk has no room. Nothing was written, and what was acknowledged is untouched.
+    #[error("the disk that holds {} is full; make room", .0.display())]
+    Full(PathBuf),
+
+    /// What was not read cannot be proven to be what the checkpoint signed; read everything.
+    #[error("the tree cannot be taken from the tiles: {0}")]
+    Unproven(&'static str),
+
+    /// A segment, or the end of one, is gone.
+    #[error(
+        "entries {have} to {} are missing: the next segment is {}; restore the journal from a copy",
+        first.saturating_sub(1),
+        path.display()
+    )]
+    Missing {
+        /// The segment behind the gap.
+        path: PathBuf,
+        /// How many entries there are before it.
+        have: u64,
+        /// The entry that it begins with.
+        first: u64,
+    },
 
     /// Not a segment of a journal.
     #[error("{} is not a journal segment: {why}", path.display())]

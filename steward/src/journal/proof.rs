@@ -33,6 +33,15 @@ impl InclusionProof {
     /// [`JournalError::Checkpoint`] or [`JournalError::Proof`] if it is not.
     pub fn check(&self, entry: &[u8], key: &LogKey) -> Result<Checkpoint, JournalError> {
         let checkpoint = Checkpoint::open(&self.checkpoint, key)?;
+        self.holds(entry, &checkpoint)?;
+        Ok(checkpoint)
+    }
+
+    /// The same under a checkpoint that is believed already.
+    ///
+    /// # Errors
+    /// [`JournalError::Proof`] if it is not.
+    pub fn holds(&self, entry: &[u8], checkpoint: &Checkpoint) -> Result<(), JournalError> {
         let path = self.hashes.iter().map(|hash| Hash(hash.0)).collect();
         tlog_tiles::check_record(
             &path,
@@ -41,8 +50,7 @@ impl InclusionProof {
             self.seq,
             tlog_tiles::record_hash(entry),
         )
-        .map_err(|error| JournalError::Proof(error.to_string()))?;
-        Ok(checkpoint)
+        .map_err(|error| JournalError::Proof(error.to_string()))
     }
 }
 

@@ -1,5 +1,8 @@
 //! The journal's promises, each broken on purpose: torn, flipped, dropped, swapped, rewritten.
 
+mod rotation;
+
+use super::audit::Leaves;
 use super::*;
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use proptest::prelude::*;
@@ -27,6 +30,12 @@ fn entries(n: usize) -> Vec<Vec<u8>> {
     (0..n).map(entry).collect()
 }
 
+fn tree(entries: &[Vec<u8>]) -> Tree {
+    let mut tree = Tree::default();
+    entries.iter().for_each(|entry| tree.push(entry));
+    tree
+}
+
 /// A closed journal in a folder of its own.
 struct Written(TempDir);
 
@@ -43,8 +52,8 @@ impl Written {
         let written = Self(tempfile::tempdir().unwrap());
         fs::create_dir(written.dir().join("entries")).unwrap();
         written.set_entries(entries);
-        let tree = Tree::of(entries).unwrap();
-        let head = Checkpoint::sign(ORIGIN, &signer(), tree.size(), tree.root().unwrap());
+        let tree = tree(entries);
+        let head = Checkpoint::sign(ORIGIN, &signer(), tree.size(), tree.root());
         head.unwrap().write(written.dir()).unwrap();
         written
     }
@@ -75,7 +84,7 @@ impl Written {
 
     /// Replaces the entries by others, framed well, under the old checkpoint.
     fn set_entries(&self, entries: &[Vec<u8>]) {
-        self.set_bytes(&[segment::header(ORIGIN), segment::frame(entries).unwrap()].concat());
+        self.set_bytes(&[record::header(ORIGIN, 0), record::frame(entries).unwrap()].concat());
     }
 
     /// What every reader of a tampered journal has to say.
@@ -147,7 +156,7 @@ fn an_entry_of_wrong_size_is_refused_and_nothing_is_written() {
 fn a_writer_whose_disk_failed_refuses_to_go_on() {
     let written = Written::with(&entries(2));
     let (mut journal, _) = written.open().unwrap();
-    journal.segment.break_disk();
+    journal.writer.break_disk();
     assert!(matches!(journal.append(&[entry(2)]), Err(JournalError::Io { .. })));
     assert!(matches!(journal.append(&[entry(2)]), Err(JournalError::Failed)));
     assert_eq!(journal.size(), 2);
@@ -357,8 +366,9 @@ fn a_newer_format_is_refused_by_its_number() {
     written.set_bytes(&bytes);
     let error = written.open().unwrap_err();
     assert!(matches!(error, JournalError::Version { found: 2, known: 1, .. }), "{error}");
-    fs::write(written.dir().join("entries/00000000000000000009.seg"), "").unwrap();
-    assert!(matches!(written.open(), Err(JournalError::Header { .. })));
+    let strange = Written::with(&entries(2));
+    fs::write(strange.dir().join("entries/9.seg"), "").unwrap();
+    assert!(matches!(strange.open(), Err(JournalError::Header { .. })));
 }
 
 #[test]
@@ -399,26 +409,40 @@ fn a_secret_log_key_shows_nothing_but_its_public_half() {
     assert!(!shown.to_lowercase().contains("c3c3") && !shown.contains("195, 195"), "{shown}");
 }
 
+/// One random tree, by both implementations: root, inclusion and what is signed of it.
+fn both_agree(size: usize, salt: u64) {
+    let entry = |n: usize| format!("{salt}/{n}").into_bytes();
+    let (mut ours, mut nodes) = (Tree::default(), Leaves::default());
+    let mut theirs = MemoryBackedTree::<Sha256, Vec<u8>>::new();
+    for n in 0..size {
+        ours.push(&entry(n));
+        nodes.push(&entry(n));
+        theirs.push(entry(n));
+    }
+    assert_eq!(ours.root().as_slice(), theirs.root().as_bytes().as_slice(), "{size} entries");
+    for seq in (0..size).step_by(1 + size / 4) {
+        let proof = tlog_tiles::prove_record(size as u64, seq as u64, &nodes).unwrap();
+        let proof: Vec<u8> = proof.into_iter().flat_map(|hash| hash.0).collect();
+        assert_eq!(proof, theirs.prove_inclusion(seq).as_bytes(), "entry {seq} of {size}");
+    }
+}
+
 #[test]
 fn a_second_implementation_agrees_on_every_root_and_proof() {
-    let mut ours = Tree::default();
-    let mut theirs = MemoryBackedTree::<Sha256, Vec<u8>>::new();
-    let mut roots = vec![];
-    for size in 0..300_usize {
-        let root = theirs.root();
-        assert_eq!(ours.root().unwrap().as_slice(), root.as_bytes().as_slice(), "size {size}");
-        for seq in (0..size).step_by(1 + size / 20) {
-            let proof = ours.prove(size as u64, seq as u64).unwrap();
-            let expected = theirs.prove_inclusion(seq);
-            assert_eq!(proof.concat(), expected.as_bytes(), "entry {seq} of {size}");
-        }
-        roots.push(ours.root().unwrap());
-        ours.push(&entry(size)).unwrap();
-        theirs.push(entry(size));
+    (0..300).for_each(|size| both_agree(size, 0));
+}
+
+/// `MARQUE_TREES=10000` runs it at size; `MARQUE_SEED` repeats it.
+#[test]
+fn a_second_implementation_agrees_on_trees_of_any_size() {
+    let trees = number("MARQUE_TREES", 100);
+    let mut random = Random::new("trees");
+    for _ in 0..trees {
+        let most = [10, 600, 3_000][random.below(3)];
+        let size = random.below(most);
+        both_agree(size, random.next());
     }
-    for (size, root) in roots.iter().enumerate() {
-        assert_eq!(ours.root_at(size as u64).unwrap(), *root);
-    }
+    println!("{trees} trees, the same roots and proofs");
 }
 
 #[test]
@@ -494,19 +518,77 @@ fn tiles_lie_where_c2sp_wants_them_and_come_back_when_they_are_lost() {
     }
 }
 
-#[test]
-#[ignore = "a measurement, not a check: run it with --ignored --nocapture"]
-fn how_long_a_hundred_thousand_entries_take_to_open() {
-    let written = Written::with(&entries(100_000));
-    let start = std::time::Instant::now();
-    let (mut journal, _) = written.open().unwrap();
-    println!("open: {:?}", start.elapsed());
-    let start = std::time::Instant::now();
-    for n in 0..100 {
-        journal.append(&[entry(n)]).unwrap();
+/// A number from the environment, for tests at full size.
+fn number(name: &str, usual: u64) -> u64 {
+    std::env::var(name).map_or(usual, |text| text.parse().unwrap())
+}
+
+/// xorshift64*, from `MARQUE_SEED` or the clock; says its seed.
+struct Random(u64);
+
+impl Random {
+    fn new(what: &str) -> Self {
+        let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let seed = number("MARQUE_SEED", u64::try_from(clock.as_nanos() % (1 << 60)).unwrap());
+        println!("{what}: MARQUE_SEED={seed}");
+        Self(seed | 1)
     }
-    println!("append: {:?}", start.elapsed() / 100);
-    let start = std::time::Instant::now();
-    verify(written.dir(), &key()).unwrap();
-    println!("verify: {:?}", start.elapsed());
+
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() >> 33).unwrap() % end
+    }
+}
+
+/// Whoever has the log key edits, drops, swaps, adds, cuts or forks, signs a new checkpoint, and is
+/// found by the older one that the owner kept. `MARQUE_TAMPERS=10000` runs it at size.
+#[test]
+fn no_tampering_passes_a_checkpoint_that_the_owner_kept() {
+    let tampers = number("MARQUE_TAMPERS", 200);
+    let mut random = Random::new("tampers");
+    let (mut found, mut kinds) = (0, [0_u64; 6]);
+    for _ in 0..tampers {
+        let size = 2 + random.below(60);
+        let kept = 1 + random.below(size);
+        let owner = Checkpoint::sign(ORIGIN, &signer(), kept as u64, tree(&entries(kept)).root());
+        let at = random.below(kept);
+        let mut forged = entries(size);
+        let kind = random.below(6);
+        match kind {
+            0 => {
+                let byte = random.below(forged[at].len());
+                forged[at][byte] ^= 1 << random.below(8);
+            }
+            1 => drop(forged.remove(at)),
+            2 => forged.insert(at, entry(random.below(100) + 1_000)),
+            3 => {
+                let other = random.below(size);
+                forged.swap(at, other);
+            }
+            4 => forged.truncate(random.below(kept)),
+            // A fork: the same start, then another story that grows longer.
+            _ => {
+                forged.truncate(at);
+                forged.extend((0..size + random.below(60)).map(|n| entry(5_000 + n)));
+            }
+        }
+        let tampered = forged.get(..kept) != Some(&entries(kept)[..]);
+        let written = Written::quickly(&forged);
+        verify(written.dir(), &key()).unwrap();
+        let verdict = consistent(owner.unwrap().text(), written.dir(), &key());
+        assert_eq!(verdict.is_err(), tampered, "kind {kind} at {at}, {kept} of {size} kept");
+        found += u64::from(tampered);
+        kinds[kind] += u64::from(tampered);
+    }
+    println!(
+        "{tampers} tamperings, {found} of them in what was kept, all found: edits, drops, additions, \
+         swaps, cuts, forks {kinds:?}"
+    );
+    assert!(kinds.iter().all(|kind| *kind > 0));
 }

@@ -1,112 +1,155 @@
-//! The RFC 6962 tree over the entries, kept in memory, and its C2SP tiles on disk.
+//! The right edge of the RFC 6962 tree over the entries: what an append and the root need.
+//!
+//! Older nodes are not kept. They lie in the C2SP tiles ([`super::tiles`]), and can be made again
+//! from the entries at any time.
 
-use super::error::JournalError;
-use super::files;
 use alloy_primitives::B256;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
-use tlog_tiles::{Hash, HashReader, Tile};
+use tlog_tiles::{Hash, Tile};
 
 /// Height of a C2SP tile: 256 hashes wide.
-const HEIGHT: u8 = 8;
+pub(super) const HEIGHT: u8 = 8;
+pub(super) const WIDTH: usize = 1 << HEIGHT;
 
-/// Every node that is complete, in storage order: about two hashes an entry.
-#[derive(Debug, Default)]
+/// A tile's place: its level, and its index in it.
+pub(super) type Place = (u8, u64);
+
+/// A growing tree.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Tree {
     size: u64,
-    nodes: Nodes,
-}
-
-#[derive(Debug, Default)]
-struct Nodes(Vec<Hash>);
-
-impl HashReader for Nodes {
-    fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<Hash>, tlog_tiles::Error> {
-        let node = |&index: &u64| {
-            let hash = usize::try_from(index).ok().and_then(|index| self.0.get(index));
-            hash.copied().ok_or(tlog_tiles::Error::IndexesNotInTree)
-        };
-        indexes.iter().map(node).collect()
-    }
+    /// Roots of the complete subtrees, largest first: one for each bit of the size.
+    edge: Vec<Hash>,
+    /// By tile level, the hashes of the tile that is not full yet.
+    growing: Vec<Vec<Hash>>,
+    /// Tiles that became full and nobody has taken, where they are wanted.
+    full: Option<Vec<(Place, Vec<Hash>)>>,
 }
 
 impl Tree {
-    /// The tree of these entries.
-    pub(super) fn of(entries: &[Vec<u8>]) -> Result<Self, JournalError> {
-        let mut tree = Self::default();
-        tree.nodes.0.reserve(entries.len().saturating_mul(2));
-        for entry in entries {
-            tree.push(entry)?;
-        }
-        Ok(tree)
+    /// An empty tree that keeps its full tiles for [`Self::take_full`].
+    pub(super) fn with_tiles() -> Self {
+        Self { full: Some(Vec::new()), ..Self::default() }
     }
 
-    /// Adds one entry; hashes at most 1 + log2(size) nodes.
-    pub(super) fn push(&mut self, entry: &[u8]) -> Result<(), JournalError> {
-        let new = tlog_tiles::stored_hashes(self.size, entry, &self.nodes)?;
-        self.nodes.0.extend(new);
+    /// The tree of `size` entries whose growing tiles are these, lowest level first. They prove
+    /// nothing until the root does.
+    pub(super) fn of_tiles(size: u64, growing: Vec<Vec<Hash>>) -> Self {
+        let mut edge = Vec::new();
+        for tile in growing.iter().rev() {
+            let mut rest = tile.as_slice();
+            for bit in (0..HEIGHT).rev() {
+                if tile.len() & (1 << bit) != 0
+                    && let Some((subtree, behind)) = rest.split_at_checked(1 << bit)
+                {
+                    edge.push(subtree_hash(subtree));
+                    rest = behind;
+                }
+            }
+        }
+        Self { size, edge, growing, full: Some(Vec::new()) }
+    }
+
+    /// Adds an entry.
+    pub(super) fn push(&mut self, entry: &[u8]) {
+        self.push_hash(tlog_tiles::record_hash(entry));
+    }
+
+    /// Adds the hash of an entry.
+    pub(super) fn push_hash(&mut self, leaf: Hash) {
+        let mut hash = leaf;
+        let mut level = 0;
+        self.note(level, hash);
+        while self.size >> level & 1 == 1 {
+            // A bit of the size is a subtree of the edge.
+            let Some(left) = self.edge.pop() else { break };
+            hash = tlog_tiles::node_hash(left, hash);
+            level += 1;
+            if level % HEIGHT == 0 {
+                self.note(level / HEIGHT, hash);
+            }
+        }
+        self.edge.push(hash);
         self.size += 1;
-        Ok(())
+    }
+
+    fn note(&mut self, level: u8, hash: Hash) {
+        let at = usize::from(level);
+        if self.growing.len() <= at {
+            self.growing.resize_with(at + 1, Vec::new);
+        }
+        let Some(tile) = self.growing.get_mut(at) else { return };
+        tile.push(hash);
+        if tile.len() == WIDTH {
+            let tile = std::mem::take(tile);
+            if let Some(full) = &mut self.full {
+                // The entry that fills it is not counted yet.
+                full.push(((level, self.size >> (HEIGHT * (level + 1))), tile));
+            }
+        }
     }
 
     /// Number of entries.
-    pub(super) fn size(&self) -> u64 {
+    pub(super) const fn size(&self) -> u64 {
         self.size
     }
 
     /// Root of all entries.
-    pub(super) fn root(&self) -> Result<B256, JournalError> {
-        self.root_at(self.size)
+    pub(super) fn root(&self) -> B256 {
+        let mut subtrees = self.edge.iter().rev().copied();
+        let root = subtrees.next().map_or(tlog_tiles::EMPTY_HASH, |smallest| {
+            subtrees.fold(smallest, |right, left| tlog_tiles::node_hash(left, right))
+        });
+        B256::from(root.0)
     }
 
-    /// Root of the first `size` entries.
-    pub(super) fn root_at(&self, size: u64) -> Result<B256, JournalError> {
-        Ok(B256::from(tlog_tiles::tree_hash(size, &self.nodes)?.0))
+    /// The tiles that became full since they were last taken.
+    pub(super) fn take_full(&mut self) -> Vec<(Place, Vec<Hash>)> {
+        self.full.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Hashes from the leaf's sibling to the root's child, in the tree of the first `size` entries.
-    pub(super) fn prove(&self, size: u64, seq: u64) -> Result<Vec<B256>, JournalError> {
-        let proof = tlog_tiles::prove_record(size, seq, &self.nodes)?;
-        Ok(proof.into_iter().map(|hash| B256::from(hash.0)).collect())
-    }
-
-    /// Writes the tiles that this tree has and the tree of the first `old` entries had not.
-    ///
-    /// A tile that is already there is left alone, so that opening a journal costs reads only.
-    /// Partial tiles go once their full tile is there, not earlier: the owner of an older
-    /// checkpoint may still ask for them (C2SP tlog-tiles, "Partial Tiles").
-    pub(super) fn write_tiles(&self, dir: &Path, old: u64) -> Result<(), JournalError> {
-        for tile in Tile::new_tiles(HEIGHT, old, self.size) {
-            let path = path_of(dir, &tile);
-            let bytes = tile.read_data(&self.nodes)?;
-            if files::read_if_there(&path)?.as_ref() == Some(&bytes) {
-                continue;
-            }
-            if let Some(parent) = path.parent() {
-                fs::create_dir_all(parent).map_err(JournalError::io("create", parent))?;
-            }
-            files::replace(&path, &bytes)?;
-            if tile.width() == 1 << HEIGHT {
-                let partial = path.with_added_extension("p");
-                match fs::remove_dir_all(&partial) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        return Err(JournalError::io("remove", &partial)(error));
-                    }
-                    _ => {}
-                }
-            }
+    /// Gives back tiles that could not be written.
+    pub(super) fn give_back(&mut self, mut tiles: Vec<(Place, Vec<Hash>)>) {
+        if let Some(full) = &mut self.full {
+            tiles.append(full);
+            *full = tiles;
         }
-        Ok(())
+    }
+
+    /// The tiles that are not full, with something in them.
+    pub(super) fn partial(&self) -> impl Iterator<Item = (Place, &[Hash])> {
+        (0..).zip(&self.growing).filter(|(_, tile)| !tile.is_empty()).map(|(level, tile)| {
+            let index = self.size.checked_shr(u32::from(HEIGHT) * (u32::from(level) + 1));
+            ((level, index.unwrap_or(0)), tile.as_slice())
+        })
     }
 }
 
-/// `tile/<level>/<index>[.p/<width>]`. The crate writes the height first, as Go's checksum
-/// database does; C2SP's layout has only one height.
-fn path_of(dir: &Path, tile: &Tile) -> PathBuf {
-    let path = tile.path();
-    match path.strip_prefix("tile/8/") {
-        Some(rest) => dir.join("tile").join(rest),
-        None => dir.join(path),
+/// The root of a complete subtree of 2^k hashes.
+pub(super) fn subtree_hash(hashes: &[Hash]) -> Hash {
+    match hashes {
+        [] => tlog_tiles::EMPTY_HASH,
+        [one] => *one,
+        more => {
+            let (left, right) = more.split_at(more.len() / 2);
+            tlog_tiles::node_hash(subtree_hash(left), subtree_hash(right))
+        }
     }
+}
+
+/// What the growing tiles of a tree of `size` entries are: place and width, lowest level first.
+pub(super) fn growing(size: u64) -> impl Iterator<Item = (Place, usize)> {
+    (0_u8..8).map_while(move |level| {
+        let nodes = size >> (HEIGHT * level);
+        let index = nodes >> HEIGHT;
+        let width = usize::try_from(nodes - (index << HEIGHT)).unwrap_or(0);
+        (nodes > 0).then_some(((level, index), width))
+    })
+}
+
+/// The C2SP name of a tile's file, below the journal's folder.
+pub(super) fn name(place: Place, width: usize) -> String {
+    let (level, index) = place;
+    let width = u32::try_from(width).unwrap_or(0);
+    // The crate writes the height first, as Go's checksum database does; C2SP has only one height.
+    Tile::new(HEIGHT, level, index, width, false).path().replacen("tile/8/", "tile/", 1)
 }

@@ -96,7 +96,7 @@ async fn wait(
 }
 
 fn status(state: &State, agent: &str, id: IntentId, now: Timestamp) -> Option<IntentState> {
-    state.intent(id).filter(|record| record.agent == agent).map(|record| record.status(now))
+    state.status(agent, id, now)
 }
 
 const fn is_under_way(state: PaymentState) -> bool {

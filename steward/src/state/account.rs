@@ -2,14 +2,14 @@
 
 use alloy_primitives::{Address, B256};
 use marque_policies::{IntentId, Policy, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
 /// An agent's account.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Account {
     /// The address of its paying key.
     pub key: Address,
@@ -32,7 +32,7 @@ pub struct Account {
 }
 
 /// One use of a tool.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Use {
     pub(super) at: Timestamp,
     pub(super) tool: String,
@@ -40,7 +40,8 @@ pub(super) struct Use {
 }
 
 /// A policy in force.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "Written")]
 pub struct Adopted {
     /// The entry that adopted it.
     pub entry: u64,
@@ -55,7 +56,40 @@ pub struct Adopted {
     pub policy: Arc<Policy>,
 }
 
+/// A policy in force, before it is read.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    entry: u64,
+    version: u64,
+    hash: B256,
+    document: String,
+}
+
+impl TryFrom<Written> for Adopted {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Self, String> {
+        let Written { entry, version, hash, document } = written;
+        let (policy, _) = marque_policies::parse(&document).map_err(|error| error.to_string())?;
+        if policy.hash != hash {
+            return Err("the policy has another hash than it says".to_owned());
+        }
+        Ok(Self { entry, version, hash, document, policy: Arc::new(policy) })
+    }
+}
+
+/// Uses are counted in windows of so many milliseconds at most.
+const USES_FOR: Timestamp = 31 * 24 * 3_600 * 1_000;
+
 impl Account {
+    /// Forgets uses that are older than every window.
+    pub(super) fn forget_uses(&mut self, now: Timestamp) {
+        let old = now.saturating_sub(USES_FOR);
+        let gone = self.uses.partition_point(|used| used.at <= old);
+        self.uses.drain(..gone);
+    }
+
     /// How often a tool was used, and the bytes it sent, after `since`.
     #[must_use]
     pub fn used(&self, tool: &str, since: Timestamp) -> (u64, u64) {

@@ -4,8 +4,8 @@ use crate::{
     entry::{Allowed, Body, Decided, Entry, Genesis, Order},
     error::StewardError,
     state::{
-        Account, Adopted, Approval, Debit, Frozen, HELD_FOR, Record, Rotated, Standing, State,
-        account::Use, record::payee,
+        Account, Adopted, Approval, Archived, Debit, Frozen, HELD_FOR, Record, Rotated, Standing,
+        State, account::Use, record::payee,
     },
 };
 use marque_policies::{Intent, IntentId, Timestamp, document::Payee};
@@ -132,11 +132,13 @@ impl State {
                 }
                 self.rotated = Some(Rotated { owner: *owner, entry: seq, since: *since });
                 // What only the owner before has approved waits for the new one.
-                for record in self.intents.values_mut() {
-                    if record.state == PaymentState::Approved {
-                        record.state = PaymentState::Held;
-                        record.approval = None;
-                    }
+                let approved = |record: &&Record| record.state == PaymentState::Approved;
+                let approved = self.intents.values().filter(approved);
+                let approved: Vec<IntentId> = approved.map(|record| record.decided.id).collect();
+                for id in approved {
+                    let record = self.record(id, &[PaymentState::Approved])?;
+                    record.state = PaymentState::Held;
+                    record.approval = None;
                 }
             }
             Body::Refused(decided) => {
@@ -180,13 +182,20 @@ impl State {
                 self.debits.remove(*id);
             }
             Body::Reported { id, said } => {
-                let known = self
-                    .intents
-                    .get(id)
-                    .is_some_and(|record| Some(&record.agent) == agent.as_ref());
+                let known = match (self.intents.get(id), self.archive.get(id)) {
+                    (Some(record), _) => Some(&record.agent) == agent.as_ref(),
+                    (None, Some(archived)) => self.is_of(archived, name()?),
+                    (None, None) => false,
+                };
                 if known && matches!(said, Said::Undelivered { .. }) {
                     self.account(name()?)?.undelivered.insert(*id);
                 }
+            }
+            Body::Checkpointed { .. } => {
+                // Places where every replay does the same, and often enough.
+                self.archive(at);
+                self.debits.sum_up(at);
+                self.agents.values_mut().for_each(|account| account.forget_uses(at));
             }
             Body::Noted { .. }
             | Body::Started { .. }
@@ -221,9 +230,12 @@ impl State {
     ) -> Result<(), &'static str> {
         let policy = self.account(agent)?.policy.as_ref();
         let held = policy.and_then(|adopted| adopted.policy.approvals.held).unwrap_or(HELD_FOR);
-        if self.intents.get(&decided.id).is_some_and(Record::is_spent) {
+        if self.intents.get(&decided.id).is_some_and(Record::is_spent)
+            || self.archive.get(&decided.id).is_some_and(Archived::is_spent)
+        {
             return Err("decides again what was allowed");
         }
+        self.archive.remove(&decided.id);
         let record = Record {
             agent: agent.to_owned(),
             decided: decided.clone(),
@@ -337,9 +349,7 @@ impl State {
 
     fn undelivered_by(&self, agent: &str, payee: alloy_primitives::Address) -> Vec<IntentId> {
         let ids = self.agents.get(agent).into_iter().flat_map(|account| &account.undelivered);
-        ids.copied()
-            .filter(|id| self.intents.get(id).and_then(Record::payee) == Some(payee))
-            .collect()
+        ids.copied().filter(|id| self.payee_of(*id) == Some(payee)).collect()
     }
 }
 

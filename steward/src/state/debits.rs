@@ -4,20 +4,23 @@
 //! flight counts whatever its age; one that is settled leaves a window when it is older than it;
 //! one that is gone is deleted.
 
+use crate::state::{
+    totals::{Totals, Whose},
+    tracked::Tracked,
+};
 use alloy_primitives::{Address, U256};
-use marque_policies::{AssetId, IntentId, Money, Scope, Timestamp};
-use serde::Serialize;
-use std::collections::BTreeMap;
+use marque_policies::{AssetId, IntentId, Money, Scope, Timestamp, document::DAYS30};
+use serde::{Deserialize, Serialize};
 
-/// The rows, by intent.
+/// The rows, by intent, and the sums of those that are older than every window.
 #[derive(Clone, Debug, Default, Serialize)]
-#[serde(transparent)]
 pub struct Debits {
-    rows: BTreeMap<IntentId, Vec<Debit>>,
+    pub(super) rows: Tracked<Vec<Debit>>,
+    pub(super) totals: Totals,
 }
 
 /// One amount that left, or may leave, an agent's key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Debit {
     /// Whose key.
     pub agent: String,
@@ -36,7 +39,7 @@ pub struct Debit {
 }
 
 /// Whether a debit can still change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// It can still happen, or be taken back.
@@ -55,6 +58,11 @@ impl Debits {
             return U256::MAX;
         }
         let own = |debit: &Debit| debit.agent == agent;
+        // What is in the sums is older than the widest window that there is.
+        let summed = match since {
+            0 => self.totals.of(agent, scope, asset),
+            _ => U256::ZERO,
+        };
         self.rows
             .values()
             .flatten()
@@ -67,7 +75,28 @@ impl Debits {
                 Scope::Payee(payee) => own(debit) && debit.payee == Some(*payee),
                 Scope::Pool => own(debit) && debit.pool,
             })
-            .fold(U256::ZERO, |sum, debit| sum.saturating_add(debit.amount.units))
+            .fold(summed, |sum, debit| sum.saturating_add(debit.amount.units))
+    }
+
+    /// Folds what was settled before every window that ends at `now` or later into the sums.
+    pub(super) fn sum_up(&mut self, now: Timestamp) {
+        let old = now.saturating_sub(DAYS30);
+        let is_old = |row: &Debit| row.standing == Standing::Settled && row.at <= old;
+        let some = self.rows.iter().filter(|(_, rows)| rows.iter().any(is_old));
+        let ids: Vec<IntentId> = some.map(|(id, _)| *id).collect();
+        for id in ids {
+            for row in self.rows.get(&id).into_iter().flatten().filter(|row| is_old(row)) {
+                let Money { units, asset } = row.amount;
+                let mut add = |whose| self.totals.add(&row.agent, whose, asset, units);
+                add(Whose::Agent);
+                add(Whose::Task(row.task.clone()));
+                row.payee.into_iter().for_each(|payee| add(Whose::Payee(payee)));
+                if row.pool {
+                    add(Whose::Pool);
+                }
+            }
+            self.keep(id, |row| !is_old(row));
+        }
     }
 
     /// The rows of one intent.
@@ -84,7 +113,7 @@ impl Debits {
     /// Adds rows; what an earlier attempt of the same settlement really cost stays.
     pub(super) fn reserve(&mut self, id: IntentId, rows: Vec<Debit>) {
         if !rows.is_empty() {
-            self.rows.entry(id).or_default().extend(rows);
+            self.rows.or_default(id).extend(rows);
         }
     }
 

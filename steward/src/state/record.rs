@@ -4,10 +4,10 @@ use crate::entry::{Decided, OnChain, Order};
 use alloy_primitives::{Address, B256};
 use marque_policies::{Intent, Money, Timestamp};
 use marque_steward_client::{IntentState, IntentView, PaymentState};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What is known of one intent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// Whose.
     pub agent: String,
@@ -34,7 +34,7 @@ pub struct Record {
 }
 
 /// An approval that is still to be used.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approval {
     /// The entry.
     pub entry: u64,

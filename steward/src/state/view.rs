@@ -64,9 +64,11 @@ impl marque_policies::Ledger for Ledger<'_> {
 
     fn owes_delivery(&self, payee: Address) -> bool {
         let Some(account) = self.state.agent(self.agent) else { return false };
-        account.undelivered.iter().filter_map(|id| self.state.intent(*id)).any(|record| {
-            record.payee() == Some(payee)
-                && matches!(record.state, PaymentState::Seen | PaymentState::Final)
+        account.undelivered.iter().any(|id| {
+            let state = self.state.intents().get(id).map(|record| record.state);
+            let state = state.or_else(|| self.state.archived(*id).map(|archived| archived.state));
+            self.state.payee_of(*id) == Some(payee)
+                && matches!(state, Some(PaymentState::Seen | PaymentState::Final))
         })
     }
 

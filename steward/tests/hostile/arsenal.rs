@@ -95,8 +95,8 @@ impl Arsenal {
     fn ask(&mut self) -> Ask {
         match self.dice.below(4_000) {
             0 => Ask::Freeze { reason: self.words() },
-            1..=200 => Ask::View,
-            201..=400 => Ask::Wait { intent: self.id(), timeout_ms: self.dice.below(3) },
+            1..=20 => Ask::View,
+            21..=400 => Ask::Wait { intent: self.id(), timeout_ms: self.dice.below(3) },
             401..=600 => Ask::Note(Note {
                 task: self.task(),
                 step: self.small(),
@@ -351,7 +351,7 @@ impl Arsenal {
                     "\"amount\":{\"units\":\"1\"},\"amount\":",
                     1,
                 );
-                framed(text.into_owned().into_bytes())
+                framed(text.into_bytes())
             }
         }
     }

@@ -1,0 +1,225 @@
+//! Appending: one write and one wait for the disk a group, and a new file where one is full.
+//!
+//! A new segment is made durable, name included, before the first group goes into it, and only
+//! when the one before is finished and durable. So whatever a crash interrupts, the journal is the
+//! old segments with at most a torn last group, or those and an empty new one.
+//!
+//! Where the disk is full nothing of the group stays, the reserve is given back, and what was
+//! acknowledged is untouched: there is room for the entry that stops everything.
+
+use super::error::JournalError;
+use super::files;
+use super::key::Origin;
+use super::record::{self, HEADER};
+use super::segments::{End, Segment, Segments};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+/// A segment takes no further group once it would grow beyond so many bytes.
+pub const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
+
+/// So many bytes are kept for the entries that stop everything when the disk is full.
+pub(super) const RESERVE_BYTES: u64 = 512 * 1024;
+
+/// The newest segment, open for appending; the first one is locked against a second writer.
+#[derive(Debug)]
+pub(super) struct Writer {
+    dir: PathBuf,
+    origin: Origin,
+    /// Held as long as the writer lives.
+    _lock: File,
+    path: PathBuf,
+    file: File,
+    len: u64,
+    next: u64,
+    limit: u64,
+    failed: bool,
+    syncs: u64,
+}
+
+/// The right to write, before anything is read.
+#[derive(Debug)]
+pub(super) struct Lock(File);
+
+impl Lock {
+    /// Makes the folders and an empty first segment, durable with their names.
+    pub(super) fn create(dir: &Path, origin: Origin) -> Result<Self, JournalError> {
+        let entries = dir.join("entries");
+        let path = Segment::at(dir, 0).path;
+        if path.exists() {
+            return Err(JournalError::Exists(dir.to_owned()));
+        }
+        fs::create_dir_all(&entries).map_err(JournalError::io("create", &entries))?;
+        files::replace_durably(&path, &record::header(origin, 0))?;
+        files::sync_dir(dir)?;
+        if let Some(parent) = dir.parent() {
+            files::sync_dir(parent)?;
+        }
+        Self::take(dir)
+    }
+
+    /// Locks the journal; reads nothing.
+    pub(super) fn take(dir: &Path) -> Result<Self, JournalError> {
+        // The list first: it says which segment is missing, where one is.
+        Segments::list(dir)?;
+        let path = Segment::at(dir, 0).path;
+        let file = File::open(&path).map_err(JournalError::io("open", &path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(JournalError::Locked(dir.to_owned())),
+            Err(TryLockError::Error(error)) => Err(JournalError::io("lock", &path)(error)),
+        }
+    }
+}
+
+impl Writer {
+    /// Opens the last segment at its end: cuts off what is torn, and waits for the disk, because
+    /// after a kill whole records may still be in the page cache only, and from here on they count.
+    pub(super) fn open(
+        dir: &Path,
+        origin: Origin,
+        lock: Lock,
+        at: &End,
+    ) -> Result<Self, JournalError> {
+        let path = at.segment.path.clone();
+        let file = append_to(&path)?;
+        if at.torn > 0 {
+            file.set_len(at.end).map_err(JournalError::io("cut", &path))?;
+        }
+        file.sync_all().map_err(JournalError::io("sync", &path))?;
+        let writer = Self {
+            dir: dir.to_owned(),
+            origin,
+            _lock: lock.0,
+            path,
+            file,
+            len: at.end,
+            next: at.size,
+            limit: SEGMENT_BYTES,
+            failed: false,
+            syncs: 0,
+        };
+        if let Err(error) = writer.keep_reserve() {
+            tracing::warn!(%error, "no room is reserved for stopping on a full disk");
+        }
+        Ok(writer)
+    }
+
+    /// Writes a group of entries with one wait for the disk.
+    ///
+    /// [`JournalError::Full`] where there is no room: then nothing of the group is there, and the
+    /// writer goes on. After any other failure it is done.
+    pub(super) fn append(&mut self, entries: &[Vec<u8>]) -> Result<(), JournalError> {
+        if self.failed {
+            return Err(JournalError::Failed);
+        }
+        let group = record::frame(entries)?;
+        // INVARIANT: after a failed write or sync nobody knows what is on the disk, and a second
+        // sync would lie about it, so this writer is done; pinned by
+        // `a_writer_whose_disk_failed_refuses_to_go_on`.
+        self.failed = true;
+        match self.write(&group) {
+            Ok(()) => {}
+            Err(JournalError::Io { source, .. }) if is_full(&source) => {
+                self.take_back()?;
+                self.failed = false;
+                return Err(JournalError::Full(self.dir.clone()));
+            }
+            Err(error) => return Err(error),
+        }
+        self.file.sync_data().map_err(JournalError::io("sync", &self.path))?;
+        self.failed = false;
+        self.len += group.len() as u64;
+        self.next += entries.len() as u64;
+        self.syncs += 1;
+        Ok(())
+    }
+
+    fn write(&mut self, group: &[u8]) -> Result<(), JournalError> {
+        let full = self.len.saturating_add(group.len() as u64) > self.limit;
+        if full && self.len > HEADER as u64 {
+            self.rotate()?;
+        }
+        self.file.write_all(group).map_err(JournalError::io("append to", &self.path))
+    }
+
+    /// Begins a new segment. INVARIANT: the one before is whole and durable, as every append left
+    /// it; pinned by `a_crash_at_any_step_of_a_rotation_loses_nothing`.
+    fn rotate(&mut self) -> Result<(), JournalError> {
+        let path = Segment::at(&self.dir, self.next).path;
+        if let Err(error) = files::replace_durably(&path, &record::header(self.origin, self.next)) {
+            // Half made, it may be there after a crash: nothing more goes into the one before it.
+            return Err(if path.exists() { JournalError::Failed } else { error });
+        }
+        self.file = append_to(&path)?;
+        self.path = path;
+        self.len = HEADER as u64;
+        Ok(())
+    }
+
+    /// Undoes a write that the disk had no room for. What the reserve took is free then.
+    fn take_back(&self) -> Result<(), JournalError> {
+        self.file.set_len(self.len).map_err(JournalError::io("cut", &self.path))?;
+        self.file.sync_all().map_err(JournalError::io("sync", &self.path))?;
+        drop(fs::remove_file(reserve(&self.dir)));
+        Ok(())
+    }
+
+    /// Takes the room that is kept for a full disk, where it is not taken.
+    pub(super) fn keep_reserve(&self) -> Result<(), JournalError> {
+        let path = reserve(&self.dir);
+        let there = fs::metadata(&path).is_ok_and(|file| file.len() == RESERVE_BYTES);
+        if there {
+            return Ok(());
+        }
+        let take = || {
+            let mut file = File::create(&path)?;
+            let zeros = [0; 4096];
+            // Written, not only sized: a hole is no room.
+            for _ in 0..RESERVE_BYTES / zeros.len() as u64 {
+                file.write_all(&zeros)?;
+            }
+            file.sync_data()
+        };
+        take().map_err(|error| {
+            drop(fs::remove_file(&path));
+            if is_full(&error) {
+                JournalError::Full(self.dir.clone())
+            } else {
+                JournalError::io("reserve", &path)(error)
+            }
+        })
+    }
+
+    /// How often an append waited for the disk.
+    pub(super) const fn syncs(&self) -> u64 {
+        self.syncs
+    }
+
+    /// Lets segments be this long, for tests of what happens at their ends.
+    pub(super) const fn set_limit(&mut self, bytes: u64) {
+        self.limit = bytes;
+    }
+
+    /// Lets the next append fail, as a broken disk does.
+    #[cfg(test)]
+    pub(super) fn break_disk(&mut self) {
+        self.file = File::open(&self.path).unwrap();
+    }
+}
+
+fn append_to(path: &Path) -> Result<File, JournalError> {
+    OpenOptions::new().append(true).open(path).map_err(JournalError::io("open", path))
+}
+
+fn reserve(dir: &Path) -> PathBuf {
+    dir.join("reserve")
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
+}

@@ -1,0 +1,336 @@
+//! The state in parts is the state, and what is archived answers as before.
+
+use super::*;
+use crate::{
+    core::{Event, Facts, Reply, step},
+    entry::{Body, Entry, OnChain, VERSION, Word},
+};
+use alloy_primitives::U256;
+use marque_policies::{
+    AssetId, Intent, Labels, Money, Scope,
+    intent::{ToolUse, Transfer},
+};
+use marque_steward_client::{PaymentState, Proposal, Report, Said};
+
+const DAY: Timestamp = 86_400_000;
+const TOKEN: Address = Address::repeat_byte(0xaa);
+const SHOP: Address = Address::repeat_byte(0xbb);
+const START: Timestamp = 1_800_000_000_000;
+
+const POLICY: &str = r#"
+format = 1
+version = 1
+owner = "0x0000000000000000000000000000000000000001"
+[chain.devnet]
+id = "eip155:1"
+rpc = ["http://127.0.0.1:9"]
+finality = 1
+native = "ETH"
+[asset.USDC]
+chain = "devnet"
+token = "0xaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+decimals = 6
+[limits.USDC]
+total = "100"
+[limits.gas]
+day = "1 ETH"
+[[payee]]
+name = "shop"
+address = "0xbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+[[tool]]
+name = "now"
+rate = "1000/day"
+"#;
+
+/// A ledger with its journal.
+struct Town {
+    state: State,
+    entries: Vec<Entry>,
+    now: Timestamp,
+}
+
+impl Town {
+    fn new() -> Self {
+        let mut town = Self { state: State::default(), entries: Vec::new(), now: START };
+        let (policy, _) = marque_policies::parse(POLICY).unwrap();
+        town.write(Body::Genesis(Genesis {
+            origin: B256::repeat_byte(7),
+            chain: 1,
+            owner: policy.owner,
+            chain_genesis: B256::ZERO,
+            log_key: B256::ZERO,
+            signature: String::new(),
+        }));
+        town.write(Body::Enroll { key: Address::repeat_byte(2), signature: String::new() });
+        let (version, hash) = (policy.version, policy.hash);
+        let document = POLICY.to_owned();
+        town.write(Body::Adopt { version, hash, document, signature: String::new() });
+        town
+    }
+
+    fn write(&mut self, body: Body) {
+        let entry = Entry {
+            v: VERSION,
+            seq: self.state.next(),
+            at: self.state.now(self.now),
+            agent: Some("scout".to_owned()),
+            word: Word::Attested,
+            body,
+        };
+        self.state.apply(&entry).unwrap();
+        self.entries.push(entry);
+    }
+
+    fn act(&mut self, event: Event) -> Reply {
+        let step = step(&self.state, event, self.state.now(self.now));
+        for (_, _, body) in step.entries {
+            self.write(body);
+        }
+        step.reply
+    }
+
+    fn propose(&mut self, n: u32, intent: Intent) -> Reply {
+        let policy = self.state.agent("scout").unwrap().policy.as_ref().unwrap().hash;
+        let facts = Facts {
+            policy,
+            block: Some(crate::core::BlockFacts { number: 9, timestamp: self.now / 1_000 }),
+            gas: Some(crate::core::GasPlan { limit: 1, max_fee: 1, max_priority_fee: 1 }),
+            nonce: Some(0),
+            ..Facts::default()
+        };
+        self.act(Event::Propose {
+            agent: "scout".to_owned(),
+            proposal: Box::new(proposal(n, intent)),
+            facts: Box::new(facts),
+        })
+    }
+
+    /// Pays and brings it to its end.
+    fn buy(&mut self, n: u32) -> IntentId {
+        let Reply::Allowed(id) = self.propose(n, pay()) else { panic!() };
+        let at = OnChain { transaction: B256::ZERO, block: 1, block_hash: B256::ZERO };
+        let actual = vec![usdc()];
+        for body in [
+            Body::Signed { id, hash: B256::ZERO },
+            Body::Sent { id },
+            Body::Seen { id, at },
+            Body::Final { id, actual, time: None },
+        ] {
+            self.write(body);
+        }
+        id
+    }
+
+    fn mark(&mut self) {
+        let state = self.state.seal().unwrap();
+        self.write(Body::Checkpointed { format: STATE_FORMAT, state });
+    }
+
+    fn spent(&self, scope: &Scope<'_>, since: Timestamp) -> u64 {
+        let asset = AssetId { chain: 1, token: TOKEN };
+        self.state.debits().spent("scout", scope, asset, since).to()
+    }
+}
+
+fn usdc() -> Money {
+    Money::new(U256::from(5), AssetId { chain: 1, token: TOKEN })
+}
+
+fn pay() -> Intent {
+    let (payee, amount) = ("shop".to_owned(), usdc());
+    Intent::Transfer(Transfer { payee, to: SHOP, amount, labels: Labels::default() })
+}
+
+fn tool(name: &str) -> Intent {
+    Intent::Tool(ToolUse {
+        tool: name.to_owned(),
+        fetch: None,
+        arguments: Default::default(),
+        labels: Labels::default(),
+    })
+}
+
+fn proposal(n: u32, intent: Intent) -> Proposal {
+    Proposal { task: format!("t{}", n % 7), step: n, ordinal: 0, attempt: 0, intent }
+}
+
+/// A town with purchases, refusals and tool uses, many of them archived.
+fn old_town() -> (Town, Vec<IntentId>) {
+    let mut town = Town::new();
+    let mut bought = Vec::new();
+    for n in 0..300 {
+        match n % 3 {
+            0 => bought.push(town.buy(n)),
+            1 => drop(town.propose(n, tool("now"))),
+            _ => drop(town.propose(n, tool("stranger"))),
+        }
+        town.now += 60_000;
+    }
+    town.now += 2 * 3_600_000;
+    town.mark();
+    assert!(town.state.archived_intents() > 150, "{}", town.state.archived_intents());
+    assert!(town.state.intents().len() >= 128);
+    (town, bought)
+}
+
+/// The same state by way of what the index keeps.
+fn kept(state: &mut State) -> State {
+    state.all_changed();
+    let head = state.head_bytes().unwrap();
+    let mut kept = State::of_head(&head).unwrap().unwrap();
+    for (kind, id, bytes) in state.take_changed().unwrap() {
+        if let Some(bytes) = bytes {
+            kept.set_part(kind, id, &bytes).unwrap();
+        }
+    }
+    kept.settle_parts();
+    kept
+}
+
+#[test]
+fn the_hash_of_a_state_that_grew_is_the_hash_of_one_made_at_once() {
+    let (mut town, _) = old_town();
+    for n in 300..340 {
+        town.buy(n);
+        // Sealed again and again: what is cached must follow every change.
+        town.state.seal().unwrap();
+    }
+    let mut folded = State::fold(&town.entries).unwrap();
+    assert_eq!(folded.seal().unwrap(), town.state.seal().unwrap());
+    let mut kept = kept(&mut town.state);
+    assert_eq!(kept.seal().unwrap(), town.state.seal().unwrap());
+    assert_eq!(kept.hash(), town.state.hash());
+    // And it is of everything.
+    let whole = kept.seal().unwrap();
+    let (intent, archived) =
+        (*kept.intents.keys().next().unwrap(), *kept.archive.keys().next().unwrap());
+    let debited = *kept.debits.rows.keys().next().unwrap();
+    let (record, closed) = (kept.intents.remove(&intent).unwrap(), kept.archive.remove(&archived));
+    assert_ne!(kept.seal().unwrap(), whole);
+    kept.intents.insert(intent, record);
+    assert_ne!(kept.seal().unwrap(), whole);
+    kept.archive.insert(archived, closed.unwrap());
+    assert_eq!(kept.seal().unwrap(), whole);
+    kept.debits.rows.get_mut(&debited).unwrap()[0].at += 1;
+    assert_ne!(kept.seal().unwrap(), whole);
+    town.write(Body::Stopped);
+    assert_ne!(kept.seal().unwrap(), town.state.seal().unwrap());
+}
+
+#[test]
+fn every_entry_that_changes_the_state_changes_its_hash_from_parts_alone() {
+    let (town, _) = old_town();
+    let mut state = State::default();
+    let mut base = State::default();
+    for (n, entry) in town.entries.iter().enumerate() {
+        state.apply(entry).unwrap();
+        // What an index would hold that is brought up to the state at every entry.
+        if n % 10 == 0 {
+            let head = state.head_bytes().unwrap();
+            let mut next = State::of_head(&head).unwrap().unwrap();
+            std::mem::swap(&mut next.intents, &mut base.intents);
+            std::mem::swap(&mut next.archive, &mut base.archive);
+            std::mem::swap(&mut next.debits.rows, &mut base.debits.rows);
+            for (kind, id, bytes) in state.take_changed().unwrap() {
+                match (bytes, kind) {
+                    (Some(bytes), _) => next.set_part(kind, id, &bytes).unwrap(),
+                    (None, Kind::Intent) => drop(next.intents.remove(&id)),
+                    (None, Kind::Debits) => drop(next.debits.rows.remove(&id)),
+                    (None, Kind::Archived) => drop(next.archive.remove(&id)),
+                }
+            }
+            assert_eq!(next.seal().unwrap(), state.seal().unwrap(), "after entry {n}");
+            base = next;
+        }
+    }
+}
+
+#[test]
+fn what_is_archived_is_answered_as_before_and_never_decided_again() {
+    let (mut town, bought) = old_town();
+    let old: Vec<_> = bought.iter().filter(|id| town.state.archived(**id).is_some()).collect();
+    assert!(old.len() > 30);
+    let sums = town.spent(&Scope::Agent, 0);
+    for (n, id) in (0..300).step_by(3).zip(&bought).take(30) {
+        let Some(entry) = town.state.archived(*id).map(|archived| archived.entry) else { continue };
+        let status = town.state.status("scout", *id, town.now).unwrap();
+        assert_eq!((status.state, status.block), (PaymentState::Final, Some(1)));
+        assert!(town.state.status("other", *id, town.now).is_none());
+        // A driver that forgets to read it back is told so, and nothing is paid.
+        let Reply::Fault(fault) = town.propose(n, pay()) else { panic!() };
+        assert_eq!(fault.code, "internal");
+        let entry = town.entries[usize::try_from(entry).unwrap()].clone();
+        town.state.recall(*id, &entry);
+        assert_eq!(town.propose(n, pay()), Reply::Allowed(*id));
+        let Reply::Fault(fault) = town.propose(n, tool("now")) else { panic!() };
+        assert_eq!(fault.code, "id_reused");
+        let said = Said::Undelivered { why: "nothing".to_owned() };
+        let report = Report { intent: *id, said };
+        town.act(Event::Report { agent: "scout".to_owned(), report });
+        town.state.forget_recalled();
+    }
+    assert_eq!(town.spent(&Scope::Agent, 0), sums);
+    // The shop is remembered for it.
+    let nobody = BTreeMap::new();
+    let ledger = Ledger::new(&town.state, "scout", None, &nobody, town.now);
+    assert!(marque_policies::Ledger::owes_delivery(&ledger, SHOP));
+    assert_eq!(State::fold(&town.entries).unwrap().hash(), town.state.hash());
+}
+
+#[test]
+fn a_recalled_record_is_the_one_that_was_archived() {
+    let (mut town, _) = old_town();
+    let before = {
+        let last = town.entries.pop().unwrap();
+        let mut state = State::fold(&town.entries).unwrap();
+        let records = state.intents().clone();
+        state.apply(&last).unwrap();
+        town.entries.push(last);
+        records
+    };
+    let mut seen = 0;
+    for (id, record) in before {
+        let Some(archived) = town.state.archived(id) else { continue };
+        let entry = town.entries[usize::try_from(archived.entry).unwrap()].clone();
+        town.state.recall(id, &entry);
+        let mut recalled = town.state.intent(id).unwrap().clone();
+        recalled.closes = record.closes;
+        assert_eq!(recalled, record);
+        seen += 1;
+        // Another entry is not taken for it.
+        town.state.forget_recalled();
+        town.state.recall(id, &town.entries[4].clone());
+        assert!(town.state.intent(id).is_none() || town.entries[4].body.intent() == Some(id));
+        town.state.forget_recalled();
+    }
+    assert!(seen > 150);
+}
+
+#[test]
+fn totals_stay_exact_when_old_debits_are_folded_into_sums() {
+    let mut town = Town::new();
+    let mut naive: Vec<(Timestamp, u32)> = Vec::new();
+    for n in 0..60 {
+        town.buy(n);
+        naive.push((town.now, n % 7));
+        town.now += DAY;
+        if n % 8 == 0 {
+            town.mark();
+        }
+        let sum = |since: Timestamp, task: Option<u32>| {
+            let counted =
+                naive.iter().filter(|(at, of)| *at > since && task.is_none_or(|task| task == *of));
+            5 * counted.count() as u64
+        };
+        for since in [0, town.now - DAY, town.now - 30 * DAY] {
+            assert_eq!(town.spent(&Scope::Owner, since), sum(since, None));
+            assert_eq!(town.spent(&Scope::Agent, since), sum(since, None));
+            assert_eq!(town.spent(&Scope::Payee(SHOP), since), sum(since, None));
+            assert_eq!(town.spent(&Scope::Task("t3"), since), sum(since, Some(3)));
+            assert_eq!(town.spent(&Scope::Pool, since), 0);
+        }
+    }
+    assert!(town.state.debits().iter().count() < 2 * 45, "old rows are gone");
+    let replayed = State::fold(&town.entries).unwrap();
+    assert_eq!(replayed.hash(), town.state.hash());
+}
