@@ -12,7 +12,7 @@ use super::{
     known::{Asked, Known},
 };
 use jiff::Timestamp as Time;
-use marque_policies::{Intent, Mark, Money, Row, money::format_units};
+use marque_policies::{AssetId, Intent, Mark, Money, Row, money::format_units};
 use marque_steward::{Body, Entry, Word, entry::Decided};
 use marque_steward_client::Said;
 
@@ -196,7 +196,29 @@ impl Cells {
                 self.set("block", at.block);
                 self.set("debited", sum(actual));
             }
-            Body::Released { why, .. } => self.set("note", why),
+            Body::Cancelled { at, .. } => {
+                self.set("transaction", at.transaction);
+                self.set("block", at.block);
+            }
+            Body::Replaced { max_fee, .. } => {
+                self.set("note", format!("at most {max_fee} wei a unit of gas"));
+            }
+            Body::Released { why, .. } | Body::Filled { why, .. } => self.set("note", why),
+            Body::Received { upto, transfers, more } => {
+                self.set("block", upto);
+                let money = |token, units| {
+                    known.show(agent, Money::new(units, AssetId { chain: known.chain(), token }))
+                };
+                let named = transfers.iter().map(|it| {
+                    format!("{} from {} in {}", money(it.token, it.value), it.from, it.transaction)
+                });
+                let floods = more
+                    .iter()
+                    .map(|it| format!("{} in {} more", money(it.token, it.value), it.count));
+                self.set("note", named.chain(floods).collect::<Vec<_>>().join("; "));
+            }
+            Body::Scanned { block, .. } => self.set("block", block),
+            Body::Checkpointed { state, .. } => self.set("note", state),
             Body::Expired { block, .. } => self.set("block", block),
             Body::Noted { task, step, what, commitment } => {
                 self.set("task", task);

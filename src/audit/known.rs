@@ -11,6 +11,8 @@ use std::{
 /// What is known after some entries.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
+    /// EIP-155 id of the steward's chain; 0 before the genesis.
+    chain: u64,
     policies: BTreeMap<String, Policy>,
     intents: HashMap<IntentId, Arc<Asked>>,
 }
@@ -37,6 +39,7 @@ impl Known {
     pub fn learn(&mut self, entry: &Entry) {
         let agent = entry.agent.clone().unwrap_or_default();
         match &entry.body {
+            Body::Genesis(genesis) => self.chain = genesis.chain,
             // A policy that this program cannot read is told by its numbers only.
             Body::Adopt { document, .. } => {
                 if let Ok((policy, _)) = marque_policies::parse(document) {
@@ -62,6 +65,12 @@ impl Known {
     #[must_use]
     pub fn asked(&self, entry: &Entry) -> Option<&Asked> {
         entry.body.intent().and_then(|id| self.intents.get(&id)).map(Arc::as_ref)
+    }
+
+    /// EIP-155 id of the steward's chain; 0 where the genesis was not among the entries.
+    #[must_use]
+    pub const fn chain(&self) -> u64 {
+        self.chain
     }
 
     /// The name that a policy has for an asset, and the digits after its point. The agent's own

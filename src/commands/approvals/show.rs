@@ -160,6 +160,10 @@ fn told(names: &Names, intent: &Intent) -> Told {
             format!("become the wallet of identity {}", accept.agent_id)
         }
         Intent::Sweep(sweep) => format!("return {} to the owner", money(&sweep.amount)),
+        Intent::Cancel(cancel) => {
+            facts.push(("payment", cancel.intent.to_string()));
+            "take a payment back that is signed and not settled yet".to_owned()
+        }
         // Of a kind that is not put in words yet: all of it, as it is.
         intent => {
             let value = serde_json::to_value(intent).unwrap_or_default();

@@ -2,8 +2,11 @@
 
 use crate::story::{harmless, reasons, short};
 use marque::audit::Known;
-use marque_policies::{Decision, Intent, Mark, Row, Sources, Verdict};
-use marque_steward::{Body, Entry, Word, entry::Decided};
+use marque_policies::{AssetId, Decision, Intent, Mark, Money, Row, Sources, Verdict};
+use marque_steward::{
+    Body, Entry, Word,
+    entry::{Decided, Flood, Received},
+};
 use marque_steward_client::Said;
 
 /// What a rule measured and its limit take up of a line together, at most.
@@ -148,6 +151,7 @@ fn asked_for(intent: &Intent, agent: &str, known: &Known) -> Vec<(&'static str, 
         Intent::AcceptWallet(accept) => {
             vec![("identity", format!("{} in registry {}", accept.agent_id, accept.registry))]
         }
+        Intent::Cancel(cancel) => vec![("takes back", cancel.intent.to_string())],
         _ => Vec::new(),
     }
 }
@@ -159,6 +163,7 @@ fn what(entry: &Entry, known: &Known) -> String {
         let target = match &decided.intent {
             Intent::Authorise(pay) => format!(" to {} for {}", pay.payee, pay.resource),
             Intent::Transfer(pay) => format!(" to {}", pay.payee),
+            Intent::Cancel(cancel) => format!(" of {}", short(cancel.intent)),
             Intent::Tool(tool) => format!(" {}", tool.tool),
             Intent::Settle(settle) => format!(
                 " {} from {} for {}",
@@ -191,6 +196,15 @@ fn what(entry: &Entry, known: &Known) -> String {
         Body::Unseen { id } => format!("taken back {} by a reorganisation", short(id)),
         Body::Final { id, .. } => format!("final {}", short(id)),
         Body::Reverted { id, .. } => format!("reverted {}", short(id)),
+        Body::Replaced { id, max_fee, .. } => {
+            format!("fees of {} raised to {max_fee} wei a unit of gas at most", short(id))
+        }
+        Body::Filled { id, why } => {
+            format!("{} came to nothing, and its account nonce is filled: {why}", short(id))
+        }
+        Body::Cancelled { id, at } => {
+            format!("cancelled {} in transaction {}", short(id), at.transaction)
+        }
         Body::Released { id, why } => format!("released {}: {why}", short(id)),
         Body::Expired { id, .. } => format!("expired {}", short(id)),
         Body::Noted { task, step, what, .. } => format!("{task} step {step}: {what}"),
@@ -212,6 +226,9 @@ fn what(entry: &Entry, known: &Known) -> String {
         Body::Recovered { cut, unsigned, .. } => {
             format!("journal mended: {cut} bytes cut off, {unsigned} entries were unsigned")
         }
+        Body::Received { transfers, more, .. } => received(entry, transfers, more, known),
+        Body::Scanned { block, .. } => format!("what left the key is known up to block {block}"),
+        Body::Checkpointed { state, .. } => format!("the whole state attested, {}", short(state)),
         Body::Stopped => "steward stopped".to_owned(),
         // Whatever it is, its kind and its intent are told.
         other => match other.intent() {
@@ -219,6 +236,18 @@ fn what(entry: &Entry, known: &Known) -> String {
             None => other.kind().replace('_', " "),
         },
     }
+}
+
+/// What came in, all of it: whoever sends dust makes the line long and nothing else.
+fn received(entry: &Entry, transfers: &[Received], more: &[Flood], known: &Known) -> String {
+    let agent = entry.agent.as_deref().unwrap_or_default();
+    let chain = known.chain();
+    let money = |token, units| known.show(agent, Money::new(units, AssetId { chain, token }));
+    let named =
+        transfers.iter().map(|it| format!("{} from {}", money(it.token, it.value), it.from));
+    let floods =
+        more.iter().map(|it| format!("{} in {} more", money(it.token, it.value), it.count));
+    format!("received {}", named.chain(floods).collect::<Vec<_>>().join(", "))
 }
 
 /// What a policy consists of, where it is more than one document.
