@@ -14,7 +14,7 @@
 
 use crate::{
     error::StewardError,
-    state::{Kind, Part, State},
+    state::{Archived, Kind, Part, State},
 };
 use alloy_primitives::B256;
 use marque_policies::IntentId;
@@ -28,6 +28,9 @@ const BATCH: usize = 4_096;
 const CHUNK: usize = 60 * 1024;
 
 const HEAD: &[u8] = b"head";
+
+/// Takes a part; says what is wrong with it.
+type Take<'a> = dyn FnMut(IntentId, &[u8]) -> Result<(), String> + 'a;
 
 /// The open index.
 #[derive(Debug)]
@@ -100,23 +103,51 @@ impl Index {
         if state.next() != seq {
             return Ok(Err("its head and its high-water mark are not of the same time".to_owned()));
         }
-        for kind in Kind::ALL {
-            // In slices: the store answers a whole prefix at a time.
-            for byte in 0..=u8::MAX {
-                let prefix = [name(kind), &[byte]].concat();
-                for (key, bytes) in self.store.scan(&prefix)? {
-                    let id = key.get(name(kind).len()..).and_then(|id| B256::try_from(id).ok());
-                    let Some(id) = id.map(IntentId) else {
-                        return Ok(Err("it has a key that is no intent".to_owned()));
-                    };
-                    if let Err(why) = state.set_part(kind, id, &bytes) {
-                        return Ok(Err(format!("what it has of {id} cannot be read: {why}")));
-                    }
+        // Most of a start is reading these; the archived ones are about as many as all others.
+        let archived = std::thread::scope(|scope| {
+            let reader = scope.spawn(|| self.archived());
+            for kind in [Kind::Intent, Kind::Debits] {
+                let mut take = |id, bytes: &[u8]| state.set_part(kind, id, bytes);
+                if let Err(why) = self.each(kind, &mut take)? {
+                    return Ok(Err(why));
                 }
             }
+            reader.join().unwrap_or_else(|_| Ok(Err("reading it failed".to_owned())))
+        })?;
+        match archived {
+            Ok(archived) => state.set_archive(archived),
+            Err(why) => return Ok(Err(why)),
         }
         state.settle_parts();
         Ok(Ok(Some(state)))
+    }
+
+    /// Everything archived.
+    fn archived(&self) -> Result<Result<Vec<(IntentId, Archived)>, String>, StoreError> {
+        let mut found = Vec::new();
+        let taken = self.each(Kind::Archived, &mut |id, bytes| {
+            found.push((id, Archived::read(bytes)?));
+            Ok(())
+        })?;
+        Ok(taken.map(|()| found))
+    }
+
+    /// Visits all parts of one kind; says what is wrong with them.
+    fn each(&self, kind: Kind, take: &mut Take<'_>) -> Result<Result<(), String>, StoreError> {
+        // In slices: the store answers a whole prefix at a time.
+        for byte in 0..=u8::MAX {
+            let prefix = [name(kind), &[byte]].concat();
+            for (key, bytes) in self.store.scan(&prefix)? {
+                let id = key.get(name(kind).len()..).and_then(|id| B256::try_from(id).ok());
+                let Some(id) = id.map(IntentId) else {
+                    return Ok(Err("it has a key that is no intent".to_owned()));
+                };
+                if let Err(why) = take(id, &bytes) {
+                    return Ok(Err(format!("what it has of {id} cannot be read: {why}")));
+                }
+            }
+        }
+        Ok(Ok(()))
     }
 
     /// Writes a mark, and waits until it is on the disk.

@@ -104,10 +104,25 @@ pub(crate) fn again(dir: &Path, index: Option<&Index>) -> Result<State, StewardE
 fn read_from(dir: &Path, mut state: State, promise: Option<(u64, B256)>) -> Result<State, Trouble> {
     let from = state.next();
     let mut folding = Folding::new(&mut state, promise);
-    journal::each(dir, from, &mut |seq, bytes| folding.take(seq, bytes))
+    let size = journal::each(dir, from, &mut |seq, bytes| folding.take(seq, bytes))
         .map_err(StewardError::from)?;
+    folding.catch_up();
     let trouble = folding.trouble.or_else(|| folding.promise.map(|(mark, _)| beyond(mark, from)));
-    trouble.map_or(Ok(state), Err)
+    if let Some(trouble) = trouble {
+        return Err(trouble);
+    }
+    whole(&state, size)?;
+    Ok(state)
+}
+
+/// Every entry was folded.
+fn whole(state: &State, size: u64) -> Result<(), StewardError> {
+    let seq = state.next();
+    if seq == size {
+        return Ok(());
+    }
+    let why = format!("was not folded, and there are {size}");
+    Err(StewardError::Entry { seq, why })
 }
 
 fn beyond(mark: u64, size: u64) -> Trouble {
@@ -141,6 +156,7 @@ fn fold_from(
     let journal = Journal::open_from(dir, origin, signer, from, &mut |seq, bytes| {
         folding.take(seq, bytes);
     });
+    folding.catch_up();
     let Folding { trouble, promise, .. } = folding;
     let journal = match journal {
         Ok(journal) => journal,
@@ -152,30 +168,69 @@ fn fold_from(
     if let Some((mark, _)) = promise {
         return Err(beyond(mark, journal.size()));
     }
+    whole(&state, journal.size())?;
     Ok((journal, state))
 }
+
+/// Entries that are read before they are folded: reading their JSON is most of the work, and is
+/// shared by the processors.
+const AHEAD: usize = 4_096;
+
+/// So many are not worth a thread.
+const FEW: usize = 256;
 
 /// A fold under way.
 struct Folding<'a> {
     state: &'a mut State,
+    /// Not folded yet.
+    ahead: Vec<(u64, Vec<u8>)>,
     /// The entry that has to attest this hash; gone once it did.
     promise: Option<(u64, B256)>,
     trouble: Option<Trouble>,
 }
 
 impl<'a> Folding<'a> {
-    const fn new(state: &'a mut State, promise: Option<(u64, B256)>) -> Self {
-        Self { state, promise, trouble: None }
+    fn new(state: &'a mut State, promise: Option<(u64, B256)>) -> Self {
+        Self { state, ahead: Vec::new(), promise, trouble: None }
     }
 
     fn take(&mut self, seq: u64, bytes: &[u8]) {
-        if self.trouble.is_none() {
-            self.trouble = self.try_take(seq, bytes).err();
+        self.ahead.push((seq, bytes.to_owned()));
+        if self.ahead.len() >= AHEAD {
+            self.catch_up();
         }
     }
 
-    fn try_take(&mut self, seq: u64, bytes: &[u8]) -> Result<(), Trouble> {
-        let entry = Entry::decode(bytes)?;
+    /// Folds what was taken. To be called once more after the last entry.
+    fn catch_up(&mut self) {
+        let ahead = std::mem::take(&mut self.ahead);
+        if self.trouble.is_some() {
+            return;
+        }
+        let decode = |(seq, bytes): &(u64, Vec<u8>)| (*seq, Entry::decode(bytes));
+        let entries: Vec<_> = if ahead.len() < FEW {
+            ahead.iter().map(decode).collect()
+        } else {
+            let workers = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+            std::thread::scope(|scope| {
+                let share = ahead.len().div_ceil(workers);
+                let shares = ahead.chunks(share);
+                let all = |share: &'_ [_]| share.iter().map(decode).collect::<Vec<_>>();
+                let started: Vec<_> = shares.map(|share| scope.spawn(move || all(share))).collect();
+                // A thread that died has no entries, and the next one is out of its place then.
+                started.into_iter().flat_map(|it| it.join().unwrap_or_default()).collect()
+            })
+        };
+        for (seq, entry) in entries {
+            let taken = entry.map_err(Trouble::from).and_then(|entry| self.fold(seq, &entry));
+            if let Err(trouble) = taken {
+                self.trouble = Some(trouble);
+                return;
+            }
+        }
+    }
+
+    fn fold(&mut self, seq: u64, entry: &Entry) -> Result<(), Trouble> {
         if let Some((_, hash)) = self.promise.take_if(|(mark, _)| *mark == seq) {
             match entry.body {
                 Body::Checkpointed { format: STATE_FORMAT, state } if state == hash => {}
@@ -185,6 +240,6 @@ impl<'a> Folding<'a> {
                 }
             }
         }
-        Ok(self.state.apply(&entry)?)
+        Ok(self.state.apply(entry)?)
     }
 }

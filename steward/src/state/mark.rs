@@ -35,11 +35,6 @@ pub(crate) enum Kind {
     Archived,
 }
 
-impl Kind {
-    /// All of them.
-    pub(crate) const ALL: [Self; 3] = [Self::Intent, Self::Debits, Self::Archived];
-}
-
 /// Everything but what there is of each intent.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -173,6 +168,11 @@ impl State {
         Ok(())
     }
 
+    /// Sets everything that is archived, which is a lot.
+    pub(crate) fn set_archive(&mut self, archived: Vec<(IntentId, Archived)>) {
+        self.archive = Tracked::of(archived.into_iter().collect());
+    }
+
     /// Takes everything as changed: it is written whole.
     pub(crate) fn all_changed(&mut self) {
         self.intents.all_changed();
@@ -185,6 +185,16 @@ impl State {
         self.intents.take_changed();
         self.debits.rows.take_changed();
         self.archive.take_changed();
+    }
+}
+
+impl Archived {
+    /// As the index keeps it.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, String> {
+        read(bytes)
     }
 }
 

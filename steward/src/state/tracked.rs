@@ -51,6 +51,12 @@ impl<V: Serialize> Serialize for Tracked<V> {
 }
 
 impl<V> Tracked<V> {
+    /// All of it at once; nothing is hashed yet, and nothing counts as changed.
+    pub(super) fn of(map: BTreeMap<IntentId, V>) -> Self {
+        let stale = map.keys().copied().map(bucket).collect();
+        Self { map, stale, ..Self::default() }
+    }
+
     fn note(&mut self, id: IntentId) {
         self.changed.insert(id);
         self.stale.insert(bucket(id));
