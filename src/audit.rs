@@ -4,6 +4,7 @@
 //! genesis, the log key that the owner signed there, every act of the owner, and the checkpoint;
 //! from the entries follow the tree, its root and the ledger.
 
+mod acts;
 pub mod export;
 mod filter;
 mod key;
@@ -14,11 +15,10 @@ pub use filter::{Filter, KINDS, verdict};
 pub use key::PublicKey;
 pub use known::{Asked, Known};
 
-use alloy_primitives::{Address, B256, hex};
-use marque_policies::Statement;
+use acts::Owners;
+use alloy_primitives::{Address, B256};
 use marque_steward::{
-    Body, Entry, State, StewardError, audit,
-    entry::Genesis,
+    State, StewardError, audit,
     journal::{JournalError, LogKey, Verified},
 };
 use serde::Serialize;
@@ -50,7 +50,9 @@ pub struct Report {
     pub origin: B256,
     /// The owner who signed its beginning.
     pub owner: Address,
-    /// Acts of the owner, each with a valid signature.
+    /// The owner in force at its end.
+    pub in_force: Address,
+    /// Acts of the owner in force then, each with a valid signature.
     pub acts: usize,
     /// Whether `owner` was expected, or only stated by the journal itself.
     pub owner_known: bool,
@@ -76,6 +78,18 @@ pub enum AuditError {
         found: Address,
         /// Who should have.
         expected: Address,
+    },
+    /// The owner came later.
+    #[error(
+        "{expected} is the owner since entry {since}; the journal begins with {first}, who signed its key: give that address"
+    )]
+    HandedOver {
+        /// Who is in force.
+        expected: Address,
+        /// Who began it.
+        first: Address,
+        /// The entry of the last hand-over.
+        since: u64,
     },
     /// The log key is another.
     #[error("the journal's key is {found}, not {expected}")]
@@ -112,9 +126,6 @@ pub fn verify(dir: &Path, expect: &Expect) -> Result<Report, AuditError> {
     let begun = state
         .genesis()
         .ok_or_else(|| StewardError::Entry { seq: 0, why: "there is no genesis".to_owned() })?;
-    if let Some(expected) = expect.owner.filter(|expected| *expected != begun.owner) {
-        return Err(AuditError::Owner { found: begun.owner, expected });
-    }
     if let Some(expected) = &expect.key {
         let expected = expected.of(key.origin())?.to_string();
         if expected != key.to_string() {
@@ -124,9 +135,17 @@ pub fn verify(dir: &Path, expect: &Expect) -> Result<Report, AuditError> {
     if let Some(old) = &expect.checkpoint {
         marque_steward::journal::consistent(old, dir, &key)?;
     }
-    let mut acts = 0;
-    for entry in &entries {
-        acts += usize::from(act(entry, begun)?);
+    let mut owners = Owners::new(begun);
+    entries.iter().try_for_each(|entry| owners.take(entry))?;
+    let (acts, (in_force, since)) = (owners.acts(), owners.in_force());
+    match expect.owner {
+        Some(expected) if expected == begun.owner => {}
+        // A later owner has signed for the journal's name and not for its key.
+        Some(expected) if expected == in_force => {
+            return Err(AuditError::HandedOver { expected, first: begun.owner, since });
+        }
+        Some(expected) => return Err(AuditError::Owner { found: begun.owner, expected }),
+        None => {}
     }
     let (checked, unchecked) = scope(expect, &verified, acts);
     Ok(Report {
@@ -136,6 +155,7 @@ pub fn verify(dir: &Path, expect: &Expect) -> Result<Report, AuditError> {
         state: state.hash(),
         origin: begun.origin,
         owner: begun.owner,
+        in_force,
         acts,
         owner_known: expect.owner.is_some(),
         key: key.to_string(),
@@ -188,44 +208,20 @@ fn scope(expect: &Expect, verified: &Verified, acts: usize) -> (Vec<String>, Vec
     (checked, unchecked)
 }
 
-/// Whether an entry is an act of the owner; its signature is checked.
-pub(crate) fn act(entry: &Entry, begun: &Genesis) -> Result<bool, AuditError> {
-    let agent = entry.agent.clone().unwrap_or_default();
-    let (statement, signature) = match entry.body.clone() {
-        Body::Genesis(Genesis { owner, chain_genesis, log_key, signature, .. }) => {
-            (Statement::Genesis { owner, chain_genesis, log_key }, signature)
-        }
-        Body::Enroll { key, signature } => (Statement::Enroll { agent, key }, signature),
-        Body::Adopt { version, hash, signature, .. } => {
-            (Statement::Adopt { agent, version, policy: hash }, signature)
-        }
-        Body::Approve { intent, body, version, deadline, signature } => {
-            (Statement::Approve { agent, intent, body, version, deadline }, signature)
-        }
-        Body::Deny { intent, body, signature } => {
-            (Statement::Deny { agent, intent, body }, signature)
-        }
-        Body::Thawed { frozen_at, signature } => (Statement::Thaw { frozen_at }, signature),
-        _ => return Ok(false),
-    };
-    let wrong = |why: String| AuditError::Act { seq: entry.seq, why };
-    let bytes = hex::decode(&signature).map_err(|error| wrong(error.to_string()))?;
-    let signer = marque_contracts::recover(statement.digest(begun.chain, begun.origin), &bytes)
-        .map_err(|error| wrong(error.to_string()))?;
-    if signer == begun.owner { Ok(true) } else { Err(wrong(format!("signed by {signer}"))) }
-}
-
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { size, signed, root, origin, owner, key, checked, unchecked, .. } = self;
+        let Self { size, signed, root, origin, owner, in_force, key, .. } = self;
         writeln!(f, "{size} entries verified, {signed} of them under the signed checkpoint")?;
         writeln!(f, "  journal  {origin}")?;
         writeln!(f, "  root     {root}")?;
         writeln!(f, "  owner    {owner}")?;
+        if in_force != owner {
+            writeln!(f, "  now      {in_force}, to whom it was handed over")?;
+        }
         writeln!(f, "  key      {key}")?;
         writeln!(f, "checked")?;
-        checked.iter().try_for_each(|line| writeln!(f, "  {line}"))?;
+        self.checked.iter().try_for_each(|line| writeln!(f, "  {line}"))?;
         write!(f, "not checked")?;
-        unchecked.iter().try_for_each(|line| write!(f, "\n  {line}"))
+        self.unchecked.iter().try_for_each(|line| write!(f, "\n  {line}"))
     }
 }

@@ -82,7 +82,7 @@ enum Command {
     Demo(demo::Args),
     /// Start a development chain with contracts, a faucet and a small seller.
     Devnet(devnet::Args),
-    /// Make, take in or back up the owner's key.
+    /// Make, take in, back up, restore or replace the owner's key.
     Owner(owner::Args),
     /// Make an agent: home, key, policy draft. With --rust, a project of your own.
     New(new::Args),
@@ -181,7 +181,7 @@ pub(crate) fn run(cli: Cli) -> Done<ExitCode> {
             match command {
                 Command::Demo(args) => demo::run(&shared, args).await,
                 Command::Devnet(args) => devnet::run(&shared, args).await,
-                Command::Owner(args) => owner::run(&shared, args),
+                Command::Owner(args) => owner::run(&shared, args).await,
                 Command::New(args) => new::run(&shared, &args).await,
                 Command::Fund(args) => funds::fund(&shared, &args).await,
                 Command::Balance(args) => funds::balance(&shared, &args).await,

@@ -6,7 +6,7 @@
 use crate::home::OwnerHome;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use marque_identity::{Receipt, Rpc, registry};
-use marque_identity_keys::{Key, KeyDir, UnsignedTransaction, sign_statement};
+use marque_identity_keys::{Key, KeyDir, UnsignedTransaction, countersign, sign_statement};
 use marque_policies::{
     Intent, Policy, SignedStatement, Statement, Timestamp,
     intent::{AcceptWallet, IntentId},
@@ -105,6 +105,19 @@ impl Owner {
         document: Option<String>,
     ) -> SignedStatement {
         sign_statement(&self.key, statement, chain, origin, document)
+    }
+
+    /// Hands the journal of `origin` over to another owner, who has to take it over. `since` is the
+    /// entry by which this one came into force.
+    #[must_use]
+    pub fn hand_over(&self, to: Address, since: u64, chain: u64, origin: B256) -> SignedStatement {
+        self.sign(Statement::Rotate { owner: to, since }, chain, origin, None)
+    }
+
+    /// Takes a journal over that its owner handed over: the proof that this key is at hand.
+    #[must_use]
+    pub fn take_over(&self, handed: SignedStatement, chain: u64, origin: B256) -> SignedStatement {
+        countersign(&self.key, handed, chain, origin)
     }
 
     /// Sends a transaction of the owner's own and waits for its receipt.

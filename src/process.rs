@@ -213,6 +213,7 @@ pub async fn run_mind(
     args: Vec<std::ffi::OsString>,
     stdin: Stdio,
 ) -> Result<ExitCode, String> {
+    let mut stop = Box::pin(stop_signal());
     let mut child = mind_command(home, args)?
         .stdin(stdin)
         .spawn()
@@ -224,7 +225,8 @@ pub async fn run_mind(
                 let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
                 return Ok(ExitCode::from(code));
             }
-            () = stop_signal() => {
+            () = &mut stop => {
+                stop = Box::pin(stop_signal());
                 // A terminal sends the signal to both; a supervisor only to us.
                 tokio::time::sleep(std::time::Duration::from_millis(300)).await;
                 if let Ok(None) = child.try_wait() {
@@ -313,16 +315,19 @@ async fn answers_soon(home: &Home) -> bool {
     false
 }
 
-/// Ctrl-C or a supervisor's SIGTERM.
-pub async fn stop_signal() {
+/// Ctrl-C or a supervisor's SIGTERM. Listened for from this call on, not only once it is awaited:
+/// whoever is told that a process is ready may stop it at that very moment.
+pub fn stop_signal() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        // An error means that the signal cannot be listened for; then only SIGTERM stops us.
-        Ok(()) = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
+    let heard = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+    async move {
+        // One that cannot be listened for keeps its own effect, which ends the process.
+        let [mut terminate, mut interrupt] = heard.map(Result::ok);
+        tokio::select! {
+            Some(_) = async { terminate.as_mut()?.recv().await } => {}
+            Some(_) = async { interrupt.as_mut()?.recv().await } => {}
+            else => std::future::pending().await,
+        }
     }
 }
 

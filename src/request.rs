@@ -101,6 +101,12 @@ pub struct Request {
     /// The owner's genesis; none where the journal has not begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     genesis: Option<SignedStatement>,
+    /// By which acts later owners came into force, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    rotations: Vec<SignedStatement>,
+    /// The entry by which the owner in force did; 0 for the genesis.
+    #[serde(default)]
+    owner_since: u64,
     /// Why nothing is signed, if it is frozen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     frozen: Option<Freeze>,
@@ -189,6 +195,8 @@ pub struct Checked {
     pub chain_genesis: Option<B256>,
     /// Whether the journal has begun.
     pub begun: bool,
+    /// The host's word on the entry by which the owner came into force.
+    pub owner_since: u64,
     /// The host's word on why nothing is signed.
     pub frozen: Option<Freeze>,
     /// By name.
@@ -249,6 +257,8 @@ impl Request {
             log_key: B256::from(keys.log_public_key()?),
             chain_genesis: chain_genesis.filter(|_| state.genesis().is_none()),
             genesis: state.genesis().map(genesis),
+            rotations: entries.iter().filter_map(rotation).collect(),
+            owner_since: state.owner_since(),
             frozen: freeze(&state),
             agents,
         };
@@ -290,10 +300,27 @@ impl Request {
             if *log_key != self.log_key {
                 return Err(lie("its log key is not the one that the owner signed".to_owned()));
             }
-            if *owner != me {
-                return Err(RequestError::Owner { theirs: *owner, mine: me });
+            let mut in_force = *owner;
+            owners.insert(in_force);
+            for signed in &self.rotations {
+                let Statement::Rotate { owner, .. } = &signed.statement else {
+                    return Err(lie("what it calls a rotation of the owner is none".to_owned()));
+                };
+                let by = [
+                    signer(signed, self.chain, self.origin),
+                    countersigner(signed, self.chain, self.origin),
+                ];
+                if by != [Some(in_force), Some(*owner)] {
+                    return Err(lie(
+                        "a rotation of the owner does not bear both signatures".to_owned()
+                    ));
+                }
+                in_force = *owner;
+                owners.insert(in_force);
             }
-            owners.insert(*owner);
+            if in_force != me {
+                return Err(RequestError::Owner { theirs: in_force, mine: me });
+            }
         }
         let mut names = BTreeSet::new();
         let mut agents = Vec::with_capacity(self.agents.len());
@@ -310,6 +337,7 @@ impl Request {
             log_key: self.log_key,
             chain_genesis: self.chain_genesis,
             begun: self.genesis.is_some(),
+            owner_since: self.owner_since,
             frozen: self.frozen,
             agents,
         })
@@ -513,6 +541,15 @@ fn adoption(name: &str, entry: &Entry) -> Option<SignedStatement> {
     Some(SignedStatement { statement, signature, document: Some(document), countersignature: None })
 }
 
+fn rotation(entry: &Entry) -> Option<SignedStatement> {
+    let Body::Rotate { owner, since, signature, countersignature } = entry.body.clone() else {
+        return None;
+    };
+    let statement = Statement::Rotate { owner, since };
+    let countersignature = Some(countersignature);
+    Some(SignedStatement { statement, signature, document: None, countersignature })
+}
+
 fn genesis(begun: &Genesis) -> SignedStatement {
     let Genesis { owner, chain_genesis, log_key, signature, .. } = begun.clone();
     let statement = Statement::Genesis { owner, chain_genesis, log_key };
@@ -549,8 +586,18 @@ pub fn accepts_foreign(agent: &str, count: u64) -> String {
 /// Whose signature it is, if it is one for the journal of `origin`.
 #[must_use]
 pub fn signer(signed: &SignedStatement, chain: u64, origin: B256) -> Option<Address> {
-    let bytes = hex::decode(&signed.signature).ok()?;
-    marque_contracts::recover(signed.statement.digest(chain, origin), &bytes).ok()
+    recovered(&signed.signature, signed.statement.digest(chain, origin))
+}
+
+/// Who has taken over by it, if it is a rotation that somebody has.
+#[must_use]
+pub fn countersigner(signed: &SignedStatement, chain: u64, origin: B256) -> Option<Address> {
+    recovered(signed.countersignature.as_ref()?, signed.statement.digest(chain, origin))
+}
+
+fn recovered(signature: &str, digest: B256) -> Option<Address> {
+    let bytes = hex::decode(signature).ok()?;
+    marque_contracts::recover(digest, &bytes).ok()
 }
 
 fn is_name(name: &str) -> bool {

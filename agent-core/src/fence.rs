@@ -40,7 +40,8 @@ impl Fence {
     /// What the mind of the agent `name` in `home` needs: its settings, its model and its folder,
     /// which is made if it is not there.
     ///
-    /// The built-in model is written to its cache folder here, because a fenced mind could not.
+    /// The built-in model is written to its cache folder here, because a fenced mind could not. For
+    /// the same reason the door to its steward has to be hired before the fence is raised.
     ///
     /// # Errors
     /// [`AgentError::Name`], [`AgentError::Unknown`], [`AgentError::Config`],

@@ -178,6 +178,7 @@ impl Cells {
             }
             Body::Approve { version, .. } => self.set("policy_version", version),
             Body::Frozen { by, reason, .. } => self.set("note", format!("{by}: {reason}")),
+            Body::Rotate { owner, .. } => self.set("note", format!("owner {owner}")),
             Body::Thawed { frozen_at, .. } => self.set("note", format!("entry {frozen_at}")),
             Body::Refused(decided) | Body::Held(decided) => self.decided(decided),
             Body::Allowed(allowed) => {

@@ -5,7 +5,7 @@ use marque_policies::{Intent, Timestamp};
 use marque_steward::{Body, Entry};
 
 /// Every kind of entry, as the journal calls it.
-pub const KINDS: [&str; 24] = [
+pub const KINDS: [&str; 25] = [
     "genesis",
     "enroll",
     "adopt",
@@ -13,6 +13,7 @@ pub const KINDS: [&str; 24] = [
     "deny",
     "frozen",
     "thawed",
+    "rotate",
     "refused",
     "held",
     "allowed",

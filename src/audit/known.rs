@@ -9,7 +9,7 @@ use std::{
 };
 
 /// What is known after some entries.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Known {
     policies: BTreeMap<String, Policy>,
     intents: HashMap<IntentId, Arc<Asked>>,

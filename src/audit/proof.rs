@@ -4,7 +4,7 @@
 //! entry, in which the owner signed the log's key. Whoever knows the owner's address from elsewhere
 //! needs nothing else; whoever knows the log's key does not need the third.
 
-use super::{AuditError, PublicKey, act};
+use super::{AuditError, PublicKey, acts::Owners};
 use alloy_primitives::{Address, B256};
 use marque_steward::{
     Body, Entry, StewardError, audit,
@@ -102,7 +102,7 @@ pub fn check(proof: &str, entry: &[u8], anchor: Anchor<'_>) -> Result<Proved, Au
             if begun.owner != address {
                 return Err(AuditError::Owner { found: begun.owner, expected: address });
             }
-            act(&first, begun)?;
+            Owners::new(begun).take(&first)?;
             genesis_key(&first)?
         }
     };

@@ -12,13 +12,11 @@ mod when;
 mod words;
 
 pub(crate) use when::moment;
-pub(crate) use words::clock;
+pub(crate) use words::{clock, line};
 
 use super::Shared;
 use crate::failure::Done;
 use clap::Subcommand;
-use marque::audit::Known;
-use marque_steward::Entry;
 use std::{path::PathBuf, process::ExitCode};
 
 #[derive(Debug, clap::Args)]
@@ -97,10 +95,4 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
         Act::Export(args) => export::run(shared, &args),
         Act::Diff(args) => diff::run(shared, &args),
     }
-}
-
-/// An entry as a line for people, by itself.
-#[expect(dead_code, reason = "for commands that show a single entry")]
-pub(crate) fn line(entry: &Entry) -> String {
-    words::line(entry, &Known::default())
 }

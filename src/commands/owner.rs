@@ -1,5 +1,6 @@
-//! `marque owner init | import | backup | drill | restore | show`: the key that signs policies and
-//! approvals.
+//! `marque owner`: the key that signs policies and approvals, its copies, and its successor.
+
+mod rotate;
 
 use super::Shared;
 use crate::{
@@ -52,11 +53,27 @@ enum Act {
         /// The copy.
         file: PathBuf,
     },
+    /// Hand everything over to another key: the owner in force signs the new one in, and the new
+    /// one proves that it is at hand.
+    ///
+    /// Both keys on this machine: marque owner rotate --new-owner-home DIR
+    ///
+    /// Each on its own, and the steward on a third:
+    ///   host:  marque approvals --export FILE
+    ///   old:   marque owner rotate --to ADDRESS --request FILE --out HANDED
+    ///   new:   marque owner accept HANDED --out SIGNED
+    ///   host:  marque submit SIGNED
+    #[command(verbatim_doc_comment)]
+    Rotate(rotate::RotateArgs),
+    /// Take over what another owner handed over to your key.
+    ///
+    /// marque owner accept HANDED --out SIGNED; then marque submit SIGNED on the steward's host.
+    Accept(rotate::AcceptArgs),
     /// Print the owner's address.
     Show,
 }
 
-pub(crate) fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
+pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
     let folder = shared.owner_home()?;
     match args.act {
         Act::Init => {
@@ -96,6 +113,8 @@ pub(crate) fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
             }
             tell(shared, &address.to_string(), "the copy opens with the same passphrase to");
         }
+        Act::Rotate(args) => rotate::rotate(shared, &args).await?,
+        Act::Accept(args) => rotate::accept(shared, &args)?,
         Act::Drill { file } => drill(shared, &folder, &file)?,
         Act::Restore { file } => {
             let text = copy(&file)?;

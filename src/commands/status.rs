@@ -14,7 +14,7 @@ use crate::{
     story::{harmless, say, short, span},
 };
 use alloy_primitives::{Address, B256};
-use marque::{home::Home, owner::connect, request::freeze};
+use marque::{audit::Known, home::Home, owner::connect, request::freeze};
 use marque_policies::Policy;
 use marque_steward::{Entry, State, audit};
 use marque_steward_client::{FrozenView, Status};
@@ -55,6 +55,9 @@ struct Report {
     frozen: Option<FrozenView>,
     agents: Vec<Agent>,
     last: Vec<Entry>,
+    /// What those before say of them.
+    #[serde(skip)]
+    known: Known,
 }
 
 /// One agent.
@@ -89,7 +92,7 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         Some(status) => running(status.clone(), told, process),
         None => at_rest(&laid_out?, process)?,
     };
-    report.last = last(&home.journal())?;
+    (report.last, report.known) = last(&home.journal())?;
     if args.balance {
         balances(&home, &mut report).await?;
     }
@@ -138,6 +141,7 @@ fn running(first: Status, all: Vec<Status>, process: Option<u32>) -> Report {
         frozen: first.frozen,
         agents: all.into_iter().map(agent).collect(),
         last: Vec::new(),
+        known: Known::default(),
     }
 }
 
@@ -180,18 +184,21 @@ fn at_rest(home: &marque_steward::Home, process: Option<u32>) -> Done<Report> {
         frozen,
         agents: state.agents().iter().map(agent).collect(),
         last: Vec::new(),
+        known: Known::default(),
     })
 }
 
 /// The last entries, where reading them is quick.
-fn last(journal: &Path) -> Done<Vec<Entry>> {
+fn last(journal: &Path) -> Done<(Vec<Entry>, Known)> {
     let files = std::fs::read_dir(journal.join("entries")).into_iter().flatten().flatten();
     let bytes: u64 = files.filter_map(|file| file.metadata().ok()).map(|it| it.len()).sum();
     if bytes == 0 || bytes > QUICK {
-        return Ok(Vec::new());
+        return Ok(Default::default());
     }
     let mut entries = audit::entries(journal)?;
-    Ok(entries.split_off(entries.len().saturating_sub(LAST)))
+    let mut known = Known::default();
+    entries.iter().for_each(|entry| known.learn(entry));
+    Ok((entries.split_off(entries.len().saturating_sub(LAST)), known))
 }
 
 async fn balances(home: &Home, report: &mut Report) -> Done {
@@ -280,6 +287,6 @@ fn print(home: &Home, report: &Report) {
     }
     if !report.last.is_empty() {
         say!("last entries");
-        report.last.iter().for_each(|entry| say!("  {}", line(entry)));
+        report.last.iter().for_each(|entry| say!("  {}", line(entry, &report.known)));
     }
 }

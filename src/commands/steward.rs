@@ -82,12 +82,17 @@ pub(crate) fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
     let walls = walls(&home, &args.read, &minds, !args.mind.is_empty());
     anstream::eprintln!("{}", describe(&walls));
     runtime()?.block_on(async {
-        let steward = start(&home, unlock, walls, minds).await?;
+        let mut stop = std::pin::pin!(stop_signal());
+        let steward = tokio::select! {
+            steward = start(&home, unlock, walls, minds) => steward?,
+            // Nothing is under way yet that a killed process would not survive as well.
+            () = &mut stop => return Ok(ExitCode::SUCCESS),
+        };
         anstream::eprintln!("ready: {}", home.agents().join(", "));
         notify("READY=1");
         let code = if args.mind.is_empty() {
             tokio::select! {
-                () = stop_signal() => ExitCode::SUCCESS,
+                () = stop => ExitCode::SUCCESS,
                 () = steward.stopped() => {
                     return Err(Failure::new("the steward stopped by itself")
                         .help("its journal could not be written; see the lines above"));
@@ -122,4 +127,18 @@ fn mind_user(text: &str) -> Result<(String, u32), String> {
     });
     let number = number.ok_or_else(|| format!("there is no user {user} here"))?;
     Ok((agent.to_owned(), number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mind_user;
+
+    #[test]
+    fn a_minds_user_is_a_number_or_a_name() {
+        assert_eq!(mind_user("scout=1001"), Ok(("scout".to_owned(), 1001)));
+        assert_eq!(mind_user("scout=root"), Ok(("scout".to_owned(), 0)));
+        for wrong in ["scout", "scout=nobody-of-that-name", "scout=-1"] {
+            assert!(mind_user(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -11,6 +11,7 @@ use crate::{
     failure::{Done, Failure},
     story::{harmless, say, short},
 };
+use alloy_primitives::B256;
 use marque::{
     home::Home,
     owner::submit_offline,
@@ -36,38 +37,48 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     if acts.is_empty() {
         return Err(Failure::new(format!("{}: there is no act in it", args.signed.display())));
     }
-    let words: Vec<String> = acts.iter().map(say_act).collect();
-    let entries = if marque::process::answers(&home) {
-        let clients = clients(&home).await?;
-        let Some(client) = clients.first() else { return Err(Failure::new("no steward answers")) };
-        let status = client.status().await.map_err(older)?;
-        ours((status.chain, status.origin), (chain, origin))?;
-        let mut entries = Vec::with_capacity(acts.len());
-        for (act, words) in acts.into_iter().zip(&words) {
-            let entry = client.submit(act).await.map_err(|error| {
-                Failure::new(format!("{words}: {error}")).help(stand(entries.len()))
-            })?;
-            entries.push(entry);
-        }
-        entries
-    } else {
-        offline(shared, &home, (chain, origin), acts, &words).await?
-    };
+    let entries = hand_in(shared, &home, (chain, origin), acts.clone()).await?;
     if shared.json {
         say!("{}", serde_json::json!({ "entries": entries }));
     } else {
-        for (entry, words) in entries.iter().zip(&words) {
-            say!("{words}: accepted, journal entry {entry}");
+        for (entry, act) in entries.iter().zip(&acts) {
+            say!("{}: accepted, journal entry {entry}", say_act(act));
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Hands acts for the journal of `is_for`, a chain and an origin, to the running steward, or to the
+/// journal where none runs; their entries.
+pub(crate) async fn hand_in(
+    shared: &Shared,
+    home: &Home,
+    is_for: (u64, B256),
+    acts: Vec<SignedStatement>,
+) -> Done<Vec<u64>> {
+    let words: Vec<String> = acts.iter().map(say_act).collect();
+    if !marque::process::answers(home) {
+        return offline(shared, home, is_for, acts, &words).await;
+    }
+    let clients = clients(home).await?;
+    let client = clients.first().ok_or_else(|| Failure::new("no steward answers"))?;
+    let status = client.status().await.map_err(older)?;
+    ours((status.chain, status.origin), is_for)?;
+    let mut entries = Vec::with_capacity(acts.len());
+    for (act, words) in acts.into_iter().zip(&words) {
+        let entry = client.submit(act).await.map_err(|error| {
+            Failure::new(format!("{words}: {error}")).help(stand(entries.len()))
+        })?;
+        entries.push(entry);
+    }
+    Ok(entries)
 }
 
 /// Where no steward runs, the journal takes the acts one by one, in this process.
 async fn offline(
     shared: &Shared,
     home: &Home,
-    is_for: (u64, alloy_primitives::B256),
+    is_for: (u64, B256),
     acts: Vec<SignedStatement>,
     words: &[String],
 ) -> Done<Vec<u64>> {
@@ -88,7 +99,7 @@ async fn offline(
 }
 
 /// An act for another journal would be refused for its signature, with a line that helps nobody.
-fn ours(here: (u64, alloy_primitives::B256), is_for: (u64, alloy_primitives::B256)) -> Done {
+fn ours(here: (u64, B256), is_for: (u64, B256)) -> Done {
     if here == is_for {
         return Ok(());
     }
@@ -119,6 +130,7 @@ pub(crate) fn say_act(act: &SignedStatement) -> String {
         }
         Statement::Approve { agent, intent, .. } => format!("approval of {intent} of {agent}"),
         Statement::Deny { agent, intent, .. } => format!("denial of {intent} of {agent}"),
+        Statement::Rotate { owner, .. } => format!("everything goes over to owner {owner}"),
         Statement::Thaw { frozen_at } => format!("thaw of entry {frozen_at}"),
         _ => "an act that this version does not know".to_owned(),
     };

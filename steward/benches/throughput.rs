@@ -29,10 +29,16 @@ fn number(name: &str, usual: u64) -> u64 {
 
 #[tokio::main]
 async fn main() {
+    if let Some(home) = std::env::var_os("MARQUE_BENCH_HOME") {
+        let home = marque_steward::Home::open(home).unwrap();
+        let options = Options::default();
+        return Steward::start(home, homes::unlock(), options).await.unwrap().stopped().await;
+    }
     let (callers, seconds) = (number("MARQUE_CALLERS", 8), number("MARQUE_SECONDS", 5));
     let town = Town::new().await;
     let shop = Address::repeat_byte(0x60);
     let (home, _) = town.home("scout", shop).await;
+    idle(&home);
     // Nothing is settled here, so that nobody but the callers asks the chain.
     let poll = Duration::from_secs(600);
     let options = Options { poll, rest: poll, rate: u32::MAX, ..Options::default() };
@@ -71,6 +77,28 @@ async fn main() {
         );
     }
     steward.stop().await.unwrap();
+}
+
+/// A process that is a steward and has nothing to do.
+fn idle(home: &marque_steward::Home) {
+    let mut steward = std::process::Command::new(std::env::current_exe().unwrap())
+        .env("MARQUE_BENCH_HOME", home.path())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_secs(4));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", steward.id())).unwrap();
+    let kib = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap()
+    };
+    println!(
+        "{:<44} {:>9.1} MiB  at most 40; {:.1} MiB of it its own, the rest is the program's file",
+        "an idle steward's process",
+        kib("VmRSS:") / 1024.0,
+        kib("RssAnon:") / 1024.0,
+    );
+    steward.kill().unwrap();
+    steward.wait().unwrap();
 }
 
 async fn call(client: Client, task: String, intent: Intent, until: Instant) -> Vec<Duration> {

@@ -6,14 +6,20 @@ use marque_identity::{Block, BlockTag, Rpc};
 use marque_policies::{Policy, document::Finality};
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
+
+/// What the witnesses said is good for so long.
+const HEARD: Duration = Duration::from_millis(250);
 
 /// The endpoints of one policy.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
     pub(crate) rpc: Rpc,
     finality: Finality,
+    /// What the witnesses said a moment ago: thousands of questions in a pass need it.
+    heard: Arc<Mutex<Option<(Instant, Vec<(Rpc, Block)>)>>>,
 }
 
 /// All links, by the hash of their policy.
@@ -30,8 +36,8 @@ impl Links {
         let known = policy.chain(chain).ok_or_else(|| {
             StewardError::Chain(format!("the policy has no chain with id eip155:{chain}"))
         })?;
-        let link =
-            Link { rpc: Rpc::new(&known.rpc).map_err(chain_error)?, finality: known.finality };
+        let rpc = Rpc::new(&known.rpc).map_err(chain_error)?;
+        let link = Link { rpc, finality: known.finality, heard: Arc::default() };
         links.insert(policy.hash, link.clone());
         Ok(link)
     }
@@ -52,13 +58,22 @@ impl Link {
     }
 
     /// The final blocks of the first two endpoints by themselves: what is released, and what settles
-    /// for good, needs both.
+    /// for good, needs both. May be a moment old: then less is final than is.
     pub(crate) async fn witnesses(&self) -> Result<Vec<(Rpc, Block)>, StewardError> {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((at, witnesses)) = heard
+            && at.elapsed() < HEARD
+        {
+            return Ok(witnesses);
+        }
+        let asked = Instant::now();
         let mut witnesses = Vec::new();
         for rpc in self.rpc.each().take(2) {
             let block = self.final_block_by(&rpc).await?;
             witnesses.push((rpc, block));
         }
+        let heard = Some((asked, witnesses.clone()));
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = heard;
         Ok(witnesses)
     }
 }

@@ -23,6 +23,7 @@ use crate::{
     withdraw,
 };
 use alloy_primitives::{Address, B256, U256};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use marque_identity::{BlockTag, IdentityError, Receipt};
 use marque_policies::{Intent, IntentId, Policy};
 use marque_steward_client::PaymentState;
@@ -40,6 +41,9 @@ const TIME_WITHIN: Duration = Duration::from_secs(2);
 
 /// So many looks must agree that another transaction took our nonce.
 const STRIKES: u32 = 5;
+
+/// Authorisations that are asked about at a time.
+const AT_ONCE: usize = 64;
 
 /// The longest pause between two passes while something is live.
 const SLOWEST: Duration = Duration::from_secs(4);
@@ -126,7 +130,12 @@ pub(crate) async fn pass(shared: &Shared, memory: &mut Memory) -> Result<bool, S
         if case.frozen {
             withdraw::release(shared, &case.live).await?;
         }
-        for record in &case.live {
+        let (out, ours): (Vec<&Record>, Vec<&Record>) = case
+            .live
+            .iter()
+            .partition(|record| matches!(record.order, Some(Order::Authorisation(_))));
+        side_by_side(shared, &link, out).await?;
+        for record in ours {
             advance(shared, &link, record, memory).await?;
         }
         if !known {
@@ -175,6 +184,21 @@ async fn same_chain(shared: &Shared, link: &Link) -> Result<(), StewardError> {
         return Err(StewardError::Wrong(line.to_owned()));
     }
     Ok(())
+}
+
+/// Moves authorisations, of which thousands may be out, many at a time: a slow endpoint is waited
+/// for once, and one wait for the disk notes many answers. Each stands for itself, and none of them
+/// needs what is remembered of transactions.
+async fn side_by_side(shared: &Shared, link: &Link, out: Vec<&Record>) -> Result<(), StewardError> {
+    let mut questions = Vec::with_capacity(out.len());
+    for record in out {
+        questions.push(alone(shared, link, record));
+    }
+    stream::iter(questions).buffer_unordered(AT_ONCE).try_collect().await
+}
+
+async fn alone(shared: &Shared, link: &Link, record: &Record) -> Result<(), StewardError> {
+    advance(shared, link, record, &mut Memory::default()).await
 }
 
 /// Moves one intent on as far as the chain says.

@@ -15,7 +15,7 @@ mod rate;
 
 use crate::{error::StewardError, home::make_dir, steward::Shared};
 use knocks::Knocks;
-pub(crate) use queue::Decisions;
+pub(crate) use queue::{Decisions, Watchers};
 use rate::Rate;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},

@@ -15,7 +15,7 @@ use crate::{
     links::{Link, Links},
     outbox::Outbox,
     reconcile::{self, Memory},
-    server::{self, Decisions, Minds},
+    server::{self, Decisions, Minds, Watchers},
     signer::Made,
     state::Record,
 };
@@ -87,6 +87,7 @@ pub(crate) struct Shared {
     pub(crate) walls: Walls,
     /// What the owner decided lately.
     pub(crate) decisions: Decisions,
+    pub(crate) watchers: Watchers,
     pub(crate) minds: Minds,
 }
 
@@ -133,6 +134,7 @@ impl Steward {
             since: wall(),
             walls: options.walls,
             decisions: Decisions::default(),
+            watchers: Watchers::default(),
             minds: options.minds,
             home,
         });

@@ -8,8 +8,10 @@
 )]
 
 mod audit;
+mod canary;
 mod command;
 mod demo;
+mod door;
 mod layers;
 mod lies;
 mod once;

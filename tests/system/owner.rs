@@ -297,6 +297,44 @@ async fn an_owner_decides_on_a_machine_that_has_no_steward() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_host_begins_its_journal_without_ever_having_the_owners_key() {
+    let estate = Estate::new().await;
+    let (host, machine) = (tempfile::tempdir().unwrap(), estate.run(Estate::elsewhere));
+    let home = host.path().join("home");
+    std::fs::create_dir(&home).unwrap();
+    std::fs::copy(estate.path().join("home/devnet.toml"), home.join("devnet.toml")).unwrap();
+    estate.run(|it| {
+        let owner = it.json(&["owner", "show"])["address"].as_str().unwrap().to_owned();
+        ok(&marque(host.path(), &["new", "scout", "--owner-address", &owner]));
+        let at = |name: &str| machine.path().join(name).to_str().unwrap().to_owned();
+        let (request, signed) = (at("request"), at("signed"));
+        ok(&marque(host.path(), &["approvals", "--export", &request]));
+        let adopt = ["policy", "adopt", "scout", "--request", &request, "--out", &signed];
+        let out = marque(machine.path(), &adopt);
+        ok(&out);
+        let told = String::from_utf8_lossy(&out.stderr).into_owned();
+        // All that is signed is shown, as there is nothing to compare it with.
+        assert!(told.contains("begins the journal") && told.contains("enrols scout"), "{told}");
+        assert!(told.contains("tUSD"), "{told}");
+        let submitted = ok(&marque(host.path(), &["submit", &signed]));
+        assert_eq!(submitted.lines().count(), 3, "{submitted}");
+        assert!(!host.path().join("owner").exists());
+        let steward = Steward(start(host.path(), &["steward", "run"]));
+        let socket = home.join("agents/scout/steward.sock");
+        let up = || std::os::unix::net::UnixStream::connect(&socket).is_ok();
+        assert!((0..400).any(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            up()
+        }));
+        assert!(ok(&marque(host.path(), &["status"])).contains("policy        version 1"));
+        drop(steward);
+        // What is for one journal is nothing to another.
+        let (text, _) = failure(&it.marque(&["submit", &signed]));
+        assert!(text.contains("this is for journal"), "{text}");
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_lies_in_its_request_gets_no_signature() {
     let estate = Estate::new().await;
     let (_steward, mind) = estate.steward().await;
@@ -430,7 +468,9 @@ async fn what_nobody_decides_in_time_is_said_to_have_expired() {
         assert_eq!(next()["event"], "held");
         let file = machine.path().join("request.json");
         ok(&it.marque(&["approvals", "--export", file.to_str().unwrap()]));
+        let since = std::time::Instant::now();
         let event = next();
+        assert!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());
         assert_eq!((&event["event"], &event["id"]), (&json!("closed"), &json!(id.to_string())));
         assert!(event["how"].as_str().unwrap().contains("expired"), "{event}");
         assert!(ok(&it.marque(&["approvals"])).contains("nothing is waiting"));
@@ -438,6 +478,75 @@ async fn what_nobody_decides_in_time_is_said_to_have_expired() {
         let args = ["approve", &id.to_string(), "--yes", "--request", file, "--out", "-"];
         let (text, _) = failure(&marque(machine.path(), &args));
         assert!(text.contains("has expired"), "{text}");
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_hands_over_to_another_key_on_one_machine_or_on_three() {
+    let estate = Estate::new().await;
+    let (_steward, mind) = estate.steward().await;
+    let (old, new) = (estate.run(Estate::elsewhere), tempfile::tempdir().unwrap());
+    estate.run(|it| {
+        let to = ok(&marque(new.path(), &["--json", "owner", "init"]));
+        let to: Value = serde_json::from_str(&to).unwrap();
+        let to = to["address"].as_str().unwrap();
+        let at = |name: &str| old.path().join(name).to_str().unwrap().to_owned();
+        let (request, handed, signed) = (at("request"), at("handed"), at("signed"));
+        ok(&it.marque(&["approvals", "--export", &request]));
+        let files = ["--request", &request, "--out", &handed];
+        let rotate = [["owner", "rotate", "--yes", "--to", to].as_slice(), &files].concat();
+        ok(&marque(old.path(), &rotate));
+        // One signature alone hands nothing over, and the wrong key cannot accept.
+        let (text, _) = failure(&it.marque(&["submit", &handed]));
+        assert!(text.contains("the new owner's signature"), "{text}");
+        let (text, _) = failure(&marque(
+            old.path(),
+            &["owner", "accept", "--yes", &handed, "--out", &at("other")],
+        ));
+        assert!(text.contains("it is for"), "{text}");
+        let accept = ["owner", "accept", "--yes", &handed, "--out", &signed];
+        ok(&marque(new.path(), &accept));
+        ok(&it.marque(&["submit", &signed]));
+        assert_eq!(it.json(&["status"])["owner"], to.to_lowercase());
+    });
+    // The old key decides nothing any more, the new one does, also by a request.
+    let id = estate.held(&mind, "task", 2).await;
+    estate.run(|it| {
+        let id = id.to_string();
+        let (text, _) = failure(&it.marque(&["approve", &id, "--yes"]));
+        assert!(text.contains("it takes"), "{text}");
+        let at = |name: &str| new.path().join(name).to_str().unwrap().to_owned();
+        let (request, signed) = (at("request"), at("signed"));
+        ok(&it.marque(&["approvals", "--export", &request]));
+        let args = ["approve", &id, "--yes", "--request", &request, "--out", &signed];
+        let (text, _) = failure(&marque(old.path(), &args));
+        assert!(text.contains("is for owner"), "{text}");
+        // A rotation that one of them did not sign is a lie.
+        let honest = std::fs::read_to_string(&request).unwrap();
+        let mut lie: Value = serde_json::from_str(&honest).unwrap();
+        lie["rotations"][0]["countersignature"] = lie["rotations"][0]["signature"].clone();
+        std::fs::write(&request, lie.to_string()).unwrap();
+        let (text, _) = failure(&marque(new.path(), &args));
+        assert!(text.contains("both signatures"), "{text}");
+        std::fs::write(&request, honest).unwrap();
+        ok(&marque(new.path(), &args));
+        ok(&it.marque(&["submit", &signed]));
+    });
+    assert_eq!(state(&mind, id).await, PaymentState::Approved);
+    // Back again with both keys on the host, and no steward at work.
+    estate.run(|it| {
+        ok(&it.marque(&["stop"]));
+        let folder = new.path().join("owner");
+        let credentials = it.path().join("credentials");
+        std::fs::copy(credentials.join("marque-owner"), credentials.join("marque-new-owner"))
+            .unwrap();
+        let home = it.path().join("owner");
+        let args = ["--owner-home", folder.to_str().unwrap(), "owner", "rotate", "--yes"];
+        let args = [args.as_slice(), &["--new-owner-home", home.to_str().unwrap()]].concat();
+        let told = ok(&it.marque(&args));
+        assert!(told.contains("the owner is"), "{told}");
+        let verified = ok(&it.marque(&["audit", "verify"]));
+        assert!(verified.contains("acts"), "{verified}");
     });
 }
 

@@ -18,6 +18,7 @@ const TIME: Duration = Duration::from_secs(30);
 pub(super) struct Hook {
     program: PathBuf,
     arguments: Vec<OsString>,
+    time: Duration,
 }
 
 impl Hook {
@@ -27,7 +28,7 @@ impl Hook {
             return Err(Failure::usage(format!("there is no program {}", program.display()))
                 .help("--hook takes one program; its arguments come behind --"));
         }
-        Ok(Self { program, arguments })
+        Ok(Self { program, arguments, time: TIME })
     }
 
     /// Runs it for one intent; answers what went wrong.
@@ -55,7 +56,7 @@ impl Hook {
             }
         };
         let run = async { tokio::join!(feed, child.wait()).1 };
-        let ended = tokio::time::timeout(TIME, run).await;
+        let ended = tokio::time::timeout(self.time, run).await;
         match ended {
             Ok(Ok(status)) if status.success() => Ok(()),
             Ok(Ok(status)) => Err(format!("ended with {status}")),
@@ -66,7 +67,7 @@ impl Hook {
                     tracing::debug!(%error, "the hook ended by itself");
                 }
                 drop(child.wait().await);
-                Err(format!("had not ended after {} s and was killed", TIME.as_secs()))
+                Err(format!("had not ended after {} s and was killed", self.time.as_secs()))
             }
         }
     }
@@ -74,5 +75,37 @@ impl Hook {
     /// As it is named in messages.
     pub(super) fn name(&self) -> String {
         self.program.display().to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::approvals::show::tests::item;
+
+    fn hook(line: &str, time: Duration) -> Hook {
+        let arguments = ["-c".into(), line.into()].to_vec();
+        Hook { program: "/bin/sh".into(), arguments, time }
+    }
+
+    #[tokio::test]
+    async fn a_hook_that_hangs_is_killed_with_all_that_it_started() {
+        let dir = tempfile::tempdir().unwrap();
+        let late = dir.path().join("late");
+        let line = format!("(sleep 3; touch {}) & sleep 60", late.display());
+        let item = item("feed", "task", "https://a");
+        let why = hook(&line, Duration::from_secs(1)).run(&item).await.unwrap_err();
+        assert!(why.contains("was killed"), "{why}");
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        assert!(!late.exists());
+    }
+
+    #[tokio::test]
+    async fn a_hook_that_reads_nothing_or_is_not_there_is_one_line() {
+        let long = item("feed", &"x".repeat(1_000_000), "https://a");
+        let minute = Duration::from_secs(60);
+        assert_eq!(hook("exit 0", minute).run(&long).await, Ok(()));
+        let missing = Hook { program: "no-such-program-here".into(), ..hook("", minute) };
+        assert!(missing.run(&long).await.unwrap_err().contains("cannot be started"));
     }
 }

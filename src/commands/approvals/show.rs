@@ -192,12 +192,12 @@ fn payee(names: &Names, name: &str, to: Address) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use alloy_primitives::{B256, U256};
     use marque_policies::{IntentId, Labels, intent::Authorise};
 
-    fn item(payee: &str, task: &str, resource: &str) -> Item {
+    pub(crate) fn item(payee: &str, task: &str, resource: &str) -> Item {
         let asset = AssetId { chain: 1, token: Address::repeat_byte(2) };
         let intent = Intent::Authorise(Authorise {
             payee: payee.to_owned(),
@@ -232,7 +232,7 @@ mod tests {
             let lines = item(name, &long, "https://a/\u{1b}[2K\rfree").lines(60_000);
             assert_eq!(
                 lines[1],
-                format!("  scout wants to pay 0.6 USDC to {}", Address::repeat_byte(7))
+                format!("  scout wants to pay 0.60 USDC to {}", Address::repeat_byte(7))
             );
             assert!(lines[2].contains("is nobody in the policy"), "{lines:?}");
             assert!(lines.iter().all(|line| line.chars().count() < 900), "{lines:?}");

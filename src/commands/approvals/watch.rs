@@ -22,7 +22,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     process::ExitCode,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
@@ -60,6 +60,9 @@ pub(super) async fn watch(
     let (turn, turns) = mpsc::channel(TURNS);
     if let Some(hook) = hook {
         tokio::spawn(run_hook(hook, turns));
+    }
+    if !shared.json {
+        anstream::eprintln!("watching {}; Ctrl-C ends it", home.path().display());
     }
     let mut watched = BTreeSet::new();
     let mut look_for_more = tokio::time::interval(Duration::from_secs(2));
@@ -145,7 +148,12 @@ impl Seen {
     ) -> Result<(), ClientError> {
         let (mut mark, mut names) = (None, (u64::MAX, Names::default()));
         loop {
+            let asked = Instant::now();
             let queue = client.queue(mark, PATIENCE).await?;
+            // All places of those who wait are taken: no news, and at once.
+            if mark == Some(queue.mark) && asked.elapsed() < PAUSE {
+                tokio::time::sleep(PAUSE).await;
+            }
             mark = Some(queue.mark);
             if names.0 != queue.policy_version {
                 names = (queue.policy_version, Names::from(&client.view().await?));

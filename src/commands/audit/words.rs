@@ -10,7 +10,7 @@ use marque_steward_client::Said;
 const ROOM: usize = 60;
 
 /// An entry as a line.
-pub(super) fn line(entry: &Entry, known: &Known) -> String {
+pub(crate) fn line(entry: &Entry, known: &Known) -> String {
     let word = match entry.word {
         Word::Attested => ' ',
         Word::Claimed => '?',
@@ -181,6 +181,7 @@ fn what(entry: &Entry, known: &Known) -> String {
         Body::Deny { intent, .. } => format!("the owner denied {}", short(intent)),
         Body::Frozen { by, reason, .. } => format!("FROZEN by {by}: {reason}"),
         Body::Thawed { frozen_at, .. } => format!("the owner thawed entry {frozen_at}"),
+        Body::Rotate { owner, .. } => format!("the owner handed over to {owner}"),
         Body::Refused(it) => format!("refused {}: {}", decided(it), reasons(&it.table).join("; ")),
         Body::Held(it) => format!("held {}: {}", decided(it), reasons(&it.table).join("; ")),
         Body::Allowed(it) => format!("allowed {}", decided(&it.decided)),

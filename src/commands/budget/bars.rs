@@ -2,6 +2,7 @@
 //! next bit comes free.
 
 use super::Purse;
+use crate::story::span;
 use alloy_primitives::U256;
 use marque_policies::{Timestamp, money::format_units};
 use marque_steward_client::Budget;
@@ -110,18 +111,6 @@ fn glance(exact: &str) -> String {
             format!("{whole}.{}…", digits.chars().take(DIGITS).collect::<String>())
         }
         _ => exact.to_owned(),
-    }
-}
-
-/// `12 min`, `3 h 5 min`, `2 d 4 h`.
-fn span(millis: u64) -> String {
-    let seconds = millis.div_ceil(1_000);
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, minutes) => format!("{minutes} min"),
-        (0, hours, minutes) => format!("{hours} h {minutes} min"),
-        (days, hours, _) => format!("{days} d {hours} h"),
     }
 }
 

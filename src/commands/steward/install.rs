@@ -40,6 +40,10 @@ pub(crate) struct InstallArgs {
     /// key): whoever reads that file opens the agents' keys.
     #[arg(long)]
     plain_credential: bool,
+    /// Let the mind of agent NAME run as USER, a user of its own; may be given several times. Its
+    /// socket is /run/marque/NAME.sock.
+    #[arg(long, value_name = "NAME=USER", value_parser = pair)]
+    mind_user: Vec<(String, String)>,
     /// The folder that the unit goes to.
     #[arg(long, value_name = "DIR", default_value = "/etc/systemd/system")]
     to: PathBuf,
@@ -57,6 +61,7 @@ pub(super) fn run(shared: &Shared, args: &InstallArgs) -> Done<ExitCode> {
         user: args.user.clone(),
         credential: args.credential.clone(),
         encrypted: !args.plain_credential,
+        minds: args.mind_user.clone(),
     };
     unit.check().map_err(|why| {
         Failure::usage(why).help(format!("for example: marque --home {HOME} steward install"))
@@ -110,7 +115,7 @@ type Step = (String, Vec<String>);
 
 /// What an administrator does before the service runs.
 fn steps(unit: &Unit, copy: Option<&Path>, file: &Path, print: bool) -> Vec<Step> {
-    let Unit { program, home, user, credential, encrypted } = unit;
+    let Unit { program, home, user, credential, encrypted, minds } = unit;
     let (program, home, folder) = (program.display(), home.display(), credential.parent());
     let folder = folder.unwrap_or(Path::new("/")).display();
     let credential = credential.display();
@@ -121,6 +126,12 @@ fn steps(unit: &Unit, copy: Option<&Path>, file: &Path, print: bool) -> Vec<Step
              --shell /usr/sbin/nologin {user}"
         )],
     )];
+    if !minds.is_empty() {
+        let add = minds.iter().map(|(_, mind)| {
+            format!("sudo useradd --system --user-group --shell /usr/sbin/nologin {mind}")
+        });
+        steps.push(("a user for each mind that has one:".to_owned(), add.collect()));
+    }
     if let Some(from) = copy {
         steps.push((
             "the program, where the service sees it:".to_owned(),
@@ -163,6 +174,11 @@ fn steps(unit: &Unit, copy: Option<&Path>, file: &Path, print: bool) -> Vec<Step
         ],
     ));
     steps
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (agent, user) = text.split_once('=').ok_or("write it as NAME=USER")?;
+    Ok((agent.to_owned(), user.to_owned()))
 }
 
 /// Writes the unit, whole or not at all, if root and asked to.

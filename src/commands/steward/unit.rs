@@ -20,7 +20,12 @@ pub(super) struct Unit {
     pub(super) credential: PathBuf,
     /// Whether `systemd-creds` has encrypted it.
     pub(super) encrypted: bool,
+    /// Agents whose minds run as users of their own.
+    pub(super) minds: Vec<(String, String)>,
 }
+
+/// Where the sockets of such minds are, below `/run`.
+const SOCKETS: &str = "marque";
 
 /// Folders that the service does not see, or that are not kept.
 const NOT_FOR_SERVICES: [&str; 9] =
@@ -30,6 +35,15 @@ impl Unit {
     /// Whether systemd reads every part of it as it is meant.
     pub(super) fn check(&self) -> Result<(), String> {
         user(&self.user)?;
+        for (agent, mind) in &self.minds {
+            user(mind)?;
+            if *mind == self.user {
+                return Err(format!("the mind of {agent} and the steward are to be two users"));
+            }
+            if agent.is_empty() || !agent.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+                return Err(format!("\"{agent}\" is not an agent's name"));
+            }
+        }
         for path in [&self.program, &self.home, &self.credential] {
             plain(path)?;
         }
@@ -44,8 +58,17 @@ impl Unit {
 
     /// The text.
     pub(super) fn text(&self) -> String {
-        let Self { program, home, user, credential, encrypted } = self;
+        let Self { program, home, user, credential, encrypted, minds } = self;
         let (program, home, credential) = (program.display(), home.display(), credential.display());
+        let (mut run, mut sockets) = (String::new(), "");
+        if !minds.is_empty() {
+            for (agent, mind) in minds {
+                run.push_str(&format!(" --mind-user {agent}={mind}"));
+            }
+            run.push_str(&format!(" --mind-sockets /run/{SOCKETS}"));
+            // Whoever may not speak is turned away by the steward, who sees the user.
+            sockets = "RuntimeDirectory=marque\nRuntimeDirectoryMode=0755\n";
+        }
         let load = if *encrypted { "LoadCredentialEncrypted" } else { "LoadCredential" };
         format!(
             "# Written by `marque steward install`. Changes of your own belong into a drop-in:\n\
@@ -61,7 +84,7 @@ impl Unit {
              [Service]\n\
              Type=notify\n\
              NotifyAccess=main\n\
-             ExecStart={program} --home {home} steward run\n\
+             ExecStart={program} --home {home} steward run{run}\n\
              {load}={CREDENTIAL}:{credential}\n\
              Restart=on-failure\n\
              RestartSec=5s\n\
@@ -75,6 +98,7 @@ impl Unit {
              UMask=0077\n\
              ProtectSystem=strict\n\
              ReadWritePaths={home}\n\
+             {sockets}\
              ProtectHome=yes\n\
              PrivateTmp=yes\n\
              PrivateDevices=yes\n\
@@ -168,6 +192,7 @@ mod tests {
             user: user.to_owned(),
             credential: "/etc/credstore.encrypted/marque-unlock".into(),
             encrypted: true,
+            minds: Vec::new(),
         }
     }
 
@@ -184,6 +209,14 @@ mod tests {
             "/var/../root",
         ] {
             assert!(unit(home, "marque").check().is_err(), "{home}");
+        }
+        let minds = |agent: &str, mind: &str| Unit {
+            minds: vec![(agent.to_owned(), mind.to_owned())],
+            ..unit("/var/lib/marque", "marque")
+        };
+        assert_eq!(minds("scout", "scout").check(), Ok(()));
+        for (agent, mind) in [("scout", "marque"), ("scout", "root"), ("a b", "scout"), ("", "x")] {
+            assert!(minds(agent, mind).check().is_err(), "{agent}={mind}");
         }
         for user in ["root", "", "0", "a b", "Marque", "m\nExecStartPre=/bin/sh"] {
             assert!(unit("/var/lib/marque", user).check().is_err(), "{user}");

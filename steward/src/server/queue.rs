@@ -19,7 +19,10 @@ use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
 };
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep, timeout_at},
+};
 
 /// Decisions that are remembered for those who watch.
 const REMEMBERED: usize = 256;
@@ -29,6 +32,20 @@ const ROOM: usize = MAX_FRAME / 2;
 
 /// The pause between two looks at a journal that grows all the time.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// How many may wait for news at a time, over all agents; whoever comes then is answered at once and
+/// asks again. A mind that waits a thousandfold would have each entry looked at so often.
+const WATCHERS: usize = 16;
+
+/// The places of those who wait for news.
+#[derive(Debug)]
+pub(crate) struct Watchers(Semaphore);
+
+impl Default for Watchers {
+    fn default() -> Self {
+        Self(Semaphore::new(WATCHERS))
+    }
+}
 
 /// What the owner decided since the steward began, the newest last, with whose intent it was.
 #[derive(Debug, Default)]
@@ -128,7 +145,9 @@ pub(super) async fn queue(
     seen: Option<u64>,
     timeout_ms: u64,
 ) -> Result<Answer, StewardError> {
-    let mut deadline = Instant::now() + Duration::from_millis(timeout_ms);
+    let place = shared.watchers.0.try_acquire();
+    let patience = if place.is_ok() { timeout_ms } else { 0 };
+    let mut deadline = Instant::now() + Duration::from_millis(patience);
     let mut changes = shared.desk.changes();
     loop {
         changes.mark_unchanged();

@@ -5,7 +5,7 @@
 //! was true a while ago, each question as of another moment, as nodes behind one address do. A liar
 //! says of one transaction or authorisation whatever would have the steward give something back.
 
-use crate::dice::Dice;
+use crate::support::dice::Dice;
 use alloy_primitives::{Address, B256};
 use marque_identity::{Block as Head, Receipt};
 use marque_steward::entry::{AuthorisationOrder, TransactionOrder};

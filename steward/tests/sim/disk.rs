@@ -2,7 +2,7 @@
 //!
 //! Records lie as in the journal: length, CRC32C, bytes.
 
-use crate::dice::Dice;
+use crate::support::dice::Dice;
 use marque_steward::Entry;
 
 #[derive(Clone, Debug, Default)]

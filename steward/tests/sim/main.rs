@@ -8,9 +8,9 @@
 //! `core::step`, `State::apply` and `core::news`. Only disk, chain and time are made up.
 //!
 //! ```sh
-//! cargo test -p marque-steward --test sim -- --nocapture                        # some hundred worlds
+//! cargo test -p marque-steward --test sim -- --nocapture                        # a few dozen worlds
 //! MARQUE_SEEDS=100000 cargo test --release -p marque-steward --test sim -- --nocapture
-//! MARQUE_SEED=17 cargo test -p marque-steward --test sim -- --nocapture         # one, with its trace
+//! MARQUE_SEED=17 cargo test -p marque-steward --test sim -- --nocapture         # one again
 //! ```
 //!
 //! The laws (`laws.rs`) are counted from the chain and from what was let go, never from the
@@ -19,7 +19,6 @@
 #![cfg(test)]
 
 mod chain;
-mod dice;
 mod disk;
 mod laws;
 mod setup;
@@ -33,24 +32,14 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::Instant,
 };
+use support::dice::{number, seed};
 use world::{Stats, World};
 
 /// So many worlds without being asked.
-const FEW: u64 = 100;
+const FEW: u64 = 60;
 
 /// Lines of a failing world's trace that are shown.
 const SHOWN: usize = 80;
-
-fn number(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?.replace('_', "");
-    // Other suites take a seed of 64 hex digits; its end will do here.
-    let text = if text.len() == 64 {
-        text.get(48..).map(str::to_owned)?
-    } else {
-        return text.parse().ok();
-    };
-    u64::from_str_radix(&text, 16).ok()
-}
 
 fn live(seed: u64, traced: bool) -> (Result<Stats, String>, Vec<String>) {
     let mut world = World::new(seed, traced);
@@ -61,13 +50,9 @@ fn live(seed: u64, traced: bool) -> (Result<Stats, String>, Vec<String>) {
 
 #[test]
 fn the_laws_hold_in_every_world() {
-    let one = number("MARQUE_SEED");
-    let many = if one.is_some() { 1 } else { number("MARQUE_SEEDS").unwrap_or(FEW) };
-    let first = one.unwrap_or_else(|| {
-        use std::hash::{BuildHasher as _, RandomState};
-        // Short enough to be typed again.
-        RandomState::new().hash_one(0) % 1_000_000_000
-    });
+    let few = if number("MARQUE_SEED").is_some() { 1 } else { FEW };
+    let many = number("MARQUE_SEEDS").unwrap_or(few);
+    let first = seed("worlds");
     let begun = Instant::now();
     let next = AtomicU64::new(0);
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
@@ -107,7 +92,7 @@ fn the_laws_hold_in_every_world() {
         }
         panic!("MARQUE_SEED={seed}: {line}");
     }
-    if many >= 100 {
+    if many >= 50 {
         // A world in which nothing happens proves nothing.
         assert!(total.grants > many && total.crashes > many / 2, "{total:?}");
         assert!(total.settled > many && total.reorganisations > many / 2, "{total:?}");
@@ -125,14 +110,4 @@ impl Stats {
             gaps: self.gaps + other.gaps,
         }
     }
-}
-
-#[test]
-#[ignore = "prints"]
-fn shows_one() {
-    let (lived, trace) = live(number("MARQUE_SEED").unwrap_or(1), true);
-    for line in &trace {
-        eprintln!("{line}");
-    }
-    eprintln!("{lived:?}");
 }

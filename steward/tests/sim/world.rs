@@ -2,11 +2,10 @@
 
 use crate::{
     chain::{Chain, DEPTH, Deed, Node, Out, SPACING, Silent, Tx},
-    dice::Dice,
     disk::Disk,
     laws::{self, Grant, law},
     setup::{NAMES, PAYEES, Setup, setup},
-    support::{ORIGIN, START, fetch, owner, signed, usdc},
+    support::{ORIGIN, START, dice::Dice, fetch, owner, signed, usdc},
 };
 use alloy_primitives::{Address, B256};
 use marque_policies::{

@@ -1,6 +1,7 @@
 //! What the tests share: an owner, a policy, and proposals under it.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod dice;
 pub(crate) mod homes;
 pub(crate) mod town;
 #[cfg(feature = "testing")]

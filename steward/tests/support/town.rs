@@ -50,22 +50,32 @@ impl Town {
 
     /// Lets block time pass, in seconds.
     pub(crate) async fn pass(&self, seconds: u64) {
+        self.ask("evm_increaseTime", serde_json::json!([seconds])).await;
+        self.devnet.mine(3).await.unwrap();
+    }
+
+    /// Asks the chain's endpoint something that no client of ours asks.
+    pub(crate) async fn ask(&self, method: &str, params: serde_json::Value) -> serde_json::Value {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-        let call = format!(
-            r#"{{"jsonrpc":"2.0","id":1,"method":"evm_increaseTime","params":[{seconds}]}}"#
-        );
+        let call =
+            serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let call = call.to_string();
         let host = self.devnet.url().trim_start_matches("http://").to_owned();
         let mut stream = tokio::net::TcpStream::connect(&host).await.unwrap();
-        let request = format!(
+        let head = format!(
             "POST / HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\nConnection: close\r\n\r\n{call}",
+             Content-Length: {}\r\nConnection: close\r\n\r\n",
             call.len()
         );
-        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.write_all(format!("{head}{call}").as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.contains("result"), "{answer}");
-        self.devnet.mine(3).await.unwrap();
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        let start = body.find('{').unwrap_or_default();
+        let end = body.rfind('}').map_or(0, |end| end + 1);
+        let answer: serde_json::Value = serde_json::from_str(&body[start..end]).unwrap();
+        assert!(answer.get("result").is_some(), "{method}: {answer}");
+        answer["result"].clone()
     }
 
     pub(crate) async fn balance(&self, of: Address) -> u64 {
@@ -90,4 +100,19 @@ impl Town {
             resource: "http://feed.example/wind".into(),
         })
     }
+}
+
+/// The call that settles an authorisation.
+pub(crate) fn call(made: &Authorisation) -> alloy_primitives::Bytes {
+    use alloy_sol_types::SolCall as _;
+    let call = marque_contracts::IERC3009Bytes::transferWithAuthorizationCall {
+        from: made.from,
+        to: made.to,
+        value: made.value,
+        validAfter: U256::from(made.valid_after),
+        validBefore: U256::from(made.valid_before),
+        nonce: made.nonce,
+        signature: made.signature.clone(),
+    };
+    call.abi_encode().into()
 }

@@ -98,7 +98,7 @@ impl Victim {
 
     pub(crate) async fn client(&mut self, agent: &str) -> Client {
         let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(60) {
+        while begun.elapsed() < Duration::from_secs(180) {
             if let Ok(client) = Client::connect(self.home.socket(agent)).await {
                 return client;
             }
@@ -142,48 +142,21 @@ pub(crate) fn set_clock(home: &Home, offset: i64) {
     fs::rename(new, clock(home)).unwrap();
 }
 
-impl Town {
-    /// Asks the chain's endpoint something that no client of ours asks.
-    pub(crate) async fn ask(&self, method: &str, params: serde_json::Value) -> serde_json::Value {
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-        let call =
-            serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        let call = call.to_string();
-        let host = self.devnet.url().trim_start_matches("http://").to_owned();
-        let mut stream = tokio::net::TcpStream::connect(&host).await.unwrap();
-        let head = format!(
-            "POST / HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\nConnection: close\r\n\r\n",
-            call.len()
-        );
-        stream.write_all(format!("{head}{call}").as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-        let start = body.find('{').unwrap_or_default();
-        let end = body.rfind('}').map_or(0, |end| end + 1);
-        let answer: serde_json::Value = serde_json::from_str(&body[start..end]).unwrap();
-        assert!(answer.get("result").is_some(), "{method}: {answer}");
-        answer["result"].clone()
-    }
-}
-
 /// Brings an authorisation to the chain, as any stranger can; it is mined with the next block.
 pub(crate) async fn bring(town: &Town, made: &marque_steward_client::Authorisation) {
-    town.devnet.send(town.token, call(made)).await.unwrap();
+    town.devnet.send(town.token, super::town::call(made)).await.unwrap();
 }
 
-/// The call that settles an authorisation.
-pub(crate) fn call(made: &marque_steward_client::Authorisation) -> alloy_primitives::Bytes {
-    use alloy_sol_types::SolCall as _;
-    let call = marque_contracts::IERC3009Bytes::transferWithAuthorizationCall {
-        from: made.from,
-        to: made.to,
-        value: made.value,
-        validAfter: alloy_primitives::U256::from(made.valid_after),
-        validBefore: alloy_primitives::U256::from(made.valid_before),
-        nonce: made.nonce,
-        signature: made.signature.clone(),
-    };
-    call.abi_encode().into()
+/// What went from one account to another in the token, transfer by transfer.
+pub(crate) async fn paid(
+    town: &Town,
+    from: alloy_primitives::Address,
+    to: alloy_primitives::Address,
+) -> Vec<alloy_primitives::U256> {
+    let transfer = alloy_primitives::keccak256("Transfer(address,address,uint256)");
+    let topics = serde_json::json!([transfer, from.into_word(), to.into_word()]);
+    let filter = serde_json::json!({ "address": town.token, "fromBlock": "0x0", "topics": topics });
+    let logs = town.ask("eth_getLogs", serde_json::json!([filter])).await;
+    let logs = logs.as_array().unwrap().iter();
+    logs.map(|log| log["data"].as_str().unwrap().parse().unwrap()).collect()
 }

@@ -48,3 +48,22 @@ impl Dice {
         alloy_primitives::B256::from(bytes)
     }
 }
+
+/// A whole number from the environment.
+pub(crate) fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?.replace('_', "");
+    // Other suites take a seed of 64 hex digits; its end will do here.
+    match text.len() {
+        64 => u64::from_str_radix(text.get(48..)?, 16).ok(),
+        _ => text.parse().ok(),
+    }
+}
+
+/// `MARQUE_SEED`, or one by chance that is short enough to be typed; told in either case.
+pub(crate) fn seed(of: &str) -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    let by_chance = || RandomState::new().hash_one(0) % 1_000_000_000;
+    let seed = number("MARQUE_SEED").unwrap_or_else(by_chance);
+    eprintln!("{of}: MARQUE_SEED={seed}");
+    seed
+}
