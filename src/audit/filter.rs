@@ -5,7 +5,7 @@ use marque_policies::{Intent, Timestamp};
 use marque_steward::{Body, Entry};
 
 /// Every kind of entry, as the journal calls it.
-pub const KINDS: [&str; 25] = [
+pub const KINDS: [&str; 31] = [
     "genesis",
     "enroll",
     "adopt",
@@ -25,11 +25,17 @@ pub const KINDS: [&str; 25] = [
     "reverted",
     "released",
     "expired",
+    "cancelled",
+    "replaced",
+    "filled",
+    "received",
+    "scanned",
     "noted",
     "reported",
     "started",
     "index_rebuilt",
     "recovered",
+    "checkpointed",
     "stopped",
 ];
 

@@ -173,7 +173,7 @@ fn purchase(book: &mut Book, n: u64, used: &Allowed, bought: &Allowed) {
     book.put(scout(), Word::Claimed, Body::Reported { id, said });
     book.put(scout(), Word::Claimed, note(2, "result"));
     book.put(scout(), Word::Attested, Body::Seen { id, at });
-    book.put(scout(), Word::Attested, Body::Final { id, actual });
+    book.put(scout(), Word::Attested, Body::Final { id, actual, time: None });
 }
 
 /// Proofs of entries all over the journal: made from tiles, and checked under a checkpoint whose

@@ -42,13 +42,15 @@ pub fn each<E: From<StewardError>>(
     first: u64,
     mut visit: impl FnMut(Read) -> Result<(), E>,
 ) -> Result<(), E> {
-    let skip = usize::try_from(first).unwrap_or(usize::MAX);
-    let entries = journal::read(dir).map_err(StewardError::from)?;
-    for bytes in entries.into_iter().skip(skip) {
-        let entry = Entry::decode(&bytes)?;
-        visit(Read { bytes, entry })?;
-    }
-    Ok(())
+    let mut outcome = Ok(());
+    let walked = journal::each(dir, first, &mut |_, bytes| {
+        if outcome.is_ok() {
+            let entry = Entry::decode(bytes).map_err(E::from);
+            outcome = entry.and_then(|entry| visit(Read { bytes: bytes.to_owned(), entry }));
+        }
+    });
+    walked.map_err(StewardError::from)?;
+    outcome
 }
 
 /// The entries of a journal as they are written, from files alone: whether a steward is at work,

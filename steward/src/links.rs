@@ -19,8 +19,11 @@ pub(crate) struct Link {
     pub(crate) rpc: Rpc,
     finality: Finality,
     /// What the witnesses said a moment ago: thousands of questions in a pass need it.
-    heard: Arc<Mutex<Option<(Instant, Vec<(Rpc, Block)>)>>>,
+    heard: Arc<Mutex<Option<Heard>>>,
 }
+
+/// When the witnesses were asked, and what they said.
+type Heard = (Instant, Vec<(Rpc, Block)>);
 
 /// All links, by the hash of their policy.
 #[derive(Debug, Default)]

@@ -20,7 +20,7 @@ use crate::{
     core::{BlockFacts, Event, Facts, GasPlan, Reply, step},
     entry::{Allowed, Body, Decided, Entry, Found, OnChain, Order, VERSION, Word},
     error::StewardError,
-    state::State,
+    state::{Record, State},
 };
 use alloy_primitives::{B256, U256};
 use marque_policies::{
@@ -119,9 +119,12 @@ impl Replay {
     /// Whether anything more would have been allowed, or may have been.
     #[must_use]
     pub fn is_wider(&self) -> bool {
-        self.changes
-            .iter()
-            .any(|change| matches!(change.now, Outcome::Allow | Outcome::Unknown { .. }))
+        self.changes.iter().any(|change| match change.now {
+            Outcome::Allow => true,
+            // What was allowed cannot be more allowed.
+            Outcome::Unknown { .. } => change.was != Decision::Allow,
+            Outcome::Hold | Outcome::Refuse | Outcome::NotAsked { .. } => false,
+        })
     }
 
     /// How many decisions each rule makes the difference in, and the money of these, by asset.
@@ -231,9 +234,10 @@ impl Replayer {
             }
             Body::Reported { .. } => self.write(*at, agent, *word, body.clone()),
             body if body.intent().is_some() => {
-                // News of what did not happen here changes nothing.
-                let step = step(&self.state, Event::Moved(body.clone()), *at);
-                self.write_all(*at, step.entries)
+                // What is under way here came the same way; news of anything else is none.
+                let record = body.intent().and_then(|id| self.state.intent(id));
+                let live = record.is_some_and(Record::is_live);
+                if live { self.write(*at, agent, *word, body.clone()) } else { Ok(()) }
             }
             _ => self.write(*at, agent, *word, body.clone()),
         }
@@ -418,20 +422,20 @@ impl Replayer {
     /// What happens here only is final at once, at all that was reserved: no chain says otherwise.
     fn settle(&mut self, id: IntentId, at: Timestamp) -> Result<(), StewardError> {
         let Some(record) = self.state.intent(id) else { return Ok(()) };
-        let (agent, actual, order) =
-            (record.agent.clone(), record.debits.clone(), record.order.clone());
+        let (agent, actual) = (record.agent.clone(), record.debits.clone());
+        let skip = match record.state {
+            PaymentState::Reserved => 0,
+            PaymentState::Signed => 1,
+            PaymentState::Sent => 2,
+            PaymentState::Seen => 3,
+            _ => return Ok(()),
+        };
         let moves = [
             Body::Signed { id, hash: B256::ZERO },
             Body::Sent { id },
             Body::Seen { id, at: NOWHERE },
             Body::Final { id, actual, time: None },
         ];
-        let skip = match order {
-            Some(Order::Transaction(_)) => 0,
-            Some(Order::Authorisation(_)) => 2,
-            Some(Order::Elsewhere) => 3,
-            _ => return Ok(()),
-        };
         let agent = Some(agent);
         for body in moves.into_iter().skip(skip) {
             self.write(at, &agent, Word::Attested, body)?;

@@ -26,7 +26,8 @@ pub(crate) struct VerifyArgs {
     /// the one in the first entry.
     #[arg(long, value_name = "KEY|FILE", value_parser = public_key)]
     key: Option<PublicKey>,
-    /// The owner's address; the first entry must be signed by it.
+    /// The address of the owner who began the journal; the first entry must be signed by it. To whom
+    /// it was handed over since then follows from that.
     #[arg(long, value_name = "ADDRESS")]
     owner: Option<Address>,
     /// A checkpoint that you kept: the journal must extend it.

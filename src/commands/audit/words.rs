@@ -213,7 +213,11 @@ fn what(entry: &Entry, known: &Known) -> String {
             format!("journal mended: {cut} bytes cut off, {unsigned} entries were unsigned")
         }
         Body::Stopped => "steward stopped".to_owned(),
-        _ => "an entry of a newer kind".to_owned(),
+        // Whatever it is, its kind and its intent are told.
+        other => match other.intent() {
+            Some(id) => format!("{} {}", other.kind(), short(id)),
+            None => other.kind().replace('_', " "),
+        },
     }
 }
 

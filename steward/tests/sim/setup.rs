@@ -135,8 +135,8 @@ impl Setup {
             signature: String::new(),
         };
         setup.write(None, Body::Genesis(genesis));
-        for agent in 0..agents {
-            let (name, key) = (NAMES[agent].to_owned(), address(agent));
+        for (agent, name) in NAMES.iter().enumerate().take(agents) {
+            let (name, key) = ((*name).to_owned(), address(agent));
             setup.submit(signed(&owner(), Statement::Enroll { agent: name.clone(), key }, None));
             let mut versions = Vec::new();
             for version in 1..=DRAFTS {

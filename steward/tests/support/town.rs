@@ -73,7 +73,8 @@ impl Town {
         let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
         let start = body.find('{').unwrap_or_default();
         let end = body.rfind('}').map_or(0, |end| end + 1);
-        let answer: serde_json::Value = serde_json::from_str(&body[start..end]).unwrap();
+        let answer: serde_json::Value =
+            serde_json::from_slice(&body.as_bytes()[start..end]).unwrap();
         assert!(answer.get("result").is_some(), "{method}: {answer}");
         answer["result"].clone()
     }
