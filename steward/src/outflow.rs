@@ -34,7 +34,7 @@ const NAMED: usize = 128;
 
 /// So many blocks further than the last entry about it, the journal is told how far was read, so
 /// that a start on an old chain need not read all of it again.
-const MARK_EVERY: u64 = 5_000;
+const MARK_EVERY: u64 = 1_000;
 
 /// How far each agent's outflow was read. Forgetting it costs a longer look.
 #[derive(Debug, Default)]

@@ -254,7 +254,7 @@ fn a_robber_with_the_whole_mind_never_takes_more_than_the_stated_bound() {
                 bench.moved(settled_for_what_was_reserved(&bench, id, how));
             }
         } else {
-            bench.now += dice.below(12) * 60_000;
+            bench.now += dice.below(50) * 60_000;
         }
     }
     for (asset, sum) in &taken {

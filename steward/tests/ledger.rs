@@ -199,7 +199,8 @@ async fn a_transaction_that_waits_for_lower_fees_is_outbid_and_paid_once() {
     assert_eq!(town.balance(shop).await, 0);
     let state = told(&home, |state| {
         let record = state.intent(id).unwrap();
-        record.earlier.len() == 1 && record.state == PaymentState::Sent
+        let out = record.hash.is_some() && record.state == PaymentState::Sent;
+        out && record.earlier.len() == 1
     })
     .await;
     let record = state.intent(id).unwrap();
@@ -382,12 +383,12 @@ async fn a_restart_reads_on_from_where_the_journal_says_and_still_finds_a_theft(
     let shop = Address::repeat_byte(9);
     let (home, _) = town.home("scout", shop).await;
     for _ in 0..24 {
-        town.devnet.mine(250).await.unwrap();
+        town.devnet.mine(50).await.unwrap();
     }
     let (steward, _mind) = start(&home).await;
     let state = told(&home, |state| !state.agent("scout").unwrap().scanned.is_empty()).await;
     let mark = state.agent("scout").unwrap().scanned[&town.token];
-    assert!(mark > 5_000, "{mark}");
+    assert!(mark > 1_000, "{mark}");
     steward.stop().await.unwrap();
 
     let stolen = KeyDir::open(home.keys()).unwrap().key("scout", &homes::unlock()).unwrap();

@@ -21,10 +21,17 @@ const MORE: u64 = 8;
 pub(super) fn moved(state: &State, body: Body, now: Timestamp) -> Step {
     let Some((id, from)) = origin(&body) else { return Step::nothing() };
     let Some(record) = state.intent(id) else { return Step::nothing() };
-    let fits = match body {
+    let transaction = record.order.as_ref().and_then(Order::transaction);
+    let fits = match &body {
         Body::Signed { .. } => record.awaits_signature(),
         Body::Cancelled { .. } => {
             from.contains(&record.state) && matches!(record.order, Some(Order::Authorisation(_)))
+        }
+        // What fills a nonce is nobody's payment, wherever it is.
+        Body::Seen { .. } => from.contains(&record.state) && !record.filled,
+        Body::Filled { .. } => from.contains(&record.state) && transaction.is_some(),
+        Body::Replaced { max_fee, .. } => {
+            from.contains(&record.state) && transaction.is_some_and(|it| *max_fee > it.max_fee)
         }
         _ => from.contains(&record.state),
     };
@@ -40,6 +47,9 @@ const fn origin(body: &Body) -> Option<(IntentId, &'static [PaymentState])> {
     use PaymentState::{Reserved, Seen, Sent, Signed};
     Some(match body {
         Body::Signed { id, .. } | Body::Released { id, .. } => (*id, &[Reserved]),
+        // These two a replay knows from the journal; at work they are made here.
+        Body::Filled { id, .. } => (*id, &[Reserved]),
+        Body::Replaced { id, .. } => (*id, &[Signed, Sent]),
         Body::Sent { id } => (*id, &[Signed]),
         Body::Seen { id, .. }
         | Body::Reverted { id, .. }
