@@ -438,7 +438,8 @@ pub trait Travels: Serialize + DeserializeOwned {
             marque: String,
             v: u16,
         }
-        let wrong = |why: String| RequestError::Malformed { what: Self::KIND, why };
+        // A mistake is told in the words of whoever made it.
+        let wrong = |why: String| RequestError::Malformed { what: Self::KIND, why: plain(&why) };
         if bytes.len() as u64 > LONGEST {
             return Err(wrong(format!("it is longer than {LONGEST} bytes")));
         }
@@ -598,6 +599,16 @@ pub fn countersigner(signed: &SignedStatement, chain: u64, origin: B256) -> Opti
 fn recovered(signature: &str, digest: B256) -> Option<Address> {
     let bytes = hex::decode(signature).ok()?;
     marque_contracts::recover(digest, &bytes).ok()
+}
+
+/// Somebody else's words in a message of ours: one line that does nothing to a terminal.
+fn plain(text: &str) -> String {
+    let harmless = |c: char| "\"'\\".contains(c) || c.escape_debug().len() == 1;
+    let mut plain = String::new();
+    for c in text.chars().take(300) {
+        if harmless(c) { plain.push(c) } else { plain.extend(c.escape_debug()) }
+    }
+    plain
 }
 
 fn is_name(name: &str) -> bool {

@@ -51,6 +51,7 @@ impl Steward {
             agent: name.to_owned(),
             address: Address::from_raw_public_key(&point.as_bytes()[1..]),
             owner: Address::ZERO,
+            sub_agent: None,
             owner_since: 0,
             origin: B256::repeat_byte(seed),
             policy_version: 1,

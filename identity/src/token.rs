@@ -4,10 +4,25 @@ use crate::{BlockTag, IdentityError, Rpc, receipt::WireLog};
 use alloy_primitives::{Address, B256, U64, U256};
 use alloy_sol_types::{SolCall, SolEvent as _};
 use marque_contracts::{IERC20, IERC3009};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Blocks that a node is asked for at a time, where it refuses more.
 const PAGE: u64 = 10_000;
+
+/// Money that came to an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Incoming {
+    /// The token contract.
+    pub token: Address,
+    /// Who sent it.
+    pub from: Address,
+    /// Base units.
+    pub value: U256,
+    /// The transaction.
+    pub transaction: B256,
+    /// Its block.
+    pub block: u64,
+}
 
 impl Rpc {
     /// Base units of `token` that `account` holds.
@@ -96,6 +111,98 @@ impl Rpc {
             next = end.saturating_add(1);
         }
         Ok(used)
+    }
+
+    /// The transaction and the block in which the authorisation with this nonce was cancelled, at
+    /// `from_block` or later.
+    ///
+    /// # Errors
+    /// [`IdentityError`]; public nodes refuse ranges of too many blocks.
+    pub async fn authorization_canceled(
+        &self,
+        token: Address,
+        from: Address,
+        nonce: B256,
+        from_block: u64,
+    ) -> Result<Option<(B256, u64)>, IdentityError> {
+        let filter = json!({
+            "address": token,
+            "fromBlock": U64::from(from_block),
+            "toBlock": "latest",
+            "topics": [
+                json!(IERC3009::AuthorizationCanceled::SIGNATURE_HASH),
+                json!(from.into_word()),
+                json!(nonce),
+            ],
+        });
+        let logs: Vec<WireLog> = self.ask("eth_getLogs", json!([filter])).await?;
+        let found = logs.into_iter().filter(|log| !log.removed).find_map(|log| {
+            let (transaction, block) = log.transaction_hash.zip(log.block_number)?;
+            let log = log.into_log();
+            let event = IERC3009::AuthorizationCanceled::decode_log(&log).ok()?;
+            let ours = log.address == token && event.authorizer == from && event.nonce == nonce;
+            ours.then(|| (transaction, block.to()))
+        });
+        Ok(found)
+    }
+
+    /// Money of `token` that came to `account` in the blocks `from_block` to `to_block`, in the
+    /// order of the chain. Where a node refuses that many blocks at once it is asked for 10,000 at
+    /// a time.
+    ///
+    /// # Errors
+    /// [`IdentityError`].
+    pub async fn transfers_to(
+        &self,
+        token: Address,
+        account: Address,
+        (from_block, to_block): (u64, u64),
+    ) -> Result<Vec<Incoming>, IdentityError> {
+        let refusal = match self.incoming(token, account, (from_block, to_block)).await {
+            Err(refusal @ IdentityError::Refused { .. }) => refusal,
+            answer => return answer,
+        };
+        if to_block.saturating_sub(from_block) < PAGE {
+            return Err(refusal);
+        }
+        let mut came = Vec::new();
+        let mut next = from_block;
+        while next <= to_block {
+            let end = next.saturating_add(PAGE - 1).min(to_block);
+            came.extend(self.incoming(token, account, (next, end)).await?);
+            next = end.saturating_add(1);
+        }
+        Ok(came)
+    }
+
+    async fn incoming(
+        &self,
+        token: Address,
+        account: Address,
+        (from_block, to_block): (u64, u64),
+    ) -> Result<Vec<Incoming>, IdentityError> {
+        let filter = json!({
+            "address": token,
+            "fromBlock": U64::from(from_block),
+            "toBlock": U64::from(to_block),
+            "topics": [
+                json!(IERC20::Transfer::SIGNATURE_HASH), Value::Null, json!(account.into_word()),
+            ],
+        });
+        let logs: Vec<WireLog> = self.ask("eth_getLogs", json!([filter])).await?;
+        let came = logs.into_iter().filter(|log| !log.removed).filter_map(|log| {
+            let (transaction, block) = log.transaction_hash.zip(log.block_number)?;
+            let log = log.into_log();
+            let event = IERC20::Transfer::decode_log(&log).ok()?;
+            (log.address == token && event.to == account).then(|| Incoming {
+                token,
+                from: event.from,
+                value: event.value,
+                transaction,
+                block: block.to(),
+            })
+        });
+        Ok(came.collect())
     }
 
     /// `AuthorizationUsed` events of one nonce or all, up to `to_block` or the newest.

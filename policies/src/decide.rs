@@ -111,6 +111,11 @@ pub fn decide(
             judge.proposer();
             judge.sweep(sweep, gas);
         }
+        // Whose authorisation it is, and that it is out, is for the steward to say.
+        Intent::Cancel(_) => {
+            judge.proposer();
+            judge.cancel(gas);
+        }
     }
     Verdict { table: judge.rows }
 }
@@ -198,6 +203,12 @@ impl Judge<'_> {
         self.positive(sweep.amount);
         self.asset_known(sweep.amount.asset);
         self.fees_known(sweep.amount.asset.chain, gas);
+        self.fees(gas);
+    }
+
+    /// What was signed taken back: it costs fees and pays nobody.
+    fn cancel(&mut self, gas: Option<Money>) {
+        self.fees_known(gas.map_or(0, |gas| gas.asset.chain), gas);
         self.fees(gas);
     }
 

@@ -12,7 +12,10 @@ mod words;
 pub use table::render_table;
 pub(crate) use words::{bytes, constraint, date, duration, list, list_all, per, said};
 
-use crate::document::{Attitude, Finality, LabelRules, Policy};
+use crate::{
+    document::{Attitude, DAYS30, Finality, LabelRules, Policy},
+    loss::{Loss, most_lost},
+};
 use words::either;
 
 /// The policy in sentences, a paragraph a subject. Ends with a new line.
@@ -195,5 +198,24 @@ fn rest(policy: &Policy, lines: &mut Vec<String>) {
     let line = "It may always return money to the owner, as far as the limits on transaction fees \
                 go.";
     lines.push(line.to_owned());
+    lines.extend(lost(policy));
     lines.push("Everything else is refused.".to_owned());
+}
+
+/// The worst that can happen to the owner.
+fn lost(policy: &Policy) -> Option<String> {
+    let losses = most_lost(policy, DAYS30);
+    let name = |id| policy.asset(id).map_or("an asset", |(name, _)| name).to_owned();
+    let said = losses.into_iter().map(|loss| match loss {
+        Loss::AtMost(money) => format!("at most {}", policy.show(money)),
+        Loss::Unbounded(asset) => format!("any amount of {}", name(asset)),
+    });
+    let said: Vec<String> = said.collect();
+    (!said.is_empty()).then(|| {
+        format!(
+            "Whoever takes its mind over completely can make it lose {} in any 30 days, fees \
+             included.",
+            list(&said)
+        )
+    })
 }

@@ -34,6 +34,8 @@ pub enum Intent {
     AcceptWallet(AcceptWallet),
     /// Return money to the owner's address.
     Sweep(Sweep),
+    /// Take an EIP-3009 authorisation of this agent's own back on chain, before somebody settles it.
+    Cancel(Cancel),
 }
 
 /// Use of a tool.
@@ -167,6 +169,15 @@ pub struct Sweep {
     pub amount: Money,
 }
 
+/// Withdrawal of one's own authorisation: the token's `cancelAuthorization`, in a transaction of our
+/// own. If the authorisation is settled first, the payment stands and only gas is spent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cancel {
+    /// The intent whose authorisation it is.
+    pub intent: IntentId,
+}
+
 impl Intent {
     /// The variant's name on the wire.
     #[must_use]
@@ -178,6 +189,7 @@ impl Intent {
             Self::Settle(_) => "settle",
             Self::AcceptWallet(_) => "accept_wallet",
             Self::Sweep(_) => "sweep",
+            Self::Cancel(_) => "cancel",
         }
     }
 
@@ -188,7 +200,7 @@ impl Intent {
             Self::Authorise(Authorise { amount, .. })
             | Self::Transfer(Transfer { amount, .. })
             | Self::Sweep(Sweep { amount }) => Some(*amount),
-            Self::Tool(_) | Self::Settle(_) | Self::AcceptWallet(_) => None,
+            Self::Tool(_) | Self::Settle(_) | Self::AcceptWallet(_) | Self::Cancel(_) => None,
         }
     }
 
@@ -227,6 +239,23 @@ impl IntentId {
                 &ordinal.to_be_bytes(),
                 &attempt.to_be_bytes(),
             ],
+        ))
+    }
+
+    /// The id of what a sub-agent proposes: as [`IntentId::derive`], with the sub-agent's name in it
+    /// and under a tag of its own, so that no two accounts share one.
+    #[must_use]
+    pub fn below(self, sub_agent: &str) -> Self {
+        Self(tagged("marque/intent/sub-agent/v1", &[self.0.as_slice(), sub_agent.as_bytes()]))
+    }
+
+    /// A cancellation's id: `H(origin, agent, cancelled intent, attempt)`, whatever its task is
+    /// called, so that an authorisation is not cancelled twice at once.
+    #[must_use]
+    pub fn cancellation(origin: B256, agent: &str, cancelled: Self, attempt: u32) -> Self {
+        Self(tagged(
+            "marque/cancellation/v1",
+            &[origin.as_slice(), agent.as_bytes(), cancelled.0.as_slice(), &attempt.to_be_bytes()],
         ))
     }
 

@@ -11,6 +11,7 @@
 mod tests;
 
 use crate::{
+    clock::Clock,
     copies::Copies,
     core::{Effect, Event, Permit, Reply, Surplus, step},
     entry::{Allowed, Body, Entry, Order},
@@ -30,6 +31,7 @@ use marque_policies::{SignedStatement, Statement, Timestamp};
 use marque_steward_client::Fault;
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -56,6 +58,7 @@ pub(crate) struct Authority {
     copies: Option<Copies>,
     keys: Keys,
     outbox: Outbox,
+    clock: Arc<Clock>,
 }
 
 /// What came of an event.
@@ -151,6 +154,7 @@ impl Authority {
             copies: None,
             keys,
             outbox,
+            clock: Arc::default(),
         };
         if let Some(why) = doubt {
             tracing::warn!(why, "the index was set aside and made again from the journal");
@@ -162,6 +166,11 @@ impl Authority {
             authority.mark()?;
         }
         Ok(authority)
+    }
+
+    /// The clock that its entries are stamped by.
+    pub(crate) fn clock(&self) -> Arc<Clock> {
+        Arc::clone(&self.clock)
     }
 
     /// Keeps copies of the checkpoint in `dir` from now on. Where the one that is there contradicts
@@ -238,7 +247,7 @@ impl Authority {
 
     /// Time as this steward counts it.
     pub(crate) fn now(&self) -> Timestamp {
-        self.state.now(wall())
+        self.state.now(self.clock.read(wall()))
     }
 
     /// Unlocks the keys of all agents, so that no payment waits for it.
@@ -396,7 +405,9 @@ impl Authority {
         match self.sign(*permit) {
             Ok(made) => {
                 if let Made::Transaction(signed) = &made {
-                    if let Err(error) = self.outbox.put(id, &signed.raw) {
+                    // Bytes with lower fees may have gone out: they are kept as well.
+                    let others = self.state.intent(id).is_some_and(|it| !it.earlier.is_empty());
+                    if let Err(error) = self.outbox.put(id, &signed.raw, others) {
                         // It stays reserved, and the same bytes are signed again later.
                         tracing::error!(%id, %error, "what was signed does not go out");
                         let reply = Reply::Fault(fault("internal", error.to_string()));

@@ -321,7 +321,7 @@ fn copy_all(from: &Path, to: &Path) -> Result<(), StewardError> {
 fn outbox(dir: &Path, state: &State, works: bool) -> Result<Part, StewardError> {
     let mut waiting = BTreeSet::new();
     for (id, record) in state.intents() {
-        let ours = matches!(record.order, Some(Order::Transaction(_)));
+        let ours = record.order.as_ref().and_then(Order::transaction).is_some();
         if ours && matches!(record.state, PaymentState::Signed | PaymentState::Sent) {
             waiting.insert(*id);
         }
@@ -334,7 +334,9 @@ fn outbox(dir: &Path, state: &State, works: bool) -> Result<Part, StewardError> 
             left += 1; // a write that a crash cut short
             continue;
         }
-        let id = hex::decode(&name).ok().and_then(|id| B256::try_from(id.as_slice()).ok());
+        // Bytes with lower fees, which may be mined as well, lie beside those that replaced them.
+        let stem = name.split_once(".earlier-").map_or(name.as_str(), |(stem, _)| stem);
+        let id = hex::decode(stem).ok().and_then(|id| B256::try_from(id.as_slice()).ok());
         let Some(record) = id.and_then(|id| state.intent(IntentId(id))) else {
             if works {
                 continue; // reserved after the journal was read
@@ -347,7 +349,7 @@ fn outbox(dir: &Path, state: &State, works: bool) -> Result<Part, StewardError> 
             Err(error) if works && error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(StewardError::io("read", file.path())(error)),
         };
-        if record.hash.is_some_and(|hash| hash != keccak256(&raw)) {
+        if record.hash.is_some() && !record.hashes().any(|hash| hash == keccak256(&raw)) {
             let said =
                 format!("the bytes of {} are not the ones that were signed", record.decided.id);
             return Ok(different("outbox", said));

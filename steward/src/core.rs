@@ -9,6 +9,7 @@
 //! module alone).
 
 mod chain;
+mod fees;
 pub mod news;
 mod owner;
 mod permit;
@@ -17,14 +18,14 @@ mod propose;
 pub(crate) use owner::genesis;
 pub use permit::Permit;
 pub use propose::{BlockFacts, Facts, GasPlan};
-pub(crate) use propose::{Call, knows_more};
+pub(crate) use propose::{CANCEL_GAS, CLOCK_SKEW, Call, knows_more};
 
 use crate::{
     entry::{Body, Entry, Foreign, VERSION, Word},
     error::fault,
     state::State,
 };
-use marque_policies::{IntentId, Row, SignedStatement, Statement, Timestamp};
+use marque_policies::{Intent, IntentId, Row, SignedStatement, Statement, Timestamp};
 use marque_steward_client::{Fault, Note, Proposal, Report, Said};
 
 /// How many intents of one agent may wait for the owner at a time.
@@ -79,8 +80,22 @@ pub enum Event {
     /// An act of the owner, from anywhere: its signature says whose it is.
     Submit(Box<SignedStatement>),
     /// The chain, or our own sending, moved an intent. The body is one of `signed`, `sent`, `seen`,
-    /// `unseen`, `final`, `reverted`, `released`, `expired`.
+    /// `unseen`, `final`, `reverted`, `cancelled`, `released`, `expired`.
     Moved(Body),
+    /// A transaction waits too long: the same with fees that get it mined now.
+    Replace {
+        /// Which intent.
+        id: IntentId,
+        /// What the chain asks now; the limit on gas is of no account.
+        plan: GasPlan,
+    },
+    /// Money came to an agent's key, or the chain was read up to a block: `received`, `scanned`.
+    Chain {
+        /// Whose key.
+        agent: String,
+        /// What is known.
+        body: Body,
+    },
     /// A transaction is reserved and was never signed, or its bytes are lost: sign what the journal
     /// says, now.
     Resume(IntentId),
@@ -95,13 +110,19 @@ impl Event {
     #[must_use]
     pub fn intents(&self, state: &State) -> Vec<IntentId> {
         match self {
-            Self::Propose { agent, proposal, .. } => {
+            Self::Propose { agent, proposal, facts } => {
                 let Some(begun) = state.genesis() else { return Vec::new() };
                 let attempt = proposal.attempt;
-                let (task, step, ordinal) = (&proposal.task, proposal.step, proposal.ordinal);
-                let beside = [attempt.checked_sub(1), attempt.checked_add(1)].into_iter().flatten();
-                let id = |n| IntentId::derive(begun.origin, agent, task, step, ordinal, n);
-                std::iter::once(proposal.id(begun.origin, agent)).chain(beside.map(id)).collect()
+                let around = [Some(attempt), attempt.checked_sub(1), attempt.checked_add(1)];
+                let id = |attempt| {
+                    let proposal = Proposal { attempt, ..Proposal::clone(proposal) };
+                    proposal.id_of(begun.origin, agent, facts.sub_agent.as_deref())
+                };
+                let mut ids: Vec<IntentId> = around.into_iter().flatten().map(id).collect();
+                if let Intent::Cancel(cancel) = &proposal.intent {
+                    ids.push(cancel.intent);
+                }
+                ids
             }
             Self::Report { report, .. } => vec![report.intent],
             Self::Submit(signed) => match signed.statement {
@@ -109,8 +130,10 @@ impl Event {
                 _ => Vec::new(),
             },
             Self::Moved(body) => body.intent().into_iter().collect(),
-            Self::Resume(id) => vec![*id],
-            Self::Note { .. } | Self::Freeze { .. } | Self::Own(_) => Vec::new(),
+            Self::Resume(id) | Self::Replace { id, .. } => vec![*id],
+            Self::Chain { .. } | Self::Note { .. } | Self::Freeze { .. } | Self::Own(_) => {
+                Vec::new()
+            }
         }
     }
 }
@@ -178,7 +201,9 @@ pub fn step(state: &State, event: Event, now: Timestamp) -> Step {
             Ok(freeze(state, agent, by, &reason, surplus))
         }
         Event::Submit(signed) => owner::submit(state, *signed, now),
-        Event::Moved(body) => Ok(chain::moved(state, body)),
+        Event::Moved(body) => Ok(chain::moved(state, body, now)),
+        Event::Replace { id, plan } => Ok(chain::replace(state, id, plan, now)),
+        Event::Chain { agent, body } => Ok(chain::told(state, agent, body)),
         Event::Resume(id) => Ok(chain::resume(state, id, now)),
         Event::Own(body) => Ok(Step::noted(None, Word::Attested, body)),
     };

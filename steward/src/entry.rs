@@ -187,6 +187,51 @@ pub enum Body {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         time: Option<u64>,
     },
+    /// It is taken back on chain for good: the token has the cancellation of its authorisation.
+    Cancelled {
+        /// Which intent.
+        id: IntentId,
+        /// Where the cancellation is.
+        at: OnChain,
+    },
+    /// A transaction that waits gets higher fees: same nonce, same effect, new bytes. All its
+    /// hashes stay watched until one is final.
+    Replaced {
+        /// Which intent.
+        id: IntentId,
+        /// Wei a unit of gas, at most, from here on.
+        #[serde(with = "marque_policies::money::decimal")]
+        max_fee: U256,
+        /// Wei a unit for the block's author.
+        #[serde(with = "marque_policies::money::decimal")]
+        max_priority_fee: U256,
+    },
+    /// It never went out, but later transactions have: its account nonce is filled by sending
+    /// nothing to oneself, for gas alone.
+    Filled {
+        /// Which intent.
+        id: IntentId,
+        /// Why it came to nothing.
+        why: String,
+    },
+    /// Money came to an agent's key that is no settlement of ours. It adds no authority.
+    Received {
+        /// Up to which block the chain was read for it.
+        upto: u64,
+        /// What came, in the order of the chain.
+        transfers: Vec<Received>,
+        /// What else came in too great a number, a sum for each token.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        more: Vec<Flood>,
+    },
+    /// The chain was read up to here for what left an agent's key, and all of it is in the ledger.
+    /// The next start reads on from here.
+    Scanned {
+        /// The last block that was read.
+        block: u64,
+        /// In which tokens.
+        tokens: Vec<Address>,
+    },
     /// It never went out, and cannot any more.
     Released {
         /// Which intent.
@@ -265,6 +310,36 @@ pub struct Foreign {
     pub transaction: B256,
 }
 
+/// A transfer to an agent's key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Received {
+    /// The token contract.
+    pub token: Address,
+    /// Who sent it.
+    pub from: Address,
+    /// Base units.
+    #[serde(with = "marque_policies::money::decimal")]
+    pub value: U256,
+    /// The transaction.
+    pub transaction: B256,
+    /// Its block.
+    pub block: u64,
+}
+
+/// Transfers to an agent's key that were too many to be named.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Flood {
+    /// The token contract.
+    pub token: Address,
+    /// How many.
+    pub count: u64,
+    /// Base units of all of them.
+    #[serde(with = "marque_policies::money::decimal")]
+    pub value: U256,
+}
+
 /// How a journal begins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -289,6 +364,9 @@ pub struct Genesis {
 pub struct Decided {
     /// Its id.
     pub id: IntentId,
+    /// The account below the agent that proposed it, where it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sub_agent: Option<String>,
     /// The task that it belongs to.
     pub task: String,
     /// The step of the task.
@@ -365,6 +443,8 @@ pub enum Order {
     Authorisation(AuthorisationOrder),
     /// A transaction of our own.
     Transaction(TransactionOrder),
+    /// A transaction of our own that cancels an authorisation of ours.
+    Cancel(CancelOrder),
     /// An ERC-8004 `AgentWalletSet`.
     Wallet(WalletOrder),
     /// Nothing any more: somebody else has brought the authorisation to the chain already.
@@ -422,6 +502,50 @@ pub struct TransactionOrder {
     pub max_priority_fee: U256,
     /// The newest block when it was decided.
     pub block: u64,
+}
+
+impl TransactionOrder {
+    /// The same nonce, chain and fees, moving nothing: sent to oneself.
+    pub(crate) fn to_nowhere(&self) -> Self {
+        Self { to: self.from, value: U256::ZERO, data: Bytes::new(), ..self.clone() }
+    }
+}
+
+/// The token's `cancelAuthorization`, with a signature of the same key in its call data: that is why
+/// the order holds what is signed and not the data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CancelOrder {
+    /// The intent whose authorisation is cancelled.
+    pub cancelled: IntentId,
+    /// EIP-712 domain name of the token.
+    pub name: String,
+    /// EIP-712 domain version of the token.
+    pub version: String,
+    /// The authorisation's nonce.
+    pub nonce: B256,
+    /// The transaction, its data apart.
+    pub transaction: TransactionOrder,
+}
+
+impl Order {
+    /// The transaction of our own that it is carried out by, if it is.
+    #[must_use]
+    pub const fn transaction(&self) -> Option<&TransactionOrder> {
+        match self {
+            Self::Transaction(order) => Some(order),
+            Self::Cancel(order) => Some(&order.transaction),
+            _ => None,
+        }
+    }
+
+    pub(crate) const fn transaction_mut(&mut self) -> Option<&mut TransactionOrder> {
+        match self {
+            Self::Transaction(order) => Some(order),
+            Self::Cancel(order) => Some(&mut order.transaction),
+            _ => None,
+        }
+    }
 }
 
 /// An ERC-8004 `AgentWalletSet`.
@@ -529,6 +653,9 @@ impl Body {
             | Self::Unseen { id }
             | Self::Final { id, .. }
             | Self::Reverted { id, .. }
+            | Self::Cancelled { id, .. }
+            | Self::Replaced { id, .. }
+            | Self::Filled { id, .. }
             | Self::Released { id, .. }
             | Self::Expired { id, .. }
             | Self::Reported { id, .. } => Some(*id),
@@ -557,6 +684,11 @@ impl Body {
             Self::Unseen { .. } => "unseen",
             Self::Final { .. } => "final",
             Self::Reverted { .. } => "reverted",
+            Self::Cancelled { .. } => "cancelled",
+            Self::Replaced { .. } => "replaced",
+            Self::Filled { .. } => "filled",
+            Self::Received { .. } => "received",
+            Self::Scanned { .. } => "scanned",
             Self::Released { .. } => "released",
             Self::Expired { .. } => "expired",
             Self::Noted { .. } => "noted",

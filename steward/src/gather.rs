@@ -4,8 +4,8 @@
 //! named whom to ask; the core refuses them if another one is in force by then.
 
 use crate::{
-    core::{BlockFacts, Call, Facts, GasPlan},
-    entry::OnChain,
+    core::{BlockFacts, CANCEL_GAS, Call, Facts, GasPlan},
+    entry::{OnChain, Order},
     error::StewardError,
     links::{Link, chain_error},
     state::State,
@@ -36,19 +36,24 @@ struct Standing {
     chain: u64,
     /// Whether the answer is in the journal already.
     answered: bool,
+    /// Token and nonce of the authorisation that is to be cancelled.
+    cancelled: Option<(Address, B256)>,
 }
 
 /// Finds out what the core needs to know about a proposal.
 pub(crate) async fn facts(
     shared: &Shared,
-    agent: &str,
+    (agent, sub_agent): (&str, Option<&str>),
     proposal: &Proposal,
 ) -> Result<Facts, StewardError> {
     let (name, asked) = (agent.to_owned(), proposal.clone());
-    let standing = shared.desk.look(move |state, _| standing(state, &name, &asked)).await?;
+    let below = sub_agent.map(str::to_owned);
+    let mut facts = Facts { sub_agent: below.clone(), ..Facts::default() };
+    let look = move |state: &State, _| standing(state, (&name, below.as_deref()), &asked);
+    let standing = shared.desk.look(look).await?;
     // Without a policy there is nobody to ask and nothing to allow.
-    let Some(standing) = standing else { return Ok(Facts::default()) };
-    let mut facts = Facts { policy: standing.policy.hash, ..Facts::default() };
+    let Some(standing) = standing else { return Ok(facts) };
+    facts.policy = standing.policy.hash;
     if standing.answered || matches!(proposal.intent, Intent::Tool(_)) {
         return Ok(facts);
     }
@@ -61,10 +66,14 @@ pub(crate) async fn facts(
     Ok(facts)
 }
 
-fn standing(state: &State, agent: &str, proposal: &Proposal) -> Option<Standing> {
+fn standing(
+    state: &State,
+    (agent, sub_agent): (&str, Option<&str>),
+    proposal: &Proposal,
+) -> Option<Standing> {
     let (begun, account) = (state.genesis()?, state.agent(agent)?);
     let policy = Arc::clone(&account.policy.as_ref()?.policy);
-    let id = proposal.id(begun.origin, agent);
+    let id = proposal.id_of(begun.origin, agent, sub_agent);
     let before = state.intent(id).map(|record| record.state);
     let before = before.or_else(|| state.archived(id).map(|archived| archived.state));
     let answered = before.is_some_and(|state| {
@@ -79,7 +88,14 @@ fn standing(state: &State, agent: &str, proposal: &Proposal) -> Option<Standing>
         )
     });
     let owner = state.owner()?;
-    Some(Standing { policy, key: account.key, owner, chain: begun.chain, answered })
+    let cancelled = match &proposal.intent {
+        Intent::Cancel(cancel) => state.intent(cancel.intent).and_then(|record| {
+            let Some(Order::Authorisation(order)) = &record.order else { return None };
+            Some((order.amount.asset.token, order.nonce))
+        }),
+        _ => None,
+    };
+    Some(Standing { policy, key: account.key, owner, chain: begun.chain, answered, cancelled })
 }
 
 async fn look_up(
@@ -94,6 +110,7 @@ async fn look_up(
     ready(shared, agent, standing.policy.hash).await?;
     let block = rpc.block(BlockTag::Latest).await.map_err(chain_error)?;
     facts.block = Some(BlockFacts { number: block.number, timestamp: block.timestamp });
+    shared.clock.learn(block.timestamp.saturating_mul(1_000));
     if let Intent::Authorise(_) | Intent::Transfer(_) = intent {
         resolve(rpc, standing, intent, facts).await;
     }
@@ -108,9 +125,30 @@ async fn look_up(
         Intent::Transfer(_) | Intent::Sweep(_) => {
             transaction(&link, standing, intent, facts).await?;
         }
+        Intent::Cancel(_) => {
+            let count = rpc.transaction_count(standing.key, false).await;
+            facts.nonce = Some(count.map_err(chain_error)?);
+            facts.gas = Some(cancelling(rpc).await?);
+            if let Some((token, nonce)) = standing.cancelled
+                && rpc.authorization_state(token, standing.key, nonce).await.map_err(chain_error)?
+            {
+                let line = "the authorisation was settled or cancelled already";
+                return Err(StewardError::Chain(line.to_owned()));
+            }
+        }
         _ => {}
     }
     Ok(())
+}
+
+/// What a cancellation may cost. It cannot be tried out: its data is made when it is signed.
+pub(crate) async fn cancelling(rpc: &Rpc) -> Result<GasPlan, StewardError> {
+    let fees = rpc.fees().await.map_err(chain_error)?;
+    Ok(GasPlan {
+        limit: CANCEL_GAS,
+        max_fee: fees.max_fee_per_gas,
+        max_priority_fee: fees.max_priority_fee_per_gas,
+    })
 }
 
 /// Waits until the chain has been asked what it knows of this agent.

@@ -4,6 +4,7 @@
 //! home.json          which chain, which journal; written once
 //! lock               held by the steward that works here, with its process id in it
 //! agents/NAME/       policy.toml and agent.toml (drafts), mind/, steward.sock
+//!   sub/SUB/         steward.sock of a sub-agent that the policy in force names
 //! journal/           the truth
 //! index/             disposable
 //! keys/ outbox/      readable by the steward alone
@@ -229,6 +230,12 @@ impl Home {
     #[must_use]
     pub fn socket(&self, name: &str) -> PathBuf {
         self.agent(name).join("steward.sock")
+    }
+
+    /// The socket of an account below an agent.
+    #[must_use]
+    pub fn sub_socket(&self, agent: &str, sub_agent: &str) -> PathBuf {
+        self.agent(agent).join("sub").join(sub_agent).join("steward.sock")
     }
 
     /// Whether the journal has begun.

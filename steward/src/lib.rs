@@ -15,6 +15,7 @@
 pub mod audit;
 mod authority;
 pub mod check;
+mod clock;
 mod copies;
 pub mod core;
 mod desk;
@@ -24,6 +25,7 @@ mod failpoint;
 mod gather;
 pub mod hardening;
 pub mod home;
+mod incoming;
 mod index;
 pub mod journal;
 mod keys;
@@ -40,6 +42,7 @@ mod server;
 mod signer;
 pub mod state;
 mod steward;
+mod withdraw;
 
 pub use entry::{Body, Entry, Word};
 pub use error::StewardError;

@@ -1,4 +1,4 @@
-//! Signed transactions that wait for the chain: one erasable file each, outside journal and
+//! Signed transactions that wait for the chain: an erasable file for each set of bytes, outside journal and
 //! exports, sent again as they are until they are final.
 
 use crate::error::StewardError;
@@ -8,7 +8,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::Write as _,
     os::unix::fs::OpenOptionsExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 /// The folder.
@@ -22,9 +22,16 @@ impl Outbox {
         Self { dir }
     }
 
-    /// Keeps bytes, durably.
-    pub(crate) fn put(&self, id: IntentId, raw: &[u8]) -> Result<(), StewardError> {
+    /// Keeps bytes, durably; with `others`, those that lie there as well.
+    pub(crate) fn put(&self, id: IntentId, raw: &[u8], others: bool) -> Result<(), StewardError> {
         let path = self.path(id);
+        let same = || fs::read(&path).is_ok_and(|before| before == raw);
+        if others && path.exists() && !same() {
+            let free = (0_u32..).map(|n| earlier(&path, n)).find(|path| !path.exists());
+            if let Some(free) = free {
+                fs::rename(&path, &free).map_err(StewardError::io("keep", free))?;
+            }
+        }
         let new = path.with_extension("new");
         let write = || {
             let mut options = OpenOptions::new();
@@ -50,14 +57,23 @@ impl Outbox {
 
     /// Erases what is settled.
     pub(crate) fn remove(&self, id: IntentId) {
-        if let Err(error) = fs::remove_file(self.path(id))
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            tracing::warn!(%id, %error, "cannot erase from the outbox");
+        let path = self.path(id);
+        let more = (0_u32..).map(|n| earlier(&path, n)).take_while(|path| path.exists());
+        for path in more.chain([path.clone()]) {
+            if let Err(error) = fs::remove_file(path)
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                tracing::warn!(%id, %error, "cannot erase from the outbox");
+            }
         }
     }
 
     fn path(&self, id: IntentId) -> PathBuf {
         self.dir.join(alloy_primitives::hex::encode(id.0))
     }
+}
+
+/// Where bytes lie that were replaced by others with higher fees.
+fn earlier(path: &Path, n: u32) -> PathBuf {
+    path.with_extension(format!("earlier-{n}"))
 }

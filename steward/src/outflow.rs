@@ -4,7 +4,7 @@
 //! used elsewhere: everything stops, and a thaw by the owner accepts exactly what the frozen entry
 //! names. Two things are compared: the count of the key's own transactions, and the EIP-3009
 //! authorisations of the key that anybody has brought to the chain. The whole chain is read once,
-//! then only what is new.
+//! then only what is new; how far it was read the journal remembers.
 //!
 //! INVARIANT: the chain is asked before the ledger, which only grows, so that a payment of our own
 //! is never taken for somebody else's (pinned by `tests/chain.rs`,
@@ -12,12 +12,13 @@
 
 use crate::{
     core::{Event, Surplus, knows_more},
-    entry::Foreign,
+    entry::{Body, Foreign},
     error::StewardError,
     links::{Link, chain_error},
     steward::Shared,
 };
 use alloy_primitives::{Address, B256};
+use marque_identity::BlockTag;
 use marque_policies::Policy;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,7 +32,11 @@ pub(crate) const MARGIN: u64 = 64;
 /// So many authorisations are named in one entry; what is left comes with the next.
 const NAMED: usize = 128;
 
-/// How far each agent's outflow was read. Forgetting it costs one long look.
+/// So many blocks further than the last entry about it, the journal is told how far was read, so
+/// that a start on an old chain need not read all of it again.
+const MARK_EVERY: u64 = 5_000;
+
+/// How far each agent's outflow was read. Forgetting it costs a longer look.
 #[derive(Debug, Default)]
 pub(crate) struct Watch(BTreeMap<String, Look>);
 
@@ -69,8 +74,17 @@ pub(crate) async fn compare(
 ) -> Result<(), StewardError> {
     let Whose { agent, key, policy } = whose;
     let count = link.rpc.transaction_count(key, false).await.map_err(chain_error)?;
+    let newest = link.rpc.block(BlockTag::Latest).await.map_err(chain_error)?;
+    shared.clock.learn(newest.timestamp.saturating_mul(1_000));
     let before = watch.0.get(agent).filter(|look| look.policy == policy.hash);
-    let (block, settled) = settled(shared, link, whose, before).await?;
+    let tokens = tokens(policy, shared.home.chain());
+    let name = agent.to_owned();
+    let marks = shared.desk.look(move |state, _| {
+        state.agent(&name).map(|account| account.scanned.clone()).unwrap_or_default()
+    });
+    let marks = marks.await?;
+    let block = newest.number;
+    let settled = settled(link, (key, &tokens), (before, &marks), block).await?;
 
     let name = agent.to_owned();
     let compared = shared.desk.look(move |state, _| {
@@ -87,6 +101,14 @@ pub(crate) async fn compare(
         .into_iter()
         .chain(not_ours(agent, &foreign));
     let reason = reasons.collect::<Vec<_>>().join("; ");
+    // The mark goes to a block that no reorganisation reaches, and only where all is explained: a
+    // journal that is rolled back reads on from its own older mark.
+    let mark = block.saturating_sub(MARGIN);
+    let far = |token| marks.get(token).copied().unwrap_or(0).saturating_add(MARK_EVERY) <= mark;
+    if reason.is_empty() && foreign.is_empty() && tokens.iter().any(far) {
+        let body = Body::Scanned { block: mark, tokens: tokens.into_iter().collect() };
+        shared.desk.submit(Event::Chain { agent: agent.to_owned(), body }).await?;
+    }
     let look = Look { policy: policy.hash, block, at: Instant::now(), pending: foreign };
     watch.0.insert(agent.to_owned(), look);
     if reason.is_empty() || told {
@@ -95,37 +117,37 @@ pub(crate) async fn compare(
     freeze(shared, agent, reason, Surplus { nonce, authorisations }).await
 }
 
-/// Which authorisations of the key were settled, as far as that is new or not explained yet; and
-/// the block up to which that is known.
+/// Tokens whose authorisations an agent may sign.
+fn tokens(policy: &Policy, chain: u64) -> BTreeSet<Address> {
+    let assets = policy.assets.values();
+    let signed = assets.filter(|asset| asset.id.chain == chain && asset.domain.is_some());
+    signed.map(|asset| asset.id.token).collect()
+}
+
+/// Which authorisations of the key were settled up to the newest block, as far as that is new or
+/// not explained yet. What was read before this start the journal says, token by token.
 async fn settled(
-    shared: &Shared,
     link: &Link,
-    Whose { key, policy, .. }: Whose<'_>,
-    before: Option<&Look>,
-) -> Result<(u64, Vec<Foreign>), StewardError> {
-    let newest = link.rpc.block_number().await.map_err(chain_error)?;
+    (key, tokens): (Address, &BTreeSet<Address>),
+    (before, marks): (Option<&Look>, &BTreeMap<Address, u64>),
+    newest: u64,
+) -> Result<Vec<Foreign>, StewardError> {
     let mut settled = before.map(|look| look.pending.clone()).unwrap_or_default();
-    let from = match before {
-        Some(look) if look.block == newest => return Ok((newest, settled)),
-        Some(look) => look.block.min(newest).saturating_sub(MARGIN),
-        None => 0,
-    };
-    let chain = shared.home.chain();
-    let tokens: BTreeSet<Address> = policy
-        .assets
-        .values()
-        .filter(|asset| asset.id.chain == chain && asset.domain.is_some())
-        .map(|asset| asset.id.token)
-        .collect();
+    if before.is_some_and(|look| look.block == newest) {
+        return Ok(settled);
+    }
     for token in tokens {
-        let used = link.rpc.authorizations_used_by(token, key, from).await.map_err(chain_error)?;
-        for (nonce, transaction, _) in used {
-            if !settled.iter().any(|it| (it.token, it.nonce) == (token, nonce)) {
-                settled.push(Foreign { token, nonce, transaction });
+        let marked = marks.get(token).copied().unwrap_or(0);
+        let read = before.map_or(marked, |look| look.block);
+        let from = read.min(newest).saturating_sub(MARGIN);
+        let used = link.rpc.authorizations_used_by(*token, key, from).await;
+        for (nonce, transaction, _) in used.map_err(chain_error)? {
+            if !settled.iter().any(|it| (it.token, it.nonce) == (*token, nonce)) {
+                settled.push(Foreign { token: *token, nonce, transaction });
             }
         }
     }
-    Ok((newest, settled))
+    Ok(settled)
 }
 
 /// Why everything stops where the chain has authorisations that the ledger has not.

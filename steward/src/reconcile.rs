@@ -9,20 +9,22 @@
 
 use crate::{
     core::{
-        Call, Event, Surplus,
+        Call, Event, GasPlan, Surplus,
         news::{self, Sight, place},
     },
-    entry::{Body, Order},
+    entry::{Body, Order, TransactionOrder},
     error::StewardError,
     gather,
+    incoming::{self, Income},
     links::{Link, chain_error},
     outflow::{self, MARGIN, Watch, Whose, freeze},
     state::{Account, Record},
     steward::Shared,
+    withdraw,
 };
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use marque_identity::{BlockTag, IdentityError};
+use marque_identity::{BlockTag, IdentityError, Receipt};
 use marque_policies::{Intent, IntentId, Policy};
 use marque_steward_client::PaymentState;
 use std::{
@@ -33,6 +35,9 @@ use std::{
 
 /// Transactions that wait are broadcast again this often.
 const SEND_AGAIN: Duration = Duration::from_secs(5);
+
+/// A start waits so long for the chain's time.
+const TIME_WITHIN: Duration = Duration::from_secs(2);
 
 /// So many looks must agree that another transaction took our nonce.
 const STRIKES: u32 = 5;
@@ -48,6 +53,7 @@ struct Case {
     name: String,
     key: Address,
     policy: Arc<Policy>,
+    frozen: bool,
     live: Vec<Record>,
 }
 
@@ -56,7 +62,10 @@ struct Case {
 pub(crate) struct Memory {
     sent: BTreeMap<IntentId, Instant>,
     strikes: BTreeMap<IntentId, u32>,
+    /// Since when a transaction waits for a block, with the fees that it has now.
+    waits: BTreeMap<IntentId, Instant>,
     watch: Watch,
+    income: Income,
 }
 
 /// Goes on until the authority ends.
@@ -100,7 +109,8 @@ pub(crate) async fn pass(shared: &Shared, memory: &mut Memory) -> Result<bool, S
         };
         let case = |(name, account): (&String, &Account)| {
             let policy = Arc::clone(&account.policy.as_ref()?.policy);
-            Some(Case { name: name.clone(), key: account.key, policy, live: live(name) })
+            let (key, frozen) = (account.key, state.frozen().is_some());
+            Some(Case { name: name.clone(), key, policy, frozen, live: live(name) })
         };
         state.agents().iter().filter_map(case).collect::<Vec<_>>()
     });
@@ -117,6 +127,9 @@ pub(crate) async fn pass(shared: &Shared, memory: &mut Memory) -> Result<bool, S
         }
         let whose = Whose { agent: &case.name, key: case.key, policy: &case.policy };
         outflow::compare(shared, &link, whose, &mut memory.watch).await?;
+        if case.frozen {
+            withdraw::release(shared, &case.live).await?;
+        }
         let (out, ours): (Vec<&Record>, Vec<&Record>) = case
             .live
             .iter()
@@ -131,8 +144,28 @@ pub(crate) async fn pass(shared: &Shared, memory: &mut Memory) -> Result<bool, S
             });
             tracing::info!(agent = case.name, "the ledger and the chain agree");
         }
+        if case.frozen {
+            withdraw::withdraw(shared, &link, whose, &case.live).await?;
+        }
+        incoming::look(shared, &link, whose, &mut memory.income).await?;
     }
     Ok(busy)
+}
+
+/// Asks the chain once for its time, and does not insist.
+pub(crate) async fn learn_time(shared: &Shared) {
+    let policies = shared.desk.look(|state, _| {
+        let accounts = state.agents().values();
+        accounts.filter_map(|account| Some(Arc::clone(&account.policy.as_ref()?.policy))).collect()
+    });
+    let policies: Vec<Arc<Policy>> = policies.await.unwrap_or_default();
+    for policy in policies {
+        let Ok(link) = shared.links.get(&policy, shared.home.chain()) else { continue };
+        let asked = tokio::time::timeout(TIME_WITHIN, link.rpc.block(BlockTag::Latest)).await;
+        if let Ok(Ok(block)) = asked {
+            return shared.clock.learn(block.timestamp.saturating_mul(1_000));
+        }
+    }
 }
 
 /// This is the chain that the owner's genesis names.
@@ -194,6 +227,17 @@ async fn advance(
             },
             _ => None,
         },
+        (PaymentState::Reserved, Some(Order::Cancel(order))) => {
+            let (token, from) = (order.transaction.to, order.transaction.from);
+            let used = link.rpc.authorization_state(token, from, order.nonce).await;
+            if used.map_err(chain_error)? {
+                let why = "what it was to cancel was settled or cancelled first".to_owned();
+                Some(Body::Released { id, why })
+            } else {
+                shared.send(link, id).await?;
+                None
+            }
+        }
         (PaymentState::Reserved, Some(Order::Transaction(order))) => {
             let call = Call { to: order.to, value: order.value, data: order.data.clone() };
             if gather::still_works(link, order.from, &call).await? {
@@ -204,26 +248,36 @@ async fn advance(
                 Some(Body::Released { id, why })
             }
         }
-        (PaymentState::Signed, Some(Order::Transaction(_))) => {
+        (PaymentState::Signed, Some(Order::Transaction(_) | Order::Cancel(_))) => {
             shared.send(link, id).await?;
             None
         }
-        (_, Some(Order::Transaction(order))) => {
-            sent(shared, link, record, order.nonce, order.from, memory).await?
+        (_, Some(Order::Transaction(order))) => sent(shared, link, record, order, memory).await?,
+        (_, Some(Order::Cancel(order))) => {
+            sent(shared, link, record, &order.transaction, memory).await?
         }
         _ => None,
     };
     let Some(body) = body else { return Ok(()) };
     let done = matches!(
         body,
-        Body::Final { .. } | Body::Reverted { .. } | Body::Expired { .. } | Body::Released { .. }
+        Body::Final { .. }
+            | Body::Reverted { .. }
+            | Body::Expired { .. }
+            | Body::Cancelled { .. }
+            | Body::Released { .. }
     );
     tracing::info!(%id, kind = body.kind(), "moved");
-    shared.desk.submit(Event::Moved(body)).await?;
+    let made = shared.desk.submit(Event::Moved(body)).await?.made;
+    // What was to be released may fill its nonce instead: that goes out now.
+    if made.is_some() {
+        return shared.send(link, id).await;
+    }
     if done {
         shared.outbox.remove(id);
         memory.sent.remove(&id);
         memory.strikes.remove(&id);
+        memory.waits.remove(&id);
     }
     Ok(())
 }
@@ -239,11 +293,29 @@ async fn authorised(
     let rpc = &link.rpc;
     if rpc.authorization_state(token, from, nonce).await.map_err(chain_error)? {
         let used = rpc.authorization_used(token, from, nonce, since).await.map_err(chain_error)?;
-        let Some((transaction, _)) = used else { return Ok(None) };
+        let Some((transaction, _)) = used else {
+            return cancelled(link, id, (token, from, nonce), since).await;
+        };
         let receipt = rpc.receipt(transaction).await.map_err(chain_error)?;
         return Ok(receipt.map(|receipt| Body::Seen { id, at: place(&receipt) }));
     }
     lapsed(link, id, (token, from, nonce), valid_before).await
+}
+
+/// An authorisation that was taken back in a block that is final, as every witness says.
+async fn cancelled(
+    link: &Link,
+    id: IntentId,
+    (token, from, nonce): (Address, Address, B256),
+    since: u64,
+) -> Result<Option<Body>, StewardError> {
+    let mut said = Vec::new();
+    for (rpc, last) in link.witnesses().await? {
+        let found = rpc.authorization_canceled(token, from, nonce, since).await;
+        let Some((transaction, _)) = found.map_err(chain_error)? else { return Ok(None) };
+        said.push((rpc.receipt(transaction).await.map_err(chain_error)?, last));
+    }
+    Ok(news::cancelled(id, &said))
 }
 
 /// An authorisation that the chain can no longer accept, as every witness says.
@@ -267,57 +339,104 @@ async fn lapsed(
     Ok(news::lapsed(id, valid_before, &said))
 }
 
-/// A transaction that is out: in a block, or to be sent again, or its nonce taken by another.
+/// A transaction that is out: in a block under one of its hashes, or to be sent again, with higher
+/// fees where it has waited long, or its nonce taken by another.
 async fn sent(
     shared: &Shared,
     link: &Link,
     record: &Record,
-    nonce: u64,
-    from: Address,
+    order: &TransactionOrder,
     memory: &mut Memory,
 ) -> Result<Option<Body>, StewardError> {
     let id = record.decided.id;
-    let Some(hash) = record.hash else { return Ok(None) };
-    let count = link.rpc.transaction_count(from, false).await.map_err(chain_error)?;
-    match link.rpc.receipt(hash).await.map_err(chain_error)? {
-        Some(receipt) if receipt.success => Ok(Some(Body::Seen { id, at: place(&receipt) })),
-        Some(_) => {
-            // Somebody else was faster, perhaps: then we are paid all the same.
-            if let Intent::Settle(settle) = &record.decided.intent
-                && let Some(at) = gather::elsewhere(&link.rpc, settle, since(record)).await?
-            {
-                return Ok(Some(Body::Seen { id, at }));
-            }
-            failed_for_good(link, id, hash, shared.home.chain()).await
+    if record.awaits_signature() {
+        shared.send(link, id).await?;
+        return Ok(None);
+    }
+    let count = link.rpc.transaction_count(order.from, false).await.map_err(chain_error)?;
+    for hash in record.hashes() {
+        let Some(receipt) = link.rpc.receipt(hash).await.map_err(chain_error)? else { continue };
+        return carried(shared, link, record, &receipt).await;
+    }
+    if count > order.nonce {
+        let strikes = memory.strikes.entry(id).or_default();
+        *strikes += 1;
+        if *strikes >= STRIKES {
+            let reason = format!(
+                "another transaction took nonce {} of \"{}\": its key is used elsewhere",
+                order.nonce, record.agent
+            );
+            freeze(shared, &record.agent, reason, Surplus::default()).await?;
         }
-        None if count > nonce => {
-            let strikes = memory.strikes.entry(id).or_default();
-            *strikes += 1;
-            if *strikes >= STRIKES {
-                let reason = format!(
-                    "another transaction took nonce {nonce} of \"{}\": its key is used elsewhere",
-                    record.agent
-                );
-                freeze(shared, &record.agent, reason, Surplus::default()).await?;
-            }
-            Ok(None)
-        }
-        None => {
-            let last = memory.sent.entry(id).or_insert_with(Instant::now);
-            if last.elapsed() >= SEND_AGAIN {
-                *last = Instant::now();
-                shared.send(link, id).await?;
-            }
-            Ok(None)
+        return Ok(None);
+    }
+    let since = *memory.waits.entry(id).or_insert_with(Instant::now);
+    if count == order.nonce && since.elapsed() >= shared.patience {
+        memory.waits.remove(&id);
+        if outbid(shared, link, record, order).await? {
+            return Ok(None);
         }
     }
+    let last = memory.sent.entry(id).or_insert_with(Instant::now);
+    if last.elapsed() >= SEND_AGAIN {
+        *last = Instant::now();
+        shared.send(link, id).await?;
+    }
+    Ok(None)
 }
 
-/// A transaction that failed in a final block, as every witness says: it gives back what was
-/// reserved and lets another attempt be made.
-async fn failed_for_good(
+/// Sends the same transaction with the fees that the chain asks for now, where those are higher and
+/// the limits have room; says whether it did.
+async fn outbid(
+    shared: &Shared,
     link: &Link,
-    id: IntentId,
+    record: &Record,
+    order: &TransactionOrder,
+) -> Result<bool, StewardError> {
+    let fees = link.rpc.fees().await.map_err(chain_error)?;
+    let (max_fee, max_priority_fee) = (fees.max_fee_per_gas, fees.max_priority_fee_per_gas);
+    let higher = U256::from(max_fee) > order.max_fee
+        || U256::from(max_priority_fee) > order.max_priority_fee;
+    if !higher {
+        return Ok(false);
+    }
+    let id = record.decided.id;
+    let plan = GasPlan { limit: order.gas_limit, max_fee, max_priority_fee };
+    let made = shared.desk.submit(Event::Replace { id, plan }).await?.made;
+    if made.is_none() {
+        tracing::warn!(%id, "waits for lower fees: the limits on gas have no room for these");
+        return Ok(false);
+    }
+    tracing::info!(%id, max_fee, "waited too long: sent again with higher fees");
+    shared.send(link, id).await?;
+    Ok(true)
+}
+
+/// What a block with one of our own transactions means.
+async fn carried(
+    shared: &Shared,
+    link: &Link,
+    record: &Record,
+    receipt: &Receipt,
+) -> Result<Option<Body>, StewardError> {
+    let id = record.decided.id;
+    if receipt.success && !record.filled {
+        return Ok(Some(Body::Seen { id, at: place(receipt) }));
+    }
+    // Somebody else was faster, perhaps: then we are paid all the same.
+    if let (false, Intent::Settle(settle)) = (record.filled, &record.decided.intent)
+        && let Some(at) = gather::elsewhere(&link.rpc, settle, since(record)).await?
+    {
+        return Ok(Some(Body::Seen { id, at }));
+    }
+    gone_for_good(link, (id, record.filled), receipt.transaction, shared.home.chain()).await
+}
+
+/// A transaction that failed in a final block, or that only filled a nonce there, as every witness
+/// says: it gives back what was reserved and lets another attempt be made.
+async fn gone_for_good(
+    link: &Link,
+    (id, filled): (IntentId, bool),
     hash: B256,
     chain: u64,
 ) -> Result<Option<Body>, StewardError> {
@@ -325,7 +444,10 @@ async fn failed_for_good(
     for (rpc, last) in link.witnesses().await? {
         said.push((rpc.receipt(hash).await.map_err(chain_error)?, last));
     }
-    Ok(news::reverted(id, chain, &said))
+    Ok(match filled {
+        true => news::filled(id, chain, &said),
+        false => news::reverted(id, chain, &said),
+    })
 }
 
 /// Something that a block carries: still there, and final, as every witness says?
@@ -334,13 +456,16 @@ async fn confirm(link: &Link, record: &Record, chain: u64) -> Result<Option<Body
     let mut said = Vec::new();
     for (rpc, last) in link.witnesses().await? {
         let carried = rpc.receipt(seen.transaction).await.map_err(chain_error)?;
-        let ours = match record.hash {
-            Some(hash) if hash != seen.transaction => {
-                rpc.receipt(hash).await.map_err(chain_error)?
+        let mut ours = None;
+        for hash in record.hashes() {
+            ours = match hash == seen.transaction {
+                true => carried.clone(),
+                false => rpc.receipt(hash).await.map_err(chain_error)?,
+            };
+            if ours.is_some() {
+                break;
             }
-            Some(_) => carried.clone(),
-            None => None,
-        };
+        }
         said.push(Sight { carried, ours, last });
     }
     Ok(news::confirmed(record, chain, &said))
@@ -350,6 +475,7 @@ async fn confirm(link: &Link, record: &Record, chain: u64) -> Result<Option<Body
 const fn since(record: &Record) -> u64 {
     let block = match &record.order {
         Some(Order::Transaction(order)) => order.block,
+        Some(Order::Cancel(order)) => order.transaction.block,
         Some(Order::Authorisation(order)) => order.block,
         _ => 0,
     };
@@ -431,7 +557,7 @@ native = "ETH"
         );
         let (policy, _) = marque_policies::parse(&text).unwrap();
         let link = Links::default().get(&policy, 31_337).unwrap();
-        failed_for_good(&link, IntentId(HASH), HASH, 31_337).await.unwrap().is_some()
+        gone_for_good(&link, (IntentId(HASH), false), HASH, 31_337).await.unwrap().is_some()
     }
 
     #[tokio::test]

@@ -350,6 +350,7 @@ impl Replayer {
             _ => None,
         };
         Facts {
+            sub_agent: decided.sub_agent.clone(),
             policy: account.and_then(|it| it.policy.as_ref()).map(|it| it.hash).unwrap_or_default(),
             // A payment is decided within minutes of block time.
             block: found.block.or(Some(BlockFacts { number: 0, timestamp: at / 1_000 })),
@@ -468,7 +469,7 @@ const NOWHERE: OnChain = OnChain { transaction: B256::ZERO, block: 0, block_hash
 
 /// What an order tells of what had been found out, in journals that do not say it themselves.
 fn from_order(allowed: Option<&Allowed>) -> Found {
-    let Some(Order::Transaction(order)) = allowed.map(|allowed| &allowed.order) else {
+    let Some(order) = allowed.and_then(|allowed| allowed.order.transaction()) else {
         return Found::default();
     };
     let gas = GasPlan {

@@ -1,4 +1,5 @@
-//! One socket an agent. Who speaks is known from the socket, never from the message.
+//! One socket an agent, and one for each sub-agent that its policy in force names. Who speaks is
+//! known from the socket, never from the message.
 //!
 //! In the home there is a socket for each agent, and who connects there must run as the steward's
 //! own user. Where the owner said that an agent's mind runs as another user ([`Minds`]), the agent
@@ -26,7 +27,7 @@ use std::{
 };
 use tokio::{
     net::{UnixListener, UnixStream},
-    sync::watch,
+    sync::{Semaphore, watch},
     task::{AbortHandle, JoinSet},
 };
 
@@ -39,20 +40,35 @@ const ACTS: u32 = 1_000;
 /// The longest path of a Unix socket, in bytes.
 const LONGEST_SOCKET: usize = 107;
 
-/// An agent and those who may speak for it.
+/// Looks and waits at once, and as many again in each 20 s.
+const LOOKS: u32 = 2_000;
+
+/// Waits under way at a time, on all connections of one account.
+const WAITS: usize = 64;
+
+/// Who speaks on a socket: an agent, or an account below it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Who {
+    pub(crate) agent: String,
+    pub(crate) sub_agent: Option<String>,
+}
+
+/// An account and those who may speak for it.
 #[derive(Debug)]
 pub(crate) struct Seat {
-    pub(crate) agent: String,
+    pub(crate) who: Who,
     pub(crate) rate: Mutex<Rate>,
     pub(crate) acts: Mutex<Rate>,
+    pub(crate) looks: Mutex<Rate>,
+    pub(crate) waits: Semaphore,
 }
 
 /// Minds that run as other users than the steward. The owner names them when the steward is
 /// started; nothing that a mind can write has a say in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Minds {
-    /// Where their sockets are made, `NAME.sock` for an agent: a folder that those users can look
-    /// into, outside of the home.
+    /// Where their sockets are made, `NAME.sock` for an agent and `NAME.SUB.sock` for an account
+    /// below it: a folder that those users can look into, outside of the home.
     pub sockets: PathBuf,
     /// The users that may speak for an agent, by its name, beside the steward's own.
     pub users: BTreeMap<String, BTreeSet<u32>>,
@@ -65,14 +81,19 @@ pub(crate) struct Entrance {
     users: BTreeSet<u32>,
 }
 
-/// The sockets of each agent.
-pub(crate) type Entrances = BTreeMap<String, Vec<Entrance>>;
+/// The sockets of each account.
+pub(crate) type Entrances = BTreeMap<Who, Vec<Entrance>>;
 
-/// Binds the sockets of all agents that are enrolled.
+/// Binds the sockets of all accounts that there are.
 pub(crate) async fn bind_all(shared: &Shared) -> Result<Entrances, StewardError> {
     let mut entrances = BTreeMap::new();
-    for name in agents(shared).await? {
-        entrances.insert(name.clone(), bind(shared, &name)?);
+    for who in accounts(shared).await? {
+        match (bind(shared, &who), &who.sub_agent) {
+            (Ok(bound), _) => drop(entrances.insert(who, bound)),
+            // A long name of an account below must not keep the others from working.
+            (Err(error), Some(_)) => tracing::error!(?who, %error, "no socket"),
+            (Err(error), None) => return Err(error),
+        }
     }
     Ok(entrances)
 }
@@ -83,44 +104,63 @@ pub(crate) async fn run(
     entrances: Entrances,
     stopping: watch::Receiver<bool>,
 ) {
-    let mut known: Vec<String> = entrances.keys().cloned().collect();
+    let mut known: BTreeSet<Who> = entrances.keys().cloned().collect();
     let mut seats = JoinSet::new();
-    for (name, entrances) in entrances {
-        seat(&shared, &mut seats, &name, entrances, &stopping);
+    for (who, entrances) in entrances {
+        seat(&shared, &mut seats, who, entrances, &stopping);
     }
     let mut changes = shared.desk.changes();
     while changes.changed().await.is_ok() {
-        let Ok(names) = agents(&shared).await else { break };
-        for name in names {
-            if known.contains(&name) {
+        let Ok(accounts) = accounts(&shared).await else { break };
+        for who in accounts {
+            if !known.insert(who.clone()) {
                 continue;
             }
-            match bind(&shared, &name) {
-                Ok(entrances) => seat(&shared, &mut seats, &name, entrances, &stopping),
-                Err(error) => tracing::error!(agent = name, %error, "no socket"),
+            match bind(&shared, &who) {
+                Ok(entrances) => seat(&shared, &mut seats, who, entrances, &stopping),
+                Err(error) => tracing::error!(?who, %error, "no socket"),
             }
-            known.push(name);
         }
         // Entries come in bursts, enrolments do not.
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
-async fn agents(shared: &Shared) -> Result<Vec<String>, StewardError> {
-    shared.desk.look(|state, _| state.agents().keys().cloned().collect()).await
+/// Agents that are enrolled, and the accounts below them that their policies in force name. One that
+/// a policy does not name any more keeps its socket and is refused everything.
+async fn accounts(shared: &Shared) -> Result<Vec<Who>, StewardError> {
+    let accounts = shared.desk.look(|state, _| {
+        let mut accounts = Vec::new();
+        for (agent, account) in state.agents() {
+            let below = account.policy.iter().flat_map(|it| it.policy.sub_agents.keys());
+            let below = below.map(|name| Some(name.clone()));
+            let all = std::iter::once(None).chain(below);
+            accounts.extend(all.map(|sub_agent| Who { agent: agent.clone(), sub_agent }));
+        }
+        accounts
+    });
+    accounts.await
 }
 
-fn bind(shared: &Shared, name: &str) -> Result<Vec<Entrance>, StewardError> {
-    make_dir(&shared.home.agent(name))?;
+fn bind(shared: &Shared, who: &Who) -> Result<Vec<Entrance>, StewardError> {
+    let Who { agent, sub_agent } = who;
+    make_dir(&shared.home.agent(agent))?;
     let ours = rustix::process::geteuid().as_raw();
     let mut users = BTreeSet::from([ours]);
-    let own = bind_at(&shared.home.socket(name), 0o600)?;
+    let path = match sub_agent {
+        None => shared.home.socket(agent),
+        Some(name) => shared.home.sub_socket(agent, name),
+    };
+    if let Some(folder) = path.parent() {
+        make_dir(folder)?;
+    }
+    let own = bind_at(&path, 0o600)?;
     let mut entrances = vec![Entrance { listener: own, users: users.clone() }];
-    if let Some(minds) = shared.minds.users.get(name) {
+    if let Some(minds) = shared.minds.users.get(agent) {
         users.extend(minds);
         // Open to all by its mode, since a socket cannot be given to another user without
         // privileges; the kernel says who knocks, and only the users named are let in.
-        let listener = bind_at(&shared.minds.socket(name), 0o666)?;
+        let listener = bind_at(&shared.minds.socket(agent, sub_agent.as_deref()), 0o666)?;
         entrances.push(Entrance { listener, users });
     }
     Ok(entrances)
@@ -145,23 +185,28 @@ fn bind_at(path: &Path, mode: u32) -> Result<UnixListener, StewardError> {
 }
 
 impl Minds {
-    /// The socket for the minds of an agent.
-    pub(crate) fn socket(&self, agent: &str) -> PathBuf {
-        self.sockets.join(format!("{agent}.sock"))
+    /// The socket for the minds of an agent, or of an account below it.
+    pub(crate) fn socket(&self, agent: &str, sub_agent: Option<&str>) -> PathBuf {
+        // An agent's name has no full stop in it, so no two of these are the same.
+        self.sockets.join(match sub_agent {
+            None => format!("{agent}.sock"),
+            Some(name) => format!("{agent}.{name}.sock"),
+        })
     }
 }
 
-/// Serves all sockets of an agent; what it may ask in a while is counted over all of them.
+/// Serves all sockets of an account; what it may ask in a while is counted over all of them.
 fn seat(
     shared: &Arc<Shared>,
     seats: &mut JoinSet<()>,
-    agent: &str,
+    who: Who,
     entrances: Vec<Entrance>,
     stopping: &watch::Receiver<bool>,
 ) {
     let rate = Mutex::new(Rate::new(shared.rate));
     let acts = Mutex::new(Rate::new(ACTS));
-    let seat = Arc::new(Seat { agent: agent.to_owned(), rate, acts });
+    let looks = Mutex::new(Rate::new(LOOKS));
+    let seat = Arc::new(Seat { who, rate, acts, looks, waits: Semaphore::new(WAITS) });
     for entrance in entrances {
         let (shared, seat) = (Arc::clone(shared), Arc::clone(&seat));
         seats.spawn(listen(shared, seat, entrance, stopping.clone()));

@@ -3,11 +3,15 @@
 
 use crate::{
     core::Permit,
-    entry::{AuthorisationOrder, Order, TransactionOrder, WalletOrder},
+    entry::{AuthorisationOrder, CancelOrder, Order, TransactionOrder, WalletOrder},
     error::StewardError,
 };
-use alloy_primitives::Bytes;
-use marque_contracts::{Authorization, TokenDomain, agent_wallet_set_digest, eip3009_digest};
+use alloy_primitives::{B256, Bytes};
+use alloy_sol_types::SolCall as _;
+use marque_contracts::{
+    Authorization, IERC3009, TokenDomain, agent_wallet_set_digest, eip3009_cancel_digest,
+    eip3009_digest,
+};
 use marque_identity_keys::{Key, SignedTransaction, UnsignedTransaction};
 use marque_policies::{Money, Timestamp};
 use marque_steward_client::Authorisation;
@@ -35,6 +39,7 @@ pub(crate) fn sign(permit: Permit, key: &Key, now: Timestamp) -> Result<Made, St
             authorise(&order, key)
         }
         Order::Transaction(order) => transact(&order, key),
+        Order::Cancel(order) => cancel(order, key),
         Order::Wallet(order) => accept(&order, key),
         Order::Permission | Order::Elsewhere => Err(StewardError::Permit("signs nothing")),
     }
@@ -85,6 +90,26 @@ fn transact(order: &TransactionOrder, key: &Key) -> Result<Made, StewardError> {
         max_priority_fee_per_gas: fee(order.max_priority_fee)?,
     })?;
     Ok(Made::Transaction(signed))
+}
+
+/// The token's `cancelAuthorization` in the form that every EIP-3009 token has.
+fn cancel(order: CancelOrder, key: &Key) -> Result<Made, StewardError> {
+    let CancelOrder { name, version, nonce, mut transaction, .. } = order;
+    owned(key, transaction.from)?;
+    let (chain, token) = (transaction.chain, transaction.to);
+    let domain = TokenDomain { name, version, chain, token };
+    let signature = key.sign_digest(eip3009_cancel_digest(&domain, transaction.from, nonce));
+    let (rs, v) = signature.split_at(64);
+    let (r, s) = rs.split_at(32);
+    let call = IERC3009::cancelAuthorizationCall {
+        authorizer: transaction.from,
+        nonce,
+        v: v.first().copied().unwrap_or_default(),
+        r: B256::from_slice(r),
+        s: B256::from_slice(s),
+    };
+    transaction.data = call.abi_encode().into();
+    transact(&transaction, key)
 }
 
 fn accept(order: &WalletOrder, key: &Key) -> Result<Made, StewardError> {

@@ -24,6 +24,7 @@ pub use archive::{Archived, Payment};
 pub use debits::{Debit, Debits, Standing};
 pub use mark::STATE_FORMAT;
 pub(crate) use mark::{Kind, Part};
+pub(crate) use record::passes_frozen;
 pub use record::{Approval, Record};
 pub use view::Ledger;
 

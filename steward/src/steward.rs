@@ -2,6 +2,7 @@
 
 use crate::{
     authority::{Authority, Done, wall},
+    clock::Clock,
     core::{Event, Reply, Surplus},
     desk::Desk,
     entry::Body,
@@ -37,6 +38,9 @@ pub struct Options {
     pub poll: Duration,
     /// The pause between two looks at what left the keys, where nothing is live.
     pub rest: Duration,
+    /// A transaction that waits so long for a block is sent again with higher fees, where the chain
+    /// asks for them.
+    pub patience: Duration,
     /// Questions of one agent at once that may be journalled, and as many again in each 20 s; more
     /// are answered with the fault `rate`.
     pub rate: u32,
@@ -50,8 +54,8 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let (poll, rest) = (Duration::from_millis(400), Duration::from_secs(30));
-        let (walls, minds) = (Walls::none(), Minds::default());
-        Self { walls, poll, rest, rate: 200, minds, copies: None }
+        let (walls, minds, patience) = (Walls::none(), Minds::default(), Duration::from_secs(45));
+        Self { walls, poll, rest, patience, rate: 200, minds, copies: None }
     }
 }
 
@@ -70,6 +74,9 @@ pub(crate) struct Shared {
     pub(crate) desk: Desk,
     pub(crate) links: Links,
     pub(crate) outbox: Outbox,
+    pub(crate) clock: Arc<Clock>,
+    /// A transaction that waits so long may get higher fees.
+    pub(crate) patience: Duration,
     /// Which policy's chain was asked what it knows, by agent.
     pub(crate) ready: watch::Sender<BTreeMap<String, B256>>,
     pub(crate) poll: Duration,
@@ -113,10 +120,13 @@ impl Steward {
             Ok::<_, StewardError>((authority, unread))
         });
         let (authority, unread) = opened.await.map_err(|_| StewardError::Stopped)??;
+        let clock = authority.clock();
         let shared = Arc::new(Shared {
             desk: Desk::open(authority, lock)?,
             links: Links::default(),
             outbox: Outbox::new(home.outbox()),
+            clock,
+            patience: options.patience,
             ready: watch::Sender::default(),
             poll: options.poll,
             rest: options.rest,
@@ -131,6 +141,8 @@ impl Steward {
         let Walls { enforced, missing } = shared.walls.clone();
         tracing::info!(enforced = enforced.join(", "), missing = missing.join(", "), "walls");
         let version = env!("CARGO_PKG_VERSION").to_owned();
+        // Before the first entry is stamped: this machine's clock may be wrong since it was booted.
+        reconcile::learn_time(&shared).await;
         shared.desk.submit(Event::Own(Body::Started { version, enforced, missing })).await?;
 
         let mut memory = Memory::default();
@@ -187,7 +199,7 @@ impl Steward {
             drop(std::fs::remove_file(self.shared.home.socket(name)));
         }
         for name in self.shared.minds.users.keys() {
-            drop(std::fs::remove_file(self.shared.minds.socket(name)));
+            drop(std::fs::remove_file(self.shared.minds.socket(name, None)));
         }
         closed
     }
@@ -204,17 +216,27 @@ impl Drop for Steward {
 
 impl Shared {
     /// Answers a proposal of `agent`.
-    pub(crate) async fn propose(&self, agent: &str, proposal: Proposal) -> Answer {
-        match self.try_propose(agent, proposal).await {
+    pub(crate) async fn propose(
+        &self,
+        agent: &str,
+        sub_agent: Option<&str>,
+        proposal: Proposal,
+    ) -> Answer {
+        match self.try_propose((agent, sub_agent), proposal).await {
             Ok(answer) => answer,
             Err(error) => Answer::Error(as_fault(error)),
         }
     }
 
-    async fn try_propose(&self, agent: &str, proposal: Proposal) -> Result<Answer, StewardError> {
+    pub(crate) async fn try_propose(
+        &self,
+        who: (&str, Option<&str>),
+        proposal: Proposal,
+    ) -> Result<Answer, StewardError> {
+        let agent = who.0;
         let mut tries = 0;
         let done = loop {
-            let facts = gather::facts(self, agent, &proposal).await?;
+            let facts = gather::facts(self, who, &proposal).await?;
             let event = Event::Propose {
                 agent: agent.to_owned(),
                 proposal: Box::new(proposal.clone()),
@@ -285,15 +307,17 @@ impl Shared {
     }
 
     /// Brings a transaction to the chain: signs it first where it never was, and sends the bytes
-    /// that wait where they do. While the steward is frozen only a sweep goes out.
+    /// that wait where they do. While the steward is frozen only a sweep, a cancellation and what
+    /// fills a nonce go out.
     pub(crate) async fn send(&self, link: &Link, id: IntentId) -> Result<(), StewardError> {
         let standing = self.desk.look(move |state, _| {
             let record = state.intent(id)?;
-            let sweep = matches!(record.decided.intent, Intent::Sweep(_));
-            (sweep || state.frozen().is_none()).then_some(record.state)
+            let goes = record.passes_frozen() || state.frozen().is_none();
+            goes.then_some((record.state, record.awaits_signature()))
         });
-        let Some(standing) = standing.await? else { return Ok(()) };
+        let Some((standing, unsigned)) = standing.await? else { return Ok(()) };
         let waiting = match standing {
+            PaymentState::Signed | PaymentState::Sent if unsigned => None,
             PaymentState::Signed | PaymentState::Sent => self.outbox.get(id)?,
             PaymentState::Reserved => None,
             _ => return Ok(()),

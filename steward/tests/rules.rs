@@ -4,18 +4,18 @@
 
 mod support;
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, U256};
 use marque_identity_keys::{Key, countersign};
-use marque_policies::{Intent, Mark, SignedStatement, Statement};
+use marque_policies::{Intent, IntentId, Mark, Scope, SignedStatement, Statement};
 use marque_steward::{
     Body,
-    core::{BlockFacts, Event, Facts, HELD_AT_ONCE, Reply, Surplus},
+    core::{BlockFacts, Event, Facts, GasPlan, HELD_AT_ONCE, Reply, Surplus},
     entry::{Foreign, OnChain, Order},
 };
 use marque_steward_client::{PaymentState, Report, Said};
 use support::{
-    Bench, CHAIN, START, TOKEN, adopt, agent, allowed, fault, fetch, held, key, owner, pay, policy,
-    policy_for, proposal, refused, settle, signed, sweep, transfer,
+    Bench, CHAIN, START, TOKEN, adopt, agent, allowed, cancel, fault, fetch, held, key, owner, pay,
+    policy, policy_for, proposal, refused, settle, signed, sweep, transfer,
 };
 
 fn place(block: u64) -> OnChain {
@@ -426,4 +426,286 @@ fn the_old_owner_signs_the_new_one_in_and_from_then_on_only_the_new_one_counts()
     let back = bench.hand_in(rotation(&new, &old, entry)).unwrap();
     assert_eq!(bench.hand_in(rotation(&old, &new, 0)).unwrap_err().code, "stale");
     bench.hand_in(rotation(&old, &new, back)).unwrap();
+}
+
+fn freeze(bench: &mut Bench) {
+    let surplus = Surplus::default();
+    bench.act(Event::Freeze { agent: None, by: "mind", reason: "odd".into(), surplus });
+}
+
+fn state(bench: &Bench, id: IntentId) -> PaymentState {
+    bench.state.intent(id).unwrap().state
+}
+
+#[test]
+fn what_is_cancelled_stays_spent_until_the_chain_says_so_and_passes_while_frozen() {
+    let mut bench = Bench::new();
+    let id = allowed(bench.propose(proposal("buy", 0, pay(100_000))));
+    freeze(&mut bench);
+    let taken = allowed(bench.propose(proposal("freeze", 0, cancel(id))));
+    assert_eq!(taken, allowed(bench.propose(proposal("by any name", 0, cancel(id)))));
+    assert_eq!(taken, IntentId::cancellation(support::ORIGIN, "scout", id, 0));
+    assert_eq!(fault(bench.propose(proposal("freeze", 1, cancel(id)))), "attempt");
+    let Some(Order::Cancel(order)) = &bench.state.intent(taken).unwrap().order else { panic!() };
+    assert_eq!((order.cancelled, order.nonce, order.transaction.to), (id, id.nonce(), TOKEN));
+    bench.moved(Body::Signed { id: taken, hash: B256::repeat_byte(3) });
+    bench.moved(Body::Sent { id: taken });
+    bench.moved(Body::Seen { id: taken, at: place(4) });
+    bench.moved(Body::Final { id: taken, actual: Vec::new(), time: None });
+    assert_eq!(state(&bench, id), PaymentState::Sent);
+    assert_eq!(bench.spent(Scope::Agent), U256::from(100_000), "spent until it is final");
+    bench.moved(Body::Cancelled { id: taken, at: place(4) });
+    assert_eq!(state(&bench, taken), PaymentState::Final, "only an authorisation is cancelled");
+    bench.moved(Body::Cancelled { id, at: place(4) });
+    assert_eq!(state(&bench, id), PaymentState::Cancelled);
+    assert_eq!(bench.spent(Scope::Agent), U256::ZERO);
+}
+
+#[test]
+fn an_authorisation_that_was_used_first_is_paid_and_the_cancellation_costs_gas_alone() {
+    let mut bench = Bench::new();
+    let id = allowed(bench.propose(proposal("buy", 0, pay(100_000))));
+    let taken = allowed(bench.propose(proposal("stop", 0, cancel(id))));
+    bench.moved(Body::Signed { id: taken, hash: B256::repeat_byte(3) });
+    bench.moved(Body::Sent { id: taken });
+    bench.moved(Body::Seen { id, at: place(4) });
+    bench.moved(Body::Final { id, actual: vec![support::usdc(100_000)], time: None });
+    let gas = marque_policies::AssetId::native(CHAIN);
+    let gas = marque_policies::Money::new(U256::from(77), gas);
+    bench.moved(Body::Reverted { id: taken, at: place(5), actual: vec![gas], time: None });
+    assert_eq!(state(&bench, id), PaymentState::Final);
+    assert_eq!(bench.spent(Scope::Agent), U256::from(100_000));
+    let rows: Vec<_> = bench.state.debits().of(taken).iter().map(|row| row.amount).collect();
+    assert_eq!(rows, [gas]);
+}
+
+#[test]
+fn only_an_authorisation_of_ones_own_that_is_out_can_be_cancelled() {
+    let mut bench = Bench::new();
+    let rule = ["cancel.authorisation".to_owned()];
+    let stranger = IntentId(B256::repeat_byte(9));
+    assert_eq!(refused(bench.propose(proposal("c", 0, cancel(stranger)))), rule);
+    let sent = allowed(bench.propose(proposal("t", 0, transfer(1_000))));
+    assert_eq!(refused(bench.propose(proposal("c", 0, cancel(sent)))), rule);
+    let id = allowed(bench.propose(proposal("buy", 0, pay(100_000))));
+    bench.moved(Body::Seen { id, at: place(4) });
+    assert_eq!(refused(bench.propose(proposal("c", 0, cancel(id)))), rule);
+}
+
+#[test]
+fn fees_to_cancel_what_is_out_are_kept_back() {
+    let mut bench = Bench::new();
+    // A transaction costs 0.0001 ETH at most here; so does a cancellation.
+    bench.under(&policy(2).replace("day = \"1 ETH\"", "day = \"0.0005 ETH\""));
+    let out: Vec<_> = (0..9)
+        .map(|n| allowed(bench.propose(proposal(&format!("buy {n}"), 0, pay(1_000)))))
+        .collect();
+    // Nine are out, and a quarter of the day is kept for them.
+    for n in 0..3 {
+        allowed(bench.propose(proposal(&format!("t{n}"), 0, transfer(1_000))));
+    }
+    let reply = bench.propose(proposal("t3", 0, transfer(1_000)));
+    assert_eq!(refused(reply), ["steward.reserve.limits.gas.day"]);
+    // A mind cannot use it up by cancelling either; a freeze may.
+    let reply = bench.propose(proposal("c", 0, cancel(out[0])));
+    assert_eq!(refused(reply), ["steward.reserve.limits.gas.day"]);
+    freeze(&mut bench);
+    allowed(bench.propose(proposal("c", 0, cancel(out[0]))));
+    allowed(bench.propose(proposal("c", 0, cancel(out[1]))));
+    let over = refused(bench.propose(proposal("c", 0, cancel(out[2]))));
+    assert_eq!(over, ["limits.gas.day"], "the limit itself binds a freeze as well");
+}
+
+#[test]
+fn with_nothing_out_no_fees_are_kept_back() {
+    let mut bench = Bench::new();
+    bench.under(&policy(2).replace("day = \"1 ETH\"", "day = \"0.0005 ETH\""));
+    for n in 0..5 {
+        allowed(bench.propose(proposal(&format!("t{n}"), 0, transfer(1_000))));
+    }
+    let reply = bench.propose(proposal("t5", 0, transfer(1_000)));
+    assert_eq!(refused(reply), ["limits.gas.day"]);
+}
+
+fn gwei(n: u128) -> GasPlan {
+    GasPlan { limit: 0, max_fee: n * 1_000_000_000, max_priority_fee: 1 }
+}
+
+#[test]
+fn a_transaction_that_waits_keeps_its_nonce_and_effect_and_gets_higher_fees() {
+    let mut bench = Bench::new();
+    let id = allowed(bench.propose(proposal("t", 0, transfer(100_000))));
+    bench.act(Event::Replace { id, plan: gwei(50) });
+    assert_eq!(state(&bench, id), PaymentState::Reserved, "nothing is out yet");
+    let (first, second) = (B256::repeat_byte(1), B256::repeat_byte(2));
+    bench.moved(Body::Signed { id, hash: first });
+    bench.moved(Body::Sent { id });
+    let Some(Order::Transaction(before)) = bench.state.intent(id).unwrap().order.clone() else {
+        panic!()
+    };
+    assert_eq!(bench.act(Event::Replace { id, plan: gwei(50) }), Reply::Allowed(id));
+    let record = bench.state.intent(id).unwrap();
+    assert!(record.awaits_signature());
+    let Some(Order::Transaction(after)) = &record.order else { panic!() };
+    assert_eq!(
+        (before.nonce, before.to, before.value, &before.data, before.gas_limit),
+        (after.nonce, after.to, after.value, &after.data, after.gas_limit)
+    );
+    assert_eq!(after.max_fee, U256::from(50_000_000_000_u64));
+    assert!(after.max_priority_fee > before.max_priority_fee, "nodes take no less");
+    let most = U256::from(100_000_u64 * 50) * U256::from(1_000_000_000_u64);
+    let rows = bench.state.debits().of(id);
+    assert_eq!(rows[1].amount.units, most, "reserved before it is signed");
+    assert_eq!(rows[0].amount, support::usdc(100_000));
+    // Not a third while the second is not signed.
+    let entries = bench.entries.len();
+    bench.act(Event::Replace { id, plan: gwei(90) });
+    assert_eq!(bench.entries.len(), entries);
+    bench.moved(Body::Signed { id, hash: second });
+    bench.moved(Body::Sent { id });
+    let hashes: Vec<_> = bench.state.intent(id).unwrap().hashes().collect();
+    assert_eq!(hashes, [second, first], "both stay watched");
+}
+
+#[test]
+fn higher_fees_than_the_limits_have_room_for_are_not_signed() {
+    let mut bench = Bench::new();
+    bench.under(&policy(2).replace("day = \"1 ETH\"", "day = \"0.001 ETH\""));
+    let id = allowed(bench.propose(proposal("t", 0, transfer(100_000))));
+    bench.moved(Body::Signed { id, hash: B256::repeat_byte(1) });
+    bench.moved(Body::Sent { id });
+    let entries = bench.entries.len();
+    bench.act(Event::Replace { id, plan: gwei(11) });
+    assert_eq!(bench.entries.len(), entries, "0.0011 ETH in a day of 0.001");
+    freeze(&mut bench);
+    let entries = bench.entries.len();
+    bench.act(Event::Replace { id, plan: gwei(2) });
+    assert_eq!(bench.entries.len(), entries, "nothing is signed while frozen");
+    let frozen_at = bench.state.frozen().unwrap().seq;
+    bench.submit(Statement::Thaw { frozen_at }, None).unwrap();
+    assert_eq!(bench.act(Event::Replace { id, plan: gwei(10) }), Reply::Allowed(id));
+}
+
+#[test]
+fn a_nonce_with_later_ones_behind_it_is_filled_and_not_given_back() {
+    let mut bench = Bench::new();
+    let first = allowed(bench.propose(proposal("a", 0, transfer(100_000))));
+    let second = allowed(bench.propose(proposal("b", 0, transfer(50_000))));
+    bench.moved(Body::Released { id: first, why: "it would fail".into() });
+    assert_eq!(bench.state.agent("scout").unwrap().nonce, 2);
+    let record = bench.state.intent(first).unwrap();
+    let Some(Order::Transaction(order)) = &record.order else { panic!() };
+    assert_eq!((order.nonce, order.to, order.value), (0, agent().address(), U256::ZERO));
+    assert!(order.data.is_empty() && record.filled);
+    assert_eq!(bench.spent(Scope::Agent), U256::from(50_000), "only gas is kept for it");
+    assert_eq!(bench.state.debits().of(first).len(), 1);
+    bench.moved(Body::Signed { id: first, hash: B256::repeat_byte(1) });
+    bench.moved(Body::Sent { id: first });
+    bench.moved(Body::Reverted { id: first, at: place(3), actual: Vec::new(), time: None });
+    assert!(bench.state.debits().of(first).is_empty());
+    allowed(bench.propose(proposal("a", 1, transfer(100_000))));
+    bench.moved(Body::Released { id: second, why: "it would fail".into() });
+    assert!(bench.state.intent(second).unwrap().filled);
+}
+
+/// The tests' policy with two accounts below the agent.
+fn below(version: u64) -> String {
+    policy(version)
+        + r#"
+[sub_agent.helper]
+payees = ["shop"]
+tools = ["fetch_data"]
+[sub_agent.helper.limits.USDC]
+day = "0.30"
+[sub_agent.helper.limits.gas]
+day = "1 ETH"
+[sub_agent.twin]
+payees = ["shop"]
+[sub_agent.twin.limits.USDC]
+day = "9"
+"#
+}
+
+#[test]
+fn two_accounts_below_an_agent_never_share_an_id_and_each_is_bound_by_its_own_limits() {
+    let mut bench = Bench::new();
+    bench.under(&below(2));
+    let same = || proposal("buy", 0, pay(200_000));
+    let ids = [
+        allowed(bench.propose(same())),
+        allowed(bench.propose_as("helper", same())),
+        allowed(bench.propose_as("twin", same())),
+    ];
+    assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2]);
+    assert_eq!(allowed(bench.propose_as("helper", same())), ids[1]);
+    let record = bench.state.intent(ids[1]).unwrap();
+    assert_eq!(record.decided.sub_agent.as_deref(), Some("helper"));
+    let over = refused(bench.propose_as("helper", proposal("more", 0, pay(200_000))));
+    assert_eq!(over, ["sub_agent.helper.limits.USDC.day"]);
+    let gone = refused(bench.propose_as("stranger", proposal("more", 0, pay(1))));
+    assert!(gone.contains(&"sub_agent.known".to_owned()), "{gone:?}");
+    let no_tool = refused(bench.propose_as("twin", proposal("look", 0, fetch())));
+    assert!(no_tool.contains(&"sub_agent.twin.tools".to_owned()), "{no_tool:?}");
+    allowed(bench.propose_as("helper", proposal("look", 0, fetch())));
+}
+
+#[test]
+fn one_reservation_debits_the_task_the_sub_agent_the_agent_and_the_owner_or_none() {
+    let mut bench = Bench::new();
+    bench.under(&below(2));
+    let id = allowed(bench.propose_as("helper", proposal("buy", 0, pay(200_000))));
+    let scopes = || [Scope::Task("buy"), Scope::SubAgent("helper"), Scope::Agent, Scope::Owner];
+    for scope in scopes() {
+        assert_eq!(bench.spent(scope.clone()), U256::from(200_000), "{scope:?}");
+    }
+    assert_eq!(bench.spent(Scope::SubAgent("twin")), U256::ZERO);
+    // What the agent has left binds the account below, and a refusal debits nobody.
+    for n in 0..5 {
+        allowed(bench.propose(proposal(&format!("own {n}"), 0, pay(500_000))));
+    }
+    let over = refused(bench.propose_as("twin", proposal("late", 0, pay(400_000))));
+    assert_eq!(over, ["limits.USDC.hour"]);
+    assert_eq!(bench.spent(Scope::SubAgent("twin")), U256::ZERO);
+    bench.moved(Body::Expired { id, block: 9 });
+    for scope in scopes() {
+        let left = if matches!(scope, Scope::Agent | Scope::Owner) { 2_500_000 } else { 0 };
+        assert_eq!(bench.spent(scope), U256::from(left));
+    }
+}
+
+#[test]
+fn garbage_about_a_settlement_binds_nothing() {
+    let mut bench = Bench::new();
+    let us = agent().address();
+    let good = settle(&key(9), us, 20_000, 1, TOKEN);
+    let before = bench.entries.len();
+    for units in 1..40 {
+        let Intent::Settle(mut garbage) = good.clone() else { panic!() };
+        garbage.amount = support::usdc(units);
+        let reply = bench.propose(proposal("s", 0, Intent::Settle(garbage)));
+        assert!(refused(reply).contains(&"settle.signature".to_owned()));
+    }
+    assert_eq!(bench.entries.len(), before + 1, "and is journalled once a minute");
+    let id = allowed(bench.propose(proposal("s", 0, good.clone())));
+    let Intent::Settle(mut garbage) = good else { panic!() };
+    garbage.amount = support::usdc(1);
+    let reply = bench.propose(proposal("s", 0, Intent::Settle(garbage)));
+    assert_eq!(fault(reply), "id_reused", "what is allowed is bound");
+    assert_eq!(state(&bench, id), PaymentState::Reserved);
+}
+
+#[test]
+fn what_was_read_of_the_chain_is_remembered_and_never_goes_back() {
+    let mut bench = Bench::new();
+    let scanned = |block| Body::Scanned { block, tokens: vec![TOKEN] };
+    for block in [9_000, 4_000] {
+        let event = Event::Chain { agent: "scout".into(), body: scanned(block) };
+        bench.act(event);
+    }
+    assert_eq!(bench.state.agent("scout").unwrap().scanned[&TOKEN], 9_000);
+    // Nothing else may be said this way.
+    let entries = bench.entries.len();
+    bench.act(Event::Chain { agent: "scout".into(), body: Body::Stopped });
+    bench.act(Event::Chain { agent: "nobody".into(), body: scanned(1) });
+    assert_eq!(bench.entries.len(), entries);
 }

@@ -290,9 +290,18 @@ async fn an_owner_decides_on_a_machine_that_has_no_steward() {
         let status = it.json(&["status"]);
         assert_eq!(status["frozen"], Value::Null);
         assert_eq!(status["agents"][0]["policy_version"], 2);
+        // The owner may as well adopt a document of their own instead of the host's draft.
+        it.draft(&owner, 3, "day = \"0.40 tUSD\"\n");
+        let own = at("own.toml");
+        std::fs::rename(it.path().join("home/agents/scout/policy.toml"), &own).unwrap();
+        let (out, draft) = (at("own.json"), ["--draft", &own]);
+        let args = ["policy", "adopt", "scout", "--request", &request, "--out", &out];
+        ok(&marque(machine.path(), &[args.as_slice(), &draft].concat()));
+        ok(&it.marque(&["submit", &out]));
+        assert_eq!(it.json(&["status"])["agents"][0]["policy_version"], 3);
         ok(&it.marque(&["stop"]));
         // Where no steward runs the journal takes it; the same once more changes nothing.
-        ok(&it.marque(&["submit", &at("adopt.json")]));
+        ok(&it.marque(&["submit", &at("own.json")]));
     });
 }
 
@@ -345,7 +354,7 @@ async fn a_host_that_lies_in_its_request_gets_no_signature() {
         ok(&it.marque(&["approvals", "--export", file.to_str().unwrap()]));
         let honest: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
         type Lie<'a> = (&'a str, &'a dyn Fn(&mut Value));
-        let lies: [Lie<'_>; 9] = [
+        let lies: [Lie<'_>; 10] = [
             ("not the one that its hash is of", &|it| {
                 it["agents"][0]["held"][0]["intent"]["amount"]["units"] = json!("999000");
             }),
@@ -369,6 +378,7 @@ async fn a_host_that_lies_in_its_request_gets_no_signature() {
             }),
             ("its log key is not", &|it| it["log_key"] = json!(format!("0x{}", "33".repeat(32)))),
             ("unknown field", &|it| it["note"] = json!("approve all")),
+            ("\\u{1b}[2K", &|it| it["\u{1b}[2Kerror: none"] = json!(1)),
             ("of version 2", &|it| it["v"] = json!(2)),
         ];
         for (why, lie) in lies {
@@ -380,8 +390,16 @@ async fn a_host_that_lies_in_its_request_gets_no_signature() {
             let args = ["approve", &id, "--yes", "--request", file, "--out", out.to_str().unwrap()];
             let (text, code) = failure(&marque(machine.path(), &args));
             assert!(code == 1 && text.contains(why), "{why}: {text}");
+            assert!(!text.contains('\u{1b}'), "{text:?}");
             assert!(!out.exists(), "{why}");
         }
+        // Nor does a draft from there reach the owner's terminal with more than text in it.
+        let mut request = honest.clone();
+        request["agents"][0]["draft"] = json!("format = 1 # \u{1b}[2K\nversoin = 2\n");
+        std::fs::write(&file, request.to_string()).unwrap();
+        let adopt = ["policy", "adopt", "scout", "--request", file.to_str().unwrap(), "--out", "-"];
+        let (text, _) = failure(&marque(machine.path(), &adopt));
+        assert!(text.contains("\\u{1b}") && !text.contains('\u{1b}'), "{text:?}");
         // Another owner's request is not for this key.
         ok(&marque(&machine.path().join("other"), &["owner", "init"]));
         std::fs::write(&file, honest.to_string()).unwrap();

@@ -98,6 +98,7 @@ fn view(tools: &[(&str, &str)]) -> View {
         agent: "scout".to_owned(),
         address: Default::default(),
         owner: Default::default(),
+        sub_agent: None,
         owner_since: 0,
         origin: Default::default(),
         policy_version: 1,

@@ -58,6 +58,7 @@ impl Desk {
             agent: "scout".to_owned(),
             address: Default::default(),
             owner: Default::default(),
+            sub_agent: None,
             owner_since: 0,
             origin: Default::default(),
             policy_version: 1,

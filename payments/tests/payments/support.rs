@@ -105,6 +105,7 @@ impl Steward {
             agent: name.to_owned(),
             address: key.address(),
             owner: Address::repeat_byte(9),
+            sub_agent: None,
             owner_since: 0,
             origin: B256::repeat_byte(seed),
             policy_version: 1,

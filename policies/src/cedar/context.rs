@@ -114,7 +114,7 @@ impl<'a> Facts<'a> {
             }
             Intent::Tool(used) => What::Use(used),
             Intent::Settle(settle) => What::Collect(settle),
-            Intent::AcceptWallet(_) | Intent::Sweep(_) => return None,
+            Intent::AcceptWallet(_) | Intent::Sweep(_) | Intent::Cancel(_) => return None,
         };
         Some(Self { policy, request, ledger, now, what })
     }

@@ -91,7 +91,7 @@ impl Case {
             Intent::Authorise(pay) => pay.amount = money,
             Intent::Transfer(pay) => pay.amount = money,
             Intent::Settle(settle) => settle.amount = money,
-            Intent::Sweep(_) => case.gas = Some(money),
+            Intent::Sweep(_) | Intent::Cancel(_) => case.gas = Some(money),
             Intent::Tool(_) | Intent::AcceptWallet(_) => {}
         })
     }
@@ -113,7 +113,7 @@ impl Case {
             Intent::Authorise(pay) => pay.labels = pay.labels.clone().with(label),
             Intent::Transfer(pay) => pay.labels = pay.labels.clone().with(label),
             Intent::Tool(used) => used.labels = used.labels.clone().with(label),
-            Intent::Settle(_) | Intent::AcceptWallet(_) | Intent::Sweep(_) => {}
+            Intent::Settle(_) | Intent::AcceptWallet(_) | Intent::Sweep(_) | Intent::Cancel(_) => {}
         })
     }
 

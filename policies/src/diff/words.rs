@@ -111,6 +111,7 @@ fn proposal(cases: Cases<'_>, case: &Case) -> String {
             format!("become the wallet of an identity of {owner} in {registry} on eip155:{chain}")
         }
         Intent::Sweep(Sweep { amount }) => format!("return {}", show(*amount)),
+        Intent::Cancel(_) => "cancel an authorisation".to_owned(),
     };
     if let Some(fees) = case.gas.filter(|fees| fees.units > U256::ZERO) {
         text.push_str(&format!(" with fees of {}", show(fees)));
@@ -149,7 +150,7 @@ fn labels(intent: &Intent) -> Option<&Labels> {
         Intent::Tool(used) => Some(&used.labels),
         Intent::Authorise(pay) => Some(&pay.labels),
         Intent::Transfer(pay) => Some(&pay.labels),
-        Intent::Settle(_) | Intent::AcceptWallet(_) | Intent::Sweep(_) => None,
+        Intent::Settle(_) | Intent::AcceptWallet(_) | Intent::Sweep(_) | Intent::Cancel(_) => None,
     }
 }
 

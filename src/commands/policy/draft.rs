@@ -130,8 +130,17 @@ impl Named {
         Ok(Some(Self { label, document, policy, warnings, files: None }))
     }
 
-    /// A policy whose document came from elsewhere.
+    /// A policy whose document came from elsewhere. One that would do something to a terminal is not
+    /// even read, as mistakes are shown with the line that they are in.
     pub(crate) fn carried(label: String, document: String) -> Done<Self> {
+        let shown = |c: char| "\n\r\t\"'\\".contains(c) || c.escape_debug().len() == 1;
+        if let Some(c) = document.chars().find(|c| !shown(*c)) {
+            return Err(Failure::new(format!(
+                "{label}: it has the character {}",
+                c.escape_debug()
+            ))
+            .help("a policy is plain text; do not trust where it came from before you know why"));
+        }
         let (policy, warnings) =
             parse(&document).map_err(|error| mistake(error.in_file(&label)))?;
         Ok(Self { label, document, policy, warnings, files: None })

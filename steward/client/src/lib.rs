@@ -25,3 +25,24 @@ pub fn schema() -> serde_json::Value {
         "response": schemars::schema_for!(Response),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    /// Other languages and fuzzers read the file. After a change on purpose:
+    /// `MARQUE_BLESS=1 cargo test -p marque-steward-client`.
+    #[test]
+    fn the_published_schema_is_the_one_that_is_spoken() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema/protocol.schema.json");
+        if std::env::var_os("MARQUE_BLESS").is_some() {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let spoken = serde_json::to_string_pretty(&super::schema()).unwrap() + "\n";
+            fs::write(&path, spoken).unwrap();
+        }
+        // Not as text: the order of keys is nobody's promise.
+        let published: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        assert!(published == super::schema(), "{} is not what is spoken", path.display());
+    }
+}

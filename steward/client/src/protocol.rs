@@ -311,6 +311,9 @@ pub struct IntentState {
 pub struct View {
     /// The agent's name.
     pub agent: String,
+    /// The account below the agent that looks, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sub_agent: Option<String>,
     /// Its address.
     #[schemars(with = "String")]
     pub address: Address,
@@ -429,6 +432,9 @@ pub struct Freed {
 pub struct IntentView {
     /// Where it stands.
     pub status: IntentState,
+    /// Which account below the agent proposed it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sub_agent: Option<String>,
     /// Which task.
     pub task: String,
     /// What was asked.
@@ -575,11 +581,24 @@ pub struct DecisionView {
 }
 
 impl Proposal {
+    /// The id that this proposal has for a sub-agent of `agent`, or for `agent` itself.
+    #[must_use]
+    pub fn id_of(&self, origin: B256, agent: &str, sub_agent: Option<&str>) -> IntentId {
+        match (sub_agent, &self.intent) {
+            // One authorisation is cancelled once, whoever asks for it.
+            (None, _) | (_, Intent::Cancel(_)) => self.id(origin, agent),
+            (Some(name), _) => self.id(origin, agent).below(name),
+        }
+    }
+
     /// The id that this proposal has for `agent` in the journal of `origin`.
     #[must_use]
     pub fn id(&self, origin: B256, agent: &str) -> IntentId {
         match &self.intent {
             Intent::Settle(settle) => IntentId::settlement(origin, agent, settle),
+            Intent::Cancel(cancel) => {
+                IntentId::cancellation(origin, agent, cancel.intent, self.attempt)
+            }
             _ => IntentId::derive(origin, agent, &self.task, self.step, self.ordinal, self.attempt),
         }
     }

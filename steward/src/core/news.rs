@@ -39,18 +39,48 @@ pub fn lapsed(id: IntentId, valid_before: u64, said: &[(bool, Block)]) -> Option
 /// that cannot be taken back.
 #[must_use]
 pub fn reverted(id: IntentId, chain: u64, said: &[(Option<Receipt>, Block)]) -> Option<Body> {
+    for_gas_alone(id, chain, said, |receipt| !receipt.success)
+}
+
+/// A transaction of ours that only filled an account nonce, for good: it moves nothing, whether it
+/// succeeds or not.
+#[must_use]
+pub fn filled(id: IntentId, chain: u64, said: &[(Option<Receipt>, Block)]) -> Option<Body> {
+    for_gas_alone(id, chain, said, |_| true)
+}
+
+fn for_gas_alone(
+    id: IntentId,
+    chain: u64,
+    said: &[(Option<Receipt>, Block)],
+    counts: impl Fn(&Receipt) -> bool,
+) -> Option<Body> {
     let (first, _) = said.first()?;
     let at = place(first.as_ref()?);
     let mut gas = U256::ZERO;
     for (receipt, last) in said {
         let receipt = receipt.as_ref()?;
-        if receipt.success || place(receipt) != at || receipt.block_number > last.number {
+        if !counts(receipt) || place(receipt) != at || receipt.block_number > last.number {
             return None;
         }
         gas = gas.max(gas_of(receipt));
     }
     let actual = vec![Money::new(gas, AssetId::native(chain))];
     Some(Body::Reverted { id, at, actual, time: newest(said.iter().map(|(_, last)| last)) })
+}
+
+/// An authorisation of ours that was cancelled for good. Each witness says its receipt of the
+/// transaction in which the token cancelled it, and its newest block that cannot be taken back.
+#[must_use]
+pub fn cancelled(id: IntentId, said: &[(Option<Receipt>, Block)]) -> Option<Body> {
+    let (first, _) = said.first()?;
+    let at = place(first.as_ref()?);
+    let agree = said.iter().all(|(receipt, last)| {
+        receipt
+            .as_ref()
+            .is_some_and(|it| it.success && place(it) == at && it.block_number <= last.number)
+    });
+    agree.then_some(Body::Cancelled { id, at })
 }
 
 /// Something that a block carried when it was last looked at: final, gone, or neither.
@@ -80,8 +110,8 @@ fn cost(record: &Record, chain: u64, said: &[Sight]) -> Vec<Money> {
         Intent::Sweep(_) => None,
         intent => intent.spends(),
     };
-    let gas = match &record.order {
-        Some(Order::Transaction(_)) => {
+    let gas = match record.order.as_ref().and_then(Order::transaction) {
+        Some(_) => {
             // Where ours is still out, it may cost what was reserved.
             let reserved = record.debits.iter().rev().find(|money| money.asset.is_native());
             let reserved = reserved.map_or(U256::ZERO, |money| money.units);

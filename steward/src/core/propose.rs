@@ -7,14 +7,14 @@
 use crate::{
     core::{
         Effect, HELD_AT_ONCE, REFUSAL_REST, Reply, Step, chain::SIGN_WITHIN, chain::again,
-        enrolled, permit::Permit, task_name,
+        enrolled, fees, permit::Permit, task_name,
     },
     entry::{
-        Allowed, AuthorisationOrder, Body, Decided, Found, Genesis, OnChain, Order,
+        Allowed, AuthorisationOrder, Body, CancelOrder, Decided, Found, Genesis, OnChain, Order,
         TransactionOrder, WalletOrder, Word,
     },
     error::fault,
-    state::{Adopted, Ledger, Record, State},
+    state::{Adopted, Ledger, Record, State, passes_frozen},
 };
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::SolCall as _;
@@ -36,7 +36,11 @@ const VALID_FOR: u64 = 120;
 const WALLET_FOR: u64 = 240;
 
 /// A wall clock so many milliseconds from block time, either way, stops payments.
-const CLOCK_SKEW: Timestamp = 600_000;
+pub(crate) const CLOCK_SKEW: Timestamp = 600_000;
+
+/// Units of gas that a cancellation may use. It cannot be tried out before it is signed; tokens use
+/// some 60,000.
+pub(crate) const CANCEL_GAS: u64 = 100_000;
 
 /// The longest intent, in bytes of JSON.
 const MAX_INTENT: usize = 4 * 1024;
@@ -44,6 +48,8 @@ const MAX_INTENT: usize = 4 * 1024;
 /// What was found out about a proposal before it came here. Nothing in it is from the mind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
+    /// Which account below the agent speaks, if it is not the agent: known from the connection.
+    pub sub_agent: Option<String>,
     /// Hash of the policy under which it was looked up.
     pub policy: B256,
     /// The newest block.
@@ -145,7 +151,7 @@ pub(super) fn propose(
     if adopted.hash != facts.policy {
         return Err(fault("stale", "the policy has just changed; propose it again"));
     }
-    let id = proposal.id(begun.origin, agent);
+    let id = proposal.id_of(begun.origin, agent, facts.sub_agent.as_deref());
     let body = proposal.intent.body_hash();
     let key = account.key;
     let before = state.intent(id);
@@ -176,7 +182,7 @@ fn well_formed(proposal: &Proposal) -> Result<(), Fault> {
 
 pub(super) fn not_frozen(state: &State, intent: &Intent) -> Result<(), Fault> {
     match state.frozen() {
-        Some(frozen) if !matches!(intent, Intent::Sweep(_)) => {
+        Some(frozen) if !passes_frozen(intent) => {
             let line = format!(
                 "frozen by entry {} ({} said: {}); the owner thaws it with `marque thaw`",
                 frozen.seq, frozen.by, frozen.reason
@@ -188,12 +194,19 @@ pub(super) fn not_frozen(state: &State, intent: &Intent) -> Result<(), Fault> {
 }
 
 impl Case<'_> {
+    fn sub_agent(&self) -> Option<&str> {
+        self.facts.sub_agent.as_deref()
+    }
+
     fn is_settlement(&self) -> bool {
         matches!(self.proposal.intent, Intent::Settle(_))
     }
 
     fn same_body(&self) -> Result<(), Fault> {
         match self.before {
+            // Anybody can name a payer and a nonce. A settlement that was refused binds nothing, or
+            // garbage would keep the real one from being settled.
+            Some(before) if self.is_settlement() && before.state == PaymentState::Refused => Ok(()),
             Some(before) if before.decided.body != self.body => Err(fault(
                 "id_reused",
                 format!(
@@ -217,7 +230,9 @@ impl Case<'_> {
                 Some(order @ (Order::Authorisation(_) | Order::Wallet(_))) => {
                     Effect::Sign(again(before, order, self.now))
                 }
-                Some(order @ Order::Transaction(_)) if before.state == PaymentState::Reserved => {
+                Some(order)
+                    if before.state == PaymentState::Reserved && order.transaction().is_some() =>
+                {
                     Effect::Sign(again(before, order, self.now))
                 }
                 _ => Effect::None,
@@ -252,9 +267,10 @@ impl Case<'_> {
         if self.is_settlement() {
             return Ok(());
         }
-        let Proposal { task, step, ordinal, attempt, .. } = &self.proposal;
+        let attempt = &self.proposal.attempt;
         let id = |attempt| {
-            IntentId::derive(self.begun.origin, self.agent, task, *step, *ordinal, attempt)
+            let proposal = Proposal { attempt, ..self.proposal.clone() };
+            proposal.id_of(self.begun.origin, self.agent, self.sub_agent())
         };
         if let Some(next) = attempt.checked_add(1)
             && self.state.intent(id(next)).is_some()
@@ -284,7 +300,7 @@ impl Case<'_> {
                 Ok(())
             };
         };
-        if !needs_chain || matches!(self.proposal.intent, Intent::Sweep(_)) {
+        if !needs_chain || passes_frozen(&self.proposal.intent) {
             return Ok(());
         }
         let block_time = block.timestamp.saturating_mul(1_000);
@@ -315,7 +331,7 @@ impl Case<'_> {
         let chain = self.begun.chain;
         let request = Request {
             agent: self.agent,
-            sub_agent: None,
+            sub_agent: self.sub_agent(),
             task: &self.proposal.task,
             intent: &self.proposal.intent,
             gas: self.gas(),
@@ -336,7 +352,7 @@ impl Case<'_> {
             Intent::Settle(_) if self.facts.elsewhere.is_some() => {
                 Some(Money::new(U256::ZERO, AssetId::native(chain)))
             }
-            Intent::Settle(_) | Intent::Transfer(_) | Intent::Sweep(_) => {
+            Intent::Settle(_) | Intent::Transfer(_) | Intent::Sweep(_) | Intent::Cancel(_) => {
                 // Where the estimate failed, the rules are still to be judged: at no cost, and the
                 // trouble is told if they pass.
                 let nothing = || Money::new(U256::ZERO, AssetId::native(chain));
@@ -377,6 +393,81 @@ impl Case<'_> {
         }
         if let Intent::Settle(settle) = intent {
             self.settle_rules(settle, table);
+        }
+        if let Intent::Cancel(cancel) = intent {
+            self.cancel_rules(cancel.intent, table);
+        }
+        self.reserve(table);
+    }
+
+    /// The authorisation that a cancellation names, while it is out.
+    fn cancelled(&self, id: IntentId) -> Option<&AuthorisationOrder> {
+        let record = self.state.intent(id)?;
+        match &record.order {
+            Some(Order::Authorisation(order))
+                if record.is_of(self.agent, self.sub_agent())
+                    && record.state == PaymentState::Sent =>
+            {
+                Some(order)
+            }
+            _ => None,
+        }
+    }
+
+    fn cancel_rules(&self, id: IntentId, table: &mut Vec<Row>) {
+        let out = self.cancelled(id).is_some();
+        let known = self.state.intent(id).filter(|it| it.is_of(self.agent, self.sub_agent()));
+        table.push(Row {
+            rule: "cancel.authorisation".to_owned(),
+            measured: known.map_or_else(
+                || "unknown".to_owned(),
+                |record| format!("{} {:?}", record.decided.intent.kind(), record.state),
+            ),
+            limit: "an authorisation of one's own that is Sent".to_owned(),
+            mark: if out { Mark::Pass } else { Mark::Fail },
+            mend: (!out).then(|| "there is nothing out that could be cancelled".to_owned()),
+        });
+    }
+
+    /// What fees may come to leaves room for taking back what is out: what cancelling every live
+    /// authorisation of the agent would cost now, and never more than a quarter of a limit. Money
+    /// for the owner may use it, and so may the cancellations of a freeze.
+    fn reserve(&self, table: &mut Vec<Row>) {
+        let (Some(gas), Some(plan)) = (self.gas(), self.facts.gas) else { return };
+        let intent = &self.proposal.intent;
+        let kept = match intent {
+            Intent::Transfer(_) | Intent::Settle(_) => None,
+            Intent::Cancel(cancel) if self.state.frozen().is_none() => Some(cancel.intent),
+            _ => return,
+        };
+        let live = self.state.intents().iter().filter(|(id, record)| {
+            record.agent == self.agent
+                && record.state == PaymentState::Sent
+                && matches!(record.order, Some(Order::Authorisation(_)))
+                && kept != Some(**id)
+        });
+        let each = U256::from(CANCEL_GAS).saturating_mul(U256::from(plan.max_fee));
+        let wanted = U256::from(live.count()).saturating_mul(each);
+        if wanted.is_zero() {
+            return;
+        }
+        let policy = &self.adopted.policy;
+        let spends = intent.spends().filter(|money| money.asset == gas.asset);
+        let spends = spends.map_or(U256::ZERO, |money| money.units).saturating_add(gas.units);
+        for (rule, spent, limit) in
+            fees::limits(self.state, (self.agent, self.sub_agent()), gas.asset, self.now)
+        {
+            let reserve = wanted.min(limit / U256::from(4));
+            let sum = spent.saturating_add(spends).saturating_add(reserve);
+            if sum > limit {
+                let show = |units| policy.show(Money::new(units, gas.asset));
+                let measured =
+                    format!("{} + {} + {} kept", show(spent), show(spends), show(reserve));
+                let mend = "wait until what is out is settled or has expired: fees are kept back to \
+                            cancel it if everything is stopped";
+                let rule = format!("steward.reserve.{rule}");
+                table.push(failed(&rule, &measured, &show(limit), mend));
+            }
         }
     }
 
@@ -471,7 +562,7 @@ impl Case<'_> {
         let id = self.id;
         let agent = self.agent.to_owned();
         let gas = match &order {
-            Order::Transaction(_) => self.gas(),
+            order if order.transaction().is_some() => self.gas(),
             _ => None,
         };
         // A sweep goes to the owner: only its gas is spent.
@@ -494,6 +585,8 @@ impl Case<'_> {
             debits: debits.clone(),
             order: Some(order.clone()),
             hash: None,
+            earlier: Vec::new(),
+            filled: false,
             seen: None,
         };
         let effect = match &order {
@@ -539,27 +632,24 @@ impl Case<'_> {
             }
             Intent::Settle(_) if self.facts.elsewhere.is_some() => Order::Elsewhere,
             Intent::Transfer(_) | Intent::Settle(_) | Intent::Sweep(_) => {
-                if self.facts.trouble.is_some() {
-                    return Err(trouble("it would fail"));
-                }
-                let (Some(gas), Some(nonce)) = (self.facts.gas, self.facts.nonce) else {
-                    return Err(trouble("no gas estimate"));
-                };
-                let account = self.state.agent(self.agent).map_or(0, |account| account.nonce);
                 let owner = self.state.owner().unwrap_or(self.begun.owner);
                 let call = Call::of(&self.proposal.intent, owner)
                     .ok_or_else(|| fault("internal", "an intent without a call passed"))?;
-                Order::Transaction(TransactionOrder {
-                    chain: self.begun.chain,
-                    from: self.key,
-                    nonce: account.max(nonce),
-                    to: call.to,
-                    value: call.value,
-                    data: call.data,
-                    gas_limit: gas.limit,
-                    max_fee: U256::from(gas.max_fee),
-                    max_priority_fee: U256::from(gas.max_priority_fee),
-                    block: block()?.number,
+                Order::Transaction(self.transaction(call)?)
+            }
+            Intent::Cancel(cancel) => {
+                let order = self
+                    .cancelled(cancel.intent)
+                    .ok_or_else(|| fault("internal", "nothing to cancel passed"))?;
+                let to = order.amount.asset.token;
+                // The data holds a signature, which the signer makes.
+                let call = Call { to, value: U256::ZERO, data: Bytes::new() };
+                Order::Cancel(CancelOrder {
+                    cancelled: cancel.intent,
+                    name: order.name.clone(),
+                    version: order.version.clone(),
+                    nonce: order.nonce,
+                    transaction: self.transaction(call)?,
                 })
             }
             Intent::AcceptWallet(accept) => Order::Wallet(WalletOrder {
@@ -577,13 +667,43 @@ impl Case<'_> {
         })
     }
 
+    /// The transaction of a call: with the next account nonce, and as much gas as was estimated.
+    fn transaction(&self, call: Call) -> Result<TransactionOrder, Fault> {
+        let trouble = |what: &str| {
+            let why = self.facts.trouble.as_deref().unwrap_or("the chain was not asked");
+            fault("chain", format!("{what}: {why}"))
+        };
+        if self.facts.trouble.is_some() {
+            return Err(trouble("it would fail"));
+        }
+        let (Some(gas), Some(nonce)) = (self.facts.gas, self.facts.nonce) else {
+            return Err(trouble("no gas estimate"));
+        };
+        let block = self.facts.block.ok_or_else(|| trouble("no block"))?;
+        let account = self.state.agent(self.agent).map_or(0, |account| account.nonce);
+        Ok(TransactionOrder {
+            chain: self.begun.chain,
+            from: self.key,
+            nonce: account.max(nonce),
+            to: call.to,
+            value: call.value,
+            data: call.data,
+            gas_limit: gas.limit,
+            max_fee: U256::from(gas.max_fee),
+            max_priority_fee: U256::from(gas.max_priority_fee),
+            block: block.number,
+        })
+    }
+
     fn decided(self, verdict: Verdict) -> Decided {
+        let sub_agent = self.facts.sub_agent.clone();
         let Proposal { task, step, ordinal, attempt, intent } = self.proposal;
         let Facts { block, gas, resolved, .. } = self.facts;
         // One payee is asked for at a time.
         let found = Found::new(*block, *gas, resolved.values().next().copied());
         Decided {
             id: self.id,
+            sub_agent,
             task,
             step,
             ordinal,

@@ -3,7 +3,7 @@
 use crate::{
     core::{Event, Reply, Surplus},
     error::{StewardError, fault},
-    server::{connection::Told, queue},
+    server::{Who, connection::Told, queue},
     state::{Ledger, State},
     steward::{Shared, as_fault},
 };
@@ -25,19 +25,23 @@ const ROOM: usize = MAX_FRAME / 2;
 /// The longest wait.
 const LONGEST_WAIT: u64 = 60_000;
 
-pub(crate) async fn answer(shared: &Shared, agent: &str, ask: Ask, told: &Told) -> Answer {
-    let agent = agent.to_owned();
+pub(crate) async fn answer(shared: &Shared, who: &Who, ask: Ask, told: &Told) -> Answer {
+    let Who { agent, sub_agent } = who.clone();
     let answer = match ask {
         Ask::Propose(proposal) => {
-            let answer = shared.propose(&agent, proposal).await;
+            let answer = shared.propose(&agent, sub_agent.as_deref(), proposal).await;
             remember(told, &answer);
             Ok(answer)
         }
-        Ask::View => view(shared, agent).await,
+        Ask::View => view(shared, who.clone()).await,
         Ask::Note(note) => noted(shared, Event::Note { agent, note }).await,
-        Ask::Report(report) => noted(shared, Event::Report { agent, report }).await,
+        Ask::Report(report) => match theirs(shared, who, report.intent).await {
+            Ok(true) => noted(shared, Event::Report { agent, report }).await,
+            Ok(false) => Ok(unknown(report.intent)),
+            Err(error) => Err(error),
+        },
         Ask::Wait { intent, timeout_ms } => {
-            wait(shared, agent, intent, timeout_ms.min(LONGEST_WAIT), told).await
+            wait(shared, who, intent, timeout_ms.min(LONGEST_WAIT), told).await
         }
         Ask::Freeze { reason } => {
             let surplus = Surplus::default();
@@ -46,6 +50,10 @@ pub(crate) async fn answer(shared: &Shared, agent: &str, ask: Ask, told: &Told) 
         }
         Ask::Submit(statement) => queue::submit(shared, statement).await,
         Ask::Status => queue::status(shared, agent).await,
+        // What waits for the owner is the agent's matter, not that of an account below it.
+        Ask::Queue { .. } if sub_agent.is_some() => {
+            Ok(Answer::Error(fault("unknown", "only the agent's own socket tells the queue")))
+        }
         Ask::Queue { seen, timeout_ms } => {
             queue::queue(shared, agent, seen, timeout_ms.min(LONGEST_WAIT)).await
         }
@@ -66,7 +74,7 @@ pub(super) async fn noted(shared: &Shared, event: Event) -> Result<Answer, Stewa
 /// nothing of is answered at once, unless it is on its way somewhere.
 async fn wait(
     shared: &Shared,
-    agent: String,
+    who: &Who,
     id: IntentId,
     timeout_ms: u64,
     told: &Told,
@@ -75,11 +83,9 @@ async fn wait(
     let mut changes = shared.desk.changes();
     loop {
         changes.mark_unchanged();
-        let name = agent.clone();
-        let status = shared.desk.look(move |state, now| status(state, &name, id, now)).await?;
-        let Some(status) = status else {
-            return Ok(Answer::Error(fault("unknown", format!("there is no intent {id} here"))));
-        };
+        let asks = who.clone();
+        let status = shared.desk.look(move |state, now| status(state, &asks, id, now)).await?;
+        let Some(status) = status else { return Ok(unknown(id)) };
         let heard = told.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied();
         let news = match heard {
             Some(heard) => heard != status.state,
@@ -95,8 +101,20 @@ async fn wait(
     }
 }
 
-fn status(state: &State, agent: &str, id: IntentId, now: Timestamp) -> Option<IntentState> {
-    state.status(agent, id, now)
+fn unknown(id: IntentId) -> Answer {
+    Answer::Error(fault("unknown", format!("there is no intent {id} here")))
+}
+
+/// Whether an intent is this account's. What is not known the core says.
+async fn theirs(shared: &Shared, who: &Who, id: IntentId) -> Result<bool, StewardError> {
+    let Who { agent, sub_agent } = who.clone();
+    let Some(name) = sub_agent else { return Ok(true) };
+    let look = move |state: &State, now| state.status_for(&agent, Some(&name), id, now).is_some();
+    shared.desk.look(look).await
+}
+
+fn status(state: &State, who: &Who, id: IntentId, now: Timestamp) -> Option<IntentState> {
+    state.status_for(&who.agent, who.sub_agent.as_deref(), id, now)
 }
 
 const fn is_under_way(state: PaymentState) -> bool {
@@ -121,19 +139,21 @@ fn remember(told: &Told, answer: &Answer) {
     told.lock().unwrap_or_else(PoisonError::into_inner).insert(id, state);
 }
 
-async fn view(shared: &Shared, agent: String) -> Result<Answer, StewardError> {
-    let view = shared.desk.look(move |state, now| look(state, &agent, now)).await?;
+async fn view(shared: &Shared, who: Who) -> Result<Answer, StewardError> {
+    let view = shared.desk.look(move |state, now| look(state, &who, now)).await?;
     Ok(match view {
         Some(view) => Answer::View(Box::new(view)),
         None => Answer::Error(fault("unknown", "this agent is not enrolled")),
     })
 }
 
-/// Everything that an agent may see of its own standing.
-fn look(state: &State, agent: &str, now: Timestamp) -> Option<View> {
+/// Everything that an account may see of its own standing.
+fn look(state: &State, who: &Who, now: Timestamp) -> Option<View> {
+    let (agent, sub_agent) = (who.agent.as_str(), who.sub_agent.as_deref());
     let (begun, account) = (state.genesis()?, state.agent(agent)?);
     let mut view = View {
         agent: agent.to_owned(),
+        sub_agent: who.sub_agent.clone(),
         address: account.key,
         owner: state.owner().unwrap_or(begun.owner),
         owner_since: state.owner_since(),
@@ -148,7 +168,7 @@ fn look(state: &State, agent: &str, now: Timestamp) -> Option<View> {
         budgets: Vec::new(),
         income: Vec::new(),
         pools: Vec::new(),
-        intents: recent(state, agent, now),
+        intents: recent(state, who, now),
     };
     if let Some(adopted) = &account.policy {
         view.policy_version = adopted.version;
@@ -158,15 +178,19 @@ fn look(state: &State, agent: &str, now: Timestamp) -> Option<View> {
         let ledger = Ledger::new(state, agent, None, &nobody, now);
         let rules = budgets(&adopted.policy, &ledger, now);
         view.budgets = rules.into_iter().map(Budget::from).collect();
+        if let Some(name) = sub_agent {
+            show_below(&mut view, &adopted.policy, name);
+        }
     }
     Some(view)
 }
 
 /// The intents of a view, newest first. What waits for the owner is chosen before all else, and
 /// together they fit into a frame: a mind that proposes a lot hides nothing from its owner.
-fn recent(state: &State, agent: &str, now: Timestamp) -> Vec<IntentView> {
+fn recent(state: &State, who: &Who, now: Timestamp) -> Vec<IntentView> {
+    let (agent, sub_agent) = (who.agent.as_str(), who.sub_agent.as_deref());
     let mut records: Vec<_> =
-        state.intents().values().filter(|record| record.agent == agent).collect();
+        state.intents().values().filter(|record| record.is_of(agent, sub_agent)).collect();
     records.sort_by_key(|record| (!record.is_held(now), Reverse((record.at, record.entry))));
     let mut room = ROOM;
     let mut shown = Vec::new();
@@ -180,6 +204,19 @@ fn recent(state: &State, agent: &str, now: Timestamp) -> Vec<IntentView> {
     }
     shown.sort_by_key(|(order, _)| *order);
     shown.into_iter().map(|(_, view)| view).collect()
+}
+
+/// What an account below the agent has of what the agent may do: its own payees, tools and limits,
+/// and none of its siblings'.
+fn show_below(view: &mut View, policy: &Policy, name: &str) {
+    let own = policy.sub_agents.get(name);
+    view.tools.retain(|tool| own.is_some_and(|own| own.tools.contains(&tool.name)));
+    view.payees.retain(|payee| own.is_some_and(|own| own.payees.contains(&payee.name)));
+    let limits = format!("sub_agent.{name}.");
+    view.budgets.retain(|it| !it.rule.starts_with("sub_agent.") || it.rule.starts_with(&limits));
+    // Settling and pools are for the agent itself.
+    view.income.clear();
+    view.pools.clear();
 }
 
 fn show_policy(view: &mut View, policy: &Policy, pinned: &BTreeMap<String, Address>) {
@@ -249,6 +286,7 @@ one_of = ["Berlin"]
         let pinned = BTreeMap::from([("known.example".to_owned(), Address::repeat_byte(7))]);
         let mut view = View {
             agent: String::new(),
+            sub_agent: None,
             address: Address::ZERO,
             owner: Address::ZERO,
             owner_since: 0,

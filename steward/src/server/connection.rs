@@ -18,7 +18,7 @@ use std::{
 };
 use tokio::{
     net::UnixStream,
-    sync::{Semaphore, mpsc},
+    sync::{Semaphore, SemaphorePermit, mpsc},
     task::JoinSet,
 };
 
@@ -60,7 +60,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, seat: Arc<Seat>, stream: UnixStre
             Ok(Some(bytes)) => bytes,
             Ok(None) => break,
             Err(error) => {
-                tracing::debug!(agent = seat.agent, %error, "a broken connection");
+                tracing::debug!(who = ?seat.who, %error, "a broken connection");
                 break;
             }
         };
@@ -81,7 +81,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, seat: Arc<Seat>, stream: UnixStre
         questions.spawn(async move {
             let Request { seq, ask, .. } = request;
             let answer = match allowed_now(&seat, &ask) {
-                Ok(()) => answer::answer(&shared, &seat.agent, ask, &told).await,
+                Ok(_held) => answer::answer(&shared, &seat.who, ask, &told).await,
                 Err(fault) => Answer::Error(fault),
             };
             // The other side may have gone; what was decided stands.
@@ -126,20 +126,25 @@ fn parse(bytes: &[u8]) -> Result<Request, (u64, Fault)> {
         .map_err(|error| (head.seq, fault("malformed", format!("the question: {error}"))))
 }
 
-/// Everything that may be journalled is counted; looking, waiting and stopping never is.
-fn allowed_now(seat: &Seat, ask: &Ask) -> Result<(), Fault> {
-    if matches!(
-        ask,
-        Ask::View | Ask::Wait { .. } | Ask::Freeze { .. } | Ask::Status | Ask::Queue { .. }
-    ) {
-        return Ok(());
-    }
-    // An owner's act needs a signature to change anything, and must not wait behind its agent.
-    let bucket = if matches!(ask, Ask::Submit(_)) { &seat.acts } else { &seat.rate };
+/// Everything but stopping is counted: what may be journalled, what only looks, and apart from both
+/// what the owner hands in. Waits under way are few, as each looks again at every entry.
+fn allowed_now<'s>(seat: &'s Seat, ask: &Ask) -> Result<Option<SemaphorePermit<'s>>, Fault> {
+    let bucket = match ask {
+        Ask::Freeze { .. } => return Ok(None),
+        Ask::View | Ask::Wait { .. } | Ask::Status | Ask::Queue { .. } => &seat.looks,
+        // An owner's act needs a signature to change anything, and must not wait behind its agent.
+        Ask::Submit(_) => &seat.acts,
+        _ => &seat.rate,
+    };
     let mut rate = bucket.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if rate.take() {
-        Ok(())
-    } else {
-        Err(fault("rate", "too many questions a second; ask again in a moment"))
+    if !rate.take() {
+        return Err(fault("rate", "too many questions a second; ask again in a moment"));
+    }
+    match ask {
+        Ask::Wait { .. } | Ask::Queue { .. } => match seat.waits.try_acquire() {
+            Ok(held) => Ok(Some(held)),
+            Err(_) => Err(fault("rate", "too many waits under way; end some of them first")),
+        },
+        _ => Ok(None),
     }
 }

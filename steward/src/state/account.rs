@@ -27,6 +27,12 @@ pub struct Account {
     pub pinned: BTreeMap<String, Address>,
     /// Payments for which nothing was delivered, as the mind says. Can only make a verdict stricter.
     pub undelivered: BTreeSet<IntentId>,
+    /// Up to which block the chain was read for authorisations that left this key, by token.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub scanned: BTreeMap<Address, u64>,
+    /// Up to which block the chain was read for money that came.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub received: u64,
     /// What tools were used and how much they sent, in the order of time.
     pub(super) uses: Vec<Use>,
 }
@@ -54,6 +60,11 @@ pub struct Adopted {
     /// The same, read.
     #[serde(skip)]
     pub policy: Arc<Policy>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_nothing(block: &u64) -> bool {
+    *block == 0
 }
 
 /// A policy in force, before it is read.

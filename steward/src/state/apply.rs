@@ -8,7 +8,8 @@ use crate::{
         State, account::Use, record::payee,
     },
 };
-use marque_policies::{Intent, IntentId, Timestamp, document::Payee};
+use alloy_primitives::U256;
+use marque_policies::{AssetId, Intent, IntentId, Money, Timestamp, document::Payee};
 use marque_steward_client::{PaymentState, Said};
 use std::sync::Arc;
 
@@ -67,6 +68,8 @@ impl State {
                     accepted: Default::default(),
                     pinned: Default::default(),
                     undelivered: Default::default(),
+                    scanned: Default::default(),
+                    received: 0,
                     uses: Vec::new(),
                 };
                 if self.agents.insert(name()?.to_owned(), account).is_some() {
@@ -147,7 +150,10 @@ impl State {
             Body::Held(decided) => self.decide(name()?, decided, PaymentState::Held, seq, at)?,
             Body::Allowed(allowed) => self.allow(name()?, allowed, seq, at)?,
             Body::Signed { id, hash } => {
-                let record = self.record(*id, &[PaymentState::Reserved])?;
+                let record = self.intents.get_mut(id).ok_or("names an unknown intent")?;
+                if !record.awaits_signature() {
+                    return Err("signs what is signed");
+                }
                 record.state = PaymentState::Signed;
                 record.hash = Some(*hash);
             }
@@ -174,6 +180,30 @@ impl State {
                 record.state = PaymentState::Expired;
                 record.seen = Some(*place);
                 self.debits.settle(*id, actual, latest(at, *time));
+            }
+            Body::Cancelled { id, at: place } => {
+                let record = self.record(*id, &[PaymentState::Signed, PaymentState::Sent])?;
+                if !matches!(record.order, Some(Order::Authorisation(_))) {
+                    return Err("cancels what is no authorisation");
+                }
+                record.state = PaymentState::Cancelled;
+                record.seen = Some(*place);
+                self.debits.remove(*id);
+            }
+            Body::Replaced { id, max_fee, max_priority_fee } => {
+                self.replace(*id, *max_fee, *max_priority_fee)?;
+            }
+            Body::Filled { id, .. } => self.fill(*id)?,
+            Body::Received { upto, .. } => {
+                let account = self.account(name()?)?;
+                account.received = account.received.max(*upto);
+            }
+            Body::Scanned { block, tokens } => {
+                let account = self.account(name()?)?;
+                for token in tokens {
+                    let known = account.scanned.entry(*token).or_default();
+                    *known = (*known).max(*block);
+                }
             }
             Body::Released { id, .. } => self.release(*id)?,
             Body::Expired { id, .. } => {
@@ -247,6 +277,8 @@ impl State {
             debits: Vec::new(),
             order: None,
             hash: None,
+            earlier: Vec::new(),
+            filled: false,
             seen: None,
         };
         self.intents.insert(decided.id, record);
@@ -268,7 +300,7 @@ impl State {
         let state = match order {
             Order::Permission | Order::Wallet(_) => PaymentState::Final,
             Order::Authorisation(_) | Order::Elsewhere => PaymentState::Sent,
-            Order::Transaction(_) => PaymentState::Reserved,
+            Order::Transaction(_) | Order::Cancel(_) => PaymentState::Reserved,
         };
         self.decide(agent, decided, state, entry, at)?;
         let paid = payee(&decided.intent);
@@ -276,6 +308,7 @@ impl State {
         let known = self.known(agent, &decided.intent);
         let rows = debits.iter().map(|amount| Debit {
             agent: agent.to_owned(),
+            sub_agent: decided.sub_agent.clone(),
             task: decided.task.clone(),
             payee: paid.filter(|_| spends == Some(*amount)),
             pool: paid.is_some() && spends == Some(*amount) && known.is_none(),
@@ -304,13 +337,13 @@ impl State {
         if let Some((host, address)) = pin {
             account.pinned.entry(host).or_insert(address);
         }
-        match (&decided.intent, order) {
+        match (&decided.intent, order.transaction()) {
             (Intent::Tool(used), _) => account.uses.push(Use {
                 at,
                 tool: used.tool.clone(),
                 bytes: used.fetch.as_ref().map_or(0, |fetch| fetch.bytes_out),
             }),
-            (_, Order::Transaction(transaction)) => {
+            (_, Some(transaction)) => {
                 if transaction.nonce < account.nonce {
                     return Err("uses an account nonce again");
                 }
@@ -338,12 +371,45 @@ impl State {
         let (agent, order) = (record.agent.clone(), record.order.clone());
         self.debits.remove(id);
         // Nothing was signed with this nonce; it is free again if it was the last one taken.
-        if let Some(Order::Transaction(transaction)) = order {
+        if let Some(transaction) = order.as_ref().and_then(Order::transaction) {
             let account = self.account(&agent)?;
             if account.nonce == transaction.nonce + 1 {
                 account.nonce = transaction.nonce;
             }
         }
+        Ok(())
+    }
+
+    /// The same transaction with other fees. What was signed before may be mined as well as what
+    /// is signed next.
+    fn replace(&mut self, id: IntentId, fee: U256, priority: U256) -> Result<(), &'static str> {
+        let record = self.record(id, &[PaymentState::Signed, PaymentState::Sent])?;
+        let order = record.order.as_mut().and_then(Order::transaction_mut);
+        let order = order.ok_or("replaces what is no transaction")?;
+        if fee <= order.max_fee {
+            return Err("replaces a transaction by one with no higher fees");
+        }
+        (order.max_fee, order.max_priority_fee) = (fee, priority);
+        let most = U256::from(order.gas_limit).saturating_mul(fee);
+        let gas = Money::new(most, AssetId::native(order.chain));
+        record.earlier.extend(record.hash.take());
+        if let Some(reserved) = record.debits.iter_mut().rfind(|it| it.asset == gas.asset) {
+            reserved.units = reserved.units.max(gas.units);
+        }
+        self.debits.raise_gas(id, gas);
+        Ok(())
+    }
+
+    /// Keeps the nonce of what came to nothing, for later ones wait behind it.
+    fn fill(&mut self, id: IntentId) -> Result<(), &'static str> {
+        let record = self.record(id, &[PaymentState::Reserved])?;
+        let order = record.order.as_ref().and_then(Order::transaction);
+        let order = order.ok_or("fills the nonce of what is no transaction")?;
+        record.order = Some(Order::Transaction(order.to_nowhere()));
+        record.filled = true;
+        let gas = record.debits.iter().rfind(|it| it.asset.is_native()).copied();
+        record.debits = gas.into_iter().collect();
+        self.debits.keep_gas(id);
         Ok(())
     }
 

@@ -41,6 +41,9 @@ pub struct Archived {
     /// How it ended.
     #[serde(rename = "s")]
     pub state: PaymentState,
+    /// Which account below the agent proposed it, if one did.
+    #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
+    pub sub_agent: Option<String>,
     /// What more there is of a payment.
     #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
     pub payment: Option<Box<Payment>>,
@@ -78,6 +81,7 @@ impl Archived {
             at: record.at,
             body: record.decided.body,
             state: record.standing(now),
+            sub_agent: record.decided.sub_agent.clone(),
             payment: (payment != Payment::default()).then(|| Box::new(payment)),
         }
     }
@@ -134,6 +138,8 @@ impl Archived {
             debits,
             order,
             hash: payment.and_then(|payment| payment.hash),
+            earlier: Vec::new(),
+            filled: false,
             seen: payment.and_then(|payment| payment.seen),
         })
     }
@@ -155,11 +161,24 @@ impl State {
     /// Where an intent of `agent` stands, archived or not.
     #[must_use]
     pub fn status(&self, agent: &str, id: IntentId, now: Timestamp) -> Option<IntentState> {
+        self.status_for(agent, None, id, now)
+    }
+
+    /// The same for an account below the agent, which has its own alone.
+    #[must_use]
+    pub fn status_for(
+        &self,
+        agent: &str,
+        sub_agent: Option<&str>,
+        id: IntentId,
+        now: Timestamp,
+    ) -> Option<IntentState> {
         if let Some(record) = self.intents.get(&id) {
-            return (record.agent == agent).then(|| record.status(now));
+            return record.is_of(agent, sub_agent).then(|| record.status(now));
         }
         let archived = self.archive.get(&id)?;
-        self.is_of(archived, agent).then(|| archived.status(id))
+        let own = sub_agent.is_none_or(|name| archived.sub_agent.as_deref() == Some(name));
+        (own && self.is_of(archived, agent)).then(|| archived.status(id))
     }
 
     /// Whether an archived intent is this agent's.

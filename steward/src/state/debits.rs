@@ -24,6 +24,9 @@ pub struct Debits {
 pub struct Debit {
     /// Whose key.
     pub agent: String,
+    /// For which account below the agent, if for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sub_agent: Option<String>,
     /// For which task.
     pub task: String,
     /// To which payee; gas has none.
@@ -53,10 +56,6 @@ impl Debits {
     /// Saturates: a sum past 2^256 - 1 is above every limit.
     #[must_use]
     pub fn spent(&self, agent: &str, scope: &Scope<'_>, asset: AssetId, since: Timestamp) -> U256 {
-        if let Scope::SubAgent(_) = scope {
-            // No row says which sub-agent it is of, and unknown means no.
-            return U256::MAX;
-        }
         let own = |debit: &Debit| debit.agent == agent;
         // What is in the sums is older than the widest window that there is.
         let summed = match since {
@@ -69,8 +68,9 @@ impl Debits {
             .filter(|debit| debit.amount.asset == asset)
             .filter(|debit| debit.standing == Standing::InFlight || debit.at > since)
             .filter(|debit| match scope {
-                Scope::Owner | Scope::SubAgent(_) => true,
+                Scope::Owner => true,
                 Scope::Agent => own(debit),
+                Scope::SubAgent(name) => own(debit) && debit.sub_agent.as_deref() == Some(*name),
                 Scope::Task(task) => own(debit) && debit.task == *task,
                 Scope::Payee(payee) => own(debit) && debit.payee == Some(*payee),
                 Scope::Pool => own(debit) && debit.pool,
@@ -90,6 +90,7 @@ impl Debits {
                 let mut add = |whose| self.totals.add(&row.agent, whose, asset, units);
                 add(Whose::Agent);
                 add(Whose::Task(row.task.clone()));
+                row.sub_agent.iter().for_each(|name| add(Whose::SubAgent(name.clone())));
                 row.payee.into_iter().for_each(|payee| add(Whose::Payee(payee)));
                 if row.pool {
                     add(Whose::Pool);
@@ -120,6 +121,19 @@ impl Debits {
     /// Takes back what is in flight.
     pub(super) fn remove(&mut self, id: IntentId) {
         self.keep(id, |row| row.standing == Standing::Settled);
+    }
+
+    /// Gas may come to more than was reserved for it.
+    pub(super) fn raise_gas(&mut self, id: IntentId, gas: Money) {
+        let rows = self.in_flight(id).filter(|row| row.payee.is_none());
+        if let Some(row) = rows.filter(|row| row.amount.asset == gas.asset).last() {
+            row.amount.units = row.amount.units.max(gas.units);
+        }
+    }
+
+    /// Takes back what is in flight but gas.
+    pub(super) fn keep_gas(&mut self, id: IntentId) {
+        self.keep(id, |row| row.standing == Standing::Settled || row.payee.is_none());
     }
 
     /// A block carries it: the window counts from now.

@@ -29,6 +29,12 @@ pub struct Record {
     pub order: Option<Order>,
     /// Hash of our own transaction, once signed.
     pub hash: Option<B256>,
+    /// Hashes of the same transaction with lower fees: any of them may still be mined.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<B256>,
+    /// Whether its transaction only fills an account nonce and moves nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub filled: bool,
     /// Where on chain it is.
     pub seen: Option<OnChain>,
 }
@@ -62,6 +68,14 @@ impl Record {
             }
             (state, _) => state,
         }
+    }
+
+    /// Whether it is this account's: an agent has what its sub-agents have, and a sub-agent has its
+    /// own alone.
+    #[must_use]
+    pub fn is_of(&self, agent: &str, sub_agent: Option<&str>) -> bool {
+        self.agent == agent
+            && sub_agent.is_none_or(|name| self.decided.sub_agent.as_deref() == Some(name))
     }
 
     /// Whether it waits for the owner.
@@ -98,6 +112,30 @@ impl Record {
         )
     }
 
+    /// All hashes under which our own transaction may be on chain, the newest first.
+    pub fn hashes(&self) -> impl Iterator<Item = B256> {
+        self.hash.into_iter().chain(self.earlier.iter().rev().copied())
+    }
+
+    /// Whether bytes are to be made for it: for the first time, or with other fees.
+    #[must_use]
+    pub const fn awaits_signature(&self) -> bool {
+        match self.state {
+            PaymentState::Reserved => true,
+            PaymentState::Signed | PaymentState::Sent => {
+                self.hash.is_none() && !self.earlier.is_empty()
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether it goes on while the steward is frozen: money for the owner, what takes a signature
+    /// back, and what moves nothing.
+    #[must_use]
+    pub const fn passes_frozen(&self) -> bool {
+        self.filled || passes_frozen(&self.decided.intent)
+    }
+
     /// The address that is paid, if it is a payment to somebody.
     #[must_use]
     pub const fn payee(&self) -> Option<Address> {
@@ -120,12 +158,18 @@ impl Record {
     pub fn view(&self, now: Timestamp) -> IntentView {
         IntentView {
             status: self.status(now),
+            sub_agent: self.decided.sub_agent.clone(),
             task: self.decided.task.clone(),
             intent: self.decided.intent.clone(),
             at: self.at,
             body: self.decided.body,
         }
     }
+}
+
+/// Whether an intent passes while the steward is frozen.
+pub(crate) const fn passes_frozen(intent: &Intent) -> bool {
+    matches!(intent, Intent::Sweep(_) | Intent::Cancel(_))
 }
 
 /// The address that an intent pays, if it pays somebody.

@@ -18,6 +18,8 @@ pub(super) enum Whose {
     Agent,
     /// One task of it.
     Task(String),
+    /// One account below it.
+    SubAgent(String),
     /// What it paid to one address.
     Payee(Address),
     /// What it paid to peers.
@@ -70,8 +72,7 @@ impl Totals {
             Scope::Task(task) => Whose::Task((*task).to_owned()),
             Scope::Payee(payee) => Whose::Payee(*payee),
             Scope::Pool => Whose::Pool,
-            // No sum says which sub-agent it is of, and unknown means no.
-            Scope::SubAgent(_) => return U256::MAX,
+            Scope::SubAgent(name) => Whose::SubAgent((*name).to_owned()),
         };
         self.0.get(&(agent.to_owned(), whose, asset)).copied().unwrap_or_default()
     }

@@ -99,7 +99,7 @@ impl Grant {
                 Some(hash) => match chain.find(hash) {
                     Some((block, it)) if block.number <= deep.number => {
                         let gas = U256::from(it.gas_used) * U256::from(it.price);
-                        Fate::Spent { paid: it.success, gas }
+                        Fate::Spent { paid: it.success && order.to != order.from, gas }
                     }
                     None if count_at(chain, order.from, deep.number) > order.nonce => Fate::Dead,
                     _ => Fate::Live,

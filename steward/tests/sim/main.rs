@@ -14,7 +14,18 @@
 //! ```
 //!
 //! The laws (`laws.rs`) are counted from the chain and from what was let go, never from the
-//! ledger's sums.
+//! ledger's sums: no window of a task, a payee, an agent or the owner is exceeded, by our clock at
+//! each grant and by the chain's in the end; an id signs one content, a nonce one transaction; an
+//! attempt follows only on one that came to nothing; the ledger counts at least what the chain took
+//! and at most what was reserved; nothing passes while frozen; a replay of the bytes rebuilds the
+//! state to the last bit; and once the faults end, everything comes to its end.
+//!
+//! That it has teeth is shown by `tests/sim/mutants`, which breaks the core in one place at a time
+//! and has each found: released on a timeout, one endpoint of two that releases, settles or
+//! reverts, the owner or gas not debited, the same id decided twice or with another body, settled
+//! above what was reserved, valid by the wall clock, in flight and yet too old to count, released
+//! by a reorganisation, time that goes back, signed while frozen, the next attempt at once, account
+//! nonces that come back.
 
 #![cfg(test)]
 

@@ -54,8 +54,8 @@ impl World {
                 self.entries.push(entry);
             }
             if let Effect::Sign(permit) = &next.effect {
-                let intent = self.state.intent(permit.id()).map(|record| &record.decided.intent);
-                let passes = !frozen || matches!(intent, Some(Intent::Sweep(_)));
+                let record = self.state.intent(permit.id());
+                let passes = !frozen || record.is_some_and(|record| record.passes_frozen());
                 law!(passes, "a permit for {} while frozen", permit.id());
             }
             steps.push((next.effect, next.reply));
@@ -86,6 +86,15 @@ impl World {
             self.date(entry.at);
             if let Body::Signed { id, hash } = &entry.body {
                 self.went_out(*id, *hash)?;
+            }
+            if let Body::Filled { id, .. } = &entry.body {
+                let grant = self.grants.iter_mut().rev().find(|grant| grant.id == *id);
+                if let Some(Grant { order: Order::Transaction(order), paid, .. }) = grant {
+                    // Its account nonce is used for nothing, and nobody is paid.
+                    (order.to, order.value, order.data) =
+                        (order.from, Default::default(), Default::default());
+                    *paid = None;
+                }
             }
             if let Body::Allowed(allowed) = &entry.body {
                 let spends = allowed.decided.intent.spends();
@@ -453,11 +462,11 @@ impl World {
         });
         let Ok((count, receipt)) = found else { return Ok(Err(Silent)) };
         match receipt {
-            Some(receipt) if receipt.success => {
+            Some(receipt) if receipt.success && !record.filled => {
                 Ok(Ok(Some(Body::Seen { id, at: news::place(&receipt) })))
             }
             Some(_) => {
-                if let Some(of) = settlement(&record.decided.intent) {
+                if let (false, Some(of)) = (record.filled, settlement(&record.decided.intent)) {
                     let since = order.block.saturating_sub(MARGIN);
                     match self.elsewhere(of, since) {
                         Ok(Some(at)) => return Ok(Ok(Some(Body::Seen { id, at }))),
@@ -472,7 +481,10 @@ impl World {
                     let (Ok(last), Ok(receipt)) = (last, receipt) else { return Ok(Err(Silent)) };
                     said.push((receipt, last));
                 }
-                Ok(Ok(news::reverted(id, CHAIN, &said)))
+                Ok(Ok(match record.filled {
+                    true => news::filled(id, CHAIN, &said),
+                    false => news::reverted(id, CHAIN, &said),
+                }))
             }
             None if count > order.nonce => {
                 let strikes = self.strikes.entry(id).or_default();
@@ -515,11 +527,10 @@ impl World {
     /// Brings a transaction to the chain.
     pub(crate) fn send(&mut self, id: IntentId) -> Result<(), Stop> {
         let Some(record) = self.state.intent(id) else { return Ok(()) };
-        let sweep = matches!(record.decided.intent, Intent::Sweep(_));
-        if self.state.frozen().is_some() && !sweep {
+        if self.state.frozen().is_some() && !record.passes_frozen() {
             return Ok(());
         }
-        let settles = settlement(&record.decided.intent);
+        let settles = settlement(&record.decided.intent).filter(|_| !record.filled);
         let waiting = match record.state {
             PaymentState::Signed | PaymentState::Sent => self.outbox.get(&id).cloned(),
             PaymentState::Reserved => None,

@@ -12,7 +12,7 @@ use marque_contracts::{Authorization, TokenDomain, eip3009_digest};
 use marque_identity_keys::{Key, Zeroizing, sign_statement};
 use marque_policies::{
     AssetId, Intent, IntentId, Money, SignedStatement, Statement, Timestamp,
-    intent::{Authorise, Fetch, Settle, Sweep, ToolUse, Transfer},
+    intent::{Authorise, Cancel, Fetch, Settle, Sweep, ToolUse, Transfer},
 };
 use marque_steward::{
     Entry, State, Word,
@@ -126,6 +126,10 @@ pub(crate) fn transfer(units: u64) -> Intent {
 
 pub(crate) fn sweep(units: u64) -> Intent {
     Intent::Sweep(Sweep { amount: usdc(units) })
+}
+
+pub(crate) fn cancel(intent: IntentId) -> Intent {
+    Intent::Cancel(Cancel { intent })
 }
 
 pub(crate) fn fetch() -> Intent {
@@ -243,6 +247,21 @@ impl Bench {
             proposal: Box::new(proposal),
             facts: Box::new(facts),
         })
+    }
+
+    /// As the sub-agent of this name.
+    pub(crate) fn propose_as(&mut self, sub_agent: &str, proposal: Proposal) -> Reply {
+        let facts = Facts { sub_agent: Some(sub_agent.to_owned()), ..self.facts() };
+        self.propose_with(proposal, facts)
+    }
+
+    /// Puts another policy in force.
+    pub(crate) fn under(&mut self, text: &str) {
+        self.hand_in(adopt(&owner(), "scout", text, ORIGIN)).unwrap();
+    }
+
+    pub(crate) fn spent(&self, scope: marque_policies::Scope<'_>) -> U256 {
+        self.state.debits().spent("scout", &scope, usdc(0).asset, 0)
     }
 
     pub(crate) fn submit(

@@ -1,0 +1,74 @@
+//! What was wrong once.
+
+#![cfg(test)]
+
+mod support;
+
+use alloy_primitives::B256;
+use marque_identity::{Block, Receipt};
+use marque_steward::{
+    Body,
+    core::news::{self, Sight},
+    entry::OnChain,
+};
+use support::{Bench, CHAIN, START, allowed, pay, proposal, refused, transfer};
+
+const PLACE: OnChain =
+    OnChain { transaction: B256::repeat_byte(3), block: 5, block_hash: B256::repeat_byte(4) };
+
+/// A clock was set back while a payment was on its way; it left the hour by that clock, long before
+/// an hour of block time had passed.
+#[test]
+fn a_clock_that_was_set_back_takes_nothing_out_of_a_window_early() {
+    let mut bench = Bench::new();
+    let mined = START / 1_000 + 3_000;
+    for n in 0..6 {
+        let id = allowed(bench.propose(proposal(&format!("t{n}"), 0, pay(500_000))));
+        bench.moved(Body::Seen { id, at: PLACE });
+        let actual = vec![support::usdc(500_000)];
+        bench.moved(Body::Final { id, actual, time: Some(mined) });
+    }
+    bench.now = START + 3_601_000;
+    assert_eq!(refused(bench.propose(proposal("early", 0, pay(1)))), ["limits.USDC.hour"]);
+    bench.now = mined * 1_000 + 3_601_000;
+    allowed(bench.propose(proposal("late", 0, pay(1))));
+}
+
+fn sight(success: bool, last: u64, gas_used: u64) -> Sight {
+    let carried = Some(Receipt {
+        transaction: PLACE.transaction,
+        block_number: PLACE.block,
+        block_hash: PLACE.block_hash,
+        success,
+        gas_used,
+        effective_gas_price: 1,
+        contract_address: None,
+        logs: Vec::new(),
+    });
+    let last = Block { number: last, hash: B256::ZERO, timestamp: last };
+    Sight { ours: carried.clone(), carried, last }
+}
+
+/// One endpoint of two was enough to settle a payment for good, and to have its gas counted as
+/// nothing.
+#[test]
+fn one_endpoint_of_two_settles_nothing_and_the_dearer_one_is_believed() {
+    let mut bench = Bench::new();
+    let id = allowed(bench.propose(proposal("t", 0, transfer(100_000))));
+    bench.moved(Body::Signed { id, hash: PLACE.transaction });
+    bench.moved(Body::Sent { id });
+    bench.moved(Body::Seen { id, at: PLACE });
+    let record = bench.state.intent(id).unwrap();
+    let heard = |said: &[Sight]| news::confirmed(record, CHAIN, said);
+    assert_eq!(heard(&[sight(true, 9, 1), sight(true, 4, 30)]), None, "one is not so far");
+    assert_eq!(heard(&[sight(true, 9, 1), sight(false, 9, 30)]), None, "one says it failed");
+    assert_eq!(heard(&[]), None);
+    let gone = Sight { carried: None, ..sight(true, 9, 1) };
+    assert_eq!(heard(&[gone.clone(), gone]), Some(Body::Unseen { id }));
+    let Some(Body::Final { actual, time, .. }) = heard(&[sight(true, 9, 1), sight(true, 8, 30)])
+    else {
+        panic!()
+    };
+    assert_eq!(actual.last().unwrap().units.to::<u64>(), 30);
+    assert_eq!(time, Some(9));
+}
