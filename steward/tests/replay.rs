@@ -329,6 +329,7 @@ impl Recount {
                 paid.in_flight = false;
                 paid.at = paid.at.max(at);
             }
+            // A nonce that is filled moves no money any more.
             (Body::Released { .. } | Body::Filled { .. }, 0) | (Body::Expired { .. }, 1 | 2) => {
                 paid.stage = 4;
                 paid.in_flight = false;

@@ -101,8 +101,8 @@ fn reads(scout: &Citizen) {
     let life = shown(scout, &["--payee", "feed", "--task", "second"]);
     assert!(kinds(&life).starts_with(&["allowed"]) && kinds(&life).ends_with(&["final"]));
     let id = paid[0]["body"]["decided"]["id"].as_str().unwrap();
-    let short = format!("{}…{}", &id[..8], &id[60..]);
-    for id in [id, &id[..14], &short] {
+    let short = format!("{}…{}", id.get(..8).unwrap(), id.get(60..).unwrap());
+    for id in [id, id.get(..14).unwrap(), &short] {
         let life = shown(scout, &["--intent", id]);
         assert!(kinds(&life).contains(&"seen") && life.len() < all.len(), "{id}");
     }
