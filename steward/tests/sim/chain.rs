@@ -57,6 +57,8 @@ pub(crate) struct Chain {
     pub(crate) pool: Vec<Tx>,
     /// What the chain was before the last reorganisation.
     orphaned: Option<Blocks>,
+    /// The highest block there ever was.
+    highest: u64,
 }
 
 impl Chain {
@@ -72,7 +74,12 @@ impl Chain {
             })
         };
         let _ = dice.next();
-        Self { blocks: (0..=40).map(block).collect(), pool: Vec::new(), orphaned: None }
+        Self {
+            blocks: (0..=40).map(block).collect(),
+            pool: Vec::new(),
+            orphaned: None,
+            highest: 40,
+        }
     }
 
     pub(crate) fn head(&self) -> &Block {
@@ -124,6 +131,7 @@ impl Chain {
                 break;
             }
         }
+        self.highest = self.highest.max(number);
         self.blocks.push(Rc::new(Block { number, hash: dice.hash(), time, mined }));
     }
 
@@ -159,6 +167,12 @@ impl Chain {
     /// Takes the newest blocks back. What they carried returns to the pool, or is lost; new blocks
     /// take their place, some with what waited meanwhile.
     pub(crate) fn reorganise(&mut self, depth: u64, now: u64, dice: &mut Dice) {
+        // One after another, none of them may reach below what was final: a new branch can be
+        // shorter than the one it replaces.
+        let depth = depth.min((self.head().number + DEPTH).saturating_sub(self.highest));
+        if depth == 0 {
+            return;
+        }
         let keep = self.blocks.len() - usize::try_from(depth).unwrap();
         self.orphaned = Some(self.blocks.clone());
         let dropped = self.blocks.split_off(keep);
