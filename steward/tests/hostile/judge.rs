@@ -14,6 +14,7 @@ const ASK_ABOVE: u64 = 500_000;
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     pub(crate) signatures: u64,
+    /// The most that was out at one moment.
     pub(crate) let_go: u64,
     pub(crate) entries: u64,
 }
@@ -57,8 +58,16 @@ pub(crate) async fn judge(
 
     // What the steward says that it signed, which is more: some answers found nobody.
     let entries = audit::entries(&home.journal()).unwrap();
-    let (mut let_go, mut authorised, mut decided) = (U256::ZERO, U256::ZERO, 0_u64);
+    // What the chain can no longer take, or took and undid, is not out any more: at no moment may
+    // more than the hour's limit be.
+    let (mut authorised, mut decided) = (U256::ZERO, 0_u64);
+    let (mut live, mut out, mut most) = (BTreeMap::new(), U256::ZERO, U256::ZERO);
     for entry in &entries {
+        if let Body::Expired { id, .. } | Body::Released { id, .. } | Body::Reverted { id, .. } =
+            &entry.body
+        {
+            out -= live.remove(id).unwrap_or(U256::ZERO);
+        }
         let Body::Allowed(allowed) = &entry.body else {
             assert!(
                 !matches!(entry.body, Body::Approve { .. } | Body::Deny { .. }),
@@ -71,20 +80,24 @@ pub(crate) async fn judge(
                 assert_eq!((pay.to, pay.payee.as_str()), (shop, "shop"));
                 assert_eq!(pay.amount.asset.token, town.token);
                 assert!(pay.amount.units <= U256::from(ASK_ABOVE));
-                (let_go, authorised) = (let_go + pay.amount.units, authorised + pay.amount.units);
+                authorised += pay.amount.units;
+                out += pay.amount.units;
+                live.insert(allowed.decided.id, pay.amount.units);
                 decided += 1;
             }
             Intent::Transfer(pay) => {
                 assert_eq!((pay.to, pay.payee.as_str()), (shop, "shop"));
                 assert_eq!(pay.amount.asset.token, town.token);
                 assert!(pay.amount.units <= U256::from(ASK_ABOVE));
-                let_go += pay.amount.units;
+                out += pay.amount.units;
+                live.insert(allowed.decided.id, pay.amount.units);
                 decided += 1;
             }
             Intent::Sweep(_) | Intent::Settle(_) => decided += 1,
             Intent::Tool(used) => assert_eq!(used.tool, "fetch_data"),
             other => panic!("allowed what always waits for the owner: {other:?}"),
         }
+        most = most.max(out);
     }
     let in_hand: U256 = held.values().copied().sum();
     assert!(in_hand <= authorised, "the mind holds more than the journal knows");
@@ -99,5 +112,5 @@ pub(crate) async fn judge(
     assert_eq!(left, U256::from(105_000_000), "money went somewhere else");
     assert_eq!(town.balance(Address::repeat_byte(0x66)).await, 0);
     let entries = u64::try_from(entries.len()).unwrap();
-    Verdict { signatures: decided, let_go: u64::try_from(let_go).unwrap(), entries }
+    Verdict { signatures: decided, let_go: u64::try_from(most).unwrap(), entries }
 }
