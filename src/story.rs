@@ -6,9 +6,15 @@ use owo_colors::OwoColorize as _;
 
 /// Prints a line to the terminal's standard output, without colour where it is none.
 macro_rules! say {
-    ($($text:tt)*) => { anstream::println!($($text)*) };
+    ($($text:tt)*) => { $crate::story::line(format_args!($($text)*)) };
 }
 pub(crate) use say;
+
+/// What [`say!`] prints. Whoever reads may have gone (`| head`); the command goes on all the same.
+pub(crate) fn line(text: std::fmt::Arguments<'_>) {
+    use std::io::Write as _;
+    drop(writeln!(anstream::stdout(), "{text}"));
+}
 
 /// A chapter's heading.
 pub(crate) fn chapter(title: &str) {

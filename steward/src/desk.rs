@@ -27,10 +27,15 @@ enum Command {
     Close(oneshot::Sender<Result<(), StewardError>>),
 }
 
+/// An event and where its answer goes.
+type Asked = (Event, oneshot::Sender<Done>);
+
 /// A handle on the authority thread.
 #[derive(Clone, Debug)]
 pub(crate) struct Desk {
     commands: Sender<Command>,
+    /// What does not wait behind what came before it: a freeze.
+    urgent: Sender<Asked>,
     changes: watch::Receiver<u64>,
 }
 
@@ -38,24 +43,32 @@ impl Desk {
     /// Gives the authority a thread. The lock on the home is held until it ends.
     pub(crate) fn open(authority: Authority, lock: Lock) -> Result<Self, StewardError> {
         let (commands, inbox) = mpsc::channel(4 * GROUP);
+        let (urgent, first) = mpsc::channel(GROUP);
         let (told, changes) = watch::channel(authority.state().next());
         std::thread::Builder::new()
             .name("authority".to_owned())
             .spawn(move || {
-                if let Err(error) = serve(authority, inbox, &told) {
+                if let Err(error) = serve(authority, inbox, first, &told) {
                     tracing::error!(%error, "the authority ends");
                 }
                 drop(lock);
             })
             .map_err(StewardError::io("start", "the authority thread"))?;
-        Ok(Self { commands, changes })
+        Ok(Self { commands, urgent, changes })
     }
 
-    /// Hands in an event and waits for what comes of it, which is durable then.
+    /// Hands in an event and waits for what comes of it, which is durable then. A freeze is in the
+    /// next group, whatever waits already.
     pub(crate) async fn submit(&self, event: Event) -> Result<Done, StewardError> {
         let (reply, done) = oneshot::channel();
-        let command = Command::Do(Box::new(event), reply);
-        self.commands.send(command).await.map_err(|_| StewardError::Stopped)?;
+        if matches!(event, Event::Freeze { .. }) {
+            self.urgent.send((event, reply)).await.map_err(|_| StewardError::Stopped)?;
+            // Wakes an authority that rests. One with a full inbox does not rest.
+            drop(self.commands.try_send(Command::Look(Box::new(|_, _| {}))));
+        } else {
+            let command = Command::Do(Box::new(event), reply);
+            self.commands.send(command).await.map_err(|_| StewardError::Stopped)?;
+        }
         done.await.map_err(|_| StewardError::Stopped)
     }
 
@@ -91,12 +104,17 @@ impl Desk {
 fn serve(
     mut authority: Authority,
     mut inbox: Receiver<Command>,
+    mut urgent: Receiver<Asked>,
     told: &watch::Sender<u64>,
 ) -> Result<(), StewardError> {
     while let Some(first) = inbox.blocking_recv() {
         let mut events = Vec::new();
         let mut replies = Vec::new();
         let mut other = None;
+        while let Ok((event, reply)) = urgent.try_recv() {
+            events.push(event);
+            replies.push(reply);
+        }
         let mut next = Some(first);
         while let Some(command) = next.take() {
             match command {

@@ -10,11 +10,11 @@ mod support;
 
 use alloy_primitives::Address;
 use marque_identity_keys::sign_statement;
-use marque_policies::Statement;
+use marque_policies::{Intent, Statement};
 use marque_steward::{Body, Home, audit};
 use marque_steward_client::{Artifact, Authorisation, Client, ClientError, Outcome};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{
         Arc, Mutex,
@@ -256,12 +256,17 @@ async fn after_a_freeze_nothing_new_is_signed() {
         task.await.unwrap();
     }
     victim.kill();
-    // By the journal's order nothing is allowed between a freeze and its thaw.
-    let (mut frozen, mut freezes) = (false, 0);
+    // By the journal's order nothing is allowed between a freeze and its thaw, but to take back what
+    // is out.
+    let (mut frozen, mut freezes, mut cancels) = (false, 0, BTreeSet::new());
     for entry in audit::entries(&home.journal()).unwrap() {
         match entry.body {
             Body::Frozen { .. } => (frozen, freezes) = (true, freezes + 1),
             Body::Thawed { .. } => frozen = false,
+            Body::Allowed(allowed) if matches!(allowed.decided.intent, Intent::Cancel(_)) => {
+                cancels.insert(allowed.decided.id);
+            }
+            Body::Signed { id, .. } if cancels.contains(&id) => {}
             Body::Allowed(_) | Body::Signed { .. } => {
                 assert!(!frozen, "entry {}, seed {seed}", entry.seq)
             }

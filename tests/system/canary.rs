@@ -292,10 +292,10 @@ fn live(dir: PathBuf, outer: &Path, listen: &str) {
     let (code, _) = life.run(&["run", "scout", goal, "--task", "two"]);
     assert_eq!(code, 4, "held for the owner");
     let held: serde_json::Value = serde_json::from_str(&life.ok(&["--json", "approvals"])).unwrap();
-    let id = held.pointer("/0/held/status/id").unwrap().as_str().unwrap().to_owned();
-    life.ok(&["approve", &id]);
+    let id = held.pointer("/0/id").unwrap().as_str().unwrap().to_owned();
+    life.ok(&["approve", &id, "--yes"]);
     life.ok(&["run", "scout", goal, "--task", "two"]);
-    life.run(&["approve", &id]);
+    life.run(&["approve", &id, "--yes"]);
     life.ok(&["freeze", "--reason", "a look around"]);
     life.ok(&["thaw"]);
 

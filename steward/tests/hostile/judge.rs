@@ -63,8 +63,10 @@ pub(crate) async fn judge(
     let (mut authorised, mut decided) = (U256::ZERO, 0_u64);
     let (mut live, mut out, mut most) = (BTreeMap::new(), U256::ZERO, U256::ZERO);
     for entry in &entries {
-        if let Body::Expired { id, .. } | Body::Released { id, .. } | Body::Reverted { id, .. } =
-            &entry.body
+        if let Body::Expired { id, .. }
+        | Body::Released { id, .. }
+        | Body::Reverted { id, .. }
+        | Body::Cancelled { id, .. } = &entry.body
         {
             out -= live.remove(id).unwrap_or(U256::ZERO);
         }
@@ -94,6 +96,11 @@ pub(crate) async fn judge(
                 decided += 1;
             }
             Intent::Sweep(_) | Intent::Settle(_) => decided += 1,
+            // It costs fees, and takes back what is out and of its own.
+            Intent::Cancel(cancel) => {
+                assert!(live.contains_key(&cancel.intent), "a cancellation of nothing of its own");
+                decided += 1;
+            }
             Intent::Tool(used) => assert_eq!(used.tool, "fetch_data"),
             other => panic!("allowed what always waits for the owner: {other:?}"),
         }

@@ -86,9 +86,11 @@ impl Chain {
         self.blocks.last().unwrap()
     }
 
-    /// The newest block that no reorganisation can take back.
+    /// The newest block that no reorganisation can take back. It is counted from the highest block
+    /// there ever was: a branch that is shorter takes nothing back that was deep before.
     pub(crate) fn deep(&self) -> &Block {
-        &self.blocks[self.blocks.len() - 1 - usize::try_from(DEPTH).unwrap()]
+        let above = self.head().number + DEPTH - self.highest;
+        &self.blocks[self.blocks.len() - 1 - usize::try_from(above).unwrap()]
     }
 
     pub(crate) fn broadcast(&mut self, tx: Tx) {
