@@ -230,7 +230,7 @@ async fn advance(
         (PaymentState::Reserved, Some(Order::Cancel(order))) => {
             let (token, from) = (order.transaction.to, order.transaction.from);
             let used = link.rpc.authorization_state(token, from, order.nonce).await;
-            if used.map_err(chain_error)? {
+            if used.map_err(chain_error)? && shared.outbox.get(id)?.is_none() {
                 let why = "what it was to cancel was settled or cancelled first".to_owned();
                 Some(Body::Released { id, why })
             } else {
@@ -240,7 +240,11 @@ async fn advance(
         }
         (PaymentState::Reserved, Some(Order::Transaction(order))) => {
             let call = Call { to: order.to, value: order.value, data: order.data.clone() };
-            if gather::still_works(link, order.from, &call).await? {
+            // INVARIANT: one id, one content. Where bytes wait, a crash came between the signature and
+            // its entry: they are what goes out, whatever the chain would do with them now; pinned
+            // by `tests/sim`.
+            let signed = shared.outbox.get(id)?.is_some();
+            if signed || gather::still_works(link, order.from, &call).await? {
                 shared.send(link, id).await?;
                 None
             } else {

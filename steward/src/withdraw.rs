@@ -36,7 +36,9 @@ pub(crate) async fn release(shared: &Shared, live: &[Record]) -> Result<(), Stew
     for record in live {
         let transaction = record.order.as_ref().and_then(Order::transaction);
         let waits = record.state == PaymentState::Reserved && transaction.is_some();
-        if waits && !record.passes_frozen() {
+        // What was signed just before a crash waits for the thaw: its bytes are in the outbox.
+        let signed = shared.outbox.get(record.decided.id)?.is_some();
+        if waits && !signed && !record.passes_frozen() {
             let (id, why) = (record.decided.id, "frozen before it was signed".to_owned());
             shared.desk.submit(Event::Moved(Body::Released { id, why })).await?;
         }

@@ -391,7 +391,8 @@ impl World {
             }
             (_, Some(Order::Elsewhere)) => self.taken_back(record),
             (PaymentState::Reserved, Some(Order::Transaction(_))) => {
-                if self.dice.percent(self.fails) {
+                // What was signed is in the outbox, and goes out.
+                if !self.signed.contains_key(&id) && self.dice.percent(self.fails) {
                     let why = "tried out before it was signed, it fails".to_owned();
                     Ok(Some(Body::Released { id, why }))
                 } else {
