@@ -59,6 +59,9 @@ pub(crate) struct Authority {
     keys: Keys,
     outbox: Outbox,
     clock: Arc<Clock>,
+    /// Nothing is known of the chain's time yet: entries are stamped with the last one's, so that a
+    /// machine that booted with a wrong clock does not pin the ledger's time.
+    opening: bool,
 }
 
 /// What came of an event.
@@ -89,6 +92,7 @@ impl Authority {
             let body = Body::Recovered { cut, unsigned, checkpoint_missing };
             authority.handle(vec![Event::Own(body)])?;
         }
+        authority.opening = false;
         Ok(authority)
     }
 
@@ -131,6 +135,7 @@ impl Authority {
             quick: false,
         };
         let mut authority = Self::with(home, opened, keys)?;
+        authority.opening = false;
         authority.handle(vec![Event::Own(body)])?;
         Ok(authority)
     }
@@ -155,6 +160,7 @@ impl Authority {
             keys,
             outbox,
             clock: Arc::default(),
+            opening: true,
         };
         if let Some(why) = doubt {
             tracing::warn!(why, "the index was set aside and made again from the journal");
@@ -180,8 +186,10 @@ impl Authority {
         if let Some(reason) = copies.contradict(&self.journal)? {
             tracing::error!(reason, "frozen");
             let (agent, by, surplus) = (None, "steward", Surplus::default());
-            self.handle(vec![Event::Freeze { agent, by, reason, surplus }])?;
-            return Ok(());
+            self.opening = true;
+            let frozen = self.handle(vec![Event::Freeze { agent, by, reason, surplus }]);
+            self.opening = false;
+            return frozen.map(drop);
         }
         copies.keep(&self.journal, true);
         self.copies = Some(copies);
@@ -247,6 +255,9 @@ impl Authority {
 
     /// Time as this steward counts it.
     pub(crate) fn now(&self) -> Timestamp {
+        if self.opening && self.state.genesis().is_some() {
+            return self.state.time();
+        }
         self.state.now(self.clock.read(wall()))
     }
 
@@ -340,6 +351,9 @@ impl Authority {
     /// it was before.
     fn recall(&mut self, event: &Event) -> Result<(), Fault> {
         for id in event.intents(&self.state) {
+            if self.state.intent(id).is_some() {
+                continue; // recalled already
+            }
             let Some(entry) = self.state.archived(id).map(|archived| archived.entry) else {
                 continue;
             };
@@ -432,7 +446,15 @@ impl Authority {
 
     fn sign(&mut self, permit: Permit) -> Result<Made, StewardError> {
         let now = self.now();
-        let before = self.state.intent(permit.id()).and_then(|record| record.hash);
+        let record = self.state.intent(permit.id());
+        // In one group a record may move on between the permit and its use: a permit for what is no
+        // longer its order signs nothing.
+        if let (Some(record), Some(_)) = (record, permit.order().transaction())
+            && record.order.as_ref() != Some(permit.order())
+        {
+            return Err(StewardError::Permit("is for what the intent is no longer"));
+        }
+        let before = record.and_then(|record| record.hash);
         let key = self.keys.key(permit.agent())?;
         let made = signer::sign(permit, key, now)?;
         match (&made, before) {

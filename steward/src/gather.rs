@@ -23,7 +23,7 @@ use std::{sync::Arc, time::Duration};
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
 /// A settlement by somebody else is looked for so many blocks back.
-const LOOK_BACK: u64 = 10_000;
+pub(crate) const LOOK_BACK: u64 = 10_000;
 
 /// An estimate is what it took just now; a little more is allowed.
 const GAS_MARGIN: (u64, u64) = (5, 4);

@@ -12,7 +12,7 @@ use crate::{
         Call, Event, GasPlan, Surplus,
         news::{self, Sight, place},
     },
-    entry::{Body, Order, TransactionOrder},
+    entry::{Body, OnChain, Order, TransactionOrder},
     error::StewardError,
     gather,
     incoming::{self, Income},
@@ -23,9 +23,9 @@ use crate::{
     withdraw,
 };
 use alloy_primitives::{Address, B256, U256};
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{StreamExt as _, stream};
 use marque_identity::{BlockTag, IdentityError, Receipt};
-use marque_policies::{Intent, IntentId, Policy};
+use marque_policies::{Intent, IntentId, Policy, intent::Settle};
 use marque_steward_client::PaymentState;
 use std::{
     collections::BTreeMap,
@@ -115,41 +115,73 @@ pub(crate) async fn pass(shared: &Shared, memory: &mut Memory) -> Result<bool, S
         state.agents().iter().filter_map(case).collect::<Vec<_>>()
     });
     let mut busy = false;
+    let mut trouble = Ok(());
     for case in cases.await? {
         let known = shared.ready.borrow().get(&case.name) == Some(&case.policy.hash);
         if known && case.live.is_empty() && !memory.watch.is_due(&case.name, shared.rest) {
             continue;
         }
         busy |= !known || !case.live.is_empty();
-        let link = shared.links.get(&case.policy, shared.home.chain())?;
-        if !known {
-            same_chain(shared, &link).await?;
-        }
-        let whose = Whose { agent: &case.name, key: case.key, policy: &case.policy };
-        outflow::compare(shared, &link, whose, &mut memory.watch).await?;
-        if case.frozen {
-            withdraw::release(shared, &case.live).await?;
-        }
-        let (out, ours): (Vec<&Record>, Vec<&Record>) = case
-            .live
-            .iter()
-            .partition(|record| matches!(record.order, Some(Order::Authorisation(_))));
-        side_by_side(shared, &link, out).await?;
-        for record in ours {
-            advance(shared, &link, record, memory).await?;
-        }
-        if !known {
-            shared.ready.send_modify(|ready| {
-                ready.insert(case.name.clone(), case.policy.hash);
-            });
-            tracing::info!(agent = case.name, "the ledger and the chain agree");
-        }
-        if case.frozen {
-            withdraw::withdraw(shared, &link, whose, &case.live).await?;
-        }
-        incoming::look(shared, &link, whose, &mut memory.income).await?;
+        // What one agent has got into is not the others' trouble.
+        go_on(&mut trouble, one(shared, &case, known, memory).await)?;
     }
-    Ok(busy)
+    trouble.map(|()| busy)
+}
+
+/// Looks at one agent.
+async fn one(
+    shared: &Shared,
+    case: &Case,
+    known: bool,
+    memory: &mut Memory,
+) -> Result<(), StewardError> {
+    let link = shared.links.get(&case.policy, shared.home.chain())?;
+    if !known {
+        same_chain(shared, &link).await?;
+    }
+    let whose = Whose { agent: &case.name, key: case.key, policy: &case.policy };
+    outflow::compare(shared, &link, whose, &mut memory.watch).await?;
+    if case.frozen {
+        withdraw::release(shared, &case.live).await?;
+    }
+    let (out, ours): (Vec<&Record>, Vec<&Record>) =
+        case.live.iter().partition(|record| matches!(record.order, Some(Order::Authorisation(_))));
+    // One that cannot be moved, because the chain does not take it, keeps no other from moving.
+    let mut trouble = Ok(());
+    go_on(&mut trouble, side_by_side(shared, &link, out).await)?;
+    for record in ours {
+        go_on(&mut trouble, advance(shared, &link, record, memory).await)?;
+    }
+    if !known {
+        shared.ready.send_modify(|ready| {
+            ready.insert(case.name.clone(), case.policy.hash);
+        });
+        tracing::info!(agent = case.name, "the ledger and the chain agree");
+    }
+    if case.frozen {
+        go_on(&mut trouble, withdraw::withdraw(shared, &link, whose, &case.live).await)?;
+    }
+    go_on(&mut trouble, incoming::look(shared, &link, whose, &mut memory.income).await)?;
+    trouble
+}
+
+/// Keeps the first trouble and goes on, but where there is no going on.
+fn go_on(
+    trouble: &mut Result<(), StewardError>,
+    outcome: Result<(), StewardError>,
+) -> Result<(), StewardError> {
+    match outcome {
+        Err(error @ (StewardError::Stopped | StewardError::Wrong(_))) => Err(error),
+        Err(error) if trouble.is_ok() => {
+            *trouble = Err(error);
+            Ok(())
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the same look had other trouble");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
 }
 
 /// Asks the chain once for its time, and does not insist.
@@ -194,7 +226,12 @@ async fn side_by_side(shared: &Shared, link: &Link, out: Vec<&Record>) -> Result
     for record in out {
         questions.push(alone(shared, link, record));
     }
-    stream::iter(questions).buffer_unordered(AT_ONCE).try_collect().await
+    let mut trouble = Ok(());
+    let mut answers = stream::iter(questions).buffer_unordered(AT_ONCE);
+    while let Some(answer) = answers.next().await {
+        go_on(&mut trouble, answer)?;
+    }
+    trouble
 }
 
 async fn alone(shared: &Shared, link: &Link, record: &Record) -> Result<(), StewardError> {
@@ -218,7 +255,7 @@ async fn advance(
         }
         (_, Some(Order::Elsewhere)) => match &record.decided.intent {
             // A reorganisation took it back: it counts again where it pays us again.
-            Intent::Settle(settle) => match gather::elsewhere(&link.rpc, settle, 0).await? {
+            Intent::Settle(settle) => match again_elsewhere(link, settle).await? {
                 Some(at) => Some(Body::Seen { id, at }),
                 None => {
                     let terms = (settle.amount.asset.token, settle.from, settle.nonce);
@@ -284,6 +321,12 @@ async fn advance(
         memory.waits.remove(&id);
     }
     Ok(())
+}
+
+/// Where an authorisation that pays us is on chain, if it is, as far back as one is looked for.
+async fn again_elsewhere(link: &Link, settle: &Settle) -> Result<Option<OnChain>, StewardError> {
+    let newest = link.rpc.block_number().await.map_err(chain_error)?;
+    gather::elsewhere(&link.rpc, settle, newest.saturating_sub(gather::LOOK_BACK)).await
 }
 
 /// An authorisation that is out: used, or past its time on a final block, or neither.

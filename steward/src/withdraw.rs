@@ -128,8 +128,15 @@ fn attempt(state: &State, agent: &str, cancelled: IntentId, now: Timestamp) -> O
         let id = IntentId::cancellation(origin, agent, cancelled, attempt);
         match state.intent(id) {
             None => return Some(attempt),
-            // What the rules refused may be decided again.
-            Some(record) if record.state == PaymentState::Refused => return Some(attempt),
+            // What the rules refused or asked about may be decided again.
+            Some(record)
+                if matches!(
+                    record.state,
+                    PaymentState::Refused | PaymentState::Held | PaymentState::Approved
+                ) =>
+            {
+                return Some(attempt);
+            }
             Some(record) if record.is_closed(now) => {}
             Some(_) => return None,
         }

@@ -96,6 +96,13 @@ async fn a_freeze_takes_back_what_is_out_and_not_used_yet() {
     let mut live = Vec::new();
     for units in [10_000, 30_000, 20_000] {
         let task = format!("buy {units}");
+        // A captured mind knows what a cancellation will be called, and asks for some beforehand.
+        let intent = proposal(&task, 0, town.pay(shop, units)).id(home.origin(), "scout");
+        for attempt in 0..3 {
+            let cancel = Intent::Cancel(Cancel { intent });
+            let garbage = mind.propose(proposal("garbage", attempt, cancel)).await.unwrap();
+            assert!(matches!(garbage, Outcome::Refused { .. }), "{garbage:?}");
+        }
         live.push(out(mind.propose(proposal(&task, 0, town.pay(shop, units))).await.unwrap()));
     }
     // One of the three is settled before anybody stops anything.

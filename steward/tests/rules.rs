@@ -506,7 +506,9 @@ fn fees_to_cancel_what_is_out_are_kept_back() {
     }
     let reply = bench.propose(proposal("t3", 0, transfer(1_000)));
     assert_eq!(refused(reply), ["steward.reserve.limits.gas.day"]);
-    // A mind cannot use it up by cancelling either; a freeze may.
+    // A mind cannot use it up by sending money home or by cancelling either; a freeze may.
+    let reply = bench.propose(proposal("home", 0, sweep(1_000)));
+    assert_eq!(refused(reply), ["steward.reserve.limits.gas.day"]);
     let reply = bench.propose(proposal("c", 0, cancel(out[0])));
     assert_eq!(refused(reply), ["steward.reserve.limits.gas.day"]);
     freeze(&mut bench);

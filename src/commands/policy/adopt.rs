@@ -129,6 +129,14 @@ fn elsewhere(shared: &Shared, args: &AdoptArgs, file: &Path, out: &Path) -> Done
         anstream::eprintln!("enrols {} with the key {}", agent.name, agent.key);
     }
     not_wider(args, &draft, changes.as_ref())?;
+    if args.never_wider && request.begun && changes.is_none() {
+        return Err(Failure::refused(format!(
+            "the request does not say what is in force for {}, so nothing shows that the draft is not \
+             wider",
+            args.agent
+        ))
+        .help("export again on the host; leave out --never-wider only after reading it all"));
+    }
     let begins = match (request.begun, request.chain_genesis) {
         (true, _) => None,
         (false, Some(hash)) => Some(hash),

@@ -272,8 +272,14 @@ impl Case<'_> {
             let proposal = Proposal { attempt, ..self.proposal.clone() };
             proposal.id_of(self.begun.origin, self.agent, self.sub_agent())
         };
+        // The ids of cancellations are known to all who know the authorisation. One that was refused
+        // stands in nobody's way, or a mind could keep a freeze from cancelling.
+        let made = |record: &Record| {
+            let cancels = matches!(self.proposal.intent, Intent::Cancel(_));
+            !(cancels && record.state == PaymentState::Refused)
+        };
         if let Some(next) = attempt.checked_add(1)
-            && self.state.intent(id(next)).is_some()
+            && self.state.intent(id(next)).is_some_and(made)
         {
             let line = format!("attempt {next} has been made, so attempt {attempt} is closed");
             return Err(fault("attempt", line));
@@ -430,13 +436,14 @@ impl Case<'_> {
     }
 
     /// What fees may come to leaves room for taking back what is out: what cancelling every live
-    /// authorisation of the agent would cost now, and never more than a quarter of a limit. Money
-    /// for the owner may use it, and so may the cancellations of a freeze.
+    /// authorisation of the agent would cost now, and never more than a quarter of a limit. Only the
+    /// cancellations of a freeze may use it; money for the owner waits the two minutes that an
+    /// authorisation lives.
     fn reserve(&self, table: &mut Vec<Row>) {
         let (Some(gas), Some(plan)) = (self.gas(), self.facts.gas) else { return };
         let intent = &self.proposal.intent;
         let kept = match intent {
-            Intent::Transfer(_) | Intent::Settle(_) => None,
+            Intent::Transfer(_) | Intent::Settle(_) | Intent::Sweep(_) => None,
             Intent::Cancel(cancel) if self.state.frozen().is_none() => Some(cancel.intent),
             _ => return,
         };

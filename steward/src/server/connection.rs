@@ -141,6 +141,8 @@ fn allowed_now<'s>(seat: &'s Seat, ask: &Ask) -> Result<Option<SemaphorePermit<'
         return Err(fault("rate", "too many questions a second; ask again in a moment"));
     }
     match ask {
+        // Who only looks at the queue waits for nothing: minds that wait keep no owner out.
+        Ask::Queue { timeout_ms: 0, .. } => Ok(None),
         Ask::Wait { .. } | Ask::Queue { .. } => match seat.waits.try_acquire() {
             Ok(held) => Ok(Some(held)),
             Err(_) => Err(fault("rate", "too many waits under way; end some of them first")),

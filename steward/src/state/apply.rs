@@ -306,12 +306,13 @@ impl State {
         let paid = payee(&decided.intent);
         let spends = decided.intent.spends();
         let known = self.known(agent, &decided.intent);
-        let rows = debits.iter().map(|amount| Debit {
+        // What is spent comes first, and only that is somebody's; fees may be of the same amount.
+        let rows = debits.iter().enumerate().map(|(place, amount)| Debit {
             agent: agent.to_owned(),
             sub_agent: decided.sub_agent.clone(),
             task: decided.task.clone(),
-            payee: paid.filter(|_| spends == Some(*amount)),
-            pool: paid.is_some() && spends == Some(*amount) && known.is_none(),
+            payee: paid.filter(|_| place == 0 && spends == Some(*amount)),
+            pool: paid.is_some() && place == 0 && spends == Some(*amount) && known.is_none(),
             amount: *amount,
             at,
             standing: Standing::InFlight,
