@@ -421,3 +421,27 @@ async fn a_restart_reads_on_from_where_the_journal_says_and_still_finds_a_theft(
     let state = audit::state(&home).unwrap();
     assert_eq!(state.agent("scout").unwrap().scanned[&town.token], mark, "no mark over a theft");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_chain_does_not_take_keeps_nothing_else_waiting() {
+    let town = Town::new().await;
+    let shop = Address::repeat_byte(9);
+    let (home, key) = town.home("scout", shop).await;
+    let (steward, mind) = start(&home).await;
+    // An estimate asks for no coin, and sending does.
+    town.ask("anvil_setBalance", serde_json::json!([key, "0x0"])).await;
+    let sweep = Intent::Sweep(marque_policies::intent::Sweep { amount: town.usdc(1) });
+    let swept = mind.propose(proposal("home", 0, sweep)).await.unwrap();
+    assert!(matches!(swept, Outcome::Allowed { .. }), "{swept:?}");
+    steward.stop().await.unwrap();
+
+    let (steward, mind) = start(&home).await;
+    let (id, made) = out(mind.propose(proposal("buy", 0, town.pay(shop, 10_000))).await.unwrap());
+    town.devnet.send(town.token, settling(&made)).await.unwrap();
+    until(&mind, id, PaymentState::Final).await;
+    mind.freeze("enough").await.unwrap();
+    town.ask("anvil_setBalance", serde_json::json!([key, "0xde0b6b3a7640000"])).await;
+    let Outcome::Allowed { id, .. } = swept else { panic!() };
+    until(&mind, id, PaymentState::Final).await;
+    steward.stop().await.unwrap();
+}
