@@ -4,7 +4,7 @@
 BIN := $${CARGO_TARGET_DIR:-target}/debug
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench proofs fuzz
+.PHONY: help setup demo test bench proofs torture fuzz
 
 help:
 	@echo 'make demo    install what is missing, build, and watch three agents do a paid job'
@@ -13,6 +13,9 @@ help:
 	@echo 'make bench   the same for the benchmarks'
 	@echo 'make proofs  the policy engine against a second evaluator, and policies against each'
 	@echo '             other, at full size (optimised build; CASES=N, SEED=64 hex digits)'
+	@echo 'make torture the steward, its journal and the stores at full size: simulated worlds, kills,'
+	@echo '             crashes at every edge, races, hostile messages, damage (hours; each alone: see'
+	@echo '             the Makefile; power cuts need root)'
 	@echo 'make fuzz    every reader of untrusted text under a fuzzer (nightly Rust, cargo-fuzz; RUNS=N)'
 	@echo 'make setup   only install what is missing'
 
@@ -46,6 +49,23 @@ proofs:
 	@$(if $(SEED),MARQUE_SEED=$(SEED)) MARQUE_CASES=$(PAIRS) $(SUITE) --nocapture diff::
 	@$(if $(SEED),MARQUE_SEED=$(SEED)) MARQUE_CASES=$(LAWS) $(SUITE) --nocapture laws::
 	@$(if $(SEED),MARQUE_SEED=$(SEED)) MARQUE_CASES=$(ROBBERIES) $(SUITE) --nocapture structuring::
+
+# Small sizes of the same run in `make test`. Each prints its seed; MARQUE_SEED repeats it.
+STEWARD := cargo test --release -p marque-steward
+
+torture: setup
+	@MARQUE_SEEDS=100000 $(STEWARD) --test sim -- --nocapture
+	@MARQUE_CRASHES=all cargo test -p marque-steward --features testing --test matrix -- --nocapture
+	@MARQUE_KILLS=1000 cargo test -p marque-steward --features testing --test kills -- --nocapture
+	@MARQUE_ATTEMPTS=100000 MARQUE_FREEZES=100 $(STEWARD) --features testing --test races -- --nocapture
+	@MARQUE_PENDING=10000 $(STEWARD) --test restart -- --nocapture
+	@MARQUE_CASES=1000000 $(STEWARD) --test hostile -- --nocapture
+	@MARQUE_DAMAGES=10000 $(STEWARD) --test damage -- --nocapture
+	@MARQUE_TAMPERS=10000 MARQUE_TREES=10000 cargo test -p marque-steward --lib journal -- --nocapture
+	@MARQUE_KILLS=1000 MARQUE_FLIPS=1000 cargo test -p marque-store --test kill --test suite -- --nocapture
+	@if [ "$$(id -u)" = 0 ]; then \
+	    MARQUE_CUTS=100 cargo test -p marque-store --test power -- --ignored --nocapture; \
+	else echo 'power cuts: skipped, only root can mount a loop device'; fi
 
 RUNS ?= 100000
 
