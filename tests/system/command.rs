@@ -87,6 +87,21 @@ fn wrong_usage_ends_with_2_and_says_what_to_do() {
     assert!(text.contains("marque owner init"), "{text}");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_behind_standard_output_is_a_failure_and_a_reader_who_has_gone_is_none() {
+    for args in [["completions", "bash"], ["policy", "schema"]] {
+        let run = |to: Stdio| Command::new(MARQUE).args(args).stdout(to).output().unwrap();
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let (text, code) = failure(&run(full.into()));
+        assert!(code == 1 && text.contains("standard output: No space left"), "{text}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let gone = run(writer.into());
+        assert!(gone.status.success() && gone.stderr.is_empty(), "{gone:?}");
+    }
+}
+
 #[test]
 fn the_owners_key_is_made_backed_up_and_never_inside_the_home() {
     let dir = tempfile::tempdir().unwrap();

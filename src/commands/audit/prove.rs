@@ -4,7 +4,7 @@ use super::Place;
 use crate::{
     commands::Shared,
     failure::{Context as _, Done, Failure},
-    story::say,
+    story::{print, say},
 };
 use marque::audit::proof::parcel;
 use std::{
@@ -39,7 +39,7 @@ pub(crate) fn run(shared: &Shared, args: &ProveArgs) -> Done<ExitCode> {
                 })
             );
         } else {
-            anstream::print!("{}", parcel.proof);
+            print(&parcel.proof);
         }
         return Ok(ExitCode::SUCCESS);
     };
