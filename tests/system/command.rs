@@ -275,6 +275,15 @@ async fn a_newcomer_gets_from_nothing_to_a_purchase_with_the_command_line() {
         let answer = ok(&marque(&dir, &["run", "scout", goal]));
         assert!(answer.contains("0.02 tUSD"), "{answer}");
         assert!(ok(&marque(&dir, &["balance", "scout"])).contains("4.98 tUSD"));
+        // Whatever the model makes of a refusal, it is no success; neither is it when asked again.
+        let goal = "Fetch https://nowhere.example/wind.csv and report the value.";
+        for _ in 0..2 {
+            let args = ["run", "scout", goal, "--task", "nowhere"];
+            let out = marque(&dir, &args);
+            let (text, code) = failure(&out);
+            assert!(code == 3 && text.contains("not to be relied on"), "{text}");
+            assert!(!String::from_utf8_lossy(&out.stdout).contains('✓'), "{out:?}");
+        }
         assert!(ok(&marque(&dir, &["audit", "verify"])).contains("entries"));
         assert!(ok(&marque(&dir, &["audit", "show"])).contains("feed"));
         let (text, _) = failure(&marque(&dir, &["freeze"]));
