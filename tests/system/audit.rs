@@ -134,6 +134,8 @@ fn proves(town: &Town, scout: &Citizen, feed: &Citizen) {
     let name = name.to_str().unwrap();
     let seq = paid["seq"].to_string();
     ok(&marque(scout, &["audit", "prove", &seq, "--out", name]));
+    let (text, code) = failed(&marque(scout, &["audit", "prove", "0", "--out", name]));
+    assert!(code == 1 && text.contains("exists already; nothing was overwritten"), "{text}");
     let proof = format!("{name}.tlog-proof");
     // Three files in an empty folder, and the owner's address from elsewhere.
     let mail = town.dir.path().join("mail");
@@ -194,6 +196,14 @@ fn exports(town: &Town, scout: &Citizen) {
     let path = file.to_str().unwrap();
     let args = ["audit", "export", "--format", "csv", "--payee", "feed", "--out", path];
     ok(&marque(scout, &args));
+    // A folder is no file to write to, and no draft is left beside it or taken for one.
+    let (folder, mine) = (town.dir.path().join("a.csv"), town.dir.path().join("a.csv.new"));
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(&mine, "mine").unwrap();
+    let before = std::fs::read_dir(town.dir.path()).unwrap().count();
+    failed(&marque(scout, &["audit", "export", "--out", folder.to_str().unwrap()]));
+    assert_eq!(std::fs::read_dir(town.dir.path()).unwrap().count(), before);
+    assert_eq!(std::fs::read_to_string(&mine).unwrap(), "mine");
     let text = std::fs::read_to_string(&file).unwrap();
     let (head, rows) = text.split_once('\n').unwrap();
     assert_eq!(head, marque::audit::export::head());

@@ -6,9 +6,10 @@ use crate::{
     failure::{Context as _, Done, Failure},
     story::{print, say},
 };
-use marque::audit::proof::parcel;
+use marque::{audit::proof::parcel, request::RequestError};
 use std::{
-    fs,
+    fs::File,
+    io::Write as _,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -48,9 +49,12 @@ pub(crate) fn run(shared: &Shared, args: &ProveArgs) -> Done<ExitCode> {
     let plain = plain.strip_suffix(".tlog-proof").unwrap_or(&plain).to_owned();
     let file = |ends: &str| PathBuf::from(format!("{plain}.{ends}"));
     let (proof, entry, genesis) = (file("tlog-proof"), file("json"), file("genesis.json"));
-    write(&proof, parcel.proof.as_bytes())?;
-    write(&entry, &parcel.entry)?;
-    write(&genesis, &parcel.genesis)?;
+    let files: [(&Path, &[u8]); 3] =
+        [(&proof, parcel.proof.as_bytes()), (&entry, &parcel.entry), (&genesis, &parcel.genesis)];
+    if let Some((path, _)) = files.iter().find(|(path, _)| path.symlink_metadata().is_ok()) {
+        return Err(RequestError::Exists(path.to_path_buf()).into());
+    }
+    files.iter().try_for_each(|(path, bytes)| write(path, bytes))?;
     if shared.json {
         say!(
             "{}",
@@ -69,5 +73,6 @@ pub(crate) fn run(shared: &Shared, args: &ProveArgs) -> Done<ExitCode> {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Done {
-    fs::write(path, bytes).doing(path.display())
+    let mut file = File::create_new(path).doing(path.display())?;
+    file.write_all(bytes).doing(path.display())
 }
