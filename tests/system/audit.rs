@@ -226,7 +226,23 @@ fn compares(scout: &Citizen, feed: &Citizen, kept: &str) {
     assert_eq!(lines[1]["seq"], from);
     let theirs = feed.party.home.journal().join("checkpoint");
     let (text, code) = failed(&marque(scout, &["audit", "diff", theirs.to_str().unwrap()]));
-    assert!(code == 1 && text.contains("does not extend"), "{text}");
+    assert!(code == 1 && text.contains("is not to be believed"), "{text}");
+    // Nobody is accused where a file is missing or damaged, and the file is named.
+    let damaged = scout.party.home.path().join("kept-damaged");
+    std::fs::write(&damaged, [0xff; 99]).unwrap();
+    let damaged = damaged.to_str().unwrap();
+    for (args, wanted) in [
+        (&["diff", damaged][..], 1),
+        (&["verify", "--checkpoint", damaged], 1),
+        (&["diff", "/nowhere/kept"], 2),
+        (&["verify", "--checkpoint", "/nowhere/kept"], 2),
+        (&["verify", "--proof", "/nowhere/kept", "--owner", &format!("0x{:040}", 1)], 2),
+        (&["diff", kept, "--journal", "/nowhere"], 2),
+    ] {
+        let (text, code) = failed(&marque(scout, &[&["audit"], args].concat()));
+        assert!(code == wanted && !text.contains("somebody"), "{args:?}: {text}");
+        assert!(text.contains("/nowhere") || text.contains("kept-damaged"), "{args:?}: {text}");
+    }
 
     // What was checked is told, and what was not.
     let report = &objects(&marque(scout, &["--json", "audit", "verify"]))[0];
