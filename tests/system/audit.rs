@@ -107,7 +107,10 @@ fn reads(scout: &Citizen) {
         assert!(kinds(&life).contains(&"seen") && life.len() < all.len(), "{id}");
     }
     assert_eq!(kinds(&shown(scout, &["--verdict", "refused"])), ["refused"]);
-    assert_eq!(shown(scout, &["--agent", "nobody"]).len(), 0);
+    let (text, code) = failed(&marque(scout, &["audit", "show", "--agent", "nobody"]));
+    assert!(code == 2 && text.contains("there are scout"), "{text}");
+    let out = marque(scout, &["audit", "show", "--until", "1h"]);
+    assert!(ok(&out).is_empty() && out.stderr.starts_with(b"no entry matches"), "{out:?}");
     assert_eq!(shown(scout, &["--since", "1h"]).len(), all.len());
     assert_eq!(shown(scout, &["--until", "1h"]).len(), 0);
     assert_eq!(shown(scout, &["--since", "2020-01-01", "-n", "2"]), all[all.len() - 2..]);
@@ -180,7 +183,7 @@ fn proves(town: &Town, scout: &Citizen, feed: &Citizen) {
         std::fs::write(&path, text).unwrap();
     }
     let (text, code) = failed(&marque(scout, &["audit", "prove", "9999"]));
-    assert!(code == 1 && text.contains("there is no entry 9999"), "{text}");
+    assert!(code == 2 && text.contains("there is no entry 9999"), "{text}");
 }
 
 fn exports(town: &Town, scout: &Citizen) {
@@ -284,6 +287,8 @@ async fn an_owner_watches_what_is_left_and_what_another_policy_would_have_done()
     assert!(text.contains("0.46 of 0.50 tUSD left"), "{text}");
     let check = ok(&marque(&scout, &["steward", "check"]));
     assert!(check.contains("unchecked  index"), "{check}");
+    let owner = scout.party.owner.address();
+    assert!(check.contains(&format!("owner who was in force then; now it is {owner}")), "{check}");
     scout.stop().await;
     let (stopped, text) = budget(&scout, "journal");
     assert!(text.contains("no steward runs"), "{text}");

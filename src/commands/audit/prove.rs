@@ -1,12 +1,16 @@
 //! `marque audit prove`: one entry, for somebody who may not see the others.
 
-use super::Place;
+use super::{Place, doubt};
 use crate::{
     commands::Shared,
     failure::{Context as _, Done, Failure},
     story::{print, say},
 };
-use marque::{audit::proof::parcel, request::RequestError};
+use marque::{
+    audit::{AuditError, proof::parcel},
+    request::RequestError,
+};
+use marque_steward::{StewardError, journal::JournalError};
 use std::{
     fs::File,
     io::Write as _,
@@ -27,8 +31,12 @@ pub(crate) struct ProveArgs {
 
 pub(crate) fn run(shared: &Shared, args: &ProveArgs) -> Done<ExitCode> {
     let dir = args.place.dir(shared)?;
-    let parcel = parcel(&dir, args.seq)
-        .map_err(|error| Failure::new(format!("{}: {error}", dir.display())))?;
+    let parcel = parcel(&dir, args.seq).map_err(|error| match error {
+        AuditError::Journal(StewardError::Journal(error @ JournalError::NoEntry { .. })) => {
+            Failure::usage(error)
+        }
+        error => doubt(error, &dir, None),
+    })?;
     let Some(name) = &args.out else {
         if shared.json {
             let entry = String::from_utf8_lossy(&parcel.entry);
