@@ -7,6 +7,7 @@ use crate::{
     story::{detail, good, harmless, reasons, say, short, stopped},
 };
 use alloy_primitives::{B256, U256};
+use marque::process::stop_signal;
 use marque_agent_core::{Agent, AgentError, Event};
 use marque_policies::{IntentId, Mark, money::format_units};
 use marque_steward_client::View;
@@ -71,9 +72,21 @@ pub(super) async fn work(goal: Goal) -> Done<ExitCode> {
     let view = agent.view().await?;
     let telling = tokio::spawn(listen(agent.events(), view, goal.events));
     let events = agent.events();
-    let result = match &goal.task {
-        Some(task) => agent.run_as::<Answer>(task, &goal.goal).await,
-        None => agent.run::<Answer>(&goal.goal).await,
+    let work = async {
+        match &goal.task {
+            Some(task) => agent.run_as::<Answer>(task, &goal.goal).await,
+            None => agent.run::<Answer>(&goal.goal).await,
+        }
+    };
+    let result = tokio::select! {
+        result = work => result,
+        () = stop_signal() => {
+            let failure = interrupted(last(events));
+            if goal.events {
+                tell(&MindEvent::Failed { why: failure.message.clone() }, true)?;
+            }
+            return Err(failure);
+        }
     };
     let spent = agent.spent().await;
     let after_error = last_error(&agent, last(events)).await;
@@ -113,6 +126,18 @@ fn last(mut events: Receiver<Event>) -> Option<Event> {
             Err(TryRecvError::Lagged(_)) => {}
             Err(TryRecvError::Empty | TryRecvError::Closed) => return last,
         }
+    }
+}
+
+/// Ctrl-C, or a supervisor's wish. The task stays, and a decision may still be wanted.
+fn interrupted(last: Option<Event>) -> Failure {
+    match last {
+        Some(Event::Held { task, id, .. }) => Failure::held(format!(
+            "stopped; task \"{task}\" waits for the owner's decision on {id}"
+        ))
+        .help("see marque approvals; then run the same goal again"),
+        _ => Failure::new("stopped before there was an answer")
+            .help("the same goal goes on where it stopped"),
     }
 }
 
