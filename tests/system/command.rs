@@ -2,7 +2,7 @@
 
 use crate::support::{MARQUE, Town};
 use std::{
-    io::Write as _,
+    io::{BufRead as _, Write as _},
     path::Path,
     process::{Child, Command, Output, Stdio},
 };
@@ -303,4 +303,35 @@ async fn a_newcomer_gets_from_nothing_to_a_purchase_with_the_command_line() {
     .await
     .unwrap();
     assert_eq!(town.dollars(&feed).await, 20_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_stopped_while_the_owner_is_asked_ends_with_4_and_names_the_task() {
+    let town = Town::new().await;
+    let feed = town.seller("feed", "0.02 tUSD").await;
+    let scout = town.buyer("scout", &[&feed], "ask_above = \"0.01\"\n").await;
+    let place = format!("http://{}", feed.host);
+    let names = [(marque::economy::FEED, place.as_str())];
+    marque::economy::configure(&scout.party.home, "scout", &names).unwrap();
+    let home = scout.party.home.path().to_owned();
+    tokio::task::spawn_blocking(move || {
+        let goal = "Fetch https://feed.example/wind.csv and report the value.";
+        let mut run = Command::new(MARQUE)
+            .args(["run", "scout", goal, "--task", "wind", "--home"])
+            .arg(home)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let told = std::io::BufReader::new(run.stdout.take().unwrap());
+        let mut lines = told.lines().map(Result::unwrap);
+        assert!(lines.any(|line| line.contains("held for the owner")));
+        let pid = rustix::process::Pid::from_child(&run);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        let (text, code) = failure(&run.wait_with_output().unwrap());
+        assert!(code == 4 && text.contains("task \"wind\" waits for the owner"), "{text}");
+    })
+    .await
+    .unwrap();
 }
