@@ -19,7 +19,7 @@ use acts::Owners;
 use alloy_primitives::{Address, B256};
 use marque_steward::{
     State, StewardError, audit,
-    journal::{JournalError, LogKey, Verified},
+    journal::{Checkpoint, JournalError, LogKey, Verified, consistent},
 };
 use serde::Serialize;
 use std::{fmt, path::Path};
@@ -99,6 +99,12 @@ pub enum AuditError {
         /// Expected.
         expected: String,
     },
+    /// The checkpoint that was kept is none of this journal's.
+    #[error("the checkpoint that you kept is not to be believed: {0}")]
+    Kept(String),
+    /// Entries under the checkpoint that was kept are gone or others.
+    #[error("the journal does not extend the checkpoint that you kept: {0}")]
+    Behind(JournalError),
     /// An act that the owner did not sign.
     #[error("entry {seq} is no act of the owner: {why}")]
     Act {
@@ -133,7 +139,7 @@ pub fn verify(dir: &Path, expect: &Expect) -> Result<Report, AuditError> {
         }
     }
     if let Some(old) = &expect.checkpoint {
-        marque_steward::journal::consistent(old, dir, &key)?;
+        extends(dir, old, &key)?;
     }
     let mut owners = Owners::new(begun);
     entries.iter().try_for_each(|entry| owners.take(entry))?;
@@ -161,6 +167,21 @@ pub fn verify(dir: &Path, expect: &Expect) -> Result<Report, AuditError> {
         key: key.to_string(),
         checked,
         unchecked,
+    })
+}
+
+/// Whether the journal still has what a checkpoint that was kept signed. Only entries that are gone
+/// or others are somebody's doing; the rest is about the files.
+fn extends(dir: &Path, old: &str, key: &LogKey) -> Result<(), AuditError> {
+    Checkpoint::open(old, key).map_err(|error| match error {
+        JournalError::Checkpoint { why, .. } => AuditError::Kept(why),
+        error => AuditError::Kept(error.to_string()),
+    })?;
+    consistent(old, dir, key).map_err(|error| match error {
+        JournalError::Truncated { .. } | JournalError::Rewritten { .. } => {
+            AuditError::Behind(error)
+        }
+        error => error.into(),
     })
 }
 

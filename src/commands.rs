@@ -19,7 +19,10 @@ mod steward;
 mod stop;
 mod submit;
 
-use crate::failure::{Context as _, Done, Failure};
+use crate::{
+    failure::{Context as _, Done, Failure},
+    story::print,
+};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use marque::home::{Home, OwnerHome};
 use marque_identity_keys::SecretString;
@@ -174,7 +177,9 @@ pub(crate) fn run(cli: Cli) -> Done<ExitCode> {
         Command::Run(args) => run::run(&shared, &args),
         Command::Steward(args) => steward::run(&shared, args),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "marque", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "marque", &mut script);
+            print(String::from_utf8_lossy(&script));
             Ok(ExitCode::SUCCESS)
         }
         command => runtime()?.block_on(async {

@@ -16,9 +16,14 @@ fn main() -> ExitCode {
     // What is worth a line beside the command's own: warnings, or what MARQUE_LOG names.
     let wanted = EnvFilter::try_from_env("MARQUE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(wanted).with_writer(std::io::stderr).compact().init();
-    match commands::run(cli) {
-        Ok(code) => code,
-        Err(failure) => {
+    let done = commands::run(cli);
+    match (done, story::unwritten()) {
+        (Ok(code), None) => code,
+        (Ok(_), Some(error)) => {
+            anstream::eprintln!("error: standard output: {error}");
+            ExitCode::FAILURE
+        }
+        (Err(failure), _) => {
             anstream::eprintln!("error: {failure}");
             failure.exit_code()
         }

@@ -17,6 +17,7 @@ use std::{
     future::Future,
     path::PathBuf,
     process::{ExitCode, Stdio},
+    time::Duration,
 };
 
 /// Says that this process is the mind, set by the steward for its child, or a mind's doorman.
@@ -24,6 +25,9 @@ const ROLE: &str = "MARQUE_ROLE";
 
 /// The value of [`ROLE`] for a doorman.
 const DOORMAN: &str = "doorman";
+
+/// How long a mind that was told to stop may take.
+const GRACE: Duration = Duration::from_millis(300);
 
 /// Runs the first process as the steward and the second as the mind, which runs `mind`.
 pub fn main<F, Fut, E>(mind: F) -> ExitCode
@@ -228,12 +232,26 @@ pub async fn run_mind(
             () = &mut stop => {
                 stop = Box::pin(stop_signal());
                 // A terminal sends the signal to both; a supervisor only to us.
-                tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+                tokio::time::sleep(GRACE).await;
+                if let Ok(None) = child.try_wait() {
+                    terminate(&child);
+                    tokio::time::sleep(GRACE).await;
+                }
                 if let Ok(None) = child.try_wait() {
                     child.start_kill().map_err(|error| format!("cannot stop the mind: {error}"))?;
                 }
             }
         }
+    }
+}
+
+/// Asks a mind to end, which may have something to say yet.
+fn terminate(mind: &tokio::process::Child) {
+    let pid = mind.id().and_then(|id| i32::try_from(id).ok());
+    if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw)
+        && let Err(error) = rustix::process::kill_process(pid, rustix::process::Signal::TERM)
+    {
+        tracing::debug!(%error, "the mind cannot be asked to end");
     }
 }
 

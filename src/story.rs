@@ -3,6 +3,11 @@
 
 use marque_policies::{Mark, Row};
 use owo_colors::OwoColorize as _;
+use std::{
+    fmt,
+    io::{self, Write as _},
+    sync::OnceLock,
+};
 
 /// Prints a line to the terminal's standard output, without colour where it is none.
 macro_rules! say {
@@ -10,10 +15,33 @@ macro_rules! say {
 }
 pub(crate) use say;
 
-/// What [`say!`] prints. Whoever reads may have gone (`| head`); the command goes on all the same.
-pub(crate) fn line(text: std::fmt::Arguments<'_>) {
-    use std::io::Write as _;
-    drop(writeln!(anstream::stdout(), "{text}"));
+/// The first error of writing to standard output.
+static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
+
+/// What [`say!`] prints.
+pub(crate) fn line(text: fmt::Arguments<'_>) {
+    heard(writeln!(anstream::stdout(), "{text}"));
+}
+
+/// Prints a text of several lines as it is.
+pub(crate) fn print(text: impl fmt::Display) {
+    let mut out = anstream::stdout();
+    heard(write!(out, "{text}").and_then(|()| out.flush()));
+}
+
+/// Whoever reads may have gone (`| head`), and the command goes on all the same; what else was not
+/// written is told at its end.
+fn heard(written: io::Result<()>) {
+    if let Err(error) = written
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        UNWRITTEN.get_or_init(|| error);
+    }
+}
+
+/// Why something of what was printed did not arrive.
+pub(crate) fn unwritten() -> Option<&'static io::Error> {
+    UNWRITTEN.get()
 }
 
 /// A chapter's heading.
@@ -56,7 +84,7 @@ pub(crate) fn reasons(table: &[Row]) -> Vec<String> {
 }
 
 /// The first and last bytes of a hash or address, as people compare them.
-pub(crate) fn short(hash: impl std::fmt::Display) -> String {
+pub(crate) fn short(hash: impl fmt::Display) -> String {
     let text = hash.to_string();
     match (text.get(..8), text.len().checked_sub(6).and_then(|at| text.get(at..))) {
         (Some(head), Some(tail)) if text.len() > 16 => format!("{head}…{tail}"),

@@ -113,13 +113,27 @@ fn pays(asked: &Asked, wanted: &str) -> bool {
         _ => return false,
     };
     name.is_some_and(|name| name == wanted)
-        || host.is_some_and(|host| host == wanted)
+        || host.is_some_and(|host| is_host(host, wanted))
         || address.to_string().eq_ignore_ascii_case(wanted)
+}
+
+/// With its port, or without.
+fn is_host(host: &str, wanted: &str) -> bool {
+    host == wanted || host.rsplit_once(':').is_some_and(|(name, _)| name == wanted)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_is_found_with_its_port_and_without() {
+        for (host, wanted) in [("feed.example:443", "feed.example"), ("[::1]:80", "[::1]")] {
+            assert!(is_host(host, wanted) && is_host(host, host), "{host}");
+        }
+        assert!(!is_host("feed.example:443", "feed.example:80"));
+        assert!(!is_host("feed.example:443", "example"));
+    }
 
     #[test]
     fn an_intent_is_found_by_its_first_and_last_digits() {

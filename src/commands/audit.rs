@@ -15,9 +15,14 @@ pub(crate) use when::moment;
 pub(crate) use words::{clock, line};
 
 use super::Shared;
-use crate::failure::Done;
+use crate::failure::{Done, Failure};
 use clap::Subcommand;
-use std::{path::PathBuf, process::ExitCode};
+use marque::audit::AuditError;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -81,9 +86,38 @@ struct Place {
 impl Place {
     fn dir(&self, shared: &Shared) -> Done<PathBuf> {
         match &self.journal {
-            Some(dir) => Ok(dir.clone()),
+            Some(dir) => {
+                let entries = dir.join("entries");
+                fs::read_dir(&entries).map_err(|error| unreadable(&entries, &error))?;
+                Ok(dir.clone())
+            }
             None => Ok(shared.home()?.journal()),
         }
+    }
+}
+
+/// A file that was named on the command line.
+fn given(path: &Path) -> Done<Vec<u8>> {
+    fs::read(path).map_err(|error| unreadable(path, &error))
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    Failure::usage(format!("{}: {error}", path.display()))
+}
+
+/// Why the journal in `dir` is not believed, or does not extend the checkpoint in the file `kept`.
+fn doubt(error: AuditError, dir: &Path, kept: Option<&Path>) -> Failure {
+    let dir = dir.display();
+    match (error, kept.map(Path::display)) {
+        (AuditError::Kept(why), Some(kept)) => {
+            Failure::new(format!("{kept} is not to be believed: {why}"))
+                .help("it is damaged, or another journal's checkpoint")
+        }
+        (AuditError::Behind(why), Some(kept)) => {
+            Failure::new(format!("{dir} does not extend {kept}: {why}"))
+                .help("somebody rolled it back or rewrote it")
+        }
+        (error, _) => Failure::new(format!("{dir}: {error}")),
     }
 }
 

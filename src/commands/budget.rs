@@ -8,7 +8,7 @@ mod bars;
 use super::{Shared, policy::unknown};
 use crate::{
     failure::{Done, Failure},
-    story::say,
+    story::{print, say},
 };
 use marque::{home::Home, owner::connect, process::stop_signal};
 use marque_policies::{Policy, Timestamp, budgets};
@@ -103,7 +103,7 @@ fn show(shared: &Shared, watch: bool, purses: &[Purse], before: Option<&[Purse]>
     }
     if watch && terminal {
         // Home, and clear what is below: nothing flickers.
-        anstream::print!("\u{1b}[H\u{1b}[J");
+        print("\u{1b}[H\u{1b}[J");
     }
     for purse in purses {
         if shared.json {

@@ -100,7 +100,7 @@ async fn story(args: &Args, dir: &std::path::Path) -> Done<ExitCode> {
             {
                 detail(&format!("muscle's model wrote: {wrote}"));
             }
-            if let MindEvent::Answer { value } = event {
+            if let MindEvent::Answer { value, after_error: None } = event {
                 answers.push(value.clone());
             }
         }

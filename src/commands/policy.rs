@@ -16,7 +16,7 @@ pub(crate) use draft::{draft_of, unknown};
 use super::Shared;
 use crate::{
     failure::{Context as _, Done, Failure},
-    story::say,
+    story::{print, say},
 };
 use clap::Subcommand;
 use draft::Companions;
@@ -196,7 +196,7 @@ fn explain(shared: &Shared, args: ExplainArgs) -> Done<ExitCode> {
             let (version, hash) = (policy.version, policy.hash);
             say!("{}", serde_json::json!({ "version": version, "hash": hash, "aloud": aloud }));
         } else {
-            anstream::print!("{aloud}");
+            print(aloud);
         }
         return Ok(ExitCode::SUCCESS);
     };
@@ -209,7 +209,7 @@ fn explain(shared: &Shared, args: ExplainArgs) -> Done<ExitCode> {
             })
         );
     } else {
-        anstream::print!("{}: {}", judged.when, render_table(&judged.verdict));
+        print(format_args!("{}: {}", judged.when, render_table(&judged.verdict)));
     }
     Ok(judged.exit_code())
 }
@@ -226,7 +226,7 @@ fn show(shared: &Shared, args: &PolicyArgs) -> Done<ExitCode> {
             })
         );
     } else {
-        anstream::print!("{}", named.document);
+        print(&named.document);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -236,7 +236,7 @@ fn schema(of: Document) -> Done<ExitCode> {
         Document::Policy => policy_schema(),
         Document::Owner => owner_schema(),
         Document::Cedar => {
-            anstream::print!("{}", marque_policies::cedar::SCHEMA);
+            print(marque_policies::cedar::SCHEMA);
             return Ok(ExitCode::SUCCESS);
         }
     };

@@ -107,7 +107,10 @@ fn reads(scout: &Citizen) {
         assert!(kinds(&life).contains(&"seen") && life.len() < all.len(), "{id}");
     }
     assert_eq!(kinds(&shown(scout, &["--verdict", "refused"])), ["refused"]);
-    assert_eq!(shown(scout, &["--agent", "nobody"]).len(), 0);
+    let (text, code) = failed(&marque(scout, &["audit", "show", "--agent", "nobody"]));
+    assert!(code == 2 && text.contains("there are scout"), "{text}");
+    let out = marque(scout, &["audit", "show", "--until", "1h"]);
+    assert!(ok(&out).is_empty() && out.stderr.starts_with(b"no entry matches"), "{out:?}");
     assert_eq!(shown(scout, &["--since", "1h"]).len(), all.len());
     assert_eq!(shown(scout, &["--until", "1h"]).len(), 0);
     assert_eq!(shown(scout, &["--since", "2020-01-01", "-n", "2"]), all[all.len() - 2..]);
@@ -134,6 +137,8 @@ fn proves(town: &Town, scout: &Citizen, feed: &Citizen) {
     let name = name.to_str().unwrap();
     let seq = paid["seq"].to_string();
     ok(&marque(scout, &["audit", "prove", &seq, "--out", name]));
+    let (text, code) = failed(&marque(scout, &["audit", "prove", "0", "--out", name]));
+    assert!(code == 1 && text.contains("exists already; nothing was overwritten"), "{text}");
     let proof = format!("{name}.tlog-proof");
     // Three files in an empty folder, and the owner's address from elsewhere.
     let mail = town.dir.path().join("mail");
@@ -178,7 +183,7 @@ fn proves(town: &Town, scout: &Citizen, feed: &Citizen) {
         std::fs::write(&path, text).unwrap();
     }
     let (text, code) = failed(&marque(scout, &["audit", "prove", "9999"]));
-    assert!(code == 1 && text.contains("there is no entry 9999"), "{text}");
+    assert!(code == 2 && text.contains("there is no entry 9999"), "{text}");
 }
 
 fn exports(town: &Town, scout: &Citizen) {
@@ -194,6 +199,14 @@ fn exports(town: &Town, scout: &Citizen) {
     let path = file.to_str().unwrap();
     let args = ["audit", "export", "--format", "csv", "--payee", "feed", "--out", path];
     ok(&marque(scout, &args));
+    // A folder is no file to write to, and no draft is left beside it or taken for one.
+    let (folder, mine) = (town.dir.path().join("a.csv"), town.dir.path().join("a.csv.new"));
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(&mine, "mine").unwrap();
+    let before = std::fs::read_dir(town.dir.path()).unwrap().count();
+    failed(&marque(scout, &["audit", "export", "--out", folder.to_str().unwrap()]));
+    assert_eq!(std::fs::read_dir(town.dir.path()).unwrap().count(), before);
+    assert_eq!(std::fs::read_to_string(&mine).unwrap(), "mine");
     let text = std::fs::read_to_string(&file).unwrap();
     let (head, rows) = text.split_once('\n').unwrap();
     assert_eq!(head, marque::audit::export::head());
@@ -216,7 +229,23 @@ fn compares(scout: &Citizen, feed: &Citizen, kept: &str) {
     assert_eq!(lines[1]["seq"], from);
     let theirs = feed.party.home.journal().join("checkpoint");
     let (text, code) = failed(&marque(scout, &["audit", "diff", theirs.to_str().unwrap()]));
-    assert!(code == 1 && text.contains("does not extend"), "{text}");
+    assert!(code == 1 && text.contains("is not to be believed"), "{text}");
+    // Nobody is accused where a file is missing or damaged, and the file is named.
+    let damaged = scout.party.home.path().join("kept-damaged");
+    std::fs::write(&damaged, [0xff; 99]).unwrap();
+    let damaged = damaged.to_str().unwrap();
+    for (args, wanted) in [
+        (&["diff", damaged][..], 1),
+        (&["verify", "--checkpoint", damaged], 1),
+        (&["diff", "/nowhere/kept"], 2),
+        (&["verify", "--checkpoint", "/nowhere/kept"], 2),
+        (&["verify", "--proof", "/nowhere/kept", "--owner", &format!("0x{:040}", 1)], 2),
+        (&["diff", kept, "--journal", "/nowhere"], 2),
+    ] {
+        let (text, code) = failed(&marque(scout, &[&["audit"], args].concat()));
+        assert!(code == wanted && !text.contains("somebody"), "{args:?}: {text}");
+        assert!(text.contains("/nowhere") || text.contains("kept-damaged"), "{args:?}: {text}");
+    }
 
     // What was checked is told, and what was not.
     let report = &objects(&marque(scout, &["--json", "audit", "verify"]))[0];
@@ -258,6 +287,8 @@ async fn an_owner_watches_what_is_left_and_what_another_policy_would_have_done()
     assert!(text.contains("0.46 of 0.50 tUSD left"), "{text}");
     let check = ok(&marque(&scout, &["steward", "check"]));
     assert!(check.contains("unchecked  index"), "{check}");
+    let owner = scout.party.owner.address();
+    assert!(check.contains(&format!("owner who was in force then; now it is {owner}")), "{check}");
     scout.stop().await;
     let (stopped, text) = budget(&scout, "journal");
     assert!(text.contains("no steward runs"), "{text}");

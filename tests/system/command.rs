@@ -2,7 +2,7 @@
 
 use crate::support::{MARQUE, Town};
 use std::{
-    io::Write as _,
+    io::{BufRead as _, Write as _},
     path::Path,
     process::{Child, Command, Output, Stdio},
 };
@@ -85,6 +85,21 @@ fn wrong_usage_ends_with_2_and_says_what_to_do() {
     let (text, code) = failure(&marque(dir.path(), &["new", "scout"]));
     assert_eq!(code, 1);
     assert!(text.contains("marque owner init"), "{text}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_behind_standard_output_is_a_failure_and_a_reader_who_has_gone_is_none() {
+    for args in [["completions", "bash"], ["policy", "schema"]] {
+        let run = |to: Stdio| Command::new(MARQUE).args(args).stdout(to).output().unwrap();
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let (text, code) = failure(&run(full.into()));
+        assert!(code == 1 && text.contains("standard output: No space left"), "{text}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let gone = run(writer.into());
+        assert!(gone.status.success() && gone.stderr.is_empty(), "{gone:?}");
+    }
 }
 
 #[test]
@@ -260,6 +275,15 @@ async fn a_newcomer_gets_from_nothing_to_a_purchase_with_the_command_line() {
         let answer = ok(&marque(&dir, &["run", "scout", goal]));
         assert!(answer.contains("0.02 tUSD"), "{answer}");
         assert!(ok(&marque(&dir, &["balance", "scout"])).contains("4.98 tUSD"));
+        // Whatever the model makes of a refusal, it is no success; neither is it when asked again.
+        let goal = "Fetch https://nowhere.example/wind.csv and report the value.";
+        for _ in 0..2 {
+            let args = ["run", "scout", goal, "--task", "nowhere"];
+            let out = marque(&dir, &args);
+            let (text, code) = failure(&out);
+            assert!(code == 3 && text.contains("not to be relied on"), "{text}");
+            assert!(!String::from_utf8_lossy(&out.stdout).contains('✓'), "{out:?}");
+        }
         assert!(ok(&marque(&dir, &["audit", "verify"])).contains("entries"));
         assert!(ok(&marque(&dir, &["audit", "show"])).contains("feed"));
         let (text, _) = failure(&marque(&dir, &["freeze"]));
@@ -279,4 +303,35 @@ async fn a_newcomer_gets_from_nothing_to_a_purchase_with_the_command_line() {
     .await
     .unwrap();
     assert_eq!(town.dollars(&feed).await, 20_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_stopped_while_the_owner_is_asked_ends_with_4_and_names_the_task() {
+    let town = Town::new().await;
+    let feed = town.seller("feed", "0.02 tUSD").await;
+    let scout = town.buyer("scout", &[&feed], "ask_above = \"0.01\"\n").await;
+    let place = format!("http://{}", feed.host);
+    let names = [(marque::economy::FEED, place.as_str())];
+    marque::economy::configure(&scout.party.home, "scout", &names).unwrap();
+    let home = scout.party.home.path().to_owned();
+    tokio::task::spawn_blocking(move || {
+        let goal = "Fetch https://feed.example/wind.csv and report the value.";
+        let mut run = Command::new(MARQUE)
+            .args(["run", "scout", goal, "--task", "wind", "--home"])
+            .arg(home)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let told = std::io::BufReader::new(run.stdout.take().unwrap());
+        let mut lines = told.lines().map(Result::unwrap);
+        assert!(lines.any(|line| line.contains("held for the owner")));
+        let pid = rustix::process::Pid::from_child(&run);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        let (text, code) = failure(&run.wait_with_output().unwrap());
+        assert!(code == 4 && text.contains("task \"wind\" waits for the owner"), "{text}");
+    })
+    .await
+    .unwrap();
 }

@@ -1,13 +1,13 @@
 //! `marque audit diff`: whether a journal extends a checkpoint that was kept, and what came since.
 
-use super::{Place, show::text, sink::Sink, words};
+use super::{Place, doubt, given, show::text, sink::Sink, words};
 use crate::{
     commands::Shared,
-    failure::{Context as _, Done, Failure},
+    failure::{Context as _, Done},
 };
 use marque::audit::{Expect, Known, PublicKey, verify};
 use marque_steward::audit::{Read, each};
-use std::{collections::BTreeMap, fs, path::PathBuf, process::ExitCode};
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct DiffArgs {
@@ -26,13 +26,10 @@ pub(crate) struct DiffArgs {
 
 pub(crate) fn run(shared: &Shared, args: &DiffArgs) -> Done<ExitCode> {
     let dir = args.place.dir(shared)?;
-    let old = fs::read_to_string(&args.old).doing(args.old.display())?;
+    let old = String::from_utf8_lossy(&given(&args.old)?).into_owned();
     let expect =
         Expect { checkpoint: Some(old.clone()), key: args.key.clone(), ..Expect::default() };
-    let report = verify(&dir, &expect).map_err(|error| {
-        Failure::new(format!("{} does not extend {}: {error}", dir.display(), args.old.display()))
-            .help("somebody rolled it back or rewrote it, or it is another journal's checkpoint")
-    })?;
+    let report = verify(&dir, &expect).map_err(|error| doubt(error, &dir, Some(&args.old)))?;
     // It is signed and the journal extends it: its second line is a number.
     let from: u64 = old.lines().nth(1).unwrap_or_default().parse().doing(args.old.display())?;
     let (mut known, mut kinds) = (Known::default(), BTreeMap::<&str, u64>::new());

@@ -1,14 +1,19 @@
 //! `marque audit prove`: one entry, for somebody who may not see the others.
 
-use super::Place;
+use super::{Place, doubt};
 use crate::{
     commands::Shared,
     failure::{Context as _, Done, Failure},
-    story::say,
+    story::{print, say},
 };
-use marque::audit::proof::parcel;
+use marque::{
+    audit::{AuditError, proof::parcel},
+    request::RequestError,
+};
+use marque_steward::{StewardError, journal::JournalError};
 use std::{
-    fs,
+    fs::File,
+    io::Write as _,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -26,8 +31,12 @@ pub(crate) struct ProveArgs {
 
 pub(crate) fn run(shared: &Shared, args: &ProveArgs) -> Done<ExitCode> {
     let dir = args.place.dir(shared)?;
-    let parcel = parcel(&dir, args.seq)
-        .map_err(|error| Failure::new(format!("{}: {error}", dir.display())))?;
+    let parcel = parcel(&dir, args.seq).map_err(|error| match error {
+        AuditError::Journal(StewardError::Journal(error @ JournalError::NoEntry { .. })) => {
+            Failure::usage(error)
+        }
+        error => doubt(error, &dir, None),
+    })?;
     let Some(name) = &args.out else {
         if shared.json {
             let entry = String::from_utf8_lossy(&parcel.entry);
@@ -39,7 +48,7 @@ pub(crate) fn run(shared: &Shared, args: &ProveArgs) -> Done<ExitCode> {
                 })
             );
         } else {
-            anstream::print!("{}", parcel.proof);
+            print(&parcel.proof);
         }
         return Ok(ExitCode::SUCCESS);
     };
@@ -48,9 +57,12 @@ pub(crate) fn run(shared: &Shared, args: &ProveArgs) -> Done<ExitCode> {
     let plain = plain.strip_suffix(".tlog-proof").unwrap_or(&plain).to_owned();
     let file = |ends: &str| PathBuf::from(format!("{plain}.{ends}"));
     let (proof, entry, genesis) = (file("tlog-proof"), file("json"), file("genesis.json"));
-    write(&proof, parcel.proof.as_bytes())?;
-    write(&entry, &parcel.entry)?;
-    write(&genesis, &parcel.genesis)?;
+    let files: [(&Path, &[u8]); 3] =
+        [(&proof, parcel.proof.as_bytes()), (&entry, &parcel.entry), (&genesis, &parcel.genesis)];
+    if let Some((path, _)) = files.iter().find(|(path, _)| path.symlink_metadata().is_ok()) {
+        return Err(RequestError::Exists(path.to_path_buf()).into());
+    }
+    files.iter().try_for_each(|(path, bytes)| write(path, bytes))?;
     if shared.json {
         say!(
             "{}",
@@ -69,5 +81,6 @@ pub(crate) fn run(shared: &Shared, args: &ProveArgs) -> Done<ExitCode> {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Done {
-    fs::write(path, bytes).doing(path.display())
+    let mut file = File::create_new(path).doing(path.display())?;
+    file.write_all(bytes).doing(path.display())
 }

@@ -7,7 +7,12 @@ use crate::{
 };
 use marque::{audit::Known, process::stop_signal};
 use marque_steward::audit::{Read, Tail, each};
-use std::{collections::VecDeque, path::Path, process::ExitCode, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    path::Path,
+    process::ExitCode,
+    time::Duration,
+};
 
 /// How often the files are looked at.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -45,6 +50,7 @@ async fn list(shared: &Shared, args: &ShowArgs, dir: &Path) -> Done {
     let filter = args.filters.filter();
     let keep = args.last.or(args.follow.then_some(BEFORE));
     let (mut known, mut sink, mut next) = (Known::default(), Sink::out(), 0);
+    let (mut agents, mut matches) = (BTreeSet::new(), 0_u64);
     let mut kept: VecDeque<String> = VecDeque::new();
     let show = |read: &Read, known: &mut Known| -> Option<String> {
         known.learn(&read.entry);
@@ -53,7 +59,9 @@ async fn list(shared: &Shared, args: &ShowArgs, dir: &Path) -> Done {
     };
     each(dir, 0, |read| -> Done {
         next = read.entry.seq.saturating_add(1);
+        agents.extend(read.entry.agent.clone());
         let Some(line) = show(&read, &mut known) else { return Ok(()) };
+        matches += 1;
         match keep {
             None => sink.line(line),
             Some(keep) => {
@@ -63,6 +71,18 @@ async fn list(shared: &Shared, args: &ShowArgs, dir: &Path) -> Done {
             }
         }
     })?;
+    if let Some(agent) = filter.agent.as_ref().filter(|agent| !agents.contains(*agent)) {
+        let there = agents.into_iter().collect::<Vec<_>>().join(", ");
+        let failure = Failure::usage(format!("there is no agent {agent} in {}", dir.display()));
+        return Err(if there.is_empty() {
+            failure
+        } else {
+            failure.help(format!("there are {there}"))
+        });
+    }
+    if matches == 0 && !args.follow && !shared.json {
+        anstream::eprintln!("no entry matches");
+    }
     kept.into_iter().try_for_each(|line| sink.line(line))?;
     sink.flush()?;
     let mut stop = std::pin::pin!(stop_signal());

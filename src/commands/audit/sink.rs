@@ -2,18 +2,18 @@
 
 use crate::failure::{Context as _, Done};
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::File,
     io::{self, BufWriter, Write},
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
+use tempfile::{NamedTempFile, TempPath};
 
 /// Takes lines.
 pub(super) struct Sink {
     to: Box<dyn Write>,
     name: String,
-    /// What is written as and what it is called in the end.
-    file: Option<(PathBuf, PathBuf)>,
+    /// The draft, which goes away unless it is finished, and what it is called in the end.
+    file: Option<(TempPath, PathBuf)>,
     /// Who was reading has gone.
     closed: bool,
 }
@@ -27,14 +27,12 @@ impl Sink {
 
     /// A file that nobody else reads.
     pub(super) fn file(path: &Path) -> Done<Self> {
-        let mut new = path.as_os_str().to_owned();
-        new.push(".new");
-        let new = PathBuf::from(new);
-        let mut options = OpenOptions::new();
-        let open = options.write(true).create(true).truncate(true).mode(0o600).open(&new);
-        let to = Box::new(BufWriter::new(open.doing(new.display())?));
         let name = path.display().to_string();
-        Ok(Self { to, name, file: Some((new, path.to_owned())), closed: false })
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let draft = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")));
+        let (file, draft) = draft.doing(&name)?.into_parts();
+        let to = Box::new(BufWriter::new(file));
+        Ok(Self { to, name, file: Some((draft, path.to_owned())), closed: false })
     }
 
     pub(super) fn line(&mut self, line: impl AsRef<[u8]>) -> Done {
@@ -56,9 +54,9 @@ impl Sink {
 
     pub(super) fn finish(mut self) -> Done {
         self.flush()?;
-        let Some((new, path)) = &self.file else { return Ok(()) };
-        File::open(new).and_then(|file| file.sync_all()).doing(new.display())?;
-        fs::rename(new, path).doing(path.display())
+        let Some((draft, path)) = self.file else { return Ok(()) };
+        File::open(&draft).and_then(|file| file.sync_all()).doing(&self.name)?;
+        draft.persist(path).map_err(|error| error.error).doing(&self.name)
     }
 
     /// `| head` has read enough: that is no failure.

@@ -1,6 +1,6 @@
 //! `marque audit verify`: a journal, or one proof.
 
-use super::{Place, words};
+use super::{Place, doubt, given, words};
 use crate::{
     commands::Shared,
     failure::{Context as _, Done, Failure},
@@ -53,12 +53,11 @@ pub(crate) fn run(shared: &Shared, args: &VerifyArgs) -> Done<ExitCode> {
 
 fn all(shared: &Shared, args: &VerifyArgs) -> Done<ExitCode> {
     let dir = args.place.dir(shared)?;
-    let checkpoint =
-        args.checkpoint.as_ref().map(|file| fs::read_to_string(file).doing(file.display()));
-    let expect =
-        Expect { owner: args.owner, key: args.key.clone(), checkpoint: checkpoint.transpose()? };
-    let report = verify(&dir, &expect)
-        .map_err(|error| Failure::new(format!("{}: {error}", dir.display())))?;
+    let kept = args.checkpoint.as_deref();
+    let checkpoint = kept.map(given).transpose()?;
+    let checkpoint = checkpoint.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let expect = Expect { owner: args.owner, key: args.key.clone(), checkpoint };
+    let report = verify(&dir, &expect).map_err(|error| doubt(error, &dir, kept))?;
     if shared.json {
         say!("{}", serde_json::to_string(&report).doing("the report")?);
     } else {
@@ -71,11 +70,10 @@ fn one(shared: &Shared, args: &VerifyArgs, proof: &Path) -> Done<ExitCode> {
     let beside = |given: &Option<PathBuf>, ends: &str| {
         given.clone().unwrap_or_else(|| proof.with_extension(ends))
     };
-    let read = |path: &Path| fs::read(path).doing(path.display());
-    let text = String::from_utf8(read(proof)?).doing(proof.display())?;
-    let entry = read(&beside(&args.entry, "json"))?;
+    let text = String::from_utf8(given(proof)?).doing(proof.display())?;
+    let entry = given(&beside(&args.entry, "json"))?;
     let genesis = match (&args.key, args.owner) {
-        (_, Some(_)) => read(&beside(&args.genesis, "genesis.json"))?,
+        (_, Some(_)) => given(&beside(&args.genesis, "genesis.json"))?,
         (Some(_), None) => Vec::new(),
         (None, None) => {
             return Err(Failure::usage("a proof proves nothing without something that you know")

@@ -4,9 +4,10 @@
 use super::Goal;
 use crate::{
     failure::{Context as _, Done, Failure},
-    story::{detail, good, reasons, say, short, stopped},
+    story::{detail, good, harmless, reasons, say, short, stopped},
 };
 use alloy_primitives::{B256, U256};
+use marque::process::stop_signal;
 use marque_agent_core::{Agent, AgentError, Event};
 use marque_policies::{IntentId, Mark, money::format_units};
 use marque_steward_client::View;
@@ -14,7 +15,10 @@ use marque_tools::{fetch_data, get_balance, hire_compute};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::process::ExitCode;
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::sync::broadcast::{
+    Receiver,
+    error::{RecvError, TryRecvError},
+};
 
 /// What the built-in model was trained to end with.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -44,8 +48,12 @@ pub(crate) enum MindEvent {
     Held { id: IntentId },
     /// A tool's result, as the model is shown it.
     Result { text: String },
-    /// The typed answer.
-    Answer { value: String },
+    /// The typed answer, and the error that the last call before it brought.
+    Answer {
+        value: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after_error: Option<String>,
+    },
     /// The task ended without one.
     Failed { why: String },
 }
@@ -63,22 +71,37 @@ pub(super) async fn work(goal: Goal) -> Done<ExitCode> {
     let agent = agent.tool(fetch_data).tool(hire_compute).tool(get_balance);
     let view = agent.view().await?;
     let telling = tokio::spawn(listen(agent.events(), view, goal.events));
-    let result = match &goal.task {
-        Some(task) => agent.run_as::<Answer>(task, &goal.goal).await,
-        None => agent.run::<Answer>(&goal.goal).await,
+    let events = agent.events();
+    let work = async {
+        match &goal.task {
+            Some(task) => agent.run_as::<Answer>(task, &goal.goal).await,
+            None => agent.run::<Answer>(&goal.goal).await,
+        }
+    };
+    let result = tokio::select! {
+        result = work => result,
+        () = stop_signal() => {
+            let failure = interrupted(last(events));
+            if goal.events {
+                tell(&MindEvent::Failed { why: failure.message.clone() }, true)?;
+            }
+            return Err(failure);
+        }
     };
     let spent = agent.spent().await;
+    let after_error = last_error(&agent, last(events)).await;
     drop(agent);
     telling.await.doing("the story")??;
     match result {
-        Ok(answer) => {
-            tell(&MindEvent::Answer { value: answer.answer }, goal.events)?;
+        Ok(Answer { answer: value }) => {
+            let after_error = after_error?;
+            tell(&MindEvent::Answer { value, after_error: after_error.clone() }, goal.events)?;
             if !goal.events {
                 let spent = spent?;
                 say!("  spent so far {spent}");
                 spent.0.iter().for_each(|window| detail(&window.to_string()));
             }
-            Ok(ExitCode::SUCCESS)
+            after_error.map_or(Ok(ExitCode::SUCCESS), |why| Err(unreliable(&why)))
         }
         Err(error) => {
             if goal.events {
@@ -91,6 +114,55 @@ pub(super) async fn work(goal: Goal) -> Done<ExitCode> {
                 error => Failure::new(error),
             })
         }
+    }
+}
+
+/// What happened last.
+fn last(mut events: Receiver<Event>) -> Option<Event> {
+    let mut last = None;
+    loop {
+        match events.try_recv() {
+            Ok(event) => last = Some(event),
+            Err(TryRecvError::Lagged(_)) => {}
+            Err(TryRecvError::Empty | TryRecvError::Closed) => return last,
+        }
+    }
+}
+
+/// Ctrl-C, or a supervisor's wish. The task stays, and a decision may still be wanted.
+fn interrupted(last: Option<Event>) -> Failure {
+    match last {
+        Some(Event::Held { task, id, .. }) => Failure::held(format!(
+            "stopped; task \"{task}\" waits for the owner's decision on {id}"
+        ))
+        .help("see marque approvals; then run the same goal again"),
+        _ => Failure::new("stopped before there was an answer")
+            .help("the same goal goes on where it stopped"),
+    }
+}
+
+/// The error that the last call of an answered task brought, if it did. The task's own record knows
+/// it, also where the call was made by a run before this one.
+async fn last_error(agent: &Agent, last: Option<Event>) -> Result<Option<String>, AgentError> {
+    let Some(Event::Answer { task, .. }) = last else { return Ok(None) };
+    let task = agent.task(&task).await?;
+    let step = task.as_ref().and_then(|task| task.steps().last());
+    let Some(result) = step.and_then(|step| step.result.as_object()) else { return Ok(None) };
+    // Goods may have a column of that name; an error stands alone.
+    if result.keys().any(|key| !matches!(key.as_str(), "error" | "shortened")) {
+        return Ok(None);
+    }
+    Ok(result.get("error").and_then(|why| why.as_str()).map(str::to_owned))
+}
+
+/// An answer after an error: what a model says then is made up.
+fn unreliable(why: &str) -> Failure {
+    let line = format!("the answer follows an error and is not to be relied on: {}", harmless(why));
+    // As agent-core's `ToolError` tells the model.
+    if why.starts_with("refused by policy: ") || why == "denied by the owner" {
+        Failure::refused(line)
+    } else {
+        Failure::new(line)
     }
 }
 
@@ -161,7 +233,10 @@ pub(crate) fn tell(event: &MindEvent, json: bool) -> Done {
             detail("waiting for the decision; Ctrl-C stops, and the same goal goes on here later");
         }
         MindEvent::Result { text } => detail(&format!("result {text}")),
-        MindEvent::Answer { value } => good(&format!("answers: {value}")),
+        MindEvent::Answer { value, after_error: None } => good(&format!("answers: {value}")),
+        MindEvent::Answer { value, after_error: Some(_) } => {
+            stopped(&format!("answers after an error, which is not to be relied on: {value}"));
+        }
         MindEvent::Failed { why } => stopped(why),
     }
     Ok(())

@@ -4,7 +4,7 @@ use super::draft::{Companions, Named};
 use crate::{
     commands::Shared,
     failure::{Done, Failure},
-    story::say,
+    story::{print, say},
 };
 use marque_policies::{Diff, Direction, diff};
 use std::{path::PathBuf, process::ExitCode};
@@ -65,7 +65,7 @@ pub(crate) fn run(shared: &Shared, args: &DiffArgs) -> Done<ExitCode> {
     } else {
         say!("{} (version {})", old.label, old.policy.version);
         say!("  -> {} (version {})", new.label, new.policy.version);
-        anstream::print!("{diff}");
+        print(&diff);
     }
     if args.never_wider && diff.is_wider() {
         return Err(Failure::refused(format!("{} is wider", new.label))

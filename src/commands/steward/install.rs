@@ -6,7 +6,7 @@ use super::unit::{CREDENTIAL, NAME, Unit, hidden};
 use crate::{
     commands::{Shared, ask},
     failure::{Context as _, Done, Failure},
-    story::say,
+    story::{print, say},
 };
 use std::{
     fs,
@@ -81,7 +81,7 @@ pub(super) fn run(shared: &Shared, args: &InstallArgs) -> Done<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if args.print {
-        anstream::print!("{text}");
+        print(&text);
     } else {
         say!("{} is written", file.display());
     }
