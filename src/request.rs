@@ -137,7 +137,7 @@ struct AgentPart {
 pub struct Freeze {
     /// The journal entry that a thaw names.
     pub entry: u64,
-    /// `mind` or `steward`.
+    /// `mind`, who is whoever spoke on an agent's socket, its owner as well; or `steward`.
     pub by: String,
     /// In the speaker's words.
     pub reason: String,

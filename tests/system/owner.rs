@@ -191,6 +191,9 @@ async fn an_owner_looks_decides_and_stops_with_the_command_line() {
         ok(&it.marque(&["freeze", "--reason", "to be sure"]));
         let status = it.json(&["status"]);
         assert_eq!(status["frozen"]["reason"], "to be sure");
+        // An owner's freeze is not put into a mind's mouth.
+        let text = ok(&it.marque(&["status"]));
+        assert!(text.contains("over scout's socket") && !text.contains("by mind"), "{text}");
         let (text, code) = failure(&it.marque(&["stop", "--wait", "0"]));
         assert!(code == 1 && text.contains("was asked to stop"), "{text}");
         let ended = steward.0.wait().unwrap();
