@@ -568,6 +568,8 @@ async fn an_owner_hands_over_to_another_key_on_one_machine_or_on_three() {
         assert!(told.contains("the owner is"), "{told}");
         let verified = ok(&it.marque(&["audit", "verify"]));
         assert!(verified.contains("acts"), "{verified}");
+        let checked = ok(&it.marque(&["steward", "check"]));
+        assert!(checked.contains("in force then; now it is 0x"), "{checked}");
     });
 }
 

@@ -25,7 +25,10 @@ pub(super) fn run(shared: &Shared) -> Done<ExitCode> {
             Ok(report) => Part {
                 name: "owner",
                 standing: Standing::Good,
-                said: format!("{} acts, each signed by {}", report.acts, report.owner),
+                said: format!(
+                    "{} acts, each signed by the owner who was in force then; now it is {}",
+                    report.acts, report.in_force
+                ),
             },
             Err(error) => {
                 Part { name: "owner", standing: Standing::Different, said: error.to_string() }
