@@ -227,14 +227,8 @@ impl Shared {
     pub(crate) fn owner_home(&self) -> Done<OwnerHome> {
         let owner = OwnerHome::locate(self.owner_home.clone()).map_err(Failure::usage)?;
         let home = self.home()?;
+        self.outside(owner.path(), "choose another --owner-home")?;
         let (keys, agents) = (real(owner.path()), real(home.path()));
-        if keys.starts_with(&agents) {
-            return Err(Failure::usage(format!(
-                "the owner's key may not live inside the steward's home ({})",
-                home.path().display()
-            ))
-            .help("choose another --owner-home"));
-        }
         if agents.starts_with(&keys) {
             return Err(Failure::usage(format!(
                 "the steward's home may not live inside the owner's folder ({})",
@@ -243,6 +237,19 @@ impl Shared {
             .help("choose another --home"));
         }
         Ok(owner)
+    }
+
+    /// Refuses a place for the owner's key that the steward can read.
+    pub(crate) fn outside(&self, place: &Path, help: &str) -> Done {
+        let home = self.home()?;
+        if real(place).starts_with(real(home.path())) {
+            return Err(Failure::usage(format!(
+                "the owner's key may not live inside the steward's home ({})",
+                home.path().display()
+            ))
+            .help(help));
+        }
+        Ok(())
     }
 
     /// The secret that unlocks the steward's keys.
@@ -296,11 +303,12 @@ pub(crate) fn ask(question: &str) -> std::io::Result<String> {
 }
 
 /// A path without links and dots, as far as it exists.
-fn real(path: &Path) -> PathBuf {
+pub(crate) fn real(path: &Path) -> PathBuf {
+    let Ok(path) = std::path::absolute(path) else { return path.to_owned() };
     match (path.canonicalize(), path.parent(), path.file_name()) {
         (Ok(real), ..) => real,
         (Err(_), Some(parent), Some(name)) => real(parent).join(name),
-        (Err(_), ..) => path.to_owned(),
+        (Err(_), ..) => path,
     }
 }
 

@@ -100,6 +100,7 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
                 return Err(Failure::usage(format!("{} exists already", file.display()))
                     .help("a backup never overwrites; choose another name"));
             }
+            shared.outside(&file, "keep the copy elsewhere, where no steward reads")?;
             let keys = KeyDir::open(folder.path())?;
             let secret = shared.owner_secret(false)?;
             let address = keys.key(KEY, &secret)?.address();

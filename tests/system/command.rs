@@ -96,6 +96,11 @@ fn the_owners_key_is_made_backed_up_and_never_inside_the_home() {
     assert_eq!(address, copied);
     failure(&marque(dir.path(), &["owner", "backup", copy.to_str().unwrap()]));
     failure(&marque(dir.path(), &["owner", "init"]));
+    std::fs::create_dir_all(dir.path().join("home")).unwrap();
+    let kept = dir.path().join("home/copy.json");
+    let (text, code) = failure(&marque(dir.path(), &["owner", "backup", kept.to_str().unwrap()]));
+    assert!(code == 2 && text.contains("inside the steward's home"), "{text}");
+    assert!(!kept.exists());
     let inside = dir.path().join("home/owner");
     let out = marque(dir.path(), &["--owner-home", inside.to_str().unwrap(), "owner", "init"]);
     let (text, code) = failure(&out);
