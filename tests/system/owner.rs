@@ -602,6 +602,23 @@ fn a_backup_is_drilled_and_restored_and_never_overwrites() {
     assert!(!other.join("owner").exists());
     assert_eq!(ok(&marque(other, &["--json", "owner", "restore", copy])), address);
     assert_eq!(ok(&marque(other, &["--json", "owner", "show"])), address);
+    // Neither an agent's key nor another owner's passes for the one in use.
+    ok(&marque(dir, &["new", "scout"]));
+    let paying = dir.join("home/keys/scout.json");
+    let stray = dir.join("stray.json");
+    std::fs::copy(&paying, &stray).unwrap();
+    for (file, why) in [(&paying, "a key of the steward"), (&stray, "the paying key of scout")] {
+        for act in ["drill", "restore"] {
+            let to = dir.join("empty");
+            let args = ["--owner-home", to.to_str().unwrap(), "owner", act, file.to_str().unwrap()];
+            let (text, code) = failure(&marque(dir, &args));
+            assert!(code == 2 && text.contains(why) && !to.exists(), "{act}: {text}");
+        }
+    }
+    let foreign = tempfile::tempdir().unwrap();
+    ok(&marque(foreign.path(), &["owner", "init"]));
+    let (text, code) = failure(&marque(foreign.path(), &["owner", "drill", copy]));
+    assert!(code == 1 && text.contains("is NOT the key in"), "{text}");
     // A copy that rotted is found out by the drill, not when it is needed.
     let mut text: Value = serde_json::from_slice(&std::fs::read(copy).unwrap()).unwrap();
     let rotten = text["crypto"]["ciphertext"].as_str().unwrap().chars().rev().collect::<String>();
