@@ -577,6 +577,15 @@ async fn an_owner_hands_over_to_another_key_on_one_machine_or_on_three() {
 fn a_backup_is_drilled_and_restored_and_never_overwrites() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
+    // A new passphrase is as long as its prompt says, wherever it comes from.
+    std::fs::write(dir.join("short"), "12345").unwrap();
+    let short = Command::new("sh")
+        .args(["-c", "exec \"$0\" --owner-home \"$1\" owner init --owner-fd 3 3<\"$2\""])
+        .args([MARQUE.into(), dir.join("owner"), dir.join("short")])
+        .output()
+        .unwrap();
+    let (text, code) = failure(&short);
+    assert!(code == 2 && text.contains("at least 8 characters"), "{text}");
     let address = ok(&marque(dir, &["--json", "owner", "init"]));
     let copy = dir.join("copy.json");
     let copy = copy.to_str().unwrap();
