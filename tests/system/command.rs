@@ -85,6 +85,14 @@ fn wrong_usage_ends_with_2_and_says_what_to_do() {
     let (text, code) = failure(&marque(dir.path(), &["new", "scout"]));
     assert_eq!(code, 1);
     assert!(text.contains("marque owner init"), "{text}");
+    // A folder that holds a project is told before an agent is made for it.
+    std::fs::write(dir.path().join("Cargo.toml"), "").unwrap();
+    let owner = "0x00000000000000000000000000000000000000aa";
+    let project = ["--owner-address", owner, "--rust", dir.path().to_str().unwrap()];
+    let (text, code) =
+        failure(&marque(dir.path(), &[["new", "scout"].as_slice(), &project].concat()));
+    assert!(code == 2 && text.contains("holds a project already"), "{text}");
+    assert!(!dir.path().join("home").exists());
 }
 
 #[test]
