@@ -18,7 +18,7 @@ use marque::{
     owner::connect,
     request::{Checked, Held, Request, RequestError, Signed, Travels as _},
 };
-use marque_policies::Timestamp;
+use marque_policies::{Statement, Timestamp};
 use marque_steward_client::{Client, ClientError, HeldView, Queue, View};
 use std::{
     ffi::OsString,
@@ -271,16 +271,22 @@ pub(crate) fn read_request(file: &Path, me: Address) -> Done<Checked> {
     })
 }
 
-/// Hands the owner's acts over: to a new file for `marque submit`.
+/// Hands the owner's acts over: to a new file for `marque submit`, or for `marque owner accept` first
+/// where a rotation lacks the new owner's signature.
 pub(crate) fn write_signed(shared: &Shared, out: &Path, signed: &Signed) -> Done {
     signed.write(out)?;
     if shared.json && out != Path::new("-") {
         say!("{}", serde_json::json!({ "file": out, "acts": signed.acts.len() }));
     } else {
-        anstream::eprintln!(
-            "{}: signed; next, on the steward's host: marque submit it",
-            out.display()
-        );
+        let handed = signed.acts.iter().any(|act| {
+            matches!(act.statement, Statement::Rotate { .. }) && act.countersignature.is_none()
+        });
+        let next = if handed {
+            "where the new key is: marque owner accept it"
+        } else {
+            "on the steward's host: marque submit it"
+        };
+        anstream::eprintln!("{}: signed; next, {next}", out.display());
     }
     Ok(())
 }

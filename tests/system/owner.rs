@@ -516,7 +516,10 @@ async fn an_owner_hands_over_to_another_key_on_one_machine_or_on_three() {
         ok(&it.marque(&["approvals", "--export", &request]));
         let files = ["--request", &request, "--out", &handed];
         let rotate = [["owner", "rotate", "--yes", "--to", to].as_slice(), &files].concat();
-        ok(&marque(old.path(), &rotate));
+        let out = marque(old.path(), &rotate);
+        ok(&out);
+        let next = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(next.contains("owner accept it") && !next.contains("marque submit"), "{next}");
         // One signature alone hands nothing over, and the wrong key cannot accept.
         let (text, _) = failure(&it.marque(&["submit", &handed]));
         assert!(text.contains("the new owner's signature"), "{text}");
@@ -624,6 +627,8 @@ fn a_backup_is_drilled_and_restored_and_never_overwrites() {
             assert!(code == 2 && text.contains(why) && !to.exists(), "{act}: {text}");
         }
     }
+    let (text, code) = failure(&marque(dir, &["owner", "rotate"]));
+    assert!(code == 2 && text.contains("--new-owner-home"), "{text}");
     let foreign = tempfile::tempdir().unwrap();
     ok(&marque(foreign.path(), &["owner", "init"]));
     let (text, code) = failure(&marque(foreign.path(), &["owner", "drill", copy]));
