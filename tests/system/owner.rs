@@ -204,6 +204,8 @@ async fn an_owner_looks_decides_and_stops_with_the_command_line() {
         let rest: Value = serde_json::from_slice(&rest.stdout).unwrap();
         assert_eq!((&rest["running"], &rest["agents"][0]["held"]), (&json!(false), &json!(1)));
         assert_eq!(rest["last"][4]["body"]["kind"], "stopped");
+        let queue = it.json(&["approvals"]);
+        assert_eq!(queue[0]["id"], later.to_string(), "by the journal");
     });
     let (mut steward, mind) = estate.steward().await;
     let told = estate.run(|it| {
@@ -215,7 +217,6 @@ async fn an_owner_looks_decides_and_stops_with_the_command_line() {
     // The authorisation is out until its time is over, and the owner is told so.
     assert!(told.contains("still out") && told.contains(&yes.to_string()), "{told}");
     drop(mind);
-    let _ = later;
 }
 
 /// Runs `marque` without a terminal, whatever the tests were started from.
