@@ -133,7 +133,8 @@ enum Command {
     Deny(decide::DenyArgs),
     /// Hand in what the owner signed on another machine.
     ///
-    /// marque submit SIGNED: to the running steward, or to the journal where none runs.
+    /// marque submit SIGNED: to the running steward, or to the journal where none runs, for which the
+    /// steward's unlock secret is asked for. Handed in again, a file changes nothing.
     Submit(submit::Args),
     /// Show, verify, prove, export and compare the journal, offline.
     Audit(audit::Args),

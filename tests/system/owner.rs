@@ -255,7 +255,9 @@ async fn an_owner_decides_on_a_machine_that_has_no_steward() {
         let (text, _) = failure(&it.marque(&["submit", &request]));
         assert!(text.contains("it is a request"), "{text}");
         let told = ok(&it.marque(&["submit", &at("yes.json")]));
-        assert!(told.contains("approval of"), "{told}");
+        assert!(told.contains("approval of") && told.contains(": accepted,"), "{told}");
+        let told = ok(&it.marque(&["submit", &at("yes.json")]));
+        assert!(told.contains("was accepted already"), "{told}");
         ok(&it.marque(&["submit", &at("no.json")]));
     });
     assert_eq!(state(&mind, yes).await, PaymentState::Approved);

@@ -9,7 +9,7 @@ use crate::{
         approvals::{clients, older, read_request, write_signed},
         decide::Travel,
         policy::owner_address,
-        submit::hand_in,
+        submit::{Handed, hand_in},
     },
     failure::{Done, Failure},
     story::say,
@@ -117,7 +117,8 @@ pub(super) async fn rotate(shared: &Shared, args: &RotateArgs) -> Done {
     if let Some((_, out)) = args.travel.files() {
         return write_signed(shared, out, &Signed::new(chain, origin, vec![act]));
     }
-    let entries = hand_in(shared, &shared.home()?, (chain, origin), vec![act]).await?;
+    let Handed { entries, .. } =
+        hand_in(shared, &shared.home()?, (chain, origin), vec![act]).await?;
     if shared.json {
         say!("{}", serde_json::json!({ "owner": to, "entries": entries }));
     } else {
