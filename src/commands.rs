@@ -136,7 +136,8 @@ enum Command {
     Deny(decide::DenyArgs),
     /// Hand in what the owner signed on another machine.
     ///
-    /// marque submit SIGNED: to the running steward, or to the journal where none runs.
+    /// marque submit SIGNED: to the running steward, or to the journal where none runs, for which the
+    /// steward's unlock secret is asked for. Handed in again, a file changes nothing.
     Submit(submit::Args),
     /// Show, verify, prove, export and compare the journal, offline.
     Audit(audit::Args),
@@ -232,14 +233,8 @@ impl Shared {
     pub(crate) fn owner_home(&self) -> Done<OwnerHome> {
         let owner = OwnerHome::locate(self.owner_home.clone()).map_err(Failure::usage)?;
         let home = self.home()?;
+        self.outside(owner.path(), "choose another --owner-home")?;
         let (keys, agents) = (real(owner.path()), real(home.path()));
-        if keys.starts_with(&agents) {
-            return Err(Failure::usage(format!(
-                "the owner's key may not live inside the steward's home ({})",
-                home.path().display()
-            ))
-            .help("choose another --owner-home"));
-        }
         if agents.starts_with(&keys) {
             return Err(Failure::usage(format!(
                 "the steward's home may not live inside the owner's folder ({})",
@@ -248,6 +243,19 @@ impl Shared {
             .help("choose another --home"));
         }
         Ok(owner)
+    }
+
+    /// Refuses a place for the owner's key that the steward can read.
+    pub(crate) fn outside(&self, place: &Path, help: &str) -> Done {
+        let home = self.home()?;
+        if real(place).starts_with(real(home.path())) {
+            return Err(Failure::usage(format!(
+                "the owner's key may not live inside the steward's home ({})",
+                home.path().display()
+            ))
+            .help(help));
+        }
+        Ok(())
     }
 
     /// The secret that unlocks the steward's keys.
@@ -301,11 +309,12 @@ pub(crate) fn ask(question: &str) -> std::io::Result<String> {
 }
 
 /// A path without links and dots, as far as it exists.
-fn real(path: &Path) -> PathBuf {
+pub(crate) fn real(path: &Path) -> PathBuf {
+    let Ok(path) = std::path::absolute(path) else { return path.to_owned() };
     match (path.canonicalize(), path.parent(), path.file_name()) {
         (Ok(real), ..) => real,
         (Err(_), Some(parent), Some(name)) => real(parent).join(name),
-        (Err(_), ..) => path.to_owned(),
+        (Err(_), ..) => path,
     }
 }
 

@@ -99,9 +99,15 @@ from!(
     marque_identity_keys::KeyError,
     marque_models::ModelError,
     marque_payments::PaymentError,
-    marque_steward::StewardError,
     marque_steward_client::ClientError,
 );
+
+impl From<marque_steward::StewardError> for Failure {
+    fn from(error: marque_steward::StewardError) -> Self {
+        let hint = marque::process::hint(&error);
+        Self { help: hint.map(str::to_owned), ..Self::new(error) }
+    }
+}
 
 /// Puts what was being done in front of an error.
 pub(crate) trait Context<T> {

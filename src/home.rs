@@ -2,8 +2,8 @@
 //!
 //! Paths only. The steward crate opens, locks and guards what is inside.
 
-use marque_identity_keys::{SecretError, SecretSource};
-use secrecy::SecretString;
+use marque_identity_keys::{SHORTEST, SecretError, SecretSource};
+use secrecy::{ExposeSecret as _, SecretString};
 use std::path::{Path, PathBuf};
 
 /// A steward's home: limits, policies, journal, the agents' encrypted keys.
@@ -125,20 +125,25 @@ fn locate(given: Option<PathBuf>, folder: &str, flag: &str) -> Result<PathBuf, S
 }
 
 /// Reads a secret from a file descriptor, a systemd credential or a prompt, in this order; never
-/// from an argument or an environment variable.
+/// from an argument or an environment variable. `new` is one that is to be set: a prompt asks for it
+/// twice, and it is as long as a new one must be wherever it comes from.
 ///
 /// # Errors
-/// Where none of them gives one.
+/// Where none of them gives one, or a new one is too short.
 pub fn secret(
     fd: Option<i32>,
     credential: &str,
     text: &str,
-    confirm: bool,
+    new: bool,
 ) -> Result<SecretString, SecretError> {
     let credential = SecretSource::Credential { name: credential.to_owned() };
-    match fd {
+    let secret = match fd {
         Some(fd) => SecretSource::Fd(fd).read(),
         None if std::env::var_os("CREDENTIALS_DIRECTORY").is_some() => credential.read(),
-        None => SecretSource::Prompt { text: text.to_owned(), confirm }.read(),
+        None => SecretSource::Prompt { text: text.to_owned(), confirm: new }.read(),
+    }?;
+    if new && secret.expose_secret().chars().count() < SHORTEST {
+        return Err(SecretError::TooShort);
     }
+    Ok(secret)
 }

@@ -124,7 +124,12 @@ pub fn launch(
                     let place = home.path().display();
                     return fail(&format!("cannot unlock the steward of {place}: {error}"));
                 }
-                Err(error) => return fail(&error.to_string()),
+                Err(error) => {
+                    return fail(&match hint(&error) {
+                        Some(hint) => format!("{error}\n  help: {hint}"),
+                        None => error.to_string(),
+                    });
+                }
             },
         };
         let code = match run_mind(home, args, stdin).await {
@@ -181,6 +186,17 @@ pub async fn start(
         return Err(StewardError::NoPolicy(name));
     }
     Steward::start(opened, unlock, Options { walls, minds, ..Options::default() }).await
+}
+
+/// How to go on after an error of [`start`], where a newcomer would not know.
+#[must_use]
+pub const fn hint(error: &StewardError) -> Option<&'static str> {
+    match error {
+        StewardError::Wrong(_) => {
+            Some("a devnet forgets its chain when it ends; begin again with another --home")
+        }
+        _ => None,
+    }
 }
 
 /// This program, to be started again as a mind of `home`.

@@ -137,7 +137,7 @@ struct AgentPart {
 pub struct Freeze {
     /// The journal entry that a thaw names.
     pub entry: u64,
-    /// `mind` or `steward`.
+    /// `mind`, who is whoever spoke on an agent's socket, its owner as well; or `steward`.
     pub by: String,
     /// In the speaker's words.
     pub reason: String,
@@ -518,7 +518,15 @@ fn agent(
         Ok(draft) => (Some(draft.document), None),
         Err(error) => (None, Some(format!("the draft of {name} is left out: {error}"))),
     };
-    let held = state.intents().values().filter(|it| it.agent == name && it.is_held(now));
+    let held = held(state, name, now);
+    let enrolled = account.is_some();
+    Ok((AgentPart { name: name.to_owned(), key, enrolled, policy, draft, held }, note))
+}
+
+/// What waits for the owner by a journal, oldest first.
+#[must_use]
+pub fn held(state: &State, agent: &str, now: Timestamp) -> Vec<Held> {
+    let held = state.intents().values().filter(|it| it.agent == agent && it.is_held(now));
     let held = held.map(|record| Held {
         id: record.decided.id,
         task: record.decided.task.clone(),
@@ -530,8 +538,7 @@ fn agent(
     });
     let mut held: Vec<Held> = held.collect();
     held.sort_by_key(|held| held.at);
-    let enrolled = account.is_some();
-    Ok((AgentPart { name: name.to_owned(), key, enrolled, policy, draft, held }, note))
+    held
 }
 
 fn adoption(name: &str, entry: &Entry) -> Option<SignedStatement> {

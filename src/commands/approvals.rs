@@ -16,9 +16,10 @@ use alloy_primitives::Address;
 use marque::{
     home::Home,
     owner::connect,
-    request::{Checked, Held, Request, RequestError, Signed, Travels as _},
+    request::{Checked, Held, Request, RequestError, Signed, Travels as _, held},
 };
-use marque_policies::Timestamp;
+use marque_policies::{Statement, Timestamp};
+use marque_steward::audit;
 use marque_steward_client::{Client, ClientError, HeldView, Queue, View};
 use std::{
     ffi::OsString,
@@ -66,22 +67,61 @@ pub(crate) async fn list(shared: &Shared, args: ListArgs) -> Done<ExitCode> {
         let hook = args.hook.map(|program| hook::Hook::new(program, args.arguments)).transpose()?;
         return watch::watch(shared, &home, args.agent, hook).await;
     }
-    let mut waiting = waiting(&home).await?;
-    waiting.retain(|(_, item)| args.agent.as_ref().is_none_or(|agent| *agent == item.agent));
+    let left = left(&home)?;
+    let runs = left.is_none();
+    let mut items: Vec<Item> = match left {
+        Some(items) => items,
+        None => waiting(&home).await?.into_iter().map(|(_, item)| item).collect(),
+    };
+    items.retain(|item| args.agent.as_ref().is_none_or(|agent| *agent == item.agent));
     if shared.json {
-        let items: Vec<_> = waiting.iter().map(|(_, item)| item.json()).collect();
+        let items: Vec<_> = items.iter().map(Item::json).collect();
         say!("{}", serde_json::Value::Array(items));
         return Ok(ExitCode::SUCCESS);
     }
-    for (_, item) in &waiting {
+    for item in &items {
         item.lines(now()).iter().for_each(|line| say!("{line}"));
     }
-    if waiting.is_empty() {
+    if !runs {
+        anstream::eprintln!("note: no steward runs; this is what the journal says");
+    }
+    if items.is_empty() {
         say!("nothing is waiting");
-    } else {
+    } else if runs {
         say!("  next: marque approve ID, or marque deny ID; its first 12 digits are enough");
+    } else {
+        say!("  next: marque steward run, then marque approve ID; or marque approvals --export");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What waits by the journal, oldest first, where no steward works in this home.
+fn left(home: &Home) -> Done<Option<Vec<Item>>> {
+    may_look(home)?;
+    let laid_out = marque_steward::Home::open(home.path())?;
+    if laid_out.holder()?.is_some() {
+        return Ok(None);
+    }
+    if !laid_out.has_journal() {
+        return Ok(Some(Vec::new()));
+    }
+    let state = audit::state(&laid_out)?;
+    let now = state.now(now());
+    let mut items = Vec::new();
+    for (agent, account) in state.agents() {
+        let Some(adopted) = &account.policy else { continue };
+        let names = Names::from(adopted.policy.as_ref());
+        items.extend(held(&state, agent, now).into_iter().map(|held| Item {
+            agent: agent.clone(),
+            held,
+            names: names.clone(),
+            version: adopted.version,
+            chain: laid_out.chain(),
+            origin: laid_out.origin(),
+        }));
+    }
+    items.sort_by_key(|item| item.held.at);
+    Ok(Some(items))
 }
 
 /// Writes down what waits, for the machine with the owner's key.
@@ -271,16 +311,22 @@ pub(crate) fn read_request(file: &Path, me: Address) -> Done<Checked> {
     })
 }
 
-/// Hands the owner's acts over: to a new file for `marque submit`.
+/// Hands the owner's acts over: to a new file for `marque submit`, or for `marque owner accept` first
+/// where a rotation lacks the new owner's signature.
 pub(crate) fn write_signed(shared: &Shared, out: &Path, signed: &Signed) -> Done {
     signed.write(out)?;
     if shared.json && out != Path::new("-") {
         say!("{}", serde_json::json!({ "file": out, "acts": signed.acts.len() }));
     } else {
-        anstream::eprintln!(
-            "{}: signed; next, on the steward's host: marque submit it",
-            out.display()
-        );
+        let handed = signed.acts.iter().any(|act| {
+            matches!(act.statement, Statement::Rotate { .. }) && act.countersignature.is_none()
+        });
+        let next = if handed {
+            "where the new key is: marque owner accept it"
+        } else {
+            "on the steward's host: marque submit it"
+        };
+        anstream::eprintln!("{}: signed; next, {next}", out.display());
     }
     Ok(())
 }

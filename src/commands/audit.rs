@@ -12,7 +12,7 @@ mod when;
 mod words;
 
 pub(crate) use when::moment;
-pub(crate) use words::{clock, line};
+pub(crate) use words::{clock, frozen_by, line};
 
 use super::Shared;
 use crate::failure::{Done, Failure};

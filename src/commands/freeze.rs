@@ -3,6 +3,7 @@
 use super::{
     Shared,
     approvals::{clients, older, read_request, write_signed},
+    audit::frozen_by,
     decide::Travel,
 };
 use crate::{
@@ -87,7 +88,8 @@ pub(crate) async fn thaw(shared: &Shared, args: &ThawArgs) -> Done<ExitCode> {
 /// Shows what a thaw ends and accepts, then signs it.
 fn sign(shared: &Shared, freeze: &Freeze, (chain, origin): (u64, B256)) -> Done<SignedStatement> {
     let Freeze { entry, by, reason, accepts } = freeze;
-    anstream::eprintln!("frozen at entry {entry} by {}: {}", harmless(by), quoted(reason));
+    let by = frozen_by(by, None);
+    anstream::eprintln!("frozen at entry {entry} {}: {}", harmless(&by), quoted(reason));
     for line in accepts {
         anstream::eprintln!("  a thaw accepts of {}", harmless(line));
     }

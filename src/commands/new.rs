@@ -85,6 +85,7 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     if home.policy(&args.name).exists() {
         return Err(Failure::usage(format!("{} exists already", args.name)));
     }
+    let source = args.rust.as_deref().map(room).transpose()?;
     let devnet = devnet_file(&home)?;
     // What was said wrong is told before anything is made.
     let (draft, notes) = params(owner, devnet.as_ref(), args.policy, &args.answers)?;
@@ -99,8 +100,8 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     let sources = draft_sources(args.policy, &draft);
     let (policy, cedar) = (home.policy(&args.name), Some(home.forbids(&args.name)));
     PolicyFiles { policy, owner: None, cedar }.write(&sources).map_err(Failure::new)?;
-    if let Some(dir) = &args.rust {
-        project(dir, &args.name)?;
+    if let (Some(dir), Some(source)) = (&args.rust, source) {
+        project(dir, &args.name, source)?;
     }
     if shared.json {
         say!(
@@ -149,16 +150,24 @@ const OPTIMISED: &str = "[profile.dev.package]\n\
     sha2.opt-level = 3\n\
     toktrie.opt-level = 3\n";
 
-/// A project outside this workspace with the same program as `examples/hello.rs`.
-fn project(dir: &Path, agent: &str) -> Done<()> {
+/// Whether a project can be made in `dir`; answers the source that it is made from.
+fn room(dir: &Path) -> Done<&'static Path> {
     if dir.join("Cargo.toml").exists() {
         return Err(Failure::usage(format!("{} holds a project already", dir.display())));
+    }
+    if dir.exists() && !dir.is_dir() {
+        return Err(Failure::usage(format!("{} is no folder", dir.display())));
     }
     let marque = Path::new(env!("CARGO_MANIFEST_DIR"));
     if !marque.join("Cargo.toml").exists() {
         return Err(Failure::new("the source that this command was built from is gone")
             .help("build it again from a clone, and run it from there"));
     }
+    Ok(marque)
+}
+
+/// A project outside this workspace with the same program as `examples/hello.rs`.
+fn project(dir: &Path, agent: &str, marque: &Path) -> Done<()> {
     let name = dir.file_name().map_or(agent.into(), |name| name.to_string_lossy());
     let manifest = format!(
         "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\nmarque = {{ path = {:?} }}\nserde = {{ version = \"1\", features = [\"derive\"] }}\nschemars = \"1\"\n\n[workspace]\n\n{OPTIMISED}",

@@ -2,12 +2,12 @@
 
 mod rotate;
 
-use super::Shared;
+use super::{Shared, real};
 use crate::{
     failure::{Context as _, Done, Failure},
     story::say,
 };
-use alloy_primitives::keccak256;
+use alloy_primitives::{Address, keccak256};
 use clap::Subcommand;
 use marque::{
     home::OwnerHome,
@@ -100,6 +100,7 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
                 return Err(Failure::usage(format!("{} exists already", file.display()))
                     .help("a backup never overwrites; choose another name"));
             }
+            shared.outside(&file, "keep the copy elsewhere, where no steward reads")?;
             let keys = KeyDir::open(folder.path())?;
             let secret = shared.owner_secret(false)?;
             let address = keys.key(KEY, &secret)?.address();
@@ -117,7 +118,7 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
         Act::Accept(args) => rotate::accept(shared, &args)?,
         Act::Drill { file } => drill(shared, &folder, &file)?,
         Act::Restore { file } => {
-            let text = copy(&file)?;
+            let text = copy(shared, &file)?;
             // Told before anybody types a passphrase.
             if let Ok(there) = Owner::address_in(&folder) {
                 let place = folder.path().display();
@@ -126,7 +127,7 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
             }
             let secret = shared.owner_secret(false)?;
             // Opened first, so that a wrong passphrase leaves no folder behind.
-            open_copy(&text, &secret)?;
+            owners(shared, &file, open_copy(&text, &secret)?.address())?;
             let address = KeyDir::create(folder.path())?.restore(KEY, &text, &secret)?;
             tell(shared, &address.to_string(), "restored; the owner's address is");
         }
@@ -139,9 +140,10 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
 
 /// Opens a backup and signs with it, in memory only.
 fn drill(shared: &Shared, folder: &OwnerHome, file: &Path) -> Done {
-    let text = copy(file)?;
+    let text = copy(shared, file)?;
     let key = open_copy(&text, &shared.owner_secret(false)?)?;
     let address = key.address();
+    owners(shared, file, address)?;
     // The hash of a text that is no transaction and no statement; the signature is not kept.
     let digest = keccak256(format!("marque owner drill, {address}"));
     let signer =
@@ -153,27 +155,50 @@ fn drill(shared: &Shared, folder: &OwnerHome, file: &Path) -> Done {
         )));
     }
     let here = Owner::address_in(folder).ok();
+    let place = folder.path().display();
     if shared.json {
         say!("{}", serde_json::json!({ "address": address, "key_here": here, "signs": true }));
-        return Ok(());
+    } else {
+        say!("{} opens, and signs as {address}", file.display());
     }
-    say!("{} opens, and signs as {address}", file.display());
     match here {
-        Some(here) if here == address => {
-            say!("  it is the key that is in {}", folder.path().display())
+        Some(here) if here != address => {
+            let line = format!("{} is NOT the key in {place}, which is {here}", file.display());
+            return Err(Failure::new(line).help("marque status says whose key is in force"));
         }
-        Some(here) => say!("  it is NOT the key in {}, which is {here}", folder.path().display()),
-        None => say!(
-            "  there is no key in {}; marque owner restore puts it there",
-            folder.path().display()
-        ),
+        _ if shared.json => {}
+        Some(_) => say!("  it is the key that is in {place}"),
+        None => say!("  there is no key in {place}; marque owner restore puts it there"),
     }
     Ok(())
 }
 
-/// The text of a backup.
-fn copy(file: &Path) -> Done<String> {
+/// Refuses the paying key of an agent of this home: whoever is the owner with it is so with a key
+/// that the steward reads.
+fn owners(shared: &Shared, file: &Path, address: Address) -> Done {
+    // On the owner's own machine there is no home, and a service's is not this user's to read.
+    let Ok(keys) = KeyDir::open(shared.home()?.keys()) else { return Ok(()) };
+    let names = keys.names().unwrap_or_default();
+    match names.into_iter().find(|name| keys.address(name).ok() == Some(address)) {
+        Some(name) => Err(Failure::usage(format!(
+            "{} is the paying key of {name}, not an owner's",
+            file.display()
+        ))
+        .help(FROM_BACKUP)),
+        None => Ok(()),
+    }
+}
+
+/// Where an owner's copy comes from.
+const FROM_BACKUP: &str = "give a copy that marque owner backup made";
+
+/// The text of a backup, which no file of the steward's is.
+fn copy(shared: &Shared, file: &Path) -> Done<String> {
     const LONGEST: u64 = 64 * 1024;
+    if real(file).starts_with(real(&shared.home()?.keys())) {
+        let line = format!("{} is a key of the steward, not an owner's", file.display());
+        return Err(Failure::usage(line).help(FROM_BACKUP));
+    }
     let mut text = String::new();
     std::fs::File::open(file)
         .and_then(|file| file.take(LONGEST).read_to_string(&mut text))

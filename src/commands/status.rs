@@ -6,7 +6,7 @@
 use super::{
     Shared,
     approvals::{may_look, now, older},
-    audit::line,
+    audit::{frozen_by, line},
     funds::holding,
 };
 use crate::{
@@ -53,6 +53,9 @@ struct Report {
     owner: Option<Address>,
     entries: u64,
     frozen: Option<FrozenView>,
+    /// Over whose socket, where the journal was read.
+    #[serde(skip)]
+    frozen_over: Option<String>,
     agents: Vec<Agent>,
     last: Vec<Entry>,
     /// What those before say of them.
@@ -92,7 +95,12 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         Some(status) => running(status.clone(), told, process),
         None => at_rest(&laid_out?, process)?,
     };
-    (report.last, report.known) = last(&home.journal())?;
+    let mut entries = entries(&home.journal())?;
+    entries.iter().for_each(|entry| report.known.learn(entry));
+    let frozen_at = report.frozen.as_ref().map(|frozen| frozen.entry);
+    let frozen = entries.iter().find(|entry| Some(entry.seq) == frozen_at);
+    report.frozen_over = frozen.and_then(|entry| entry.agent.clone());
+    report.last = entries.split_off(entries.len().saturating_sub(LAST));
     if args.balance {
         balances(&home, &mut report).await?;
     }
@@ -139,6 +147,7 @@ fn running(first: Status, all: Vec<Status>, process: Option<u32>) -> Report {
         owner: Some(first.owner),
         entries: first.entries,
         frozen: first.frozen,
+        frozen_over: None,
         agents: all.into_iter().map(agent).collect(),
         last: Vec::new(),
         known: Known::default(),
@@ -182,23 +191,21 @@ fn at_rest(home: &marque_steward::Home, process: Option<u32>) -> Done<Report> {
         owner: state.owner(),
         entries: state.next(),
         frozen,
+        frozen_over: None,
         agents: state.agents().iter().map(agent).collect(),
         last: Vec::new(),
         known: Known::default(),
     })
 }
 
-/// The last entries, where reading them is quick.
-fn last(journal: &Path) -> Done<(Vec<Entry>, Known)> {
+/// The entries, where reading them is quick.
+fn entries(journal: &Path) -> Done<Vec<Entry>> {
     let files = std::fs::read_dir(journal.join("entries")).into_iter().flatten().flatten();
     let bytes: u64 = files.filter_map(|file| file.metadata().ok()).map(|it| it.len()).sum();
     if bytes == 0 || bytes > QUICK {
-        return Ok(Default::default());
+        return Ok(Vec::new());
     }
-    let mut entries = audit::entries(journal)?;
-    let mut known = Known::default();
-    entries.iter().for_each(|entry| known.learn(entry));
-    Ok((entries.split_off(entries.len().saturating_sub(LAST)), known))
+    Ok(audit::entries(journal)?)
 }
 
 async fn balances(home: &Home, report: &mut Report) -> Done {
@@ -261,7 +268,8 @@ fn print(home: &Home, report: &Report) {
         say!("  not enforced  {}", list(&report.missing));
     }
     if let Some(FrozenView { entry, by, reason, .. }) = &report.frozen {
-        say!("  {}        by {by}, entry {entry}: {}", "FROZEN".bold().red(), harmless(reason));
+        let by = harmless(&frozen_by(by, report.frozen_over.as_deref()));
+        say!("  {}        {by}, entry {entry}: {}", "FROZEN".bold().red(), harmless(reason));
         say!("                only the owner lets it work again: marque thaw");
     }
     for agent in &report.agents {

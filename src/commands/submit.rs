@@ -18,6 +18,7 @@ use marque::{
     request::{RequestError, Signed, Travels as _},
 };
 use marque_policies::{SignedStatement, Statement};
+use marque_steward::audit;
 use std::{path::PathBuf, process::ExitCode};
 
 #[derive(Debug, clap::Args)]
@@ -37,15 +38,24 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     if acts.is_empty() {
         return Err(Failure::new(format!("{}: there is no act in it", args.signed.display())));
     }
-    let entries = hand_in(shared, &home, (chain, origin), acts.clone()).await?;
+    let Handed { entries, before } = hand_in(shared, &home, (chain, origin), acts.clone()).await?;
     if shared.json {
         say!("{}", serde_json::json!({ "entries": entries }));
     } else {
         for (entry, act) in entries.iter().zip(&acts) {
-            say!("{}: accepted, journal entry {entry}", say_act(act));
+            let how = if *entry < before { "was accepted already" } else { "accepted" };
+            say!("{}: {how}, journal entry {entry}", say_act(act));
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What became of acts that were handed in.
+pub(crate) struct Handed {
+    /// The entry of each.
+    pub(crate) entries: Vec<u64>,
+    /// How many entries there were before: an act with an earlier one had been accepted already.
+    pub(crate) before: u64,
 }
 
 /// Hands acts for the journal of `is_for`, a chain and an origin, to the running steward, or to the
@@ -55,7 +65,7 @@ pub(crate) async fn hand_in(
     home: &Home,
     is_for: (u64, B256),
     acts: Vec<SignedStatement>,
-) -> Done<Vec<u64>> {
+) -> Done<Handed> {
     let words: Vec<String> = acts.iter().map(say_act).collect();
     if !marque::process::answers(home) {
         return offline(shared, home, is_for, acts, &words).await;
@@ -71,7 +81,7 @@ pub(crate) async fn hand_in(
         })?;
         entries.push(entry);
     }
-    Ok(entries)
+    Ok(Handed { entries, before: status.entries })
 }
 
 /// Where no steward runs, the journal takes the acts one by one, in this process.
@@ -81,7 +91,7 @@ async fn offline(
     is_for: (u64, B256),
     acts: Vec<SignedStatement>,
     words: &[String],
-) -> Done<Vec<u64>> {
+) -> Done<Handed> {
     let laid_out = marque_steward::Home::open(home.path())?;
     ours((laid_out.chain(), laid_out.origin()), is_for)?;
     let decides = |act: &SignedStatement| {
@@ -91,11 +101,13 @@ async fn offline(
         return Err(Failure::new("nothing waits here: the journal has not begun"));
     }
     let unlock = shared.unlock(false)?;
-    submit_offline(laid_out, unlock, acts).await.map_err(|error| {
+    let before = if laid_out.has_journal() { audit::state(&laid_out)?.next() } else { 0 };
+    let entries = submit_offline(laid_out, unlock, acts).await.map_err(|error| {
         let what = words.join(", ");
         Failure::new(format!("{what}: {error}"))
             .help("those before it stand; handing the file in again changes nothing")
-    })
+    })?;
+    Ok(Handed { entries, before })
 }
 
 /// An act for another journal would be refused for its signature, with a line that helps nobody.

@@ -85,6 +85,14 @@ fn wrong_usage_ends_with_2_and_says_what_to_do() {
     let (text, code) = failure(&marque(dir.path(), &["new", "scout"]));
     assert_eq!(code, 1);
     assert!(text.contains("marque owner init"), "{text}");
+    // A folder that holds a project is told before an agent is made for it.
+    std::fs::write(dir.path().join("Cargo.toml"), "").unwrap();
+    let owner = "0x00000000000000000000000000000000000000aa";
+    let project = ["--owner-address", owner, "--rust", dir.path().to_str().unwrap()];
+    let (text, code) =
+        failure(&marque(dir.path(), &[["new", "scout"].as_slice(), &project].concat()));
+    assert!(code == 2 && text.contains("holds a project already"), "{text}");
+    assert!(!dir.path().join("home").exists());
 }
 
 #[cfg(target_os = "linux")]
@@ -111,6 +119,11 @@ fn the_owners_key_is_made_backed_up_and_never_inside_the_home() {
     assert_eq!(address, copied);
     failure(&marque(dir.path(), &["owner", "backup", copy.to_str().unwrap()]));
     failure(&marque(dir.path(), &["owner", "init"]));
+    std::fs::create_dir_all(dir.path().join("home")).unwrap();
+    let kept = dir.path().join("home/copy.json");
+    let (text, code) = failure(&marque(dir.path(), &["owner", "backup", kept.to_str().unwrap()]));
+    assert!(code == 2 && text.contains("inside the steward's home"), "{text}");
+    assert!(!kept.exists());
     let inside = dir.path().join("home/owner");
     let out = marque(dir.path(), &["--owner-home", inside.to_str().unwrap(), "owner", "init"]);
     let (text, code) = failure(&out);

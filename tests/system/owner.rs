@@ -191,6 +191,9 @@ async fn an_owner_looks_decides_and_stops_with_the_command_line() {
         ok(&it.marque(&["freeze", "--reason", "to be sure"]));
         let status = it.json(&["status"]);
         assert_eq!(status["frozen"]["reason"], "to be sure");
+        // An owner's freeze is not put into a mind's mouth.
+        let text = ok(&it.marque(&["status"]));
+        assert!(text.contains("over scout's socket") && !text.contains("by mind"), "{text}");
         let (text, code) = failure(&it.marque(&["stop", "--wait", "0"]));
         assert!(code == 1 && text.contains("was asked to stop"), "{text}");
         let ended = steward.0.wait().unwrap();
@@ -201,6 +204,8 @@ async fn an_owner_looks_decides_and_stops_with_the_command_line() {
         let rest: Value = serde_json::from_slice(&rest.stdout).unwrap();
         assert_eq!((&rest["running"], &rest["agents"][0]["held"]), (&json!(false), &json!(1)));
         assert_eq!(rest["last"][4]["body"]["kind"], "stopped");
+        let queue = it.json(&["approvals"]);
+        assert_eq!(queue[0]["id"], later.to_string(), "by the journal");
     });
     let (mut steward, mind) = estate.steward().await;
     let told = estate.run(|it| {
@@ -212,7 +217,6 @@ async fn an_owner_looks_decides_and_stops_with_the_command_line() {
     // The authorisation is out until its time is over, and the owner is told so.
     assert!(told.contains("still out") && told.contains(&yes.to_string()), "{told}");
     drop(mind);
-    let _ = later;
 }
 
 /// Runs `marque` without a terminal, whatever the tests were started from.
@@ -251,7 +255,9 @@ async fn an_owner_decides_on_a_machine_that_has_no_steward() {
         let (text, _) = failure(&it.marque(&["submit", &request]));
         assert!(text.contains("it is a request"), "{text}");
         let told = ok(&it.marque(&["submit", &at("yes.json")]));
-        assert!(told.contains("approval of"), "{told}");
+        assert!(told.contains("approval of") && told.contains(": accepted,"), "{told}");
+        let told = ok(&it.marque(&["submit", &at("yes.json")]));
+        assert!(told.contains("was accepted already"), "{told}");
         ok(&it.marque(&["submit", &at("no.json")]));
     });
     assert_eq!(state(&mind, yes).await, PaymentState::Approved);
@@ -513,7 +519,10 @@ async fn an_owner_hands_over_to_another_key_on_one_machine_or_on_three() {
         ok(&it.marque(&["approvals", "--export", &request]));
         let files = ["--request", &request, "--out", &handed];
         let rotate = [["owner", "rotate", "--yes", "--to", to].as_slice(), &files].concat();
-        ok(&marque(old.path(), &rotate));
+        let out = marque(old.path(), &rotate);
+        ok(&out);
+        let next = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(next.contains("owner accept it") && !next.contains("marque submit"), "{next}");
         // One signature alone hands nothing over, and the wrong key cannot accept.
         let (text, _) = failure(&it.marque(&["submit", &handed]));
         assert!(text.contains("the new owner's signature"), "{text}");
@@ -565,6 +574,8 @@ async fn an_owner_hands_over_to_another_key_on_one_machine_or_on_three() {
         assert!(told.contains("the owner is"), "{told}");
         let verified = ok(&it.marque(&["audit", "verify"]));
         assert!(verified.contains("acts"), "{verified}");
+        let checked = ok(&it.marque(&["steward", "check"]));
+        assert!(checked.contains("in force then; now it is 0x"), "{checked}");
     });
 }
 
@@ -572,6 +583,15 @@ async fn an_owner_hands_over_to_another_key_on_one_machine_or_on_three() {
 fn a_backup_is_drilled_and_restored_and_never_overwrites() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
+    // A new passphrase is as long as its prompt says, wherever it comes from.
+    std::fs::write(dir.join("short"), "12345").unwrap();
+    let short = Command::new("sh")
+        .args(["-c", "exec \"$0\" --owner-home \"$1\" owner init --owner-fd 3 3<\"$2\""])
+        .args([MARQUE.into(), dir.join("owner"), dir.join("short")])
+        .output()
+        .unwrap();
+    let (text, code) = failure(&short);
+    assert!(code == 2 && text.contains("at least 8 characters"), "{text}");
     let address = ok(&marque(dir, &["--json", "owner", "init"]));
     let copy = dir.join("copy.json");
     let copy = copy.to_str().unwrap();
@@ -597,6 +617,25 @@ fn a_backup_is_drilled_and_restored_and_never_overwrites() {
     assert!(!other.join("owner").exists());
     assert_eq!(ok(&marque(other, &["--json", "owner", "restore", copy])), address);
     assert_eq!(ok(&marque(other, &["--json", "owner", "show"])), address);
+    // Neither an agent's key nor another owner's passes for the one in use.
+    ok(&marque(dir, &["new", "scout"]));
+    let paying = dir.join("home/keys/scout.json");
+    let stray = dir.join("stray.json");
+    std::fs::copy(&paying, &stray).unwrap();
+    for (file, why) in [(&paying, "a key of the steward"), (&stray, "the paying key of scout")] {
+        for act in ["drill", "restore"] {
+            let to = dir.join("empty");
+            let args = ["--owner-home", to.to_str().unwrap(), "owner", act, file.to_str().unwrap()];
+            let (text, code) = failure(&marque(dir, &args));
+            assert!(code == 2 && text.contains(why) && !to.exists(), "{act}: {text}");
+        }
+    }
+    let (text, code) = failure(&marque(dir, &["owner", "rotate"]));
+    assert!(code == 2 && text.contains("--new-owner-home"), "{text}");
+    let foreign = tempfile::tempdir().unwrap();
+    ok(&marque(foreign.path(), &["owner", "init"]));
+    let (text, code) = failure(&marque(foreign.path(), &["owner", "drill", copy]));
+    assert!(code == 1 && text.contains("is NOT the key in"), "{text}");
     // A copy that rotted is found out by the drill, not when it is needed.
     let mut text: Value = serde_json::from_slice(&std::fs::read(copy).unwrap()).unwrap();
     let rotten = text["crypto"]["ciphertext"].as_str().unwrap().chars().rev().collect::<String>();

@@ -59,6 +59,13 @@ fn a_unit_is_what_systemd_takes_and_shuts_the_steward_in() {
     let run = "steward run --mind-user scout=marque-scout --mind-sockets /run/marque";
     assert!(command.ends_with(run), "{command}");
     assert_eq!(values(&apart, "RuntimeDirectory"), ["marque"]);
+    // What is printed can be typed: no folder that is there changes its mode, no option is lost.
+    let elsewhere = ["--print", "--program", "/bin/true", "--credential", "/etc/marque-unlock"];
+    let out = unit(dir.path(), "/var/lib/marque", &elsewhere);
+    let steps = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(steps.contains("test -d /etc || sudo install -d -m 0700 /etc\n"), "{steps}");
+    let again = "--print --program /bin/true --credential /etc/marque-unlock | sudo tee";
+    assert!(steps.contains(again), "{steps}");
     for text in [text, apart] {
         checked(&dir.path().join("marque-steward.service"), &text);
     }
@@ -91,6 +98,11 @@ fn an_installation_writes_one_file_when_root_asks_and_else_nothing() {
     let (text, code) =
         failure(&unit(dir.path(), "/var/lib/marque", &["--print", "--user", "root"]));
     assert!(code == 2 && text.contains("does not run as root"), "{text}");
+    let (text, code) = failure(&unit(dir.path(), "/etc", &["--print"]));
+    assert!(code == 2 && text.contains("is the system's"), "{text}");
+    let (text, code) =
+        failure(&unit(dir.path(), "/var/lib/marque", &["--print", "--program", "/nowhere"]));
+    assert!(code == 2 && text.contains("there is no program"), "{text}");
     let file = dir.path().join("marque-steward.service");
     let install = ["--to", to, "--program", "/bin/true", "--yes"];
     let out = unit(dir.path(), "/var/lib/marque", &install);
@@ -153,9 +165,12 @@ async fn the_units_filter_lets_through_all_that_a_steward_calls() {
     let party = town.economy.party("scout").await.unwrap();
     town.economy.adopt(&party, &town.head(&party)).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let text = ok(&unit(dir.path(), "/var/lib/marque", &["--print", "--program", MARQUE]));
+    let text = ok(&unit(dir.path(), "/var/lib/marque", &["--print", "--program", "/bin/true"]));
     let (log, home) = (dir.path().join("calls"), party.home.path().to_str().unwrap().to_owned());
-    let command = values(&text, "ExecStart")[0].replace("/var/lib/marque", &home);
+    let command = values(&text, "ExecStart")[0]
+        .replace("/var/lib/marque", &home)
+        // This build may lie where a service does not look.
+        .replacen("/bin/true", MARQUE, 1);
     let credentials = dir.path().join("given");
     std::fs::create_dir(&credentials).unwrap();
     std::fs::write(credentials.join("marque-unlock"), party.unlock.expose_secret()).unwrap();
@@ -201,10 +216,11 @@ async fn the_units_command_runs_with_a_credential_and_says_when_it_is_ready() {
     let party = town.economy.party("scout").await.unwrap();
     town.economy.adopt(&party, &town.head(&party)).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
-    // The unit's own command; only the home is this test's, which lies in /tmp.
-    let text = ok(&unit(dir.path(), "/var/lib/marque", &["--print", "--program", MARQUE]));
+    // The unit's own command; only home and program are this test's, which may lie in /tmp.
+    let text = ok(&unit(dir.path(), "/var/lib/marque", &["--print", "--program", "/bin/true"]));
     let command = values(&text, "ExecStart")[0]
-        .replace("/var/lib/marque", party.home.path().to_str().unwrap());
+        .replace("/var/lib/marque", party.home.path().to_str().unwrap())
+        .replacen("/bin/true", MARQUE, 1);
     let load = values(&text, "LoadCredentialEncrypted")[0];
     let (name, _) = load.split_once(':').unwrap();
     let credentials = dir.path().join("given");

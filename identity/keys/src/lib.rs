@@ -25,6 +25,6 @@ pub use error::KeyError;
 pub use key::{Key, SignedTransaction, UnsignedTransaction};
 pub use keydir::{KeyDir, open_copy};
 pub use secrecy::{ExposeSecret, SecretString};
-pub use secret::{SecretError, SecretSource};
+pub use secret::{SHORTEST, SecretError, SecretSource};
 pub use statement::{countersign, sign_statement};
 pub use zeroize::Zeroizing;

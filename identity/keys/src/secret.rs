@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 const MAX: u64 = 4096;
 
 /// The shortest new passphrase, in characters.
-const SHORTEST: usize = 8;
+pub const SHORTEST: usize = 8;
 
 /// The variable that systemd sets to the folder of a service's credentials.
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";

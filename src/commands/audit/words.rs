@@ -34,6 +34,9 @@ pub(super) fn whole(entry: &Entry, known: &Known) -> Vec<String> {
         "word",
         match entry.word {
             Word::Attested => "attested: decided or seen by the steward, or signed by the owner",
+            Word::Claimed if matches!(entry.body, Body::Frozen { .. }) => {
+                "claimed: whoever spoke on the agent's socket says so, its mind or its owner"
+            }
             Word::Claimed => "claimed: a mind says so",
         }
         .to_owned(),
@@ -156,6 +159,15 @@ fn asked_for(intent: &Intent, agent: &str, known: &Known) -> Vec<(&'static str, 
     }
 }
 
+/// Who froze. The format calls it a mind, but a socket cannot tell a mind from its owner.
+pub(crate) fn frozen_by(by: &str, agent: Option<&str>) -> String {
+    match (by, agent) {
+        ("mind", Some(agent)) => format!("over {agent}'s socket"),
+        ("mind", None) => "over an agent's socket".to_owned(),
+        (by, _) => format!("by {by}"),
+    }
+}
+
 fn what(entry: &Entry, known: &Known) -> String {
     let decided = |decided: &Decided| {
         let agent = entry.agent.as_deref().unwrap_or_default();
@@ -184,7 +196,9 @@ fn what(entry: &Entry, known: &Known) -> String {
         }
         Body::Approve { intent, .. } => format!("the owner approved {}", short(intent)),
         Body::Deny { intent, .. } => format!("the owner denied {}", short(intent)),
-        Body::Frozen { by, reason, .. } => format!("FROZEN by {by}: {reason}"),
+        Body::Frozen { by, reason, .. } => {
+            format!("FROZEN {}: {reason}", frozen_by(by, entry.agent.as_deref()))
+        }
         Body::Thawed { frozen_at, .. } => format!("the owner thawed entry {frozen_at}"),
         Body::Rotate { owner, .. } => format!("the owner handed over to {owner}"),
         Body::Refused(it) => format!("refused {}: {}", decided(it), reasons(&it.table).join("; ")),

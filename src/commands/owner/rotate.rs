@@ -9,7 +9,7 @@ use crate::{
         approvals::{clients, older, read_request, write_signed},
         decide::Travel,
         policy::owner_address,
-        submit::hand_in,
+        submit::{Handed, hand_in},
     },
     failure::{Done, Failure},
     story::say,
@@ -30,8 +30,7 @@ pub(super) struct RotateArgs {
         long,
         value_name = "ADDRESS",
         value_parser = owner_address,
-        requires = "request",
-        required_unless_present = "new_owner_home"
+        requires = "request"
     )]
     to: Option<Address>,
     /// The folder with the new owner's key, where that is on this machine as well.
@@ -68,15 +67,20 @@ struct Estate {
 
 /// `marque owner rotate`.
 pub(super) async fn rotate(shared: &Shared, args: &RotateArgs) -> Done {
-    let folder = shared.owner_home()?;
-    let me = Owner::address_in(&folder)?;
     let new = args.new_owner_home.clone().map(|dir| OwnerHome::locate(Some(dir))).transpose();
     let new = new.map_err(Failure::usage)?;
     let to = match (args.to, &new) {
         (Some(to), _) => to,
         (None, Some(new)) => Owner::address_in(new)?,
-        (None, None) => return Err(Failure::usage("give --to or --new-owner-home")),
+        (None, None) => {
+            return Err(Failure::usage("say to whom").help(
+                "give --new-owner-home DIR where the new key is here, else --to ADDRESS --request \
+                 FILE --out HANDED",
+            ));
+        }
     };
+    let folder = shared.owner_home()?;
+    let me = Owner::address_in(&folder)?;
     if to == me {
         return Err(Failure::usage(format!("{me} is the key that is to be replaced"))
             .help("make the new one first: marque --owner-home DIR owner init"));
@@ -111,12 +115,10 @@ pub(super) async fn rotate(shared: &Shared, args: &RotateArgs) -> Done {
         act = new.take_over(act, chain, origin);
     }
     if let Some((_, out)) = args.travel.files() {
-        if act.countersignature.is_none() {
-            anstream::eprintln!("next, where the new key is: marque owner accept it");
-        }
         return write_signed(shared, out, &Signed::new(chain, origin, vec![act]));
     }
-    let entries = hand_in(shared, &shared.home()?, (chain, origin), vec![act]).await?;
+    let Handed { entries, .. } =
+        hand_in(shared, &shared.home()?, (chain, origin), vec![act]).await?;
     if shared.json {
         say!("{}", serde_json::json!({ "owner": to, "entries": entries }));
     } else {

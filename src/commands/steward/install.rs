@@ -9,6 +9,7 @@ use crate::{
     story::{print, say},
 };
 use std::{
+    collections::BTreeSet,
     fs,
     io::Write as _,
     os::unix::fs::PermissionsExt as _,
@@ -16,8 +17,14 @@ use std::{
     process::ExitCode,
 };
 
+/// Whom the steward runs as, if nobody says otherwise.
+const USER: &str = "marque";
+
 /// Where a service's home is, if nobody says otherwise.
 const HOME: &str = "/var/lib/marque";
+
+/// Where the unlock secret is, if nobody says otherwise; the folder may be made.
+const CREDENTIALS: &str = "/etc/credstore.encrypted";
 
 /// Where a program that all may run is.
 const PROGRAM: &str = "/usr/local/bin/marque";
@@ -28,13 +35,13 @@ pub(crate) struct InstallArgs {
     #[arg(long)]
     print: bool,
     /// The user that the steward runs as, and nothing else does.
-    #[arg(long, value_name = "NAME", default_value = "marque")]
+    #[arg(long, value_name = "NAME", default_value = USER)]
     user: String,
     /// The marque program that the service runs; else this one, if a service can see it.
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
     /// The file with the unlock secret, encrypted by systemd-creds.
-    #[arg(long, value_name = "FILE", default_value = "/etc/credstore.encrypted/marque-unlock")]
+    #[arg(long, value_name = "FILE", default_value_os_t = Path::new(CREDENTIALS).join(CREDENTIAL))]
     credential: PathBuf,
     /// The file with the unlock secret is not encrypted (systemd before 250, or no TPM and no host
     /// key): whoever reads that file opens the agents' keys.
@@ -67,7 +74,7 @@ pub(super) fn run(shared: &Shared, args: &InstallArgs) -> Done<ExitCode> {
         Failure::usage(why).help(format!("for example: marque --home {HOME} steward install"))
     })?;
     let (text, file) = (unit.text(), args.to.join(NAME));
-    let steps = steps(&unit, copy.as_deref(), &file, args.print);
+    let steps = steps(&unit, copy.as_deref(), &file, args);
     if !args.print {
         write(args, &file, &text)?;
     }
@@ -99,6 +106,17 @@ pub(super) fn run(shared: &Shared, args: &InstallArgs) -> Done<ExitCode> {
 /// The program of the service, and the one to copy there where a service cannot see this one.
 fn program(args: &InstallArgs) -> Done<(PathBuf, Option<PathBuf>)> {
     if let Some(program) = &args.program {
+        let place = program.display();
+        if let Some(folder) = hidden(program) {
+            return Err(Failure::usage(format!(
+                "the service does not see {folder}, and so not its program {place}"
+            ))
+            .help(format!("copy it to {PROGRAM}")));
+        }
+        if !program.is_file() {
+            return Err(Failure::usage(format!("there is no program {place}"))
+                .help(format!("without --program it is this one, copied to {PROGRAM}")));
+        }
         return Ok((program.clone(), None));
     }
     let this = std::env::current_exe().doing("cannot find myself")?;
@@ -114,23 +132,32 @@ fn program(args: &InstallArgs) -> Done<(PathBuf, Option<PathBuf>)> {
 type Step = (String, Vec<String>);
 
 /// What an administrator does before the service runs.
-fn steps(unit: &Unit, copy: Option<&Path>, file: &Path, print: bool) -> Vec<Step> {
+fn steps(unit: &Unit, copy: Option<&Path>, file: &Path, args: &InstallArgs) -> Vec<Step> {
     let Unit { program, home, user, credential, encrypted, minds } = unit;
     let (program, home, folder) = (program.display(), home.display(), credential.parent());
-    let folder = folder.unwrap_or(Path::new("/")).display();
+    let folder = folder.unwrap_or(Path::new("/"));
     let credential = credential.display();
-    let mut steps = vec![(
-        "a user that nobody logs in as:".to_owned(),
-        vec![format!(
-            "sudo useradd --system --user-group --no-create-home --home-dir {home} \
-             --shell /usr/sbin/nologin {user}"
-        )],
-    )];
-    if !minds.is_empty() {
-        let add = minds.iter().map(|(_, mind)| {
+    let users = users();
+    let new = |name: &String| !users.contains(name);
+    let mut steps = Vec::new();
+    if new(user) {
+        steps.push((
+            "a user that nobody logs in as:".to_owned(),
+            vec![format!(
+                "sudo useradd --system --user-group --no-create-home --home-dir {home} \
+                 --shell /usr/sbin/nologin {user}"
+            )],
+        ));
+    }
+    let add: Vec<_> = minds
+        .iter()
+        .filter(|(_, mind)| new(mind))
+        .map(|(_, mind)| {
             format!("sudo useradd --system --user-group --shell /usr/sbin/nologin {mind}")
-        });
-        steps.push(("a user for each mind that has one:".to_owned(), add.collect()));
+        })
+        .collect();
+    if !add.is_empty() {
+        steps.push(("a user for each mind that has one:".to_owned(), add));
     }
     if let Some(from) = copy {
         steps.push((
@@ -155,12 +182,20 @@ fn steps(unit: &Unit, copy: Option<&Path>, file: &Path, print: bool) -> Vec<Step
             format!("sudo sh -c 'umask 077; cat > {credential}'")
         })
     };
-    steps.push((how.to_owned(), vec![format!("sudo install -d -m 0700 {folder}"), command]));
-    if print {
+    // The mode of a folder that is there is not ours to change.
+    let make = format!("sudo install -d -m 0700 {}", folder.display());
+    let make = if folder == Path::new(CREDENTIALS) {
+        make
+    } else {
+        format!("test -d {} || {make}", folder.display())
+    };
+    steps.push((how.to_owned(), vec![make, command]));
+    if args.print {
         steps.push((
             "the unit:".to_owned(),
             vec![format!(
-                "{program} --home {home} steward install --print | sudo tee {} >/dev/null",
+                "{program} --home {home} steward install --print{} | sudo tee {} >/dev/null",
+                given(args),
                 file.display()
             )],
         ));
@@ -174,6 +209,33 @@ fn steps(unit: &Unit, copy: Option<&Path>, file: &Path, print: bool) -> Vec<Step
         ],
     ));
     steps
+}
+
+/// The options that were given, to be typed once more; none of them needs quotes in a unit.
+fn given(args: &InstallArgs) -> String {
+    let mut text = String::new();
+    if args.user != USER {
+        text.push_str(&format!(" --user {}", args.user));
+    }
+    if let Some(program) = &args.program {
+        text.push_str(&format!(" --program {}", program.display()));
+    }
+    if args.credential != Path::new(CREDENTIALS).join(CREDENTIAL) {
+        text.push_str(&format!(" --credential {}", args.credential.display()));
+    }
+    if args.plain_credential {
+        text.push_str(" --plain-credential");
+    }
+    for (agent, mind) in &args.mind_user {
+        text.push_str(&format!(" --mind-user {agent}={mind}"));
+    }
+    text
+}
+
+/// The users of this host that its own list has; useradd says so of any other that exists.
+fn users() -> BTreeSet<String> {
+    let list = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    list.lines().filter_map(|line| Some(line.split_once(':')?.0.to_owned())).collect()
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -31,6 +31,28 @@ const SOCKETS: &str = "marque";
 const NOT_FOR_SERVICES: [&str; 9] =
     ["/home", "/root", "/run", "/tmp", "/var/tmp", "/dev", "/proc", "/sys", "/boot"];
 
+/// Folders of the system, which no user of a service's own may come to own.
+const OF_THE_SYSTEM: [&str; 18] = [
+    "/",
+    "/bin",
+    "/etc",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/media",
+    "/mnt",
+    "/opt",
+    "/sbin",
+    "/srv",
+    "/usr",
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/local",
+    "/usr/share",
+    "/var",
+    "/var/lib",
+];
+
 impl Unit {
     /// Whether systemd reads every part of it as it is meant.
     pub(super) fn check(&self) -> Result<(), String> {
@@ -50,6 +72,12 @@ impl Unit {
         if let Some(folder) = hidden(&self.home) {
             return Err(format!(
                 "a service's home may not lie in {folder}, which the service does not see: {}",
+                self.home.display()
+            ));
+        }
+        if OF_THE_SYSTEM.iter().any(|folder| self.home == Path::new(folder)) {
+            return Err(format!(
+                "{} is the system's; a steward's home is a folder of its own",
                 self.home.display()
             ));
         }
@@ -207,6 +235,9 @@ mod tests {
             "/a%h",
             "/a\nUser=root",
             "/var/../root",
+            "/",
+            "/etc/",
+            "/usr/.",
         ] {
             assert!(unit(home, "marque").check().is_err(), "{home}");
         }
