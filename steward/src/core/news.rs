@@ -115,7 +115,12 @@ fn cost(record: &Record, chain: u64, said: &[Sight]) -> Vec<Money> {
             // Where ours is still out, it may cost what was reserved.
             let reserved = record.debits.iter().rev().find(|money| money.asset.is_native());
             let reserved = reserved.map_or(U256::ZERO, |money| money.units);
-            let most = said.iter().map(|sight| sight.ours.as_ref().map_or(reserved, gas_of)).max();
+            // Ours may be another one than what was seen, and still be taken back and mined dearer.
+            let gas = |sight: &Sight| {
+                let ours = sight.ours.as_ref().filter(|it| it.block_number <= sight.last.number);
+                ours.map_or(reserved, gas_of)
+            };
+            let most = said.iter().map(gas).max();
             most.map(|units| Money::new(units, AssetId::native(chain)))
         }
         _ => None,
