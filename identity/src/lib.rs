@@ -25,4 +25,4 @@ pub use devnet::Devnet;
 pub use error::IdentityError;
 pub use receipt::Receipt;
 pub use rpc::Rpc;
-pub use token::Incoming;
+pub use token::{Incoming, Settled};
