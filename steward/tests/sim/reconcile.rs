@@ -264,7 +264,9 @@ impl World {
         }
         // It waits too long.
         if count == order.nonce && self.dice.percent(30) {
-            let plan = self.plan(order.gas_limit);
+            let mut plan = self.plan(order.gas_limit);
+            // Now and then more than the limits have room for.
+            plan.max_fee *= self.dice.one(&[1, 1, 2, 4]);
             let higher = U256::from(plan.max_fee) > order.max_fee;
             let made = match higher {
                 true => self.handle(vec![Event::Replace { id, plan }])?.pop(),
