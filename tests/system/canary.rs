@@ -8,10 +8,11 @@ use secrecy::{ExposeSecret as _, SecretString};
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::{BufRead as _, Write as _},
+    io::{BufRead as _, Read as _, Write as _},
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
 };
 
 /// Memory is read by pages, and each piece reaches into the next one, so that nothing is missed
@@ -332,6 +333,7 @@ fn live(dir: PathBuf, outer: &Path, listen: &str) {
     life.ok(&["audit", "show"]);
     let exported = life.ok(&["--json", "audit", "show"]);
     fs::write(dir.join("exported.jsonl"), exported).unwrap();
+    let typed = by_hand(&mut life, (&unlock, &owner), &canaries);
     // Commands that fail have the most to say.
     fs::write(outer.join("credentials/marque-unlock"), format!("{unlock}x")).unwrap();
     assert_ne!(life.run(&["steward", "run"]).0, 0);
@@ -348,7 +350,112 @@ fn live(dir: PathBuf, outer: &Path, listen: &str) {
         let found = canaries.find_in_folder(&dir);
         assert!(found.iter().any(|found| found.starts_with(name.as_str())), "{name}: {found:?}");
     }
-    eprintln!("canaries: {} forms, 0 found; memory: {memories}", canaries.forms.len());
+    let forms = canaries.forms.len();
+    eprintln!("canaries: {forms} forms, 0 found; {typed} prompts answered; memory: {memories}");
+}
+
+/// The same secrets, typed at a terminal: to a steward, to an owner's command, and wrongly. Nothing
+/// of them is shown. How many prompts were answered.
+fn by_hand(life: &mut Life, (unlock, owner): (&str, &str), canaries: &Canaries) -> usize {
+    let mut steward = Typist::sit_down(life, &["steward", "run"]);
+    steward.answer("Unlock secret", unlock);
+    wait_for(&life.socket(), &mut steward.child);
+    for file in ["environ", "cmdline"] {
+        let bytes = fs::read(format!("/proc/{}/{file}", steward.child.id())).unwrap();
+        assert_eq!(canaries.find(&bytes), [""; 0], "/proc/…/{file} of the typist's command");
+    }
+    life.ok(&["freeze", "--reason", "by hand"]);
+    let mut thaw = Typist::sit_down(life, &["thaw"]);
+    thaw.answer("Passphrase of the owner", owner);
+    assert!(thaw.leave(), "{}", thaw.transcript());
+    life.ok(&["stop"]);
+    assert!(steward.leave(), "{}", steward.transcript());
+    // What is typed wrongly is as secret: it is most of the right one.
+    let mut wrong = Typist::sit_down(life, &["steward", "run"]);
+    wrong.answer("Unlock secret", &format!("{unlock}x"));
+    assert!(!wrong.leave(), "{}", wrong.transcript());
+    assert!(wrong.transcript().contains("wrong"), "{}", wrong.transcript());
+    for shown in [&steward, &thaw, &wrong] {
+        assert_eq!(canaries.find(shown.transcript().as_bytes()), [""; 0], "on the terminal");
+    }
+    // The control: what is typed at a terminal that echoes is seen.
+    let terminal = nix::pty::openpty(None, None).unwrap();
+    let mut master = File::from(terminal.master);
+    master.write_all(format!("{unlock}\n").as_bytes()).unwrap();
+    let mut echoed = vec![0; 4096];
+    let read = master.read(&mut echoed).unwrap();
+    assert_ne!(canaries.find(&echoed[..read]), [""; 0]);
+    3
+}
+
+/// Somebody at a terminal: a command whose controlling terminal is a pseudo-terminal of ours.
+struct Typist {
+    child: Child,
+    master: File,
+    shown: Arc<Mutex<Vec<u8>>>,
+    reader: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Typist {
+    fn sit_down(life: &Life, args: &[&str]) -> Self {
+        let pair = nix::pty::openpty(None, None).unwrap();
+        let (master, slave) = (File::from(pair.master), File::from(pair.slave));
+        // A session of its own, whose controlling terminal is its standard input: where the command
+        // asks for secrets is /dev/tty.
+        let child = Command::new("setsid")
+            .args(["--ctty", "--wait", MARQUE])
+            .arg("--home")
+            .arg(life.dir.join("home"))
+            .arg("--owner-home")
+            .arg(life.dir.join("owner"))
+            .args(args)
+            .env_remove("CREDENTIALS_DIRECTORY")
+            .env("MARQUE_LOG", "trace")
+            .env("RUST_BACKTRACE", "full")
+            .current_dir(&life.dir)
+            .stdin(slave.try_clone().unwrap())
+            .stdout(slave.try_clone().unwrap())
+            .stderr(slave)
+            .spawn()
+            .unwrap();
+        let shown = Arc::new(Mutex::new(Vec::new()));
+        let (mut from, to) = (master.try_clone().unwrap(), Arc::clone(&shown));
+        let reader = std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            // It ends with an error once nobody has the other side.
+            while let Ok(read @ 1..) = from.read(&mut bytes) {
+                to.lock().unwrap().extend_from_slice(&bytes[..read]);
+            }
+        });
+        Self { child, master, shown, reader: Some(reader) }
+    }
+
+    fn transcript(&self) -> String {
+        String::from_utf8_lossy(&self.shown.lock().unwrap()).into_owned()
+    }
+
+    /// Waits for a question with this word in it, and for the terminal to be silent; types.
+    fn answer(&mut self, word: &str, secret: &str) {
+        for _ in 0..400 {
+            let flags = nix::sys::termios::tcgetattr(&self.master).unwrap().local_flags;
+            let silent = !flags.contains(nix::sys::termios::LocalFlags::ECHO);
+            if silent && self.transcript().contains(word) {
+                self.master.write_all(format!("{secret}\n").as_bytes()).unwrap();
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("nobody asks without an echo: {}", self.transcript());
+    }
+
+    /// Waits for the end; whether it ended well.
+    fn leave(&mut self) -> bool {
+        let status = self.child.wait().unwrap();
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+        status.success()
+    }
 }
 
 /// Waits until a steward listens.
