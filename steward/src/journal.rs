@@ -78,7 +78,7 @@ pub struct Recovery {
     pub cut: u64,
     /// Entries that no checkpoint covered yet; all of them, if the checkpoint was missing.
     pub unsigned: u64,
-    /// There was no checkpoint, or an empty file: a power cut soon after creation, or a deletion.
+    /// There was no checkpoint, or a file without a byte in it but zeros: a power cut, or a deletion.
     pub checkpoint_missing: bool,
 }
 

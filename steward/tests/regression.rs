@@ -9,7 +9,7 @@ use marque_identity::{Block, Receipt};
 use marque_identity_keys::{KeyDir, sign_statement};
 use marque_policies::Statement;
 use marque_steward::{
-    Body, Home,
+    Body, Home, audit,
     core::news::{self, Sight},
     entry::OnChain,
     submit_offline,
@@ -101,4 +101,28 @@ fn a_home_that_was_killed_before_its_first_segment_is_begun_again() {
     assert!(home.has_journal());
     let again = submit_offline(&home, homes::unlock(), genesis()).unwrap_err().to_string();
     assert!(again.contains("00000000000000000000.seg"), "{again}");
+}
+
+/// A power cut left the checkpoint's name and length on the disk and not its bytes; the steward did
+/// not open any more.
+#[test]
+fn a_checkpoint_of_zeros_is_what_a_power_cut_leaves_and_no_reason_not_to_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("home");
+    let (home, _) = homes::home(&path, "scout", B256::ZERO, |_| support::policy(1));
+    let checkpoint = home.journal().join("checkpoint");
+    let length = std::fs::metadata(&checkpoint).unwrap().len();
+    std::fs::write(&checkpoint, vec![0; usize::try_from(length).unwrap()]).unwrap();
+    submit_offline(&home, homes::unlock(), Vec::new()).unwrap();
+    let entries = audit::entries(&home.journal()).unwrap();
+    let recovered = |body: &Body| matches!(body, Body::Recovered { checkpoint_missing: true, .. });
+    assert!(entries.iter().any(|entry| recovered(&entry.body)), "and the journal says so");
+    audit::verify(&home.journal(), &audit::stated_key(&audit::state(&home).unwrap()).unwrap())
+        .unwrap();
+
+    // One that says something else is no accident of that kind.
+    let mut bytes = std::fs::read(&checkpoint).unwrap();
+    bytes[9] ^= 1;
+    std::fs::write(&checkpoint, bytes).unwrap();
+    submit_offline(&home, homes::unlock(), Vec::new()).unwrap_err();
 }

@@ -55,11 +55,13 @@ impl Checkpoint {
         Ok(Self { size, root, text })
     }
 
-    /// The one in a journal's folder; `None` if there is none or the file is empty, as a power
-    /// cut may leave it.
+    /// The one in a journal's folder; `None` if there is none, or if the file is empty or all
+    /// zeros, as a power cut may leave it: nobody waits for the disk when it is written, and ext4
+    /// may have its name and length there before its bytes.
     pub(super) fn read(dir: &Path, key: &LogKey) -> Result<Option<Self>, JournalError> {
         let path = dir.join("checkpoint");
-        let Some(bytes) = files::read_if_there(&path)?.filter(|bytes| !bytes.is_empty()) else {
+        let written = |bytes: &Vec<u8>| bytes.iter().any(|byte| *byte != 0);
+        let Some(bytes) = files::read_if_there(&path)?.filter(written) else {
             return Ok(None);
         };
         let what = path.display().to_string();
