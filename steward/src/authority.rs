@@ -8,7 +8,7 @@
 //! process between the two and find the reservation (fail point `reserved`).
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::{
     clock::Clock,
@@ -28,7 +28,7 @@ use crate::{
 };
 use marque_identity_keys::SecretString;
 use marque_policies::{SignedStatement, Statement, Timestamp};
-use marque_steward_client::Fault;
+use marque_steward_client::{Fault, PaymentState};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -448,11 +448,12 @@ impl Authority {
         let now = self.now();
         let record = self.state.intent(permit.id());
         // In one group a record may move on between the permit and its use: a permit for what is no
-        // longer its order signs nothing.
-        if let (Some(record), Some(_)) = (record, permit.order().transaction())
-            && record.order.as_ref() != Some(permit.order())
-        {
-            return Err(StewardError::Permit("is for what the intent is no longer"));
+        // longer its order, or for what was given up, signs nothing.
+        if let (Some(record), Some(_)) = (record, permit.order().transaction()) {
+            let out = [PaymentState::Reserved, PaymentState::Signed, PaymentState::Sent];
+            if record.order.as_ref() != Some(permit.order()) || !out.contains(&record.state) {
+                return Err(StewardError::Permit("is for what the intent is no longer"));
+            }
         }
         let before = record.and_then(|record| record.hash);
         let key = self.keys.key(permit.agent())?;

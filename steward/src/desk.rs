@@ -147,3 +147,58 @@ fn serve(
     }
     authority.close()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        authority::tests::{event, laid_out},
+        core::{Reply, Surplus},
+    };
+    use std::{sync::mpsc, time::Duration};
+
+    fn freeze() -> Event {
+        let (agent, reason) = (Some("scout".to_owned()), "stop".to_owned());
+        Event::Freeze { agent, by: "mind", reason, surplus: Surplus::default() }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_freeze_overtakes_all_that_waits_and_wakes_a_desk_that_rests() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, authority) = laid_out(dir.path());
+        let asked: Vec<Event> = (0..600).map(|n| event(&authority, n, "now")).collect();
+        let next = authority.state().next();
+        let desk = Desk::open(authority, home.lock().unwrap()).unwrap();
+        // The authority is held up while a crowd gathers, more than its inbox holds.
+        let (release, held) = mpsc::channel::<()>();
+        let busy = desk.clone();
+        let busy = tokio::spawn(async move { busy.look(move |_, _| held.recv()).await });
+        let crowd = asked.into_iter().map(|event| {
+            let desk = desk.clone();
+            tokio::spawn(async move { desk.submit(event).await.unwrap().reply })
+        });
+        let crowd: Vec<_> = crowd.collect();
+        while desk.commands.capacity() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let freezing = desk.clone();
+        let freezing = tokio::spawn(async move { freezing.submit(freeze()).await.unwrap().reply });
+        for _ in 0..1_000 {
+            if desk.urgent.capacity() < GROUP {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        release.send(()).unwrap();
+        busy.await.unwrap().unwrap().unwrap();
+        assert_eq!(freezing.await.unwrap(), Reply::Noted(Some(next)), "it is the next entry");
+        for asked in crowd {
+            let reply = asked.await.unwrap();
+            assert!(matches!(&reply, Reply::Fault(fault) if fault.code == "frozen"), "{reply:?}");
+        }
+        // Nobody asks for anything now; the next one is heard all the same.
+        let again = tokio::time::timeout(Duration::from_secs(10), desk.submit(freeze())).await;
+        assert_eq!(again.unwrap().unwrap().reply, Reply::Noted(Some(next)));
+        desk.close().await.unwrap();
+    }
+}

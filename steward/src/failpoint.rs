@@ -4,7 +4,8 @@
 //! names, or the first word of the file that `MARQUE_FAILPOINTS` names; the file may be written
 //! while the process runs. Without the feature all of this is nothing.
 //!
-//! - `opening` (journal folded, nothing else done), `reserved` (journalled, not signed), `signed`
+//! - `folder` (the journal has a folder and no segment), `opening` (journal folded, nothing else
+//!   done), `reserved` (journalled, not signed), `signed`
 //!   (signed and journalled, not out), `sent` (out, and nobody was told).
 //! - For every kind of entry: `torn.KIND` (half of it is in the file; the second word is the folder
 //!   of the journal's segments), `journalled.KIND` (durable, its effect not carried out),

@@ -464,9 +464,9 @@ async fn again(scene: &mut Scene, had: u64) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_owner_who_is_cut_off_at_any_edge_of_the_beginning_begins_again() {
     let dir = tempfile::tempdir().unwrap();
-    for kind in ["genesis", "enroll", "adopt"] {
-        for edge in edges(kind) {
-            let place = format!("{edge}.{kind}");
+    for kind in ["folder", "genesis", "enroll", "adopt"] {
+        for edge in if kind == "folder" { vec![""] } else { edges(kind) } {
+            let place = if edge.is_empty() { kind.to_owned() } else { format!("{edge}.{kind}") };
             let home = Home::create(dir.path().join(&place), CHAIN).unwrap();
             let keys = KeyDir::create(home.keys()).unwrap();
             let key = keys.create_key("scout", &homes::unlock()).unwrap();

@@ -406,6 +406,29 @@ async fn a_host_that_lies_in_its_request_gets_no_signature() {
         let adopt = ["policy", "adopt", "scout", "--request", file.to_str().unwrap(), "--out", "-"];
         let (text, _) = failure(&marque(machine.path(), &adopt));
         assert!(text.contains("\\u{1b}") && !text.contains('\u{1b}'), "{text:?}");
+        // What it does not say is in force cannot be shown to be as strict as the draft.
+        let mut request = honest.clone();
+        let document = honest["agents"][0]["policy"]["document"].as_str().unwrap();
+        let next = document.replacen("version = 1\n", "version = 2\n", 1);
+        assert_ne!(next, document);
+        request["agents"][0]["draft"] = json!(next);
+        request["agents"][0]["held"] = json!([]);
+        for (policy, wanted) in [(Value::Null, 3), (honest["agents"][0]["policy"].clone(), 0)] {
+            request["agents"][0]["policy"] = policy;
+            std::fs::write(&file, request.to_string()).unwrap();
+            let out = machine.path().join("adopt.json");
+            let (file, out_at) = (file.to_str().unwrap(), out.to_str().unwrap());
+            let adopt =
+                ["policy", "adopt", "scout", "--never-wider", "--request", file, "--out", out_at];
+            let done = marque(machine.path(), &adopt);
+            if wanted == 0 {
+                ok(&done);
+            } else {
+                let (text, code) = failure(&done);
+                assert!(code == wanted && text.contains("does not say what is in force"), "{text}");
+            }
+            assert_eq!(out.exists(), wanted == 0);
+        }
         // Another owner's request is not for this key.
         ok(&marque(&machine.path().join("other"), &["owner", "init"]));
         std::fs::write(&file, honest.to_string()).unwrap();

@@ -2,10 +2,13 @@
 //! before, a start is quick where it may be, a group costs one sync, and a full disk stops.
 
 use super::*;
-use crate::core::Facts;
-use alloy_primitives::B256;
+use crate::core::{BlockFacts, Facts, GasPlan};
+use alloy_primitives::{Address, B256, U256};
 use marque_identity_keys::{Key, KeyDir, Zeroizing, sign_statement};
-use marque_policies::{Intent, IntentId, Labels, intent::ToolUse};
+use marque_policies::{
+    AssetId, Intent, IntentId, Labels, Money,
+    intent::{ToolUse, Transfer},
+};
 use marque_steward_client::{Note, PaymentState, Proposal};
 use std::cell::Cell;
 
@@ -21,7 +24,7 @@ fn unlock() -> SecretString {
 }
 
 /// A home in which "scout" may use "now" without end.
-fn laid_out(dir: &std::path::Path) -> (Home, Authority) {
+pub(crate) fn laid_out(dir: &std::path::Path) -> (Home, Authority) {
     let home = Home::create(dir.join("home"), 1).unwrap();
     let keys = KeyDir::create(home.keys()).unwrap();
     let key = keys.create_key("scout", &unlock()).unwrap();
@@ -45,7 +48,7 @@ fn laid_out(dir: &std::path::Path) -> (Home, Authority) {
     (home, authority)
 }
 
-fn event(authority: &Authority, n: u32, name: &str) -> Event {
+pub(crate) fn event(authority: &Authority, n: u32, name: &str) -> Event {
     let policy = authority.state.agent("scout").unwrap().policy.as_ref().unwrap().hash;
     let intent = Intent::Tool(ToolUse {
         tool: name.to_owned(),
@@ -247,6 +250,96 @@ fn a_journal_that_does_not_extend_the_copy_of_its_checkpoint_is_frozen() {
     }
     let after = std::fs::read(std::fs::read_dir(&copies).unwrap().next().unwrap().unwrap().path());
     assert_eq!(after.unwrap(), kept.unwrap());
+}
+
+/// Lets "scout" pay a shop by transactions of its own.
+fn may_pay(home: &Home, authority: &mut Authority) {
+    let by = Key::from_bytes(&Zeroizing::new([1; 32])).unwrap();
+    let text = format!(
+        "format = 1\nversion = 2\nowner = \"{}\"\n[chain.devnet]\nid = \"eip155:1\"\nrpc = \
+         [\"http://127.0.0.1:9\"]\nfinality = 1\nnative = \"ETH\"\n[asset.USDC]\nchain = \
+         \"devnet\"\ntoken = \"{TOKEN}\"\ndecimals = 6\n[limits.USDC]\nday = \"9.00\"\n\
+         [limits.gas]\nday = \"1 ETH\"\n[[payee]]\nname = \"shop\"\naddress = \"{SHOP}\"\n",
+        by.address()
+    );
+    let (policy, _) = marque_policies::parse(&text).unwrap();
+    let adopt = Statement::Adopt { agent: "scout".into(), version: 2, policy: policy.hash };
+    let adopt = sign_statement(&by, adopt, 1, home.origin(), Some(text));
+    let done = authority.handle(vec![Event::Submit(Box::new(adopt))]).unwrap();
+    assert!(matches!(done[0].reply, Reply::Noted(Some(_))), "{done:?}");
+}
+
+const TOKEN: Address = Address::repeat_byte(0xaa);
+const SHOP: Address = Address::repeat_byte(0xbb);
+
+fn transfer(authority: &Authority, n: u32) -> Event {
+    let amount = Money::new(U256::from(1_000), AssetId { chain: 1, token: TOKEN });
+    let (payee, labels) = ("shop".to_owned(), Labels::default());
+    let intent = Intent::Transfer(Transfer { payee, to: SHOP, amount, labels });
+    let Event::Propose { agent, mut proposal, mut facts } = event(authority, n, "now") else {
+        panic!()
+    };
+    proposal.intent = intent;
+    facts.block = Some(BlockFacts { number: 9, timestamp: authority.now() / 1_000 });
+    facts.nonce = Some(0);
+    facts.gas = Some(GasPlan { limit: 60_000, max_fee: 1_000_000_000, max_priority_fee: 1 });
+    Event::Propose { agent, proposal, facts }
+}
+
+fn released(authority: &Authority, n: u32) -> Event {
+    let why = "it would fail".to_owned();
+    Event::Moved(Body::Released { id: id(authority, n), why })
+}
+
+#[test]
+fn a_permit_for_what_the_intent_is_no_longer_signs_nothing() {
+    AHEAD.set(0);
+    let dir = tempfile::tempdir().unwrap();
+    let (home, mut authority) = laid_out(dir.path());
+    may_pay(&home, &mut authority);
+    // Allowed and given up in one group: its nonce is free again, and nobody signs it.
+    let group = vec![transfer(&authority, 0), released(&authority, 0)];
+    let done = authority.handle(group).unwrap();
+    assert!(done[0].made.is_none(), "{:?}", done[0]);
+    assert!(matches!(&done[0].reply, Reply::Fault(fault) if fault.code == "internal"));
+    assert_eq!(authority.state.intent(id(&authority, 0)).unwrap().state, PaymentState::Released);
+    assert_eq!(authority.outbox.get(id(&authority, 0)).unwrap(), None);
+
+    // With another behind it its nonce is filled: that is signed, and the payment is not.
+    let group = vec![transfer(&authority, 1), transfer(&authority, 2), released(&authority, 1)];
+    let mut done = authority.handle(group).unwrap();
+    assert!(done[0].made.is_none(), "{:?}", done[0]);
+    let Some(Made::Transaction(filling)) = done.remove(2).made else { panic!("{done:?}") };
+    assert!(matches!(done[1].made, Some(Made::Transaction(_))));
+    let record = authority.state.intent(id(&authority, 1)).unwrap();
+    assert!(record.filled && record.state == PaymentState::Signed);
+    assert_eq!(record.hash, Some(filling.hash));
+    assert_eq!(authority.outbox.get(id(&authority, 1)).unwrap().unwrap(), filling.raw);
+}
+
+#[test]
+fn what_an_opening_writes_bears_the_time_of_the_last_entry() {
+    AHEAD.set(0);
+    let dir = tempfile::tempdir().unwrap();
+    let (home, authority) = laid_out(dir.path());
+    authority.end().unwrap();
+    // The machine boots with a wrong clock, and the opening has two things to write.
+    AHEAD.set(400 * 24 * HOUR);
+    let segment = home.journal().join("entries").join(format!("{:020}.seg", 0));
+    let mut torn = std::fs::OpenOptions::new().append(true).open(segment).unwrap();
+    std::io::Write::write_all(&mut torn, &[0, 0, 1]).unwrap();
+    std::fs::remove_dir_all(home.index()).unwrap();
+    std::fs::write(home.index(), b"no index").unwrap();
+    let mut authority = Authority::open(&home, unlock()).unwrap();
+    let entries = crate::audit::entries(&home.journal()).unwrap();
+    let [.., before, rebuilt, recovered] = &entries[..] else { panic!() };
+    assert!(matches!(rebuilt.body, Body::IndexRebuilt { .. }), "{rebuilt:?}");
+    assert!(matches!(recovered.body, Body::Recovered { cut: 3, .. }), "{recovered:?}");
+    assert_eq!([rebuilt.at, recovered.at], [before.at; 2]);
+    // Once it is open it has a clock.
+    authority.handle(vec![note(0)]).unwrap();
+    assert!(authority.state.time() > before.at + 300 * 24 * HOUR);
+    AHEAD.set(0);
 }
 
 fn copy(from: &Path, to: &Path) {

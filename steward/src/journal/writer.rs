@@ -12,6 +12,7 @@ use super::files;
 use super::key::Origin;
 use super::record::{self, HEADER};
 use super::segments::{End, Segment, Segments};
+use crate::failpoint::failpoint;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -51,6 +52,7 @@ impl Lock {
             return Err(JournalError::Exists(dir.to_owned()));
         }
         fs::create_dir_all(&entries).map_err(JournalError::io("create", &entries))?;
+        failpoint("folder");
         files::replace_durably(&path, &record::header(origin, 0))?;
         files::sync_dir(dir)?;
         if let Some(parent) = dir.parent() {
