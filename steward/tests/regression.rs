@@ -76,6 +76,22 @@ fn one_endpoint_of_two_settles_nothing_and_the_dearer_one_is_believed() {
     assert_eq!(time, Some(9));
 }
 
+/// What one endpoint of two says is no cancellation, and none before both have its block for good.
+#[test]
+fn one_endpoint_of_two_cancels_nothing() {
+    let id = allowed(Bench::new().propose(proposal("t", 0, pay(1))));
+    let said = |success, last| {
+        let Sight { carried, last, .. } = sight(success, last, 1);
+        (carried, last)
+    };
+    let heard = |said: &[_]| news::cancelled(id, said);
+    assert_eq!(heard(&[said(true, 9), said(true, 4)]), None, "one is not so far");
+    assert_eq!(heard(&[said(true, 9), said(false, 9)]), None, "one says it failed");
+    assert_eq!(heard(&[said(true, 9), (None, said(true, 9).1)]), None, "one does not have it");
+    assert_eq!(heard(&[]), None);
+    assert_eq!(heard(&[said(true, 9), said(true, 8)]), Some(Body::Cancelled { id, at: PLACE }));
+}
+
 /// A kill between making the journal's folder and its first segment left a home that nobody could
 /// begin, and nobody could open.
 #[test]

@@ -229,7 +229,9 @@ impl World {
             (record.and_then(|it| it.hash), record.and_then(|it| it.order.clone()));
         let order = permit.spend();
         // As the authority does: in one group the record may have moved on.
-        if order.transaction().is_some() && now_is.as_ref() != Some(&order) {
+        let out = [PaymentState::Reserved, PaymentState::Signed, PaymentState::Sent];
+        let stands = record.is_some_and(|record| out.contains(&record.state));
+        if order.transaction().is_some() && (now_is.as_ref() != Some(&order) || !stands) {
             return Ok(None);
         }
         let settles = record.and_then(|record| settlement(&record.decided.intent));
