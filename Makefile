@@ -64,7 +64,8 @@ torture: setup
 	@MARQUE_TAMPERS=10000 MARQUE_TREES=10000 cargo test -p marque-steward --lib journal -- --nocapture
 	@MARQUE_KILLS=1000 MARQUE_FLIPS=1000 cargo test -p marque-store --test kill --test suite -- --nocapture
 	@if [ "$$(id -u)" = 0 ]; then \
-	    MARQUE_CUTS=100 cargo test -p marque-store --test power -- --ignored --nocapture; \
+	    MARQUE_CUTS=100 cargo test -p marque-store --test power -- --ignored --nocapture && \
+	    MARQUE_CUTS=100 cargo test -p marque-steward --test power -- --ignored --nocapture; \
 	else echo 'power cuts: skipped, only root can mount a loop device'; fi
 
 RUNS ?= 100000

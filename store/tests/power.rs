@@ -135,7 +135,7 @@ fn cut_once(who: &str, after: u64) -> Cut {
     // Everything acknowledged until now was flushed before the copy begins.
     acked = heard.try_iter().last().unwrap_or(acked);
     run(Command::new("kill").args(["-STOP", &writer.id().to_string()]));
-    fs::copy(&image, &copy).unwrap();
+    copy_of_one_moment(&image, &copy);
     writer.kill().unwrap();
     writer.wait().unwrap();
     listener.join().unwrap();
@@ -166,6 +166,25 @@ fn raw(home: &Path) -> Option<u64> {
         Some((1..).take_while(there).count() as u64)
     };
     std::panic::catch_unwind(read).ok().flatten()
+}
+
+/// Copies an image as it was at one moment: the file system below a process that stands still goes
+/// on writing, and a copy that it wrote into is of no moment at all.
+fn copy_of_one_moment(image: &Path, copy: &Path) {
+    let written = || fs::metadata(image).unwrap().modified().unwrap();
+    for _ in 0..200 {
+        let before = written();
+        // The clock of a file system is coarse: what was written just now would look untouched.
+        thread::sleep(Duration::from_millis(20));
+        if written() != before {
+            continue;
+        }
+        fs::copy(image, copy).unwrap();
+        if written() == before {
+            return;
+        }
+    }
+    panic!("the disk never rests");
 }
 
 /// A mounted image.
