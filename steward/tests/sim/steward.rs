@@ -520,7 +520,7 @@ impl World {
                 Some(_) => carried.clone(),
                 None => None,
             };
-            said.push(news::Sight { carried, ours, last });
+            said.push(news::Sight { carried, ours, taken: None, last });
         }
         Ok(news::confirmed(record, CHAIN, &said))
     }
