@@ -407,8 +407,11 @@ async fn sent(
     }
     if count > order.nonce {
         let strikes = memory.strikes.entry(id).or_default();
-        *strikes += 1;
-        if *strikes >= STRIKES {
+        *strikes = strikes.saturating_add(1);
+        if *strikes > STRIKES {
+            return overtaken(link, record, order).await;
+        }
+        if *strikes == STRIKES {
             let reason = format!(
                 "another transaction took nonce {} of \"{}\": its key is used elsewhere",
                 order.nonce, record.agent
@@ -430,6 +433,25 @@ async fn sent(
         shared.send(link, id).await?;
     }
     Ok(None)
+}
+
+/// A transaction that comes too late for its nonce, for good, as every witness says.
+async fn overtaken(
+    link: &Link,
+    record: &Record,
+    order: &TransactionOrder,
+) -> Result<Option<Body>, StewardError> {
+    let mut said = Vec::new();
+    for (rpc, last) in link.witnesses().await? {
+        let at = BlockTag::Number(last.number);
+        let sent = rpc.transaction_count_at(order.from, at).await.map_err(chain_error)?;
+        let mut ours = false;
+        for hash in record.hashes() {
+            ours |= rpc.receipt(hash).await.map_err(chain_error)?.is_some();
+        }
+        said.push((ours, sent, last));
+    }
+    Ok(news::overtaken(record.decided.id, order.nonce, &said))
 }
 
 /// Sends the same transaction with the fees that the chain asks for now, where those are higher and

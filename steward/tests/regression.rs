@@ -4,11 +4,14 @@
 
 mod support;
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, U256};
 use marque_identity::{Block, Receipt};
 use marque_steward::{
     Body,
-    core::news::{self, Sight},
+    core::{
+        Facts,
+        news::{self, Sight},
+    },
     entry::OnChain,
 };
 use support::{Bench, CHAIN, START, allowed, pay, proposal, refused, transfer};
@@ -71,4 +74,26 @@ fn one_endpoint_of_two_settles_nothing_and_the_dearer_one_is_believed() {
     };
     assert_eq!(actual.last().unwrap().units.to::<u64>(), 30);
     assert_eq!(time, Some(9));
+}
+
+/// A transaction whose account nonce another sender had taken stayed on its way for ever, and its
+/// steward froze again after each thaw.
+#[test]
+fn a_transaction_that_came_too_late_for_its_nonce_is_closed_and_may_be_made_again() {
+    let mut bench = Bench::new();
+    let id = allowed(bench.propose(proposal("t", 0, transfer(100_000))));
+    bench.moved(Body::Signed { id, hash: PLACE.transaction });
+    bench.moved(Body::Sent { id });
+    let last = |number| Block { number, hash: B256::ZERO, timestamp: number };
+    let heard = |said: &[(bool, u64, Block)]| news::overtaken(id, 0, said);
+    assert_eq!(heard(&[]), None, "nobody says so");
+    assert_eq!(heard(&[(false, 1, last(9)), (false, 0, last(9))]), None, "one is not so far");
+    assert_eq!(heard(&[(false, 1, last(9)), (true, 1, last(9))]), None, "it is ours, one says");
+    let over = heard(&[(false, 1, last(9)), (false, 1, last(7))]).unwrap();
+    assert_eq!(over, Body::Expired { id, block: 9 });
+    bench.moved(over);
+    assert_eq!(bench.spent(marque_policies::Scope::Agent), U256::ZERO, "nothing was spent");
+    let facts = Facts { nonce: Some(1), ..bench.facts() };
+    let again = bench.propose_with(proposal("t", 1, transfer(100_000)), facts);
+    assert_ne!(allowed(again), id, "the next attempt is another intent, with another nonce");
 }
