@@ -6,7 +6,7 @@ use crate::{
     laws::Sum,
     proxy::{Proxy, Trouble},
     shop::{SHOP, Shop},
-    support::{Citizen, MARQUE, Town, free_address},
+    support::{self, Citizen, MARQUE, Town, free_address},
 };
 use alloy_primitives::{Address, U256};
 use marque::economy::{Economy, Party};
@@ -163,9 +163,22 @@ impl Scene {
             assert!(begun.elapsed() < PATIENCE * 2, "{left:?} brought no goods: {last}");
             self.revive().await;
             self.thaw().await;
-            let url = self.feed.goods();
-            let buying = left.iter().map(|task| self.scout.buy(&url, task));
-            let bought = futures::future::join_all(buying).await;
+            let mut buying = Box::pin(futures::future::join_all(
+                left.iter().map(|task| buy(&self.scout, &self.feed.goods(), task)),
+            ));
+            // A mind ends with its steward, and is started again with it.
+            let bought = loop {
+                tokio::select! {
+                    bought = &mut buying => break bought,
+                    () = tokio::time::sleep(Duration::from_millis(50)) => {}
+                }
+                if self.has_died(Who::Buyer) || self.has_died(Who::Seller) {
+                    break Vec::new();
+                }
+            };
+            if bought.is_empty() {
+                continue;
+            }
             let mut again = Vec::new();
             for (task, bought) in left.into_iter().zip(bought) {
                 match bought {
@@ -445,6 +458,16 @@ fn proxies_of(scene: &Scene, who: Who) -> &[Proxy; 2] {
 /// A number as JSON-RPC writes it.
 pub(crate) fn number(word: &Value) -> U256 {
     word.as_str().unwrap().parse().unwrap()
+}
+
+/// A purchase that borrows nothing, so that its steward can be looked after meanwhile.
+fn buy(
+    scout: &Citizen,
+    url: &str,
+    task: &str,
+) -> impl Future<Output = Result<Purchase, PaymentError>> + use<> {
+    let (client, url, task) = (scout.client().clone(), url.to_owned(), task.to_owned());
+    async move { support::buy(client, &url, &task).await }
 }
 
 fn goods(purchase: &Purchase) -> bool {
