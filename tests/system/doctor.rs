@@ -128,3 +128,13 @@ fn a_doctor_who_is_asked_nothing_says_what_to_ask() {
     let (_, code) = failure(&marque(dir.path(), &["doctor", "nobody"]));
     assert_ne!(code, 0);
 }
+
+/// The guide's policy, as far as it can be tried without its network.
+#[test]
+fn the_policy_in_the_guide_to_a_public_test_network_is_one() {
+    let guide = include_str!("../../docs/public-testnet.md");
+    let policy = guide.split_once("```toml\n").unwrap().1.split_once("```").unwrap().0;
+    let (policy, _) = marque_policies::parse(policy).unwrap();
+    assert_eq!(policy.chains["base-sepolia"].id, 84_532);
+    assert_eq!(policy.assets["USDC"].decimals, 6);
+}
