@@ -12,6 +12,9 @@
     reason = "helpers of tests, which may fail loudly as tests may"
 )]
 
+/// Where the scripts and the pinned packages are.
+const INTEROP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop");
+
 mod exact;
 mod market;
 mod peer;

@@ -27,13 +27,19 @@ pub(crate) struct Peer {
 impl Peer {
     /// Starts one of the scripts in `tests/interop` and waits until it is ready.
     pub(crate) async fn start(script: &'static str, settings: &Value) -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop");
+        let folder = Path::new(crate::INTEROP);
         assert!(
             folder.join("node_modules").is_dir(),
             "the official packages are missing; run `make setup`"
         );
-        let mut process = Command::new("node")
-            .arg(folder.join(script))
+        let mut node = Command::new("node");
+        node.arg(folder.join(script));
+        Self::run(script, node, settings).await
+    }
+
+    /// Starts any program that speaks as the scripts do.
+    pub(crate) async fn run(name: &'static str, mut program: Command, settings: &Value) -> Self {
+        let mut process = program
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
@@ -42,7 +48,7 @@ impl Peer {
             .unwrap();
         let stdin = process.stdin.take().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let mut peer = Self { name: script, stdin, lines, ready: Value::Null, _process: process };
+        let mut peer = Self { name, stdin, lines, ready: Value::Null, _process: process };
         peer.ready = peer.ask(settings).await;
         peer
     }
