@@ -22,6 +22,14 @@ pub(crate) struct Args {
     with: Companions,
 }
 
+/// A finding, and in which policy.
+#[derive(serde::Serialize)]
+struct Told<'a> {
+    policy: &'a str,
+    #[serde(flatten)]
+    finding: &'a Finding,
+}
+
 pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     let home = shared.home()?;
     let policies = if args.policies.is_empty() { home.agents() } else { args.policies.clone() };
@@ -88,14 +96,8 @@ fn conclude(shared: &Shared, findings: &[(String, Finding)]) -> Done<ExitCode> {
     let count = |health| findings.iter().filter(|(_, finding)| finding.health == health).count();
     let (wrong, odd) = (count(Health::Wrong), count(Health::Odd));
     if shared.json {
-        let findings: Vec<_> = findings
-            .iter()
-            .map(|(policy, finding)| {
-                let mut json = serde_json::json!(finding);
-                json["policy"] = serde_json::json!(policy);
-                json
-            })
-            .collect();
+        let findings: Vec<_> =
+            findings.iter().map(|(policy, finding)| Told { policy, finding }).collect();
         say!("{}", serde_json::json!({ "wrong": wrong, "odd": odd, "findings": findings }));
     }
     match wrong {

@@ -43,7 +43,7 @@ const A_SCENE: usize = 12;
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_happens_between_the_two_each_purchase_is_paid_once_and_comes_to_an_end() {
     let seed = seed("faults");
-    let runs = usize::try_from(number(RUNS).unwrap_or(4)).unwrap();
+    let runs = usize::try_from(number(RUNS).unwrap_or(3)).unwrap();
     let mut dice = Dice::new(seed);
     let only = std::env::var("MARQUE_FAULT").unwrap_or_default();
     let faults: Vec<Fault> =

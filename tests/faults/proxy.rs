@@ -179,8 +179,7 @@ fn as_of(block: u64, question: &Value, result: &mut Value) {
     match question["method"].as_str().unwrap_or_default() {
         "eth_blockNumber" => *result = json!(format!("{block:#x}")),
         "eth_getTransactionReceipt" => {
-            let mined = result["blockNumber"].as_str();
-            let mined = mined.and_then(|text| u64::from_str_radix(&text[2..], 16).ok());
+            let mined = number(&result["blockNumber"]);
             if mined.is_some_and(|mined| mined > block) {
                 *result = Value::Null;
             }
@@ -189,13 +188,15 @@ fn as_of(block: u64, question: &Value, result: &mut Value) {
     }
 }
 
+/// A number as JSON-RPC writes it.
+fn number(word: &Value) -> Option<u64> {
+    u64::from_str_radix(word.as_str()?.strip_prefix("0x")?, 16).ok()
+}
+
 impl Lie {
     fn tell(self, question: &Value, result: &mut Value) {
         let method = question["method"].as_str().unwrap_or_default();
-        let more = |word: &Value| {
-            let number = word.as_str().and_then(|text| u64::from_str_radix(&text[2..], 16).ok());
-            json!(format!("{:#x}", number.unwrap_or_default() + 1_000))
-        };
+        let more = |word: &Value| json!(format!("{:#x}", number(word).unwrap_or_default() + 1_000));
         match (self, method) {
             (Self::NoReceipt, "eth_getTransactionReceipt" | "eth_getTransactionByHash") => {
                 *result = Value::Null;
