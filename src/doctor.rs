@@ -10,19 +10,10 @@ mod contracts;
 mod endpoints;
 mod facilitator;
 
-use alloy_primitives::{Address, B256, address};
+use alloy_primitives::{Address, B256};
 use marque_identity::Rpc;
 use marque_policies::{Policy, document::Chain};
 use serde::Serialize;
-
-/// Permit2, on every chain that has it.
-pub const PERMIT2: Address = address!("0x000000000022D473030F116dDEE9F6B43aC78BA3");
-
-/// The spender of x402 `exact` by Permit2.
-pub const EXACT_PROXY: Address = address!("0x402085c248EeA27D92E8b30b2C58ed07f9E20001");
-
-/// The spender of x402 `upto`.
-pub const UPTO_PROXY: Address = address!("0x4020A4f3b7b90ccA423B9fabCc0CE57C6C240002");
 
 /// How it stands with one thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

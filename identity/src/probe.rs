@@ -61,19 +61,6 @@ impl Rpc {
         Ok(TokenFacts { decimals, symbol, name, version, separator, authorisations })
     }
 
-    /// Base units of the owner's that `spender` may move.
-    ///
-    /// # Errors
-    /// As [`Self::erc20_balance`].
-    pub async fn erc20_allowance(
-        &self,
-        token: Address,
-        owner: Address,
-        spender: Address,
-    ) -> Result<alloy_primitives::U256, IdentityError> {
-        self.view("allowance", token, allowance::allowanceCall { owner, spender }).await
-    }
-
     /// Asks for the logs of one contract in the newest `blocks` blocks, as a start does.
     ///
     /// # Errors
@@ -97,12 +84,6 @@ impl Rpc {
             Ok(_) | Err(IdentityError::Reverted { .. }) => Ok(()),
             Err(error) => Err(error),
         }
-    }
-}
-
-mod allowance {
-    alloy_sol_types::sol! {
-        function allowance(address owner, address spender) external view returns (uint256);
     }
 }
 

@@ -1,6 +1,6 @@
 //! What an agent holds: enough to pay, and enough for the fees.
 
-use super::{Examination, Finding, PERMIT2, contracts::tell_or_fail};
+use super::{Examination, Finding, contracts::tell_or_fail};
 use alloy_primitives::{Address, U256};
 use marque_identity::{IdentityError, Rpc};
 use marque_policies::{AssetId, Money, document::Chain};
@@ -78,7 +78,7 @@ async fn tokens(
             ),
             false => Finding::good(agent, format!("it has {shown} to spend")),
         });
-        let allowed = match rpc.erc20_allowance(asset.id.token, address, PERMIT2).await {
+        let allowed = match rpc.permit2_allowance(asset.id.token, address).await {
             Ok(allowed) => allowed,
             Err(IdentityError::Answer { .. } | IdentityError::Reverted { .. }) => continue,
             Err(error) => return Err(error),

@@ -1,8 +1,11 @@
 //! What the policy names on a chain: tokens, registries, pinned identities; and what x402 needs there.
 
-use super::{EXACT_PROXY, Examination, Finding, PERMIT2, UPTO_PROXY, is_devnet};
+use super::{Examination, Finding, is_devnet};
 use alloy_primitives::{Address, address};
-use marque_contracts::TokenDomain;
+use marque_contracts::{
+    TokenDomain,
+    permit2::{EXACT_PROXY, PERMIT2, UPTO_PROXY},
+};
 use marque_identity::{IdentityError, Rpc, registry};
 use marque_policies::document::{Asset, Chain, Payee};
 
@@ -160,7 +163,7 @@ async fn permit2(
     }
     let found = format!("it has no {}: \"upto\" cannot be used", missing.join(", no "));
     let mend = match is_devnet(chain) {
-        true => "marque devnet puts them there; \"exact\" by EIP-3009 does without",
+        true => "a chain that marque devnet starts has them; \"exact\" by EIP-3009 does without",
         false => "\"exact\" by EIP-3009 does without; for \"upto\" choose another chain",
     };
     tell(Finding::odd(name, found, mend));
