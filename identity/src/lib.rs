@@ -28,4 +28,4 @@ pub use error::IdentityError;
 pub use probe::TokenFacts;
 pub use receipt::Receipt;
 pub use rpc::Rpc;
-pub use token::Incoming;
+pub use token::{Incoming, Settled};

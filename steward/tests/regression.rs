@@ -6,15 +6,18 @@ mod support;
 
 use alloy_primitives::{B256, U256};
 use marque_identity::{Block, Receipt};
+use marque_identity_keys::{KeyDir, sign_statement};
+use marque_policies::Statement;
 use marque_steward::{
-    Body,
+    Body, Home,
     core::{
         Facts,
         news::{self, Sight},
     },
     entry::OnChain,
+    submit_offline,
 };
-use support::{Bench, CHAIN, START, allowed, pay, proposal, refused, transfer};
+use support::{Bench, CHAIN, START, allowed, homes, owner, pay, proposal, refused, transfer};
 
 const PLACE: OnChain =
     OnChain { transaction: B256::repeat_byte(3), block: 5, block_hash: B256::repeat_byte(4) };
@@ -96,4 +99,31 @@ fn a_transaction_that_came_too_late_for_its_nonce_is_closed_and_may_be_made_agai
     let facts = Facts { nonce: Some(1), ..bench.facts() };
     let again = bench.propose_with(proposal("t", 1, transfer(100_000)), facts);
     assert_ne!(allowed(again), id, "the next attempt is another intent, with another nonce");
+}
+
+/// A kill between making the journal's folder and its first segment left a home that nobody could
+/// begin, and nobody could open.
+#[test]
+fn a_home_that_was_killed_before_its_first_segment_is_begun_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home::create(dir.path().join("home"), CHAIN).unwrap();
+    let keys = KeyDir::create(home.keys()).unwrap();
+    let log_key = B256::from(keys.create_log_key(&homes::unlock()).unwrap());
+    let by = owner();
+    let genesis = Statement::Genesis { owner: by.address(), chain_genesis: B256::ZERO, log_key };
+    let genesis = || vec![sign_statement(&by, genesis.clone(), CHAIN, home.origin(), None)];
+    // What lies there at each moment of the beginning.
+    let entries = home.journal().join("entries");
+    std::fs::create_dir_all(&entries).unwrap();
+    assert!(!home.has_journal());
+    std::fs::write(entries.join("00000000000000000000.seg.new"), b"half a hea").unwrap();
+    assert!(!home.has_journal());
+    assert_eq!(submit_offline(&home, homes::unlock(), genesis()).unwrap(), [0]);
+    assert!(home.has_journal());
+
+    // One whose segments were taken away is damaged, and is not begun again.
+    std::fs::remove_file(entries.join("00000000000000000000.seg")).unwrap();
+    assert!(home.has_journal());
+    let again = submit_offline(&home, homes::unlock(), genesis()).unwrap_err().to_string();
+    assert!(again.contains("00000000000000000000.seg"), "{again}");
 }
