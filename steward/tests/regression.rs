@@ -4,13 +4,16 @@
 
 mod support;
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, U256};
 use marque_identity::{Block, Receipt};
 use marque_identity_keys::{KeyDir, sign_statement};
 use marque_policies::Statement;
 use marque_steward::{
     Body, Home, audit,
-    core::news::{self, Sight},
+    core::{
+        Facts,
+        news::{self, Sight},
+    },
     entry::OnChain,
     submit_offline,
 };
@@ -49,7 +52,7 @@ fn sight(success: bool, last: u64, gas_used: u64) -> Sight {
         logs: Vec::new(),
     });
     let last = Block { number: last, hash: B256::ZERO, timestamp: last };
-    Sight { ours: carried.clone(), carried, last }
+    Sight { ours: carried.clone(), carried, taken: None, last }
 }
 
 /// One endpoint of two was enough to settle a payment for good, and to have its gas counted as
@@ -90,6 +93,28 @@ fn one_endpoint_of_two_cancels_nothing() {
     assert_eq!(heard(&[said(true, 9), (None, said(true, 9).1)]), None, "one does not have it");
     assert_eq!(heard(&[]), None);
     assert_eq!(heard(&[said(true, 9), said(true, 8)]), Some(Body::Cancelled { id, at: PLACE }));
+}
+
+/// A transaction whose account nonce another sender had taken stayed on its way for ever, and its
+/// steward froze again after each thaw.
+#[test]
+fn a_transaction_that_came_too_late_for_its_nonce_is_closed_and_may_be_made_again() {
+    let mut bench = Bench::new();
+    let id = allowed(bench.propose(proposal("t", 0, transfer(100_000))));
+    bench.moved(Body::Signed { id, hash: PLACE.transaction });
+    bench.moved(Body::Sent { id });
+    let last = |number| Block { number, hash: B256::ZERO, timestamp: number };
+    let heard = |said: &[(bool, u64, Block)]| news::overtaken(id, 0, said);
+    assert_eq!(heard(&[]), None, "nobody says so");
+    assert_eq!(heard(&[(false, 1, last(9)), (false, 0, last(9))]), None, "one is not so far");
+    assert_eq!(heard(&[(false, 1, last(9)), (true, 1, last(9))]), None, "it is ours, one says");
+    let over = heard(&[(false, 1, last(9)), (false, 1, last(7))]).unwrap();
+    assert_eq!(over, Body::Expired { id, block: 9 });
+    bench.moved(over);
+    assert_eq!(bench.spent(marque_policies::Scope::Agent), U256::ZERO, "nothing was spent");
+    let facts = Facts { nonce: Some(1), ..bench.facts() };
+    let again = bench.propose_with(proposal("t", 1, transfer(100_000)), facts);
+    assert_ne!(allowed(again), id, "the next attempt is another intent, with another nonce");
 }
 
 /// A kill between making the journal's folder and its first segment left a home that nobody could
