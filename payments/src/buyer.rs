@@ -21,7 +21,8 @@ use crate::{
 };
 use alloy_primitives::{Address, B256};
 pub use asked::Asked;
-pub use deal::Deal;
+pub use choice::{Quote, quote};
+pub use deal::{Claim, Deal};
 use marque_net::{Client, Request, Response};
 use marque_policies::{IntentId, Labels, Money};
 use serde_json::Value;

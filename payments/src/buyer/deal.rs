@@ -49,13 +49,13 @@ pub struct Deal {
 
 /// What a seller says of a settlement, once it is known to speak of this payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Claim {
+pub struct Claim {
     /// The transaction; `None` where nothing was taken.
-    pub(super) transaction: Option<B256>,
+    pub transaction: Option<B256>,
     /// What was taken.
-    pub(super) charged: Money,
+    pub charged: Money,
     /// The seller's signature under it.
-    pub(super) receipt: Option<Signed>,
+    pub receipt: Option<Signed>,
 }
 
 impl Deal {
@@ -65,11 +65,12 @@ impl Deal {
         &self.terms
     }
 
-    /// Reads what a seller says of the settlement.
+    /// What a seller says of the settlement, if it can be about this payment. It is the seller's
+    /// word: only the chain knows.
     ///
     /// # Errors
     /// An [`Objection`] to the first statement that cannot be about this payment.
-    pub(super) fn claim(&self, said: &SettlementResponse) -> Result<Claim, Objection> {
+    pub fn claim(&self, said: &SettlementResponse) -> Result<Claim, Objection> {
         let objection = |why: String| Err(Objection::new(Rule::Settlement, why));
         let terms = &self.terms;
         if !said.success {

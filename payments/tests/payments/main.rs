@@ -8,6 +8,7 @@
 mod buyer;
 mod carriers;
 mod counter;
+mod lies;
 mod seller;
 mod support;
 mod wire;
