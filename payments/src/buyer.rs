@@ -9,6 +9,7 @@
 //! INVARIANT: terms that do not agree are never proposed (pinned by
 //! `tests/payments/buyer.rs::a_402_that_lies_is_turned_down_and_nothing_is_proposed`).
 
+mod approval;
 mod asked;
 mod choice;
 mod deal;

@@ -87,12 +87,13 @@ pub(super) fn choose<'a>(
     let mut best: Option<Choice<'a>> = None;
     let mut objections = Vec::new();
     for (index, requirements) in required.accepts.iter().take(MAX_ENTRIES).enumerate() {
-        let judged = acceptable(requirements, asked.host(), view, max).and_then(|(terms, payee)| {
-            let offer = evidence::agrees(required, index, view.now / 1_000)?;
-            let affordable = has_room(view, terms.amount);
-            let resource = resource.clone();
-            Ok(Choice { entry: index, requirements, terms, payee, resource, offer, affordable })
-        });
+        let judged =
+            acceptable(requirements, asked.host(), view, max).and_then(|(terms, payee)| {
+                let offer = evidence::agrees(required, index, view.now / 1_000)?;
+                let affordable = has_room(view, terms.amount);
+                let resource = resource.clone();
+                Ok(Choice { entry: index, requirements, terms, payee, resource, offer, affordable })
+            });
         match judged {
             Ok(choice) => match &best {
                 Some(held) if !better(&choice, held) => {}
@@ -142,9 +143,6 @@ fn acceptable(
     max: Option<Money>,
 ) -> Result<(Terms, String), Objection> {
     let terms = requirements.terms()?;
-    if terms.method != Method::Eip3009 {
-        return Err(Objection::new(Rule::Scheme, "only EIP-3009 is paid"));
-    }
     let asset = known_asset(&terms, view)?;
     let payee = payee(&terms, host, view)?;
     within(&terms, asset, max)?;

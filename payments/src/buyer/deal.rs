@@ -10,15 +10,19 @@ use crate::{
     error::{Objection, Rule, shortened},
     x402::{
         self, ExactAuthorization, ExactPayload, Method, PaymentPayload, PaymentRequired,
-        SettlementResponse, Terms, evidence,
-        evidence::Signed,
+        Permit2Authorization, Permit2Payload, Permit2Witness, Permitted, SettlementResponse, Terms,
+        evidence::{self, Signed},
+        permit2,
     },
 };
 use alloy_primitives::{Address, B256, U256};
 use marque_contracts::{Authorization, TokenDomain, eip3009_digest, recover};
-use marque_policies::{Intent, IntentId, Label, Money, intent::Authorise};
+use marque_policies::{
+    Intent, IntentId, Label, Labels, Money,
+    intent::{Authorise, PermitTransfer, PermitVia},
+};
 use marque_steward_client::{
-    Artifact, Authorisation, Outcome, PaymentState, Proposal, Report, Said, View,
+    Artifact, Authorisation, Outcome, PaymentState, Proposal, Report, Said, SignedPermit, View,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -132,14 +136,10 @@ impl Buyer {
         let choice =
             choice::choose(required, asked, &view, errand.max).map_err(PaymentError::Terms)?;
         let labels = errand.labels.clone().with(Label::Web(asked.host().to_owned()));
-        let intent = Intent::Authorise(Authorise {
-            payee: choice.payee.clone(),
-            to: choice.terms.pay_to,
-            amount: choice.terms.amount,
-            host: asked.host().to_owned(),
-            resource: choice.resource.clone().into(),
-            labels,
-        });
+        let intent = intent(&choice, asked.host(), labels);
+        if matches!(intent, Intent::PermitTransfer(_)) {
+            self.approve_permit2(choice.terms.amount, &view).await?;
+        }
         let outcome = self.propose(errand, intent, &view).await?;
         let (id, artifact) = match outcome {
             Outcome::Held { id, table } => return Err(PaymentError::Held { id, table }),
@@ -271,6 +271,21 @@ impl Buyer {
     }
 }
 
+/// What the chosen terms come to in the chain's own primitives.
+fn intent(choice: &Choice<'_>, host: &str, labels: Labels) -> Intent {
+    let (payee, host) = (choice.payee.clone(), host.to_owned());
+    let resource = choice.resource.clone().into();
+    let Terms { amount, pay_to: to, method, .. } = choice.terms;
+    let via = match method {
+        Method::Eip3009 => {
+            return Intent::Authorise(Authorise { payee, to, amount, host, resource, labels });
+        }
+        Method::Permit2 => PermitVia::Exact,
+        Method::Upto { facilitator } => PermitVia::Upto { facilitator },
+    };
+    Intent::PermitTransfer(PermitTransfer { payee, to, amount, host, resource, via, labels })
+}
+
 /// The scheme's part of the payload, if the steward signed what was proposed.
 fn scheme_payload(
     artifact: Artifact,
@@ -296,7 +311,39 @@ fn scheme_payload(
                 ExactAuthorization { from, to, value, valid_after, valid_before, nonce };
             json(&ExactPayload { signature: signed.signature, authorization })
         }
-        _ => Err("it is no authorisation".to_owned()),
+        (Artifact::PermitTransfer(signed), method @ (Method::Permit2 | Method::Upto { .. })) => {
+            let SignedPermit { from, to, token, amount, spender, facilitator, .. } = *signed;
+            parties(from, to, amount, choice, view)?;
+            let asset = choice.terms.amount.asset;
+            if token != asset.token {
+                return Err(format!("it pays in {token}, not {}", asset.token));
+            }
+            if Some(spender) != permit2::spender(method) {
+                return Err(format!("it may be spent by {spender}"));
+            }
+            let wanted = match method {
+                Method::Upto { facilitator } => Some(facilitator),
+                _ => None,
+            };
+            if facilitator != wanted {
+                return Err("it may be settled by somebody else".to_owned());
+            }
+            if signed.nonce != id.permit_nonce() {
+                return Err("its nonce does not follow from the intent".to_owned());
+            }
+            let authorization = Permit2Authorization {
+                from,
+                permitted: Permitted { token, amount },
+                spender,
+                nonce: signed.nonce,
+                deadline: signed.deadline,
+                witness: Permit2Witness { to, facilitator, valid_after: signed.valid_after },
+            };
+            signed_by(permit2::digest(asset.chain, &authorization), &signed.signature, from)?;
+            json(&Permit2Payload { signature: signed.signature, authorization })
+        }
+        (_, Method::Eip3009) => Err("it is no authorisation".to_owned()),
+        (_, Method::Permit2 | Method::Upto { .. }) => Err("it is no permit".to_owned()),
     }
 }
 

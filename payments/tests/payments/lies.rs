@@ -29,8 +29,8 @@ enum Down {
 
 use Down::{By, Unread};
 use Rule::{
-    Amount, Asset, Domain, Extension, Facilitator, Network, Offer, Payee, Receipt, Resource, Scheme,
-    Settlement, Timeout,
+    Amount, Asset, Domain, Extension, Facilitator, Network, Offer, Payee, Receipt, Resource,
+    Scheme, Settlement, Timeout,
 };
 
 /// A lie: its name, where it stands in the honest answer, what stands there instead (`null` with
@@ -86,31 +86,35 @@ fn lies_about_the_payee(honest: &Value, world: &World) -> Vec<Lie> {
     let sum = Address::repeat_byte(0xab).to_checksum(None);
     let mistyped: String =
         sum.char_indices().map(|(i, c)| if i == 2 { flip(c) } else { c }).collect();
-    at(honest, "/accepts/0/payTo", vec![
-        ("a stranger", json!(STRANGER), By(Payee)),
-        ("nobody", json!(Address::ZERO), By(Payee)),
-        ("ourselves", json!(us), By(Payee)),
-        ("the token", json!(USDC.token), By(Payee)),
-        ("a payee that another host may ask for", json!(Address::repeat_byte(0x77)), By(Payee)),
-        ("a payee that no host may ask for", json!(Address::repeat_byte(0x78)), By(Payee)),
-        ("19 bytes", json!(format!("0x{}", "5e".repeat(19))), By(Payee)),
-        ("21 bytes", json!(format!("0x{}", "5e".repeat(21))), By(Payee)),
-        ("no prefix", json!("5e".repeat(20)), By(Payee)),
-        ("another prefix", json!(format!("0X{}", "5e".repeat(20))), By(Payee)),
-        ("two prefixes", json!(format!("0x0x{}", "5e".repeat(20))), By(Payee)),
-        ("a wrong checksum", json!(mistyped), By(Payee)),
-        ("a name", json!("merchant"), By(Payee)),
-        ("an ENS name", json!("feed.eth"), By(Payee)),
-        ("empty", json!(""), By(Payee)),
-        ("a blank behind", json!(format!("{SELLER} ")), By(Payee)),
-        ("a line break before", json!(format!("\n{SELLER}")), By(Payee)),
-        ("a letter that looks like one", json!(format!("0x{}", "5е".repeat(20))), By(Payee)),
-        ("CAIP-10", json!(format!("eip155:31337:{SELLER}")), By(Payee)),
-        ("a number", json!(5), TYPE),
-        ("null", Value::Null, TYPE),
-        ("a list", json!([SELLER]), TYPE),
-        ("an object", json!({ "address": SELLER }), TYPE),
-    ])
+    at(
+        honest,
+        "/accepts/0/payTo",
+        vec![
+            ("a stranger", json!(STRANGER), By(Payee)),
+            ("nobody", json!(Address::ZERO), By(Payee)),
+            ("ourselves", json!(us), By(Payee)),
+            ("the token", json!(USDC.token), By(Payee)),
+            ("a payee that another host may ask for", json!(Address::repeat_byte(0x77)), By(Payee)),
+            ("a payee that no host may ask for", json!(Address::repeat_byte(0x78)), By(Payee)),
+            ("19 bytes", json!(format!("0x{}", "5e".repeat(19))), By(Payee)),
+            ("21 bytes", json!(format!("0x{}", "5e".repeat(21))), By(Payee)),
+            ("no prefix", json!("5e".repeat(20)), By(Payee)),
+            ("another prefix", json!(format!("0X{}", "5e".repeat(20))), By(Payee)),
+            ("two prefixes", json!(format!("0x0x{}", "5e".repeat(20))), By(Payee)),
+            ("a wrong checksum", json!(mistyped), By(Payee)),
+            ("a name", json!("merchant"), By(Payee)),
+            ("an ENS name", json!("feed.eth"), By(Payee)),
+            ("empty", json!(""), By(Payee)),
+            ("a blank behind", json!(format!("{SELLER} ")), By(Payee)),
+            ("a line break before", json!(format!("\n{SELLER}")), By(Payee)),
+            ("a letter that looks like one", json!(format!("0x{}", "5е".repeat(20))), By(Payee)),
+            ("CAIP-10", json!(format!("eip155:31337:{SELLER}")), By(Payee)),
+            ("a number", json!(5), TYPE),
+            ("null", Value::Null, TYPE),
+            ("a list", json!([SELLER]), TYPE),
+            ("an object", json!({ "address": SELLER }), TYPE),
+        ],
+    )
 }
 
 fn flip(c: char) -> char {
@@ -118,228 +122,300 @@ fn flip(c: char) -> char {
 }
 
 fn lies_about_the_amount(honest: &Value) -> Vec<Lie> {
-    at(honest, "/accepts/0/amount", vec![
-        ("one unit above the maximum", json!("50001"), By(Amount)),
-        ("all there is", json!(U256::MAX.to_string()), By(Amount)),
-        ("past 256 bits", json!(format!("{}0", U256::MAX)), By(Amount)),
-        ("90 digits", json!("9".repeat(90)), By(Amount)),
-        ("nothing", json!("0"), By(Amount)),
-        ("nothing, twice", json!("00"), By(Amount)),
-        ("negative", json!("-20000"), By(Amount)),
-        ("a plus", json!("+20000"), By(Amount)),
-        ("an exponent", json!("2e4"), By(Amount)),
-        ("hexadecimal", json!("0x4e20"), By(Amount)),
-        ("a fraction", json!("20000.0"), By(Amount)),
-        ("dollars", json!("$0.02"), By(Amount)),
-        ("with its asset", json!("0.02 USDC"), By(Amount)),
-        ("a leading zero", json!("020000"), By(Amount)),
-        ("a blank before", json!(" 20000"), By(Amount)),
-        ("a blank behind", json!("20000 "), By(Amount)),
-        ("underscores", json!("20_000"), By(Amount)),
-        ("commas", json!("20,000"), By(Amount)),
-        ("Arabic digits", json!("٢٠٠٠٠"), By(Amount)),
-        ("full-width digits", json!("２００００"), By(Amount)),
-        ("a NUL behind", json!("20000\u{0}"), By(Amount)),
-        ("not a number", json!("NaN"), By(Amount)),
-        ("endless", json!("Infinity"), By(Amount)),
-        ("empty", json!(""), By(Amount)),
-        ("a number", json!(20_000), TYPE),
-        ("a float", json!(2.5), TYPE),
-        ("true", json!(true), TYPE),
-        ("null", Value::Null, TYPE),
-        ("a list", json!(["20000"]), TYPE),
-    ])
+    at(
+        honest,
+        "/accepts/0/amount",
+        vec![
+            ("one unit above the maximum", json!("50001"), By(Amount)),
+            ("all there is", json!(U256::MAX.to_string()), By(Amount)),
+            ("past 256 bits", json!(format!("{}0", U256::MAX)), By(Amount)),
+            ("90 digits", json!("9".repeat(90)), By(Amount)),
+            ("nothing", json!("0"), By(Amount)),
+            ("nothing, twice", json!("00"), By(Amount)),
+            ("negative", json!("-20000"), By(Amount)),
+            ("a plus", json!("+20000"), By(Amount)),
+            ("an exponent", json!("2e4"), By(Amount)),
+            ("hexadecimal", json!("0x4e20"), By(Amount)),
+            ("a fraction", json!("20000.0"), By(Amount)),
+            ("dollars", json!("$0.02"), By(Amount)),
+            ("with its asset", json!("0.02 USDC"), By(Amount)),
+            ("a leading zero", json!("020000"), By(Amount)),
+            ("a blank before", json!(" 20000"), By(Amount)),
+            ("a blank behind", json!("20000 "), By(Amount)),
+            ("underscores", json!("20_000"), By(Amount)),
+            ("commas", json!("20,000"), By(Amount)),
+            ("Arabic digits", json!("٢٠٠٠٠"), By(Amount)),
+            ("full-width digits", json!("２００００"), By(Amount)),
+            ("a NUL behind", json!("20000\u{0}"), By(Amount)),
+            ("not a number", json!("NaN"), By(Amount)),
+            ("endless", json!("Infinity"), By(Amount)),
+            ("empty", json!(""), By(Amount)),
+            ("a number", json!(20_000), TYPE),
+            ("a float", json!(2.5), TYPE),
+            ("true", json!(true), TYPE),
+            ("null", Value::Null, TYPE),
+            ("a list", json!(["20000"]), TYPE),
+        ],
+    )
 }
 
 fn lies_about_the_asset(honest: &Value) -> Vec<Lie> {
-    at(honest, "/accepts/0/asset", vec![
-        ("a stranger's token", json!(STRANGER), By(Asset)),
-        ("another asset than the maximum's", json!(EURC.token), By(Amount)),
-        ("the native coin", json!(Address::ZERO), By(Asset)),
-        ("how some write the native coin", json!(Address::repeat_byte(0xee)), By(Asset)),
-        ("a symbol", json!("USDC"), By(Asset)),
-        ("a word", json!("native"), By(Asset)),
-        ("CAIP-19", json!(format!("eip155:31337/erc20:{}", USDC.token)), By(Asset)),
-        ("no prefix", json!("5fbdb2315678afecb367f032d93f642f64180aa3"), By(Asset)),
-        (
-            "a wrong checksum",
-            json!("0x5FbDB2315678afecb367f032d93F642f64180aA3".replace("5Fb", "5fB")),
-            By(Asset),
-        ),
-        ("no hexadecimal", json!(format!("0x{}", "g".repeat(40))), By(Asset)),
-        ("the payee", json!(SELLER), By(Asset)),
-        ("empty", json!(""), By(Asset)),
-        ("a number", json!(1), TYPE),
-        ("null", Value::Null, TYPE),
-    ])
+    at(
+        honest,
+        "/accepts/0/asset",
+        vec![
+            ("a stranger's token", json!(STRANGER), By(Asset)),
+            ("another asset than the maximum's", json!(EURC.token), By(Amount)),
+            ("the native coin", json!(Address::ZERO), By(Asset)),
+            ("how some write the native coin", json!(Address::repeat_byte(0xee)), By(Asset)),
+            ("a symbol", json!("USDC"), By(Asset)),
+            ("a word", json!("native"), By(Asset)),
+            ("CAIP-19", json!(format!("eip155:31337/erc20:{}", USDC.token)), By(Asset)),
+            ("no prefix", json!("5fbdb2315678afecb367f032d93f642f64180aa3"), By(Asset)),
+            (
+                "a wrong checksum",
+                json!("0x5FbDB2315678afecb367f032d93F642f64180aA3".replace("5Fb", "5fB")),
+                By(Asset),
+            ),
+            ("no hexadecimal", json!(format!("0x{}", "g".repeat(40))), By(Asset)),
+            ("the payee", json!(SELLER), By(Asset)),
+            ("empty", json!(""), By(Asset)),
+            ("a number", json!(1), TYPE),
+            ("null", Value::Null, TYPE),
+        ],
+    )
 }
 
 fn lies_about_the_network(honest: &Value) -> Vec<Lie> {
-    at(honest, "/accepts/0/network", vec![
-        ("another chain", json!("eip155:1"), By(Network)),
-        ("a public test chain", json!("eip155:84532"), By(Network)),
-        ("a leading zero", json!("eip155:031337"), By(Network)),
-        ("hexadecimal", json!("eip155:0x7a69"), By(Network)),
-        ("no chain", json!("eip155:"), By(Network)),
-        ("every chain", json!("eip155:*"), By(Network)),
-        ("a blank behind", json!("eip155:31337 "), By(Network)),
-        ("capitals", json!("EIP155:31337"), By(Network)),
-        ("a third part", json!("eip155:31337:1"), By(Network)),
-        ("a number alone", json!("31337"), By(Network)),
-        ("as version 1 named it", json!("base-sepolia"), By(Network)),
-        ("another world", json!("solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp"), By(Network)),
-        ("past 64 bits", json!("eip155:18446744073709583052"), By(Network)),
-        ("negative", json!("eip155:-31337"), By(Network)),
-        ("zero", json!("eip155:0"), By(Network)),
-        ("empty", json!(""), By(Network)),
-        ("a number", json!(31_337), TYPE),
-        ("null", Value::Null, TYPE),
-    ])
+    at(
+        honest,
+        "/accepts/0/network",
+        vec![
+            ("another chain", json!("eip155:1"), By(Network)),
+            ("a public test chain", json!("eip155:84532"), By(Network)),
+            ("a leading zero", json!("eip155:031337"), By(Network)),
+            ("hexadecimal", json!("eip155:0x7a69"), By(Network)),
+            ("no chain", json!("eip155:"), By(Network)),
+            ("every chain", json!("eip155:*"), By(Network)),
+            ("a blank behind", json!("eip155:31337 "), By(Network)),
+            ("capitals", json!("EIP155:31337"), By(Network)),
+            ("a third part", json!("eip155:31337:1"), By(Network)),
+            ("a number alone", json!("31337"), By(Network)),
+            ("as version 1 named it", json!("base-sepolia"), By(Network)),
+            ("another world", json!("solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp"), By(Network)),
+            ("past 64 bits", json!("eip155:18446744073709583052"), By(Network)),
+            ("negative", json!("eip155:-31337"), By(Network)),
+            ("zero", json!("eip155:0"), By(Network)),
+            ("empty", json!(""), By(Network)),
+            ("a number", json!(31_337), TYPE),
+            ("null", Value::Null, TYPE),
+        ],
+    )
 }
 
 fn lies_about_the_scheme(honest: &Value) -> Vec<Lie> {
-    let mut lies = at(honest, "/accepts/0/scheme", vec![
-        ("barter", json!("barter"), By(Scheme)),
-        ("capitals", json!("EXACT"), By(Scheme)),
-        ("a blank behind", json!("exact "), By(Scheme)),
-        ("a channel", json!("batch-settlement"), By(Scheme)),
-        ("an escrow", json!("auth-capture"), By(Scheme)),
-        ("an older name", json!("deferred"), By(Scheme)),
-        ("empty", json!(""), By(Scheme)),
-        ("upto without who settles", json!("upto"), By(Facilitator)),
-        ("a number", json!(1), TYPE),
-        ("null", Value::Null, TYPE),
-    ]);
-    lies.extend(at(honest, "/accepts/0/extra/assetTransferMethod", vec![
-        ("a delegation", json!("erc7710"), By(Scheme)),
-        ("capitals", json!("EIP3009"), By(Scheme)),
-        ("a blank behind", json!("eip3009 "), By(Scheme)),
-        ("a plain transfer", json!("transfer"), By(Scheme)),
-        ("empty", json!(""), By(Scheme)),
-        ("a number", json!(3_009), By(Scheme)),
-        ("null", Value::Null, By(Scheme)),
-        ("a list", json!(["eip3009"]), By(Scheme)),
-    ]));
+    let mut lies = at(
+        honest,
+        "/accepts/0/scheme",
+        vec![
+            ("barter", json!("barter"), By(Scheme)),
+            ("capitals", json!("EXACT"), By(Scheme)),
+            ("a blank behind", json!("exact "), By(Scheme)),
+            ("a channel", json!("batch-settlement"), By(Scheme)),
+            ("an escrow", json!("auth-capture"), By(Scheme)),
+            ("an older name", json!("deferred"), By(Scheme)),
+            ("empty", json!(""), By(Scheme)),
+            ("upto without who settles", json!("upto"), By(Facilitator)),
+            ("a number", json!(1), TYPE),
+            ("null", Value::Null, TYPE),
+        ],
+    );
+    lies.extend(at(
+        honest,
+        "/accepts/0/extra/assetTransferMethod",
+        vec![
+            ("a delegation", json!("erc7710"), By(Scheme)),
+            ("capitals", json!("EIP3009"), By(Scheme)),
+            ("a blank behind", json!("eip3009 "), By(Scheme)),
+            ("a plain transfer", json!("transfer"), By(Scheme)),
+            ("empty", json!(""), By(Scheme)),
+            ("a number", json!(3_009), By(Scheme)),
+            ("null", Value::Null, By(Scheme)),
+            ("a list", json!(["eip3009"]), By(Scheme)),
+        ],
+    ));
     let mut upto = changed(honest, "/accepts/0/scheme", json!("upto"));
     upto = changed(&upto, "/accepts/0/extra/assetTransferMethod", json!("permit2"));
-    lies.extend(at(&upto, "/accepts/0/extra/facilitatorAddress", vec![
-        ("anybody", json!(Address::ZERO), By(Facilitator)),
-        ("too short", json!("0x12"), By(Facilitator)),
-        ("no prefix", json!("5e".repeat(20)), By(Facilitator)),
-        ("a URL", json!("https://facilitator.example"), By(Facilitator)),
-        ("a number", json!(1), By(Facilitator)),
-        ("null", Value::Null, By(Facilitator)),
-        ("a list", json!([SELLER]), By(Facilitator)),
-    ]));
+    lies.extend(at(
+        &upto,
+        "/accepts/0/extra/facilitatorAddress",
+        vec![
+            ("anybody", json!(Address::ZERO), By(Facilitator)),
+            ("too short", json!("0x12"), By(Facilitator)),
+            ("no prefix", json!("5e".repeat(20)), By(Facilitator)),
+            ("a URL", json!("https://facilitator.example"), By(Facilitator)),
+            ("a number", json!(1), By(Facilitator)),
+            ("null", Value::Null, By(Facilitator)),
+            ("a list", json!([SELLER]), By(Facilitator)),
+        ],
+    ));
     let facilitated =
         changed(&upto, "/accepts/0/extra/facilitatorAddress", json!(Address::repeat_byte(0xfa)));
-    lies.extend(at(&facilitated, "/accepts/0/extra/assetTransferMethod", vec![
-        ("upto by EIP-3009, which takes all or nothing", json!("eip3009"), By(Scheme)),
-        ("upto by a delegation", json!("erc7710"), By(Scheme)),
-    ]));
+    lies.extend(at(
+        &facilitated,
+        "/accepts/0/extra/assetTransferMethod",
+        vec![
+            ("upto by EIP-3009, which takes all or nothing", json!("eip3009"), By(Scheme)),
+            ("upto by a delegation", json!("erc7710"), By(Scheme)),
+        ],
+    ));
     for (name, place, say, rule) in [
         ("upto above the maximum", "/accepts/0/amount", json!("50001"), Amount),
         ("upto to a stranger", "/accepts/0/payTo", json!(STRANGER), Payee),
         ("upto under another domain", "/accepts/0/extra/name", json!("USDC"), Domain),
         ("upto in a stranger's token", "/accepts/0/asset", json!(STRANGER), Asset),
     ] {
-        lies.push(Lie { name: name.into(), told: changed(&facilitated, place, say), down: By(rule) });
+        lies.push(Lie {
+            name: name.into(),
+            told: changed(&facilitated, place, say),
+            down: By(rule),
+        });
     }
     lies
 }
 
 fn lies_about_the_domain(honest: &Value) -> Vec<Lie> {
-    let mut lies = at(honest, "/accepts/0/extra/name", vec![
-        ("a symbol", json!("USDC"), By(Domain)),
-        ("small letters", json!("usd coin"), By(Domain)),
-        ("a blank behind", json!("USD Coin "), By(Domain)),
-        ("another blank", json!("USD\u{a0}Coin"), By(Domain)),
-        ("a letter that looks like one", json!("USD \u{421}oin"), By(Domain)),
-        ("empty", json!(""), By(Domain)),
-        ("a number", json!(1), By(Domain)),
-        ("null", Value::Null, By(Domain)),
-    ]);
-    lies.extend(at(honest, "/accepts/0/extra/version", vec![
-        ("another", json!("1"), By(Domain)),
-        ("a fraction", json!("2.0"), By(Domain)),
-        ("a blank behind", json!("2 "), By(Domain)),
-        ("empty", json!(""), By(Domain)),
-        ("a number", json!(2), By(Domain)),
-        ("null", Value::Null, By(Domain)),
-    ]));
-    lies.extend(at(honest, "/accepts/0/extra", vec![
-        ("null", Value::Null, By(Domain)),
-        ("a text", json!("USD Coin 2"), By(Domain)),
-        ("a list", json!(["USD Coin", "2"]), By(Domain)),
-        ("an empty object", json!({}), By(Domain)),
-    ]));
+    let mut lies = at(
+        honest,
+        "/accepts/0/extra/name",
+        vec![
+            ("a symbol", json!("USDC"), By(Domain)),
+            ("small letters", json!("usd coin"), By(Domain)),
+            ("a blank behind", json!("USD Coin "), By(Domain)),
+            ("another blank", json!("USD\u{a0}Coin"), By(Domain)),
+            ("a letter that looks like one", json!("USD \u{421}oin"), By(Domain)),
+            ("empty", json!(""), By(Domain)),
+            ("a number", json!(1), By(Domain)),
+            ("null", Value::Null, By(Domain)),
+        ],
+    );
+    lies.extend(at(
+        honest,
+        "/accepts/0/extra/version",
+        vec![
+            ("another", json!("1"), By(Domain)),
+            ("a fraction", json!("2.0"), By(Domain)),
+            ("a blank behind", json!("2 "), By(Domain)),
+            ("empty", json!(""), By(Domain)),
+            ("a number", json!(2), By(Domain)),
+            ("null", Value::Null, By(Domain)),
+        ],
+    ));
+    lies.extend(at(
+        honest,
+        "/accepts/0/extra",
+        vec![
+            ("null", Value::Null, By(Domain)),
+            ("a text", json!("USD Coin 2"), By(Domain)),
+            ("a list", json!(["USD Coin", "2"]), By(Domain)),
+            ("an empty object", json!({}), By(Domain)),
+        ],
+    ));
     lies
 }
 
 fn lies_about_the_timeout(honest: &Value) -> Vec<Lie> {
-    at(honest, "/accepts/0/maxTimeoutSeconds", vec![
-        ("none at all", json!(0), By(Timeout)),
-        ("more than a day", json!(86_401), By(Timeout)),
-        ("for ever", json!(u64::MAX), By(Timeout)),
-        ("negative", json!(-60), Unread("invalid value")),
-        ("a fraction", json!(60.5), TYPE),
-        ("a text", json!("60"), TYPE),
-        ("null", Value::Null, TYPE),
-    ])
+    at(
+        honest,
+        "/accepts/0/maxTimeoutSeconds",
+        vec![
+            ("none at all", json!(0), By(Timeout)),
+            ("more than a day", json!(86_401), By(Timeout)),
+            ("for ever", json!(u64::MAX), By(Timeout)),
+            ("negative", json!(-60), Unread("invalid value")),
+            ("a fraction", json!(60.5), TYPE),
+            ("a text", json!("60"), TYPE),
+            ("null", Value::Null, TYPE),
+        ],
+    )
 }
 
 fn lies_about_the_resource(honest: &Value, world: &World) -> Vec<Lie> {
     let url = &world.url;
     let port = url.port().unwrap();
     let like = |from: &str, to: &str| json!(url.as_str().replace(from, to));
-    let mut lies = at(honest, "/resource/url", vec![
-        ("another host", like("127.0.0.1", "127.0.0.2"), By(Resource)),
-        ("another port", json!(format!("http://127.0.0.1:{}/wind.csv", port ^ 1)), By(Resource)),
-        ("a public host", json!("https://feed.example/wind.csv"), By(Resource)),
-        ("TLS", like("http:", "https:"), By(Resource)),
-        ("another resource", like("wind", "gold"), By(Resource)),
-        ("a query", like(".csv", ".csv?all"), By(Resource)),
-        ("a folder", like(".csv", ".csv/"), By(Resource)),
-        ("capitals", like("wind", "WIND"), By(Resource)),
-        ("an escape", like("wind", "%77ind"), By(Resource)),
-        ("two slashes", like("/wind", "//wind"), By(Resource)),
-        ("a user name", like("//127", "//feed@127"), By(Resource)),
-        ("a password", like("//127", "//a:b@127"), By(Resource)),
-        ("our host as a user name", like("//127.0.0.1", "//127.0.0.1@feed.example"), By(Resource)),
-        ("no host", json!("/wind.csv"), By(Resource)),
-        ("no scheme", json!(format!("127.0.0.1:{port}/wind.csv")), By(Resource)),
-        ("a tool", json!("mcp://tool/wind.csv"), By(Resource)),
-        ("a file", json!("file:///wind.csv"), By(Resource)),
-        ("data", json!("data:text/csv,wind"), By(Resource)),
-        ("empty", json!(""), By(Resource)),
-        ("a number", json!(1), TYPE),
-        ("null", Value::Null, TYPE),
-    ]);
-    lies.extend(at(honest, "/resource", vec![
-        ("a text", json!(url), TYPE),
-        ("null", Value::Null, TYPE),
-        ("an empty object", json!({}), Unread("missing field `url`")),
-    ]));
+    let mut lies = at(
+        honest,
+        "/resource/url",
+        vec![
+            ("another host", like("127.0.0.1", "127.0.0.2"), By(Resource)),
+            (
+                "another port",
+                json!(format!("http://127.0.0.1:{}/wind.csv", port ^ 1)),
+                By(Resource),
+            ),
+            ("a public host", json!("https://feed.example/wind.csv"), By(Resource)),
+            ("TLS", like("http:", "https:"), By(Resource)),
+            ("another resource", like("wind", "gold"), By(Resource)),
+            ("a query", like(".csv", ".csv?all"), By(Resource)),
+            ("a folder", like(".csv", ".csv/"), By(Resource)),
+            ("capitals", like("wind", "WIND"), By(Resource)),
+            ("an escape", like("wind", "%77ind"), By(Resource)),
+            ("two slashes", like("/wind", "//wind"), By(Resource)),
+            ("a user name", like("//127", "//feed@127"), By(Resource)),
+            ("a password", like("//127", "//a:b@127"), By(Resource)),
+            (
+                "our host as a user name",
+                like("//127.0.0.1", "//127.0.0.1@feed.example"),
+                By(Resource),
+            ),
+            ("no host", json!("/wind.csv"), By(Resource)),
+            ("no scheme", json!(format!("127.0.0.1:{port}/wind.csv")), By(Resource)),
+            ("a tool", json!("mcp://tool/wind.csv"), By(Resource)),
+            ("a file", json!("file:///wind.csv"), By(Resource)),
+            ("data", json!("data:text/csv,wind"), By(Resource)),
+            ("empty", json!(""), By(Resource)),
+            ("a number", json!(1), TYPE),
+            ("null", Value::Null, TYPE),
+        ],
+    );
+    lies.extend(at(
+        honest,
+        "/resource",
+        vec![
+            ("a text", json!(url), TYPE),
+            ("null", Value::Null, TYPE),
+            ("an empty object", json!({}), Unread("missing field `url`")),
+        ],
+    ));
     lies
 }
 
 fn lies_in_the_shape(honest: &Value) -> Vec<Lie> {
     let version = Unread("only version 2 is spoken here");
-    let mut lies = at(honest, "/x402Version", vec![
-        ("1", json!(1), version),
-        ("3", json!(3), version),
-        ("a text", json!("2"), version),
-        ("a fraction", json!(2.0), version),
-        ("null", Value::Null, version),
-    ]);
-    lies.extend(at(honest, "/accepts", vec![
-        ("nothing", json!([]), By(Scheme)),
-        ("null", Value::Null, TYPE),
-        ("an object", honest["accepts"][0].clone(), TYPE),
-        ("a text", json!("exact"), TYPE),
-        ("a list of null", json!([null]), TYPE),
-        ("a list of numbers", json!([1]), TYPE),
-    ]));
+    let mut lies = at(
+        honest,
+        "/x402Version",
+        vec![
+            ("1", json!(1), version),
+            ("3", json!(3), version),
+            ("a text", json!("2"), version),
+            ("a fraction", json!(2.0), version),
+            ("null", Value::Null, version),
+        ],
+    );
+    lies.extend(at(
+        honest,
+        "/accepts",
+        vec![
+            ("nothing", json!([]), By(Scheme)),
+            ("null", Value::Null, TYPE),
+            ("an object", honest["accepts"][0].clone(), TYPE),
+            ("a text", json!("exact"), TYPE),
+            ("a list of null", json!([null]), TYPE),
+            ("a list of numbers", json!([1]), TYPE),
+        ],
+    ));
     lies.extend(at(honest, "/extensions", vec![
         ("a list", json!([]), Unread("invalid type")),
         ("a text", json!("payment-identifier"), TYPE),
@@ -361,21 +437,24 @@ fn lies_in_the_shape(honest: &Value) -> Vec<Lie> {
             By(Extension),
         ),
     ]));
-    lies.extend(gone(honest, &[
-        ("/x402Version", Unread("missing field `x402Version`")),
-        ("/accepts", Unread("missing field `accepts`")),
-        ("/resource", Unread("missing field `resource`")),
-        ("/resource/url", Unread("missing field `url`")),
-        ("/accepts/0/scheme", Unread("missing field `scheme`")),
-        ("/accepts/0/network", Unread("missing field `network`")),
-        ("/accepts/0/amount", Unread("missing field `amount`")),
-        ("/accepts/0/asset", Unread("missing field `asset`")),
-        ("/accepts/0/payTo", Unread("missing field `payTo`")),
-        ("/accepts/0/maxTimeoutSeconds", Unread("missing field `maxTimeoutSeconds`")),
-        ("/accepts/0/extra", By(Domain)),
-        ("/accepts/0/extra/name", By(Domain)),
-        ("/accepts/0/extra/version", By(Domain)),
-    ]));
+    lies.extend(gone(
+        honest,
+        &[
+            ("/x402Version", Unread("missing field `x402Version`")),
+            ("/accepts", Unread("missing field `accepts`")),
+            ("/resource", Unread("missing field `resource`")),
+            ("/resource/url", Unread("missing field `url`")),
+            ("/accepts/0/scheme", Unread("missing field `scheme`")),
+            ("/accepts/0/network", Unread("missing field `network`")),
+            ("/accepts/0/amount", Unread("missing field `amount`")),
+            ("/accepts/0/asset", Unread("missing field `asset`")),
+            ("/accepts/0/payTo", Unread("missing field `payTo`")),
+            ("/accepts/0/maxTimeoutSeconds", Unread("missing field `maxTimeoutSeconds`")),
+            ("/accepts/0/extra", By(Domain)),
+            ("/accepts/0/extra/name", By(Domain)),
+            ("/accepts/0/extra/version", By(Domain)),
+        ],
+    ));
     for (name, told) in [
         ("a list", json!([honest])),
         ("a text", json!("pay me")),
@@ -470,16 +549,26 @@ fn lies_in_signed_offers(honest: &Value, world: &World) -> Vec<Lie> {
     ] {
         let told = changed(&payload, &format!("/{field}"), say);
         let told = offering(honest, &signed_offer(world, &told));
-        lies.push(Lie { name: format!("an offer with another {field}").into(), told, down: By(Offer) });
+        lies.push(Lie {
+            name: format!("an offer with another {field}").into(),
+            told,
+            down: By(Offer),
+        });
     }
     let good = signed_offer(world, &payload);
     let shapes = [
         ("an offer with a short signature", changed(&good, "/signature", json!("0x12"))),
         ("an offer that is not signed", changed(&good, "/signature", json!(""))),
-        ("an offer with a signature of zeros", changed(&good, "/signature", json!(format!("0x{}", "00".repeat(65))))),
+        (
+            "an offer with a signature of zeros",
+            changed(&good, "/signature", json!(format!("0x{}", "00".repeat(65)))),
+        ),
         ("an offer in an unknown format", changed(&good, "/format", json!("pgp"))),
         ("an offer without a payload", without(&good, "/payload")),
-        ("an offer that lacks its amount", changed(&good, "/payload", without(&payload, "/amount"))),
+        (
+            "an offer that lacks its amount",
+            changed(&good, "/payload", without(&payload, "/amount")),
+        ),
         ("a JWS for another amount", jws(&changed(&payload, "/amount", json!("1")))),
         ("a JWS for another payee", jws(&changed(&payload, "/payTo", json!(STRANGER)))),
         ("a JWS of two parts", json!({ "format": "jws", "acceptIndex": 0, "signature": "a.b" })),
@@ -591,52 +680,72 @@ fn lies_about_settlements(world: &World) -> Vec<Lie> {
         "amount": "20000", "payer": world.steward.key.address(),
     });
     let no = By(Settlement);
-    let mut lies = at(&honest, "/network", vec![
-        ("another chain", json!("eip155:1"), no),
-        ("a leading zero", json!("eip155:031337"), no),
-        ("a number", json!("31337"), no),
-        ("another world", json!("solana:5eykt"), no),
-        ("empty", json!(""), no),
-        ("not a text", json!(31_337), no),
-        ("null", Value::Null, no),
-    ]);
-    lies.extend(at(&honest, "/amount", vec![
-        ("one more", json!("20001"), no),
-        ("one less", json!("19999"), no),
-        ("nothing", json!("0"), no),
-        ("everything", json!(U256::MAX.to_string()), no),
-        ("a fraction", json!("20000.0"), no),
-        ("a leading zero", json!("020000"), no),
-        ("hexadecimal", json!("0x4e20"), no),
-        ("negative", json!("-20000"), no),
-        ("empty", json!(""), no),
-        ("a number", json!(20_000), no),
-    ]));
-    lies.extend(at(&honest, "/payer", vec![
-        ("a stranger", json!(STRANGER), no),
-        ("the seller", json!(SELLER), no),
-        ("nobody", json!(Address::ZERO), no),
-        ("a name", json!("scout"), no),
-        ("empty", json!(""), no),
-        ("a number", json!(1), no),
-    ]));
-    lies.extend(at(&honest, "/transaction", vec![
-        ("too short", json!("0x12"), no),
-        ("too long", json!(format!("0x{}", "07".repeat(33))), no),
-        ("no prefix", json!("07".repeat(32)), no),
-        ("none", json!(B256::ZERO), no),
-        ("empty", json!(""), no),
-        ("a word", json!("pending"), no),
-        ("a link", json!(format!("https://scan.example/tx/{}", B256::repeat_byte(7))), no),
-        ("a number", json!(7), no),
-        ("null", Value::Null, no),
-    ]));
-    lies.extend(at(&honest, "/success", vec![
-        ("false", json!(false), no),
-        ("a text", json!("true"), no),
-        ("a number", json!(1), no),
-        ("null", Value::Null, no),
-    ]));
+    let mut lies = at(
+        &honest,
+        "/network",
+        vec![
+            ("another chain", json!("eip155:1"), no),
+            ("a leading zero", json!("eip155:031337"), no),
+            ("a number", json!("31337"), no),
+            ("another world", json!("solana:5eykt"), no),
+            ("empty", json!(""), no),
+            ("not a text", json!(31_337), no),
+            ("null", Value::Null, no),
+        ],
+    );
+    lies.extend(at(
+        &honest,
+        "/amount",
+        vec![
+            ("one more", json!("20001"), no),
+            ("one less", json!("19999"), no),
+            ("nothing", json!("0"), no),
+            ("everything", json!(U256::MAX.to_string()), no),
+            ("a fraction", json!("20000.0"), no),
+            ("a leading zero", json!("020000"), no),
+            ("hexadecimal", json!("0x4e20"), no),
+            ("negative", json!("-20000"), no),
+            ("empty", json!(""), no),
+            ("a number", json!(20_000), no),
+        ],
+    ));
+    lies.extend(at(
+        &honest,
+        "/payer",
+        vec![
+            ("a stranger", json!(STRANGER), no),
+            ("the seller", json!(SELLER), no),
+            ("nobody", json!(Address::ZERO), no),
+            ("a name", json!("scout"), no),
+            ("empty", json!(""), no),
+            ("a number", json!(1), no),
+        ],
+    ));
+    lies.extend(at(
+        &honest,
+        "/transaction",
+        vec![
+            ("too short", json!("0x12"), no),
+            ("too long", json!(format!("0x{}", "07".repeat(33))), no),
+            ("no prefix", json!("07".repeat(32)), no),
+            ("none", json!(B256::ZERO), no),
+            ("empty", json!(""), no),
+            ("a word", json!("pending"), no),
+            ("a link", json!(format!("https://scan.example/tx/{}", B256::repeat_byte(7))), no),
+            ("a number", json!(7), no),
+            ("null", Value::Null, no),
+        ],
+    ));
+    lies.extend(at(
+        &honest,
+        "/success",
+        vec![
+            ("false", json!(false), no),
+            ("a text", json!("true"), no),
+            ("a number", json!(1), no),
+            ("null", Value::Null, no),
+        ],
+    ));
     lies.extend(gone(&honest, &[("/success", no), ("/transaction", no), ("/network", no)]));
     for (name, told) in [
         ("a list", json!([honest])),
@@ -696,7 +805,10 @@ fn lies_in_signed_receipts(honest: &Value, world: &World) -> Vec<Lie> {
     for (name, told) in [
         ("a receipt that is a text", json!("thanks")),
         ("a receipt without a payload", without(&good, "/payload")),
-        ("a receipt that lacks its time", changed(&good, "/payload", without(&payload, "/issuedAt"))),
+        (
+            "a receipt that lacks its time",
+            changed(&good, "/payload", without(&payload, "/issuedAt")),
+        ),
         ("a receipt with a short signature", changed(&good, "/signature", json!("0x12"))),
         ("a receipt with a signature that is none", changed(&good, "/signature", json!("signed"))),
         ("a receipt in an unknown format", changed(&good, "/format", json!("pgp"))),
