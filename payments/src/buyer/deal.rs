@@ -22,7 +22,7 @@ use marque_policies::{
     intent::{Authorise, PermitTransfer, PermitVia},
 };
 use marque_steward_client::{
-    Artifact, Authorisation, Outcome, PaymentState, Proposal, Report, Said, SignedPermit, View,
+    Artifact, Authorisation, Evidence, Outcome, PaymentState, Proposal, Report, Said, SignedPermit, View,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -185,8 +185,17 @@ impl Buyer {
         if let Some(doubt) = &doubt {
             tracing::warn!(id = %deal.id, %doubt, "the goods came with a settlement that is not theirs");
         }
-        if let Some(transaction) = claim.as_ref().and_then(|claim| claim.transaction) {
-            self.tell(deal.id, Said::Settled { transaction }).await;
+        if let Some(Claim { transaction: Some(transaction), charged, .. }) = &claim {
+            let (transaction, amount) = (*transaction, Some(*charged));
+            self.tell(deal.id, Said::Settled { transaction, amount }).await;
+        }
+        let receipt = claim.as_ref().and_then(|claim| claim.receipt.as_ref());
+        for (what, signed) in
+            [(Evidence::Offer, deal.offer.as_ref()), (Evidence::Receipt, receipt)]
+        {
+            if let Some(Signed { hash, by, .. }) = signed {
+                self.tell(deal.id, Said::Signed { what, hash: *hash, by: *by }).await;
+            }
         }
         let body = B256::from_slice(&Sha256::digest(goods));
         self.tell(deal.id, Said::Delivered { body }).await;

@@ -14,7 +14,7 @@ use marque_payments::{
     PaymentError, Rule,
     x402::{PAYMENT_REQUIRED, PAYMENT_RESPONSE},
 };
-use marque_steward_client::Said;
+use marque_steward_client::{Evidence, Said};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
@@ -650,7 +650,7 @@ async fn a_header_that_cannot_be_read_is_turned_down_and_nothing_is_proposed() {
         ("plain JSON", vec![honest.clone()], "not base64"),
         ("the URL alphabet", vec![URL_SAFE.encode("\u{3ff}\u{3ff}?>")], "not base64"),
         ("a blank before", vec![format!("x {}", STANDARD.encode(&honest))], "not base64"),
-        ("cut off", vec![STANDARD.encode(&honest[..honest.len() / 3 * 2])], "not JSON"),
+        ("cut off", vec![STANDARD.encode(&honest.as_bytes()[..honest.len() / 3 * 2])], "not JSON"),
         ("encoded twice", vec![STANDARD.encode(STANDARD.encode(&honest))], "not JSON"),
         ("something behind it", vec![STANDARD.encode(tail)], "not JSON"),
         ("a byte-order mark", vec![STANDARD.encode(marked)], "not JSON"),
@@ -872,7 +872,10 @@ async fn honest_offers_and_receipts_are_kept_with_who_signed_them() {
     let kept = paid.offer.unwrap();
     assert_eq!((kept.json, kept.by), (offer, signer));
     let kept = paid.receipt.unwrap();
+    let hash = kept.hash;
     assert_eq!((kept.json, kept.by, paid.doubt), (receipt, signer, None));
+    let told = Said::Signed { what: Evidence::Receipt, hash, by: signer };
+    assert!(world.steward.reported().contains(&told));
     // A JWS is kept as well; whose key it is nobody has looked up.
     world.ask(&offering(&honest, &jws(&offer_payload(&honest))));
     let paid = world.buy().await.unwrap().paid.unwrap();
