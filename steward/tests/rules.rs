@@ -379,11 +379,14 @@ fn a_claim_that_the_chain_contradicts_is_journalled_once_the_payment_is_over() {
     claims(&mut bench, never, byte);
     bench.moved(Body::Expired { id: never, block: 9 });
     let lie = |mask: u8| B256::repeat_byte(byte ^ mask);
-    assert_eq!(contradictions(&bench), [
-        (early, lie(1), Some(at.transaction)),
-        (honest, lie(2), Some(at.transaction)),
-        (never, lie(0), None),
-    ]);
+    assert_eq!(
+        contradictions(&bench),
+        [
+            (early, lie(1), Some(at.transaction)),
+            (honest, lie(2), Some(at.transaction)),
+            (never, lie(0), None),
+        ]
+    );
 }
 
 #[test]

@@ -180,7 +180,11 @@ async fn a_settlement_that_the_chain_contradicts_is_journalled_while_nobody_wait
     taker(&town, &feed, lying).await;
     assert_eq!(town.economy.devnet.chain_id(), 31_337);
     let bought = scout.buy(&feed.goods(), "first").await.unwrap();
-    assert_eq!(bought.paid.unwrap().transaction, Some(B256::repeat_byte(7)), "nobody has looked yet");
+    assert_eq!(
+        bought.paid.unwrap().transaction,
+        Some(B256::repeat_byte(7)),
+        "nobody has looked yet"
+    );
     let noted = || async { !shown(&scout, &["--kind", "contradicted"]).is_empty() };
     eventually("the steward has compared", 60, noted).await;
     let found = shown(&scout, &["--kind", "contradicted"]).remove(0);

@@ -22,7 +22,8 @@ use marque_policies::{
     intent::{Authorise, PermitTransfer, PermitVia},
 };
 use marque_steward_client::{
-    Artifact, Authorisation, Evidence, Outcome, PaymentState, Proposal, Report, Said, SignedPermit, View,
+    Artifact, Authorisation, Evidence, Outcome, PaymentState, Proposal, Report, Said, SignedPermit,
+    View,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -190,8 +191,7 @@ impl Buyer {
             self.tell(deal.id, Said::Settled { transaction, amount }).await;
         }
         let receipt = claim.as_ref().and_then(|claim| claim.receipt.as_ref());
-        for (what, signed) in
-            [(Evidence::Offer, deal.offer.as_ref()), (Evidence::Receipt, receipt)]
+        for (what, signed) in [(Evidence::Offer, deal.offer.as_ref()), (Evidence::Receipt, receipt)]
         {
             if let Some(Signed { hash, by, .. }) = signed {
                 self.tell(deal.id, Said::Signed { what, hash: *hash, by: *by }).await;

@@ -245,10 +245,10 @@ async fn a_purchase_names_what_was_paid_and_tells_the_steward() {
     assert_eq!(authorise.resource, world.url.as_str());
     assert_eq!(authorise.host, world.url.authority());
     let said = world.steward.reported();
-    assert_eq!(said[0], Said::Settled {
-        transaction: B256::repeat_byte(7),
-        amount: Some(usdc(20_000))
-    });
+    assert_eq!(
+        said[0],
+        Said::Settled { transaction: B256::repeat_byte(7), amount: Some(usdc(20_000)) }
+    );
     assert!(matches!(said[1], Said::Delivered { .. }));
 
     let sent: PaymentPayload = x402::decode(PAYMENT_SIGNATURE, &world.payments()[0]).unwrap();

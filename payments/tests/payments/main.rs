@@ -9,6 +9,7 @@
 mod buyer;
 mod carriers;
 mod counter;
+mod fuzz;
 mod lies;
 mod seller;
 mod support;
