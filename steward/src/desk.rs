@@ -16,7 +16,7 @@ use tokio::sync::{
     oneshot, watch,
 };
 
-/// Events in a group at most.
+/// Events and looks in a group at most.
 const GROUP: usize = 64;
 
 type Look = Box<dyn FnOnce(&State, Timestamp) + Send>;
@@ -107,10 +107,12 @@ fn serve(
     mut urgent: Receiver<Asked>,
     told: &watch::Sender<u64>,
 ) -> Result<(), StewardError> {
-    while let Some(first) = inbox.blocking_recv() {
+    loop {
+        let Some(first) = take(&mut authority, &mut inbox) else { return authority.close() };
         let mut events = Vec::new();
         let mut replies = Vec::new();
-        let mut other = None;
+        let mut closes = None;
+        let mut taken = 0;
         while let Ok((event, reply)) = urgent.try_recv() {
             events.push(event);
             replies.push(reply);
@@ -121,11 +123,18 @@ fn serve(
                 Command::Do(event, reply) => {
                     events.push(*event);
                     replies.push(reply);
-                    if events.len() < GROUP {
-                        next = inbox.try_recv().ok();
-                    }
                 }
-                command => other = Some(command),
+                // Sees what is durable, and does not end the group: whoever waits for an event has
+                // it done before he looks.
+                Command::Look(look) => look(authority.state(), authority.now()),
+                Command::Close(reply) => {
+                    closes = Some(reply);
+                    break;
+                }
+            }
+            taken += 1;
+            if taken < GROUP {
+                next = inbox.try_recv().ok();
             }
         }
         if !events.is_empty() {
@@ -136,14 +145,18 @@ fn serve(
                 drop(reply.send(done));
             }
         }
-        match other {
-            Some(Command::Look(look)) => look(authority.state(), authority.now()),
-            Some(Command::Close(reply)) => {
-                drop(reply.send(authority.close()));
-                return Ok(());
-            }
-            _ => {}
+        if let Some(reply) = closes {
+            drop(reply.send(authority.close()));
+            return Ok(());
         }
     }
-    authority.close()
+}
+
+/// The next command; `None` if nobody has a handle any more.
+fn take(authority: &mut Authority, inbox: &mut Receiver<Command>) -> Option<Command> {
+    if let Ok(command) = inbox.try_recv() {
+        return Some(command);
+    }
+    authority.rest();
+    inbox.blocking_recv()
 }

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What the witnesses said is good for so long.
+/// What the chain said is good for so long.
 const HEARD: Duration = Duration::from_millis(250);
 
 /// The endpoints of one policy.
@@ -20,6 +20,9 @@ pub(crate) struct Link {
     finality: Finality,
     /// What the witnesses said a moment ago: thousands of questions in a pass need it.
     heard: Arc<Mutex<Option<Heard>>>,
+    /// The newest block as heard a moment ago. Held while it is asked for: many proposals at once
+    /// ask once.
+    newest: Arc<tokio::sync::Mutex<Option<(Instant, Block)>>>,
 }
 
 /// When the witnesses were asked, and what they said.
@@ -40,13 +43,28 @@ impl Links {
             StewardError::Chain(format!("the policy has no chain with id eip155:{chain}"))
         })?;
         let rpc = Rpc::new(&known.rpc).map_err(chain_error)?;
-        let link = Link { rpc, finality: known.finality, heard: Arc::default() };
+        let link =
+            Link { rpc, finality: known.finality, heard: Arc::default(), newest: Arc::default() };
         links.insert(policy.hash, link.clone());
         Ok(link)
     }
 }
 
 impl Link {
+    /// The newest block. May be a moment old: what is signed then lapses that much sooner.
+    pub(crate) async fn newest(&self) -> Result<Block, StewardError> {
+        let mut newest = self.newest.lock().await;
+        if let Some((at, block)) = *newest
+            && at.elapsed() < HEARD
+        {
+            return Ok(block);
+        }
+        let asked = Instant::now();
+        let block = self.rpc.block(BlockTag::Latest).await.map_err(chain_error)?;
+        *newest = Some((asked, block));
+        Ok(block)
+    }
+
     /// The newest block that cannot be taken back, by the policy's rule, as one endpoint says.
     async fn final_block_by(&self, rpc: &Rpc) -> Result<Block, StewardError> {
         let tag = match self.finality {
