@@ -222,6 +222,8 @@ impl Authority {
             (self.mark, self.index) = (before, Some(index));
             return Ok(());
         }
+        // An index that is good is of no use where the tiles lag behind it.
+        self.rest();
         match index.write(&Mark { seq, head, parts }) {
             Ok(()) => {
                 self.index = Some(index);
