@@ -7,6 +7,8 @@
 //! genesis names, that the chain does not know more than the ledger, and finishes what a crash
 //! left half done.
 
+mod many;
+
 use crate::{
     core::{
         Call, Event, GasPlan, Surplus,
@@ -16,7 +18,7 @@ use crate::{
     error::StewardError,
     gather,
     incoming::{self, Income},
-    links::{Link, chain_error},
+    links::{Link, Witnesses, chain_error},
     outflow::{self, MARGIN, Watch, Whose, freeze},
     state::{Account, Record},
     steward::Shared,
@@ -222,9 +224,10 @@ async fn same_chain(shared: &Shared, link: &Link) -> Result<(), StewardError> {
 /// for once, and one wait for the disk notes many answers. Each stands for itself, and none of them
 /// needs what is remembered of transactions.
 async fn side_by_side(shared: &Shared, link: &Link, out: Vec<&Record>) -> Result<(), StewardError> {
+    let told = many::ask(link, &out).await;
     let mut questions = Vec::with_capacity(out.len());
     for record in out {
-        questions.push(alone(shared, link, record));
+        questions.push(alone(shared, link, record, told.as_ref()));
     }
     let mut trouble = Ok(());
     let mut answers = stream::iter(questions).buffer_unordered(AT_ONCE);
@@ -234,8 +237,25 @@ async fn side_by_side(shared: &Shared, link: &Link, out: Vec<&Record>) -> Result
     trouble
 }
 
-async fn alone(shared: &Shared, link: &Link, record: &Record) -> Result<(), StewardError> {
-    advance(shared, link, record, &mut Memory::default()).await
+/// Moves one authorisation, by what is known of all where that is enough.
+async fn alone(
+    shared: &Shared,
+    link: &Link,
+    record: &Record,
+    told: Option<&many::Told>,
+) -> Result<(), StewardError> {
+    let id = record.decided.id;
+    let mut memory = Memory::default();
+    match (told, record.state, &record.order) {
+        (Some(told), PaymentState::Sent, Some(Order::Authorisation(order))) => {
+            match told.of(id, order).await? {
+                many::Word::Moved(body) => note(shared, link, id, body, &mut memory).await,
+                many::Word::Waits => Ok(()),
+                many::Word::Ask => advance(shared, link, record, &mut memory).await,
+            }
+        }
+        _ => advance(shared, link, record, &mut memory).await,
+    }
 }
 
 /// Moves one intent on as far as the chain says.
@@ -299,7 +319,20 @@ async fn advance(
         }
         _ => None,
     };
-    let Some(body) = body else { return Ok(()) };
+    match body {
+        Some(body) => note(shared, link, id, body, memory).await,
+        None => Ok(()),
+    }
+}
+
+/// Journals what became of an intent.
+async fn note(
+    shared: &Shared,
+    link: &Link,
+    id: IntentId,
+    body: Body,
+    memory: &mut Memory,
+) -> Result<(), StewardError> {
     let done = matches!(
         body,
         Body::Final { .. }
@@ -372,16 +405,25 @@ async fn lapsed(
     (token, from, nonce): (Address, Address, B256),
     valid_before: u64,
 ) -> Result<Option<Body>, StewardError> {
+    lapsed_by(&link.witnesses().await?, id, (token, from, nonce), valid_before).await
+}
+
+async fn lapsed_by(
+    witnesses: &Witnesses,
+    id: IntentId,
+    (token, from, nonce): (Address, Address, B256),
+    valid_before: u64,
+) -> Result<Option<Body>, StewardError> {
+    // Where it is too early there is no more to ask.
+    if witnesses.iter().any(|(_, last)| last.timestamp < valid_before) {
+        return Ok(None);
+    }
     let mut said = Vec::new();
-    for (rpc, last) in link.witnesses().await? {
-        // Where it is too early there is no more to ask.
-        if last.timestamp < valid_before {
-            return Ok(None);
-        }
+    for (rpc, last) in witnesses {
         // As of that very block: what answers for "latest" may be a node that is far behind.
         let at = BlockTag::Number(last.number);
         let used = rpc.authorization_state_at(token, from, nonce, at).await.map_err(chain_error)?;
-        said.push((used, last));
+        said.push((used, *last));
     }
     Ok(news::lapsed(id, valid_before, &said))
 }
@@ -407,8 +449,11 @@ async fn sent(
     }
     if count > order.nonce {
         let strikes = memory.strikes.entry(id).or_default();
-        *strikes += 1;
-        if *strikes >= STRIKES {
+        *strikes = strikes.saturating_add(1);
+        if *strikes > STRIKES {
+            return overtaken(link, record, order).await;
+        }
+        if *strikes == STRIKES {
             let reason = format!(
                 "another transaction took nonce {} of \"{}\": its key is used elsewhere",
                 order.nonce, record.agent
@@ -430,6 +475,25 @@ async fn sent(
         shared.send(link, id).await?;
     }
     Ok(None)
+}
+
+/// A transaction that comes too late for its nonce, for good, as every witness says.
+async fn overtaken(
+    link: &Link,
+    record: &Record,
+    order: &TransactionOrder,
+) -> Result<Option<Body>, StewardError> {
+    let mut said = Vec::new();
+    for (rpc, last) in link.witnesses().await? {
+        let at = BlockTag::Number(last.number);
+        let sent = rpc.transaction_count_at(order.from, at).await.map_err(chain_error)?;
+        let mut ours = false;
+        for hash in record.hashes() {
+            ours |= rpc.receipt(hash).await.map_err(chain_error)?.is_some();
+        }
+        said.push((ours, sent, last));
+    }
+    Ok(news::overtaken(record.decided.id, order.nonce, &said))
 }
 
 /// Sends the same transaction with the fees that the chain asks for now, where those are higher and

@@ -35,6 +35,16 @@ pub fn lapsed(id: IntentId, valid_before: u64, said: &[(bool, Block)]) -> Option
     over.then_some(Body::Expired { id, block })
 }
 
+/// A transaction of ours that can no longer be mined, for another has taken its account nonce for
+/// good. Each witness says whether it has one of ours, how many transactions the account had sent by
+/// its newest block that cannot be taken back, and which that is.
+#[must_use]
+pub fn overtaken(id: IntentId, nonce: u64, said: &[(bool, u64, Block)]) -> Option<Body> {
+    let block = said.iter().map(|(.., last)| last.number).max()?;
+    let over = said.iter().all(|(ours, sent, _)| !ours && *sent > nonce);
+    over.then_some(Body::Expired { id, block })
+}
+
 /// A transaction of ours that failed for good. Each witness says its receipt and its newest block
 /// that cannot be taken back.
 #[must_use]
