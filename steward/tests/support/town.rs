@@ -4,9 +4,13 @@ use super::{CHAIN, homes, owner, pay_in, policy_for};
 use alloy_primitives::{Address, U256};
 use marque_contracts::{Contract, bytecode};
 use marque_identity::{BlockTag, Devnet, devnet};
-use marque_policies::{AssetId, Intent, Money, intent::Settle};
+use marque_policies::{
+    AssetId, Intent, Money,
+    intent::{Authorise, PermitTransfer, PermitVia, Settle, SettlePermit},
+};
 use marque_steward::Home;
-use marque_steward_client::Authorisation;
+use marque_steward_client::{Authorisation, SignedPermit};
+use std::time::Duration;
 
 #[derive(Debug)]
 pub(crate) struct Town {
@@ -51,7 +55,13 @@ impl Town {
     /// Lets block time pass, in seconds.
     pub(crate) async fn pass(&self, seconds: u64) {
         self.ask("evm_increaseTime", serde_json::json!([seconds])).await;
+        self.leap().await;
+    }
+
+    /// Blocks at a new time. What a steward heard of the newest one is good for a moment.
+    async fn leap(&self) {
         self.devnet.mine(3).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
     }
 
     /// From now on blocks come when they are asked for, and each is a second after the one before:
@@ -69,7 +79,7 @@ impl Town {
     /// The next block has this time, Unix seconds, and two more follow.
     pub(crate) async fn come_to(&self, time: u64) {
         self.ask("evm_setNextBlockTimestamp", serde_json::json!([time])).await;
-        self.devnet.mine(3).await.unwrap();
+        self.leap().await;
     }
 
     /// Asks the chain's endpoint something that no client of ours asks.
@@ -120,6 +130,33 @@ impl Town {
         let Intent::Authorise(mut pay) = pay_in(self.usdc(units)) else { panic!() };
         pay.to = to;
         Intent::Authorise(pay)
+    }
+
+    /// The same by Permit2, for at most so much.
+    pub(crate) fn permit(&self, to: Address, units: u64, via: PermitVia) -> Intent {
+        let Intent::Authorise(pay) = self.pay(to, units) else { panic!() };
+        let Authorise { payee, to, amount, host, resource, labels } = pay;
+        Intent::PermitTransfer(PermitTransfer { payee, to, amount, host, resource, via, labels })
+    }
+
+    /// The seller's side of it: takes `charge`.
+    pub(crate) fn settle_permit(&self, permit: &SignedPermit, charge: u64) -> Intent {
+        let asset = AssetId { chain: CHAIN, token: permit.token };
+        Intent::SettlePermit(SettlePermit {
+            from: permit.from,
+            to: permit.to,
+            amount: Money::new(permit.amount, asset),
+            charge: Money::new(U256::from(charge), asset),
+            via: match permit.facilitator {
+                None => PermitVia::Exact,
+                Some(facilitator) => PermitVia::Upto { facilitator },
+            },
+            valid_after: permit.valid_after,
+            deadline: permit.deadline,
+            nonce: permit.nonce,
+            signature: alloy_primitives::hex::encode_prefixed(&permit.signature),
+            resource: "http://feed.example/wind".into(),
+        })
     }
 
     pub(crate) fn settle(&self, a: &Authorisation) -> Intent {
