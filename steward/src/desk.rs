@@ -108,16 +108,25 @@ fn serve(
     told: &watch::Sender<u64>,
 ) -> Result<(), StewardError> {
     loop {
-        let Some(first) = take(&mut authority, &mut inbox) else { return authority.close() };
-        let mut events = Vec::new();
-        let mut replies = Vec::new();
+        let mut asked: Vec<Asked> = Vec::new();
+        // Before the wait, or a freeze whose wake-up went by unnoticed would wait for the next.
+        while let Ok(freeze) = urgent.try_recv() {
+            asked.push(freeze);
+        }
+        let mut next = inbox.try_recv().ok();
+        if next.is_none() && asked.is_empty() {
+            authority.rest();
+            next = inbox.blocking_recv();
+            if next.is_none() {
+                return authority.close();
+            }
+            while let Ok(freeze) = urgent.try_recv() {
+                asked.push(freeze);
+            }
+        }
+        let (mut events, mut replies): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
         let mut closes = None;
         let mut taken = 0;
-        while let Ok((event, reply)) = urgent.try_recv() {
-            events.push(event);
-            replies.push(reply);
-        }
-        let mut next = Some(first);
         while let Some(command) = next.take() {
             match command {
                 Command::Do(event, reply) => {
@@ -150,13 +159,4 @@ fn serve(
             return Ok(());
         }
     }
-}
-
-/// The next command; `None` if nobody has a handle any more.
-fn take(authority: &mut Authority, inbox: &mut Receiver<Command>) -> Option<Command> {
-    if let Ok(command) = inbox.try_recv() {
-        return Some(command);
-    }
-    authority.rest();
-    inbox.blocking_recv()
 }
