@@ -19,7 +19,7 @@ mod support;
 use hostile::{arsenal::Arsenal, judge};
 use marque_policies::{Intent, Statement};
 use marque_steward::{Options, Steward};
-use marque_steward_client::{Answer, Artifact, Client, Outcome, Response, frame};
+use marque_steward_client::{Answer, Artifact, Client, Outcome, PaymentState, Response, frame};
 use std::{
     sync::{
         Arc,
@@ -110,8 +110,11 @@ async fn a_hostile_mind_gets_no_signature_outside_the_policy() {
     // Permits are signed where Permit2 may draw for them.
     let approve = Intent::ApprovePermit2 { amount: town.usdc(100_000_000) };
     let client = Client::connect(&socket).await.unwrap();
-    client.propose(support::proposal("approve", 0, approve)).await.unwrap();
-    town.devnet.mine(2).await.unwrap();
+    let approved = client.propose(support::proposal("approve", 0, approve)).await.unwrap();
+    let Outcome::Allowed { id, .. } = approved else { panic!("{approved:?}") };
+    while client.wait(id, Duration::from_millis(300)).await.unwrap().state != PaymentState::Final {
+        town.devnet.mine(1).await.unwrap();
+    }
     drop(client);
     let (begun, before) = (Instant::now(), resident());
     let sent = Arc::new(AtomicU64::new(0));
