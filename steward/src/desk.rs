@@ -16,7 +16,7 @@ use tokio::sync::{
     oneshot, watch,
 };
 
-/// Events in a group at most.
+/// Events and looks in a group at most.
 const GROUP: usize = 64;
 
 type Look = Box<dyn FnOnce(&State, Timestamp) + Send>;
@@ -107,25 +107,43 @@ fn serve(
     mut urgent: Receiver<Asked>,
     told: &watch::Sender<u64>,
 ) -> Result<(), StewardError> {
-    while let Some(first) = inbox.blocking_recv() {
-        let mut events = Vec::new();
-        let mut replies = Vec::new();
-        let mut other = None;
-        while let Ok((event, reply)) = urgent.try_recv() {
-            events.push(event);
-            replies.push(reply);
+    loop {
+        let mut asked: Vec<Asked> = Vec::new();
+        // Before the wait, or a freeze whose wake-up went by unnoticed would wait for the next.
+        while let Ok(freeze) = urgent.try_recv() {
+            asked.push(freeze);
         }
-        let mut next = Some(first);
+        let mut next = inbox.try_recv().ok();
+        if next.is_none() && asked.is_empty() {
+            authority.rest();
+            next = inbox.blocking_recv();
+            if next.is_none() {
+                return authority.close();
+            }
+            while let Ok(freeze) = urgent.try_recv() {
+                asked.push(freeze);
+            }
+        }
+        let (mut events, mut replies): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
+        let mut closes = None;
+        let mut taken = 0;
         while let Some(command) = next.take() {
             match command {
                 Command::Do(event, reply) => {
                     events.push(*event);
                     replies.push(reply);
-                    if events.len() < GROUP {
-                        next = inbox.try_recv().ok();
-                    }
                 }
-                command => other = Some(command),
+                // Sees what is durable, and does not end the group: whoever waits for an event has
+                // it done before he looks.
+                Command::Look(look) => look(authority.state(), authority.now()),
+                Command::Close(reply) => {
+                    closes = Some(reply);
+                    break;
+                }
+            }
+            taken += 1;
+            if taken < GROUP {
+                next = inbox.try_recv().ok();
             }
         }
         if !events.is_empty() {
@@ -136,16 +154,11 @@ fn serve(
                 drop(reply.send(done));
             }
         }
-        match other {
-            Some(Command::Look(look)) => look(authority.state(), authority.now()),
-            Some(Command::Close(reply)) => {
-                drop(reply.send(authority.close()));
-                return Ok(());
-            }
-            _ => {}
+        if let Some(reply) = closes {
+            drop(reply.send(authority.close()));
+            return Ok(());
         }
     }
-    authority.close()
 }
 
 #[cfg(test)]
@@ -172,7 +185,10 @@ mod tests {
         // The authority is held up while a crowd gathers, more than its inbox holds.
         let (release, held) = mpsc::channel::<()>();
         let busy = desk.clone();
-        let busy = tokio::spawn(async move { busy.look(move |_, _| held.recv()).await });
+        let (entered, begun) = tokio::sync::oneshot::channel::<()>();
+        let hold = move |_: &State, _| entered.send(()).and_then(|()| held.recv().map_err(drop));
+        let busy = tokio::spawn(async move { busy.look(hold).await });
+        begun.await.unwrap();
         let crowd = asked.into_iter().map(|event| {
             let desk = desk.clone();
             tokio::spawn(async move { desk.submit(event).await.unwrap().reply })
@@ -191,14 +207,21 @@ mod tests {
         }
         release.send(()).unwrap();
         busy.await.unwrap().unwrap().unwrap();
-        assert_eq!(freezing.await.unwrap(), Reply::Noted(Some(next)), "it is the next entry");
+        // Only the group under way may be before it.
+        let Reply::Noted(Some(frozen)) = freezing.await.unwrap() else { panic!() };
+        assert!(frozen < next + GROUP as u64, "{frozen} after {next}");
+        let mut passed = 0;
         for asked in crowd {
-            let reply = asked.await.unwrap();
-            assert!(matches!(&reply, Reply::Fault(fault) if fault.code == "frozen"), "{reply:?}");
+            match asked.await.unwrap() {
+                Reply::Allowed(_) => passed += 1,
+                Reply::Fault(fault) if fault.code == "frozen" => {}
+                other => panic!("{other:?}"),
+            }
         }
+        assert_eq!(passed, frozen - next);
         // Nobody asks for anything now; the next one is heard all the same.
         let again = tokio::time::timeout(Duration::from_secs(10), desk.submit(freeze())).await;
-        assert_eq!(again.unwrap().unwrap().reply, Reply::Noted(Some(next)));
+        assert_eq!(again.unwrap().unwrap().reply, Reply::Noted(Some(frozen)));
         desk.close().await.unwrap();
     }
 }
