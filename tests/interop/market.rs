@@ -64,6 +64,13 @@ pub(crate) async fn client(town: &Town) -> Peer {
     peer
 }
 
+/// Lets Permit2 draw on the official buyer's money.
+pub(crate) async fn approve(town: &Town, client: &mut Peer) {
+    town.economy.devnet.give_eth(client.told("address"), ether()).await.unwrap();
+    let approved = client.ask(&json!({ "approve": (10 * PRICE).to_string() })).await;
+    assert_eq!(approved["status"], "success", "{approved}");
+}
+
 /// A buyer of ours that may pay `to` when `host` asks.
 pub(crate) async fn buyer(town: &Town, to: Address, host: &str) -> Citizen {
     let party = town.economy.party("scout").await.unwrap();
