@@ -3,7 +3,7 @@
 use crate::{
     core::{Event, Reply, Surplus},
     error::{StewardError, fault},
-    server::{Who, connection::Told, queue},
+    server::{Who, connection::Told, preview, queue},
     state::{Ledger, State},
     steward::{Shared, as_fault},
 };
@@ -33,6 +33,7 @@ pub(crate) async fn answer(shared: &Shared, who: &Who, ask: Ask, told: &Told) ->
             remember(told, &answer);
             Ok(answer)
         }
+        Ask::Preview(proposal) => preview::preview(shared, who, proposal).await,
         Ask::View => view(shared, who.clone()).await,
         Ask::Note(note) => noted(shared, Event::Note { agent, note }).await,
         Ask::Report(report) => match theirs(shared, who, report.intent).await {
