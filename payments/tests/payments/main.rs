@@ -6,6 +6,7 @@
 )]
 
 mod buyer;
+mod carriers;
 mod counter;
 mod seller;
 mod support;
