@@ -14,6 +14,7 @@ mod argument;
 mod labels;
 mod limits;
 mod payment;
+mod permit;
 mod pool;
 mod recall;
 mod standing;
@@ -47,7 +48,7 @@ pub struct Request<'a> {
     /// What is proposed.
     pub intent: &'a Intent,
     /// The most that the transaction's fees can come to, for an intent that needs a transaction
-    /// (transfer, settle, sweep); such an intent without it is refused.
+    /// (transfer, settle, sweep, ...); such an intent without it is refused.
     pub gas: Option<Money>,
 }
 
@@ -116,6 +117,31 @@ pub fn decide(
             judge.proposer();
             judge.cancel(gas);
         }
+        Intent::PermitTransfer(pay) => {
+            judge.unexpired();
+            judge.in_time();
+            judge.proposer();
+            judge.permit(pay, gas);
+            judge.forbidden();
+        }
+        // As for `Cancel`.
+        Intent::InvalidatePermit { .. } => {
+            judge.proposer();
+            judge.cancel(gas);
+        }
+        Intent::ApprovePermit2 { amount } => {
+            judge.unexpired();
+            judge.proposer();
+            judge.agent_itself();
+            judge.approve_permit2(*amount, gas);
+        }
+        Intent::SettlePermit(settle) => {
+            judge.unexpired();
+            judge.proposer();
+            judge.agent_itself();
+            judge.settle_permit(settle, gas);
+            judge.forbidden();
+        }
     }
     Verdict { table: judge.rows }
 }
@@ -154,6 +180,17 @@ impl Judge<'_> {
         self.positive(amount);
         self.asset_known(amount.asset);
         self.domain_known(amount.asset);
+        self.income(amount);
+        let own = self.ledger.agent_address();
+        self.check("settle.to", settle.to == own, settle.to.to_string(), own.to_string(), || {
+            "only an authorisation that pays this agent can be settled".to_owned()
+        });
+        self.fees_known(amount.asset.chain, gas);
+        self.fees(gas);
+    }
+
+    /// Whether this agent may be paid in the asset.
+    fn income(&mut self, amount: Money) {
         let names = list_all(self.policy.income.iter().map(|id| self.asset_name(*id)));
         self.check(
             "income.asset",
@@ -162,12 +199,6 @@ impl Judge<'_> {
             if names.is_empty() { "no income".to_owned() } else { names },
             || "add the asset to `income.assets`".to_owned(),
         );
-        let own = self.ledger.agent_address();
-        self.check("settle.to", settle.to == own, settle.to.to_string(), own.to_string(), || {
-            "only an authorisation that pays this agent can be settled".to_owned()
-        });
-        self.fees_known(amount.asset.chain, gas);
-        self.fees(gas);
     }
 
     /// An ERC-8004 identity that wants this agent as its wallet.

@@ -7,19 +7,24 @@
 //! INVARIANT: every variant is judged by rules of its own; `decide` has no catch-all arm that
 //! allows (pinned by `tests/suite/decide.rs`, `an_empty_policy_allows_nothing`).
 
+mod id;
+mod permit;
+
+pub use id::IntentId;
+pub use permit::{PermitTransfer, PermitVia, SettlePermit};
+
+pub(crate) use id::tagged;
+
 use crate::money::Money;
 use alloy_primitives::{Address, B256, U256};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An effect that a mind proposes. Versioned by the protocol that carries it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Intent {
     /// Use a tool, with the request that it makes, if it makes one.
@@ -36,6 +41,23 @@ pub enum Intent {
     Sweep(Sweep),
     /// Take an EIP-3009 authorisation of this agent's own back on chain, before somebody settles it.
     Cancel(Cancel),
+    /// Sign a Permit2 `PermitWitnessTransferFrom` that pays a payee: the money of x402 `upto`, and
+    /// of `exact` for tokens without EIP-3009.
+    PermitTransfer(PermitTransfer),
+    /// Take a permit of this agent's own back on chain: Permit2 `invalidateUnorderedNonces`, in a
+    /// transaction of our own. The sibling of `Cancel`.
+    InvalidatePermit {
+        /// The intent whose permit it is.
+        intent: IntentId,
+    },
+    /// Approve the Permit2 contract in an ERC-20 token. Only permits that this agent signs can draw
+    /// on it, and these are counted; none to take the approval back.
+    ApprovePermit2 {
+        /// What Permit2 may move from then on, in all.
+        amount: Money,
+    },
+    /// Settle a Permit2 permit that pays *this* agent; it can only credit us.
+    SettlePermit(SettlePermit),
 }
 
 /// Use of a tool.
@@ -190,17 +212,29 @@ impl Intent {
             Self::AcceptWallet(_) => "accept_wallet",
             Self::Sweep(_) => "sweep",
             Self::Cancel(_) => "cancel",
+            Self::PermitTransfer(_) => "permit_transfer",
+            Self::InvalidatePermit { .. } => "invalidate_permit",
+            Self::ApprovePermit2 { .. } => "approve_permit2",
+            Self::SettlePermit(_) => "settle_permit",
         }
     }
 
-    /// What leaves the agent's key if this is carried out, gas apart.
+    /// What leaves the agent's key if this is carried out, gas apart: of a permit its maximum. An
+    /// approval of Permit2 moves nothing, for what is drawn on it is counted by the permits.
     #[must_use]
     pub const fn spends(&self) -> Option<Money> {
         match self {
             Self::Authorise(Authorise { amount, .. })
             | Self::Transfer(Transfer { amount, .. })
-            | Self::Sweep(Sweep { amount }) => Some(*amount),
-            Self::Tool(_) | Self::Settle(_) | Self::AcceptWallet(_) | Self::Cancel(_) => None,
+            | Self::Sweep(Sweep { amount })
+            | Self::PermitTransfer(PermitTransfer { amount, .. }) => Some(*amount),
+            Self::Tool(_)
+            | Self::Settle(_)
+            | Self::AcceptWallet(_)
+            | Self::Cancel(_)
+            | Self::InvalidatePermit { .. }
+            | Self::ApprovePermit2 { .. }
+            | Self::SettlePermit(_) => None,
         }
     }
 
@@ -210,98 +244,6 @@ impl Intent {
     pub fn body_hash(&self) -> B256 {
         // An intent holds strings, integers and maps with string keys: it always serialises.
         B256::from_slice(&Sha256::digest(crate::canonical::body(self)))
-    }
-}
-
-/// What makes a proposal the same proposal after a retry or a restart.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub struct IntentId(#[schemars(with = "String")] pub B256);
-
-impl IntentId {
-    /// `H(origin, agent, task, step, ordinal, attempt)`, SHA-256 over length-prefixed fields.
-    #[must_use]
-    pub fn derive(
-        origin: B256,
-        agent: &str,
-        task: &str,
-        step: u32,
-        ordinal: u32,
-        attempt: u32,
-    ) -> Self {
-        Self(tagged(
-            "marque/intent/v1",
-            &[
-                origin.as_slice(),
-                agent.as_bytes(),
-                task.as_bytes(),
-                &step.to_be_bytes(),
-                &ordinal.to_be_bytes(),
-                &attempt.to_be_bytes(),
-            ],
-        ))
-    }
-
-    /// The id of what a sub-agent proposes: as [`IntentId::derive`], with the sub-agent's name in it
-    /// and under a tag of its own, so that no two accounts share one.
-    #[must_use]
-    pub fn below(self, sub_agent: &str) -> Self {
-        Self(tagged("marque/intent/sub-agent/v1", &[self.0.as_slice(), sub_agent.as_bytes()]))
-    }
-
-    /// A cancellation's id: `H(origin, agent, cancelled intent, attempt)`, whatever its task is
-    /// called, so that an authorisation is not cancelled twice at once.
-    #[must_use]
-    pub fn cancellation(origin: B256, agent: &str, cancelled: Self, attempt: u32) -> Self {
-        Self(tagged(
-            "marque/cancellation/v1",
-            &[origin.as_slice(), agent.as_bytes(), cancelled.0.as_slice(), &attempt.to_be_bytes()],
-        ))
-    }
-
-    /// A settlement's id: `H(origin, agent, token, payer, nonce)`, so that an authorisation is
-    /// settled once, whatever the seller calls its task.
-    #[must_use]
-    pub fn settlement(origin: B256, agent: &str, settle: &Settle) -> Self {
-        Self(tagged(
-            "marque/settlement/v1",
-            &[
-                origin.as_slice(),
-                agent.as_bytes(),
-                &settle.amount.asset.chain.to_be_bytes(),
-                settle.amount.asset.token.as_slice(),
-                settle.from.as_slice(),
-                settle.nonce.as_slice(),
-            ],
-        ))
-    }
-
-    /// The EIP-3009 nonce of this intent: the chain itself refuses a second payment for it.
-    #[must_use]
-    pub fn nonce(self) -> B256 {
-        tagged("marque/eip3009-nonce/v1", &[self.0.as_slice()])
-    }
-}
-
-/// SHA-256 of a domain tag and length-prefixed fields.
-pub(crate) fn tagged(tag: &str, fields: &[&[u8]]) -> B256 {
-    let mut hasher = Sha256::new();
-    for field in std::iter::once(tag.as_bytes()).chain(fields.iter().copied()) {
-        hasher.update((field.len() as u64).to_be_bytes());
-        hasher.update(field);
-    }
-    B256::from_slice(&hasher.finalize())
-}
-
-impl fmt::Display for IntentId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
-
-impl fmt::Debug for IntentId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
     }
 }
 

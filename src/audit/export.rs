@@ -143,13 +143,27 @@ impl Cells {
                 self.set("to", pay.to);
                 self.money(pay.amount, agent, known);
             }
+            Intent::PermitTransfer(pay) => {
+                self.set("payee", &pay.payee);
+                self.set("to", pay.to);
+                self.set("host", &pay.host);
+                self.set("resource", &pay.resource);
+                self.money(pay.amount, agent, known);
+            }
             Intent::Settle(settle) => {
                 self.set("to", settle.to);
                 self.set("resource", &settle.resource);
                 self.set("note", format!("paid by {}", settle.from));
                 self.money(settle.amount, agent, known);
             }
+            Intent::SettlePermit(settle) => {
+                self.set("to", settle.to);
+                self.set("resource", &settle.resource);
+                self.set("note", format!("paid by {}", settle.from));
+                self.money(settle.charge, agent, known);
+            }
             Intent::Sweep(sweep) => self.money(sweep.amount, agent, known),
+            Intent::ApprovePermit2 { amount } => self.money(*amount, agent, known),
             _ => {}
         }
     }

@@ -110,6 +110,7 @@ fn pays(asked: &Asked, wanted: &str) -> bool {
     let (name, address, host) = match &asked.intent {
         Intent::Authorise(pay) => (Some(&pay.payee), pay.to, Some(&pay.host)),
         Intent::Transfer(pay) => (Some(&pay.payee), pay.to, None),
+        Intent::PermitTransfer(pay) => (Some(&pay.payee), pay.to, Some(&pay.host)),
         _ => return false,
     };
     name.is_some_and(|name| name == wanted)

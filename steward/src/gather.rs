@@ -111,7 +111,7 @@ async fn look_up(
     let block = rpc.block(BlockTag::Latest).await.map_err(chain_error)?;
     facts.block = Some(BlockFacts { number: block.number, timestamp: block.timestamp });
     shared.clock.learn(block.timestamp.saturating_mul(1_000));
-    if let Intent::Authorise(_) | Intent::Transfer(_) = intent {
+    if let Intent::Authorise(_) | Intent::Transfer(_) | Intent::PermitTransfer(_) = intent {
         resolve(rpc, standing, intent, facts).await;
     }
     match intent {
@@ -171,6 +171,7 @@ async fn resolve(rpc: &Rpc, standing: &Standing, intent: &Intent, facts: &mut Fa
     let name = match intent {
         Intent::Authorise(pay) => &pay.payee,
         Intent::Transfer(pay) => &pay.payee,
+        Intent::PermitTransfer(pay) => &pay.payee,
         _ => return,
     };
     let pinned = standing.policy.payees.get(name).and_then(|payee| payee.identity.as_ref());

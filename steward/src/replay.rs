@@ -347,6 +347,7 @@ impl Replayer {
         let payee = match &decided.intent {
             Intent::Authorise(pay) => Some(&pay.payee),
             Intent::Transfer(pay) => Some(&pay.payee),
+            Intent::PermitTransfer(pay) => Some(&pay.payee),
             _ => None,
         };
         Facts {

@@ -180,6 +180,7 @@ fn labelled(intent: &Intent, label: Label) -> Intent {
     match &mut intent {
         Intent::Tool(used) => used.labels.0.insert(label),
         Intent::Authorise(pay) => pay.labels.0.insert(label),
+        Intent::PermitTransfer(pay) => pay.labels.0.insert(label),
         Intent::Transfer(pay) => pay.labels.0.insert(label),
         _ => false,
     };

@@ -11,7 +11,9 @@ use crate::{
     decide::{Request, since},
     document::{DAY, DAYS30, HOUR, Limits, Policy},
     host::Host,
-    intent::{Authorise, Intent, Label, Labels, Settle, ToolUse, Transfer},
+    intent::{
+        Authorise, Intent, Label, Labels, PermitTransfer, Settle, SettlePermit, ToolUse, Transfer,
+    },
     ledger::{Ledger, Scope, Timestamp},
     money::Money,
     times::Moment,
@@ -75,7 +77,21 @@ pub(super) struct Facts<'a> {
 enum What<'a> {
     Pay(Payment<'a>),
     Use(&'a ToolUse),
-    Collect(&'a Settle),
+    Collect(Collected<'a>),
+}
+
+/// What is taken from a payer.
+#[derive(Clone, Copy, Debug)]
+struct Collected<'a> {
+    amount: Money,
+    resource: &'a str,
+}
+
+/// Who asks for a payment, and for what.
+#[derive(Clone, Copy, Debug)]
+struct Asked<'a> {
+    host: &'a str,
+    resource: &'a str,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -85,13 +101,13 @@ struct Payment<'a> {
     amount: Money,
     /// Fees that leave the same budget.
     fees: U256,
-    asked: Option<&'a Authorise>,
+    asked: Option<Asked<'a>>,
     labels: &'a Labels,
 }
 
 impl<'a> Facts<'a> {
-    /// `None` for what forbids have no say in: the return of money, and what the owner is asked
-    /// about anyway.
+    /// `None` for what forbids have no say in: the return of money, what pays nobody, and what the
+    /// owner is asked about anyway.
     pub(super) fn of(
         policy: &'a Policy,
         request: &'a Request<'a>,
@@ -99,13 +115,22 @@ impl<'a> Facts<'a> {
         now: Timestamp,
     ) -> Option<Self> {
         let what = match request.intent {
-            Intent::Authorise(pay) => What::Pay(Payment {
-                payee: &pay.payee,
-                to: pay.to,
-                amount: pay.amount,
+            Intent::Authorise(Authorise { payee, to, amount, host, resource, labels })
+            | Intent::PermitTransfer(PermitTransfer {
+                payee,
+                to,
+                amount,
+                host,
+                resource,
+                labels,
+                via: _,
+            }) => What::Pay(Payment {
+                payee,
+                to: *to,
+                amount: *amount,
                 fees: U256::ZERO,
-                asked: Some(pay),
-                labels: &pay.labels,
+                asked: Some(Asked { host, resource }),
+                labels,
             }),
             Intent::Transfer(Transfer { payee, to, amount, labels }) => {
                 let shared = request.gas.filter(|gas| gas.asset == amount.asset);
@@ -113,8 +138,15 @@ impl<'a> Facts<'a> {
                 What::Pay(Payment { payee, to: *to, amount: *amount, fees, asked: None, labels })
             }
             Intent::Tool(used) => What::Use(used),
-            Intent::Settle(settle) => What::Collect(settle),
-            Intent::AcceptWallet(_) | Intent::Sweep(_) | Intent::Cancel(_) => return None,
+            Intent::Settle(Settle { amount, resource, .. })
+            | Intent::SettlePermit(SettlePermit { charge: amount, resource, .. }) => {
+                What::Collect(Collected { amount: *amount, resource })
+            }
+            Intent::AcceptWallet(_)
+            | Intent::Sweep(_)
+            | Intent::Cancel(_)
+            | Intent::InvalidatePermit { .. }
+            | Intent::ApprovePermit2 { .. } => return None,
         };
         Some(Self { policy, request, ledger, now, what })
     }
@@ -139,7 +171,7 @@ impl<'a> Facts<'a> {
                 ("Payee", pay.payee, payee.and_then(|payee| payee.category.as_deref()))
             }
             What::Use(used) => ("Tool", &used.tool, None),
-            What::Collect(settle) => ("Asset", self.asset(settle.amount), None),
+            What::Collect(taken) => ("Asset", self.asset(taken.amount), None),
         }
     }
 
@@ -169,7 +201,7 @@ impl<'a> Facts<'a> {
                 let value = self.general(attribute).or_else(|| match self.what {
                     What::Pay(pay) => self.payment(&pay, attribute, parts),
                     What::Use(used) => tool_use(used, attribute),
-                    What::Collect(settle) => self.settlement(settle, attribute),
+                    What::Collect(taken) => self.settlement(taken, attribute),
                 });
                 Some((attribute.clone(), value?))
             })
@@ -198,13 +230,13 @@ impl<'a> Facts<'a> {
         let asset = pay.amount.asset;
         let to_payee =
             |width| self.ledger.spent(Scope::Payee(pay.to), asset, since(self.now, width));
-        let host = || pay.asked.map(|asked| host(&asked.host)).unwrap_or_default();
+        let host = || pay.asked.map(|asked| host(asked.host)).unwrap_or_default();
         Some(match attribute {
             "asset" => text(self.asset(pay.amount)),
             "amount_micros" => self.micros(pay.amount, pay.amount.units),
             "known" => yes(self.policy.payees.contains_key(pay.payee)),
             "host" => text(host()),
-            "resource" => text(pay.asked.map_or("", |asked| asked.resource.as_str())),
+            "resource" => text(pay.asked.map_or("", |asked| asked.resource)),
             "transaction" => yes(pay.asked.is_none()),
             "first_payment" => yes(to_payee(None).is_zero()),
             "delivers" => yes(!self.ledger.owes_delivery(pay.to)),
@@ -219,11 +251,11 @@ impl<'a> Facts<'a> {
         })
     }
 
-    fn settlement(&self, settle: &Settle, attribute: &str) -> Option<RestrictedExpression> {
+    fn settlement(&self, taken: Collected<'_>, attribute: &str) -> Option<RestrictedExpression> {
         Some(match attribute {
-            "asset" => text(self.asset(settle.amount)),
-            "amount_micros" => self.micros(settle.amount, settle.amount.units),
-            "resource" => text(&settle.resource),
+            "asset" => text(self.asset(taken.amount)),
+            "amount_micros" => self.micros(taken.amount, taken.amount.units),
+            "resource" => text(taken.resource),
             _ => return None,
         })
     }

@@ -60,7 +60,7 @@ impl Judge<'_> {
     }
 
     /// `amount` alone against `limit`; another asset than the limit's fails.
-    fn at_most(&mut self, rule: String, amount: Money, limit: Money) {
+    pub(super) fn at_most(&mut self, rule: String, amount: Money, limit: Money) {
         let fits = amount.asset == limit.asset && amount.units <= limit.units;
         let (measured, shown) = (self.policy.show(amount), self.policy.show(limit));
         let policy = self.policy;

@@ -53,7 +53,7 @@ impl<'a> Judge<'a> {
     }
 
     /// The rules of whom is paid and of every account that is debited.
-    fn paid<'p>(&mut self, payment: Payment<'p>, fees: U256) -> Asking<'p> {
+    pub(super) fn paid<'p>(&mut self, payment: Payment<'p>, fees: U256) -> Asking<'p> {
         let policy = self.policy;
         let payee = policy.payees.get_key_value(payment.payee);
         let pool = policy.pools.get(&payment.amount.asset);

@@ -52,6 +52,7 @@ impl Case {
         match &self.intent {
             Intent::Authorise(pay) => Some(&pay.payee),
             Intent::Transfer(pay) => Some(&pay.payee),
+            Intent::PermitTransfer(pay) => Some(&pay.payee),
             _ => None,
         }
     }
@@ -90,8 +91,13 @@ impl Case {
         self.but(|case| match &mut case.intent {
             Intent::Authorise(pay) => pay.amount = money,
             Intent::Transfer(pay) => pay.amount = money,
+            Intent::PermitTransfer(pay) => pay.amount = money,
             Intent::Settle(settle) => settle.amount = money,
-            Intent::Sweep(_) | Intent::Cancel(_) => case.gas = Some(money),
+            Intent::SettlePermit(settle) => (settle.amount, settle.charge) = (money, money),
+            Intent::ApprovePermit2 { amount } => *amount = money,
+            Intent::Sweep(_) | Intent::Cancel(_) | Intent::InvalidatePermit { .. } => {
+                case.gas = Some(money);
+            }
             Intent::Tool(_) | Intent::AcceptWallet(_) => {}
         })
     }
@@ -112,8 +118,15 @@ impl Case {
         self.but(|case| match &mut case.intent {
             Intent::Authorise(pay) => pay.labels = pay.labels.clone().with(label),
             Intent::Transfer(pay) => pay.labels = pay.labels.clone().with(label),
+            Intent::PermitTransfer(pay) => pay.labels = pay.labels.clone().with(label),
             Intent::Tool(used) => used.labels = used.labels.clone().with(label),
-            Intent::Settle(_) | Intent::AcceptWallet(_) | Intent::Sweep(_) | Intent::Cancel(_) => {}
+            Intent::Settle(_)
+            | Intent::AcceptWallet(_)
+            | Intent::Sweep(_)
+            | Intent::Cancel(_)
+            | Intent::InvalidatePermit { .. }
+            | Intent::ApprovePermit2 { .. }
+            | Intent::SettlePermit(_) => {}
         })
     }
 
@@ -181,7 +194,10 @@ impl Case {
         match &self.intent {
             Intent::Authorise(pay) => Some(pay.amount),
             Intent::Transfer(pay) => Some(pay.amount),
+            Intent::PermitTransfer(pay) => Some(pay.amount),
             Intent::Settle(settle) => Some(settle.amount),
+            Intent::SettlePermit(settle) => Some(settle.amount),
+            Intent::ApprovePermit2 { amount } => Some(*amount),
             _ => None,
         }
     }

@@ -5,7 +5,8 @@ use crate::{
     document::{Given, Policy},
     explain::{bytes, duration, list, said},
     intent::{
-        AcceptWallet, Authorise, Fetch, Intent, Label, Labels, Settle, Sweep, ToolUse, Transfer,
+        AcceptWallet, Authorise, Fetch, Intent, Label, Labels, PermitTransfer, Settle,
+        SettlePermit, Sweep, ToolUse, Transfer,
     },
     money::Money,
     times::Moment,
@@ -95,7 +96,8 @@ fn proposal(cases: Cases<'_>, case: &Case) -> String {
             }
             text
         }
-        Intent::Authorise(Authorise { payee, to, amount, host, .. }) => {
+        Intent::Authorise(Authorise { payee, to, amount, host, .. })
+        | Intent::PermitTransfer(PermitTransfer { payee, to, amount, host, .. }) => {
             let mut text = format!("pay {} to {payee}{}", show(*amount), at(cases, payee, *to));
             if !usual(cases, payee, host) {
                 text.push_str(&format!(" because {host} asks for it"));
@@ -106,12 +108,17 @@ fn proposal(cases: Cases<'_>, case: &Case) -> String {
             let how = if amount.asset.is_native() { "pay" } else { "transfer" };
             format!("{how} {} to {payee}{}", show(*amount), at(cases, payee, *to))
         }
-        Intent::Settle(Settle { amount, .. }) => format!("collect {}", show(*amount)),
+        Intent::Settle(Settle { amount, .. })
+        | Intent::SettlePermit(SettlePermit { charge: amount, .. }) => {
+            format!("collect {}", show(*amount))
+        }
         Intent::AcceptWallet(AcceptWallet { chain, registry, owner, .. }) => {
             format!("become the wallet of an identity of {owner} in {registry} on eip155:{chain}")
         }
         Intent::Sweep(Sweep { amount }) => format!("return {}", show(*amount)),
         Intent::Cancel(_) => "cancel an authorisation".to_owned(),
+        Intent::InvalidatePermit { .. } => "take a permit back".to_owned(),
+        Intent::ApprovePermit2 { amount } => format!("approve Permit2 for {}", show(*amount)),
     };
     if let Some(fees) = case.gas.filter(|fees| fees.units > U256::ZERO) {
         text.push_str(&format!(" with fees of {}", show(fees)));
@@ -150,7 +157,14 @@ fn labels(intent: &Intent) -> Option<&Labels> {
         Intent::Tool(used) => Some(&used.labels),
         Intent::Authorise(pay) => Some(&pay.labels),
         Intent::Transfer(pay) => Some(&pay.labels),
-        Intent::Settle(_) | Intent::AcceptWallet(_) | Intent::Sweep(_) | Intent::Cancel(_) => None,
+        Intent::PermitTransfer(pay) => Some(&pay.labels),
+        Intent::Settle(_)
+        | Intent::AcceptWallet(_)
+        | Intent::Sweep(_)
+        | Intent::Cancel(_)
+        | Intent::InvalidatePermit { .. }
+        | Intent::ApprovePermit2 { .. }
+        | Intent::SettlePermit(_) => None,
     }
 }
 

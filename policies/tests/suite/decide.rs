@@ -3,6 +3,7 @@
 mod accounts;
 mod labels;
 mod payees;
+mod permits;
 mod pools;
 mod times;
 mod tools;
@@ -10,9 +11,9 @@ mod tools;
 use crate::support::*;
 use alloy_primitives::{Address, U256};
 use marque_policies::{
-    AssetId, Decision, Intent, Label, Labels, Money, budgets,
+    AssetId, Decision, Intent, IntentId, Label, Labels, Money, budgets,
     document::{DAY, HOUR},
-    intent::{AcceptWallet, Sweep, ToolUse, Transfer},
+    intent::{AcceptWallet, Cancel, PermitVia, Sweep, ToolUse, Transfer},
 };
 
 const GWEI: u64 = 1_000_000_000;
@@ -26,6 +27,7 @@ fn an_empty_policy_allows_nothing() {
         arguments: Default::default(),
         labels: Labels::default(),
     };
+    let intent = IntentId::derive(Default::default(), "scout", "t", 0, 0, 0);
     let accept =
         AcceptWallet { chain: CHAIN, registry: REGISTRY, agent_id: U256::ONE, owner: OWNER };
     for intent in [
@@ -39,6 +41,14 @@ fn an_empty_policy_allows_nothing() {
         Intent::AcceptWallet(accept),
         Intent::Sweep(Sweep { amount: usdc(1) }),
         Intent::Sweep(Sweep { amount: wei(1) }),
+        Intent::Cancel(Cancel { intent }),
+        permit(usdc(1), PermitVia::Exact),
+        permit(usdc(1), PermitVia::Upto { facilitator: AGENT }),
+        Intent::InvalidatePermit { intent },
+        Intent::ApprovePermit2 { amount: usdc(0) },
+        Intent::ApprovePermit2 { amount: usdc(1) },
+        settle_permit(AGENT, usdc(1), usdc(0), PermitVia::Upto { facilitator: AGENT }),
+        settle_permit(AGENT, usdc(1), usdc(1), PermitVia::Exact),
     ] {
         for gas in [None, Some(wei(0)), Some(wei(1)), Some(usdc(1))] {
             let verdict = judge(&empty, &intent, gas, &Book::default());

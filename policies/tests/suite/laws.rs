@@ -5,7 +5,7 @@ use alloy_primitives::Address;
 use marque_policies::{
     Decision, Intent, Labels, Mark, Request, Verdict, decide,
     document::DAY,
-    intent::{Authorise, ToolUse, Transfer},
+    intent::{Authorise, PermitTransfer, ToolUse, Transfer},
     money::{format_units, parse_units},
     parse, read_aloud, render_table,
 };
@@ -203,6 +203,7 @@ fn remove_payee(dice: &mut Dice, sketch: &mut Sketch, case: &Case) -> Option<()>
     let (name, to, asset) = match &case.intent {
         Intent::Authorise(pay) => (&*pay.payee, pay.to, pay.amount.asset),
         Intent::Transfer(pay) => (&*pay.payee, pay.to, pay.amount.asset),
+        Intent::PermitTransfer(pay) => (&*pay.payee, pay.to, pay.amount.asset),
         _ => ("", Address::ZERO, OTHER),
     };
     let payee = sketch.payees.get(place)?;
@@ -227,6 +228,7 @@ fn labels_of(intent: &mut Intent) -> Option<&mut Labels> {
     match intent {
         Intent::Authorise(Authorise { labels, .. })
         | Intent::Transfer(Transfer { labels, .. })
+        | Intent::PermitTransfer(PermitTransfer { labels, .. })
         | Intent::Tool(ToolUse { labels, .. }) => Some(labels),
         _ => None,
     }
@@ -335,8 +337,9 @@ fn a_hostile_intent_is_judged_without_a_panic_and_gains_nothing() {
         let verdict = judge(&usual, &case.intent, case.gas, &case.book);
         assert!(!verdict.table.is_empty());
         assert!(render_table(&verdict).lines().count() > verdict.table.len());
-        if let Intent::Authorise(Authorise { to, .. }) | Intent::Transfer(Transfer { to, .. }) =
-            &case.intent
+        if let Intent::Authorise(Authorise { to, .. })
+        | Intent::Transfer(Transfer { to, .. })
+        | Intent::PermitTransfer(PermitTransfer { to, .. }) = &case.intent
         {
             let safe = strictness(&verdict) == 2 || *to == FEED || *to == MUSCLE;
             assert!(safe, "MARQUE_SEED={:x} case {number}: {:?}", trials.seed, case.intent);

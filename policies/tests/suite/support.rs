@@ -5,7 +5,9 @@ use marque_policies::{
     AssetId, Decision, Intent, Labels, Ledger, Mark, Money, Policy, Request, Resolved, Scope,
     Verdict, decide,
     document::DAY,
-    intent::{Authorise, Fetch, Settle, ToolUse, Transfer},
+    intent::{
+        Authorise, Fetch, PermitTransfer, PermitVia, Settle, SettlePermit, ToolUse, Transfer,
+    },
     parse,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -338,6 +340,28 @@ pub(crate) fn settle(to: Address, amount: Money) -> Intent {
         valid_after: 0,
         valid_before: u64::MAX,
         nonce: B256::ZERO,
+        signature: "0x".to_owned(),
+        resource: "https://feed.example/data".to_owned(),
+    })
+}
+
+/// A permit for the usual payee.
+pub(crate) fn permit(amount: Money, via: PermitVia) -> Intent {
+    let Authorise { payee, to, amount, host, resource, labels } = pay("weather-feed", FEED, amount);
+    Intent::PermitTransfer(PermitTransfer { payee, to, amount, host, resource, via, labels })
+}
+
+/// A permit of a stranger's that pays `to`, of which `charge` is taken.
+pub(crate) fn settle_permit(to: Address, amount: Money, charge: Money, via: PermitVia) -> Intent {
+    Intent::SettlePermit(SettlePermit {
+        from: STRANGER,
+        to,
+        amount,
+        charge,
+        via,
+        valid_after: 0,
+        deadline: u64::MAX,
+        nonce: U256::MAX,
         signature: "0x".to_owned(),
         resource: "https://feed.example/data".to_owned(),
     })

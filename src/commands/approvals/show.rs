@@ -7,7 +7,9 @@
 use crate::story::{harmless, quoted, span};
 use alloy_primitives::Address;
 use marque::request::Held;
-use marque_policies::{AssetId, Intent, Money, Policy, Row, Timestamp, money::format_units};
+use marque_policies::{
+    AssetId, Intent, Money, Policy, Row, Timestamp, intent::PermitVia, money::format_units,
+};
 use marque_steward_client::View;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -164,6 +166,31 @@ fn told(names: &Names, intent: &Intent) -> Told {
             facts.push(("payment", cancel.intent.to_string()));
             "take a payment back that is signed and not settled yet".to_owned()
         }
+        Intent::PermitTransfer(pay) => {
+            facts.push(("payee", payee(names, &pay.payee, pay.to)));
+            facts.push(("settled", settled_by(pay.via)));
+            words.push(("for", quoted(&pay.resource)));
+            words.push(("asked by", quoted(&pay.host)));
+            let most = if pay.via == PermitVia::Exact { "" } else { "at most " };
+            format!("pay {most}{} to {}", money(&pay.amount), pay.to)
+        }
+        Intent::InvalidatePermit { intent } => {
+            facts.push(("payment", intent.to_string()));
+            "take a permit back that is signed and not settled yet".to_owned()
+        }
+        Intent::ApprovePermit2 { amount } if amount.units.is_zero() => {
+            let token = amount.asset;
+            format!("take back what Permit2 may move of {token}")
+        }
+        Intent::ApprovePermit2 { amount } => {
+            facts.push(("moved by", "permits that this agent signs, and by nothing else".into()));
+            format!("let Permit2 move at most {}", money(amount))
+        }
+        Intent::SettlePermit(settle) => {
+            facts.push(("permitted", money(&settle.amount)));
+            words.push(("for", quoted(&settle.resource)));
+            format!("take {} from {}", money(&settle.charge), settle.from)
+        }
         // Of a kind that is not put in words yet: all of it, as it is.
         intent => {
             let value = serde_json::to_value(intent).unwrap_or_default();
@@ -177,6 +204,14 @@ fn told(names: &Names, intent: &Intent) -> Told {
         }
     };
     Told { head, facts, words }
+}
+
+/// Who can take a permit to the chain.
+fn settled_by(via: PermitVia) -> String {
+    match via {
+        PermitVia::Exact => "by anybody, for all of it".to_owned(),
+        PermitVia::Upto { facilitator } => format!("by {facilitator} alone, for what was used"),
+    }
 }
 
 /// Who is paid, and what approving would mean beyond this payment.

@@ -155,6 +155,26 @@ fn asked_for(intent: &Intent, agent: &str, known: &Known) -> Vec<(&'static str, 
             vec![("identity", format!("{} in registry {}", accept.agent_id, accept.registry))]
         }
         Intent::Cancel(cancel) => vec![("takes back", cancel.intent.to_string())],
+        Intent::PermitTransfer(pay) => {
+            let settled = pay.via.facilitator().map(|by| ("settled by", by.to_string()));
+            [
+                ("amount", known.show(agent, pay.amount)),
+                ("payee", format!("{} at {}", pay.payee, pay.to)),
+                ("asked by", pay.host.clone()),
+                ("resource", pay.resource.clone()),
+            ]
+            .into_iter()
+            .chain(settled)
+            .collect()
+        }
+        Intent::InvalidatePermit { intent } => vec![("takes back", intent.to_string())],
+        Intent::ApprovePermit2 { amount } => vec![("amount", known.show(agent, *amount))],
+        Intent::SettlePermit(settle) => vec![
+            ("amount", known.show(agent, settle.charge)),
+            ("permitted", known.show(agent, settle.amount)),
+            ("payer", settle.from.to_string()),
+            ("resource", settle.resource.clone()),
+        ],
         _ => Vec::new(),
     }
 }
@@ -175,6 +195,15 @@ fn what(entry: &Entry, known: &Known) -> String {
         let target = match &decided.intent {
             Intent::Authorise(pay) => format!(" to {} for {}", pay.payee, pay.resource),
             Intent::Transfer(pay) => format!(" to {}", pay.payee),
+            Intent::PermitTransfer(pay) => format!(" to {} for {}", pay.payee, pay.resource),
+            Intent::InvalidatePermit { intent } => format!(" of {}", short(intent)),
+            Intent::ApprovePermit2 { amount } => format!(" {}", known.show(agent, *amount)),
+            Intent::SettlePermit(settle) => format!(
+                " {} from {} for {}",
+                known.show(agent, settle.charge),
+                settle.from,
+                settle.resource
+            ),
             Intent::Cancel(cancel) => format!(" of {}", short(cancel.intent)),
             Intent::Tool(tool) => format!(" {}", tool.tool),
             Intent::Settle(settle) => format!(

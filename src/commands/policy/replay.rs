@@ -153,6 +153,7 @@ fn line(policy: &Policy, change: &Change) -> String {
     let target = match &change.intent {
         Intent::Authorise(pay) => format!(" to {}", pay.payee),
         Intent::Transfer(pay) => format!(" to {}", pay.payee),
+        Intent::PermitTransfer(pay) => format!(" to {}", pay.payee),
         Intent::Tool(tool) => format!(" {}", tool.tool),
         _ => String::new(),
     };

@@ -30,6 +30,10 @@ pub struct Request {
 /// What can be asked. There is no message that signs a hash, a text or free typed data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every question is a proposal, and none is kept"
+)]
 #[non_exhaustive]
 pub enum Ask {
     /// Decide, reserve, journal and, where something is signed, sign.
@@ -272,6 +276,8 @@ pub enum Artifact {
     Permission,
     /// A signed EIP-3009 authorisation.
     Authorisation(Box<Authorisation>),
+    /// A signed Permit2 permit.
+    PermitTransfer(Box<SignedPermit>),
     /// A transaction that the steward broadcast.
     Transaction {
         /// Its hash; `wait` tells what became of it.
@@ -309,6 +315,43 @@ pub struct Authorisation {
     /// `IntentId::nonce`.
     #[schemars(with = "String")]
     pub nonce: B256,
+    /// 65 bytes `r || s || v`.
+    #[schemars(with = "String")]
+    pub signature: Bytes,
+}
+
+/// A Permit2 `PermitWitnessTransferFrom` with its signature.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SignedPermit {
+    /// Payer: the agent.
+    #[schemars(with = "String")]
+    pub from: Address,
+    /// Payee, as the witness names it.
+    #[schemars(with = "String")]
+    pub to: Address,
+    /// The token.
+    #[schemars(with = "String")]
+    pub token: Address,
+    /// The most that can be taken, in base units.
+    #[serde(with = "marque_policies::money::decimal")]
+    #[schemars(with = "String")]
+    pub amount: U256,
+    /// Who alone may draw on it: the x402 proxy of its scheme.
+    #[schemars(with = "String")]
+    pub spender: Address,
+    /// Who alone may settle it, as the witness of `upto` names it; `exact` names nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub facilitator: Option<Address>,
+    /// Unix seconds of block time, as the witness names it.
+    pub valid_after: u64,
+    /// Unix seconds of block time, at most 300 s ahead of the chain when signed.
+    pub deadline: u64,
+    /// `IntentId::permit_nonce`.
+    #[serde(with = "marque_policies::money::decimal")]
+    #[schemars(with = "String")]
+    pub nonce: U256,
     /// 65 bytes `r || s || v`.
     #[schemars(with = "String")]
     pub signature: Bytes,
@@ -641,8 +684,10 @@ impl Proposal {
     #[must_use]
     pub fn id_of(&self, origin: B256, agent: &str, sub_agent: Option<&str>) -> IntentId {
         match (sub_agent, &self.intent) {
-            // One authorisation is cancelled once, whoever asks for it.
-            (None, _) | (_, Intent::Cancel(_)) => self.id(origin, agent),
+            // One authorisation, and one permit, is taken back once, whoever asks for it.
+            (None, _) | (_, Intent::Cancel(_) | Intent::InvalidatePermit { .. }) => {
+                self.id(origin, agent)
+            }
             (Some(name), _) => self.id(origin, agent).below(name),
         }
     }
@@ -654,6 +699,10 @@ impl Proposal {
             Intent::Settle(settle) => IntentId::settlement(origin, agent, settle),
             Intent::Cancel(cancel) => {
                 IntentId::cancellation(origin, agent, cancel.intent, self.attempt)
+            }
+            Intent::SettlePermit(settle) => IntentId::permit_settlement(origin, agent, settle),
+            Intent::InvalidatePermit { intent } => {
+                IntentId::invalidation(origin, agent, *intent, self.attempt)
             }
             _ => IntentId::derive(origin, agent, &self.task, self.step, self.ordinal, self.attempt),
         }

@@ -377,6 +377,9 @@ impl Case<'_> {
             Intent::Settle(settle) => settle.amount.asset.chain,
             Intent::Sweep(sweep) => sweep.amount.asset.chain,
             Intent::AcceptWallet(accept) => accept.chain,
+            Intent::PermitTransfer(pay) => pay.amount.asset.chain,
+            Intent::SettlePermit(settle) => settle.amount.asset.chain,
+            Intent::ApprovePermit2 { amount } => amount.asset.chain,
             _ => chain,
         };
         if on != chain {

@@ -360,6 +360,7 @@ impl State {
         let name = match intent {
             Intent::Authorise(pay) => &pay.payee,
             Intent::Transfer(pay) => &pay.payee,
+            Intent::PermitTransfer(pay) => &pay.payee,
             _ => return None,
         };
         self.agents.get(agent)?.policy.as_ref()?.policy.payees.get(name)

@@ -169,7 +169,7 @@ impl Record {
 
 /// Whether an intent passes while the steward is frozen.
 pub(crate) const fn passes_frozen(intent: &Intent) -> bool {
-    matches!(intent, Intent::Sweep(_) | Intent::Cancel(_))
+    matches!(intent, Intent::Sweep(_) | Intent::Cancel(_) | Intent::InvalidatePermit { .. })
 }
 
 /// The address that an intent pays, if it pays somebody.
@@ -177,6 +177,7 @@ pub(crate) const fn payee(intent: &Intent) -> Option<Address> {
     match intent {
         Intent::Authorise(pay) => Some(pay.to),
         Intent::Transfer(pay) => Some(pay.to),
+        Intent::PermitTransfer(pay) => Some(pay.to),
         _ => None,
     }
 }

@@ -10,7 +10,7 @@ use alloy_primitives::Address;
 use marque_policies::{
     Argument, AssetId, Intent, Label, Labels, Money,
     document::{DAY, HOUR},
-    intent::{AcceptWallet, Authorise, Settle, ToolUse},
+    intent::{AcceptWallet, Authorise, PermitTransfer, PermitVia, Settle, SettlePermit, ToolUse},
 };
 use payment::Payment;
 use std::fmt;
@@ -166,18 +166,33 @@ impl<'a> Naive<'a> {
 
     fn judge(&mut self) {
         let (sketch, case) = (self.sketch, self.case);
-        let sweeps = matches!(case.intent, Intent::Sweep(_));
-        if let (Some(expires), false) = (sketch.expires, sweeps) {
+        let goes_back = matches!(
+            case.intent,
+            Intent::Sweep(_) | Intent::Cancel(_) | Intent::InvalidatePermit { .. }
+        );
+        if let (Some(expires), false) = (sketch.expires, goes_back) {
             self.need(case.now < expires, format_args!("policy.expires"));
         }
-        if matches!(case.intent, Intent::Authorise(_) | Intent::Transfer(_) | Intent::Tool(_)) {
+        if matches!(
+            case.intent,
+            Intent::Authorise(_)
+                | Intent::PermitTransfer(_)
+                | Intent::Transfer(_)
+                | Intent::Tool(_)
+        ) {
             self.need(open(&sketch.times, case.now), format_args!("times"));
         }
         if case.sub_agent.is_some() {
             self.need(self.sub().is_some(), format_args!("sub_agent.known"));
         }
         if let Some(sub) = self.sub() {
-            let acts = !matches!(case.intent, Intent::Settle(_) | Intent::AcceptWallet(_));
+            let acts = !matches!(
+                case.intent,
+                Intent::Settle(_)
+                    | Intent::SettlePermit(_)
+                    | Intent::ApprovePermit2 { .. }
+                    | Intent::AcceptWallet(_)
+            );
             self.need(acts, format_args!("sub_agent.{}.acts", sub.name));
         }
         match &case.intent {
@@ -212,6 +227,13 @@ impl<'a> Naive<'a> {
                 self.fees(false);
             }
             Intent::Tool(used) => self.tool(used),
+            Intent::Cancel(_) | Intent::InvalidatePermit { .. } => {
+                self.need_gas();
+                self.fees(false);
+            }
+            Intent::PermitTransfer(pay) => self.permit(pay),
+            Intent::SettlePermit(settle) => self.settle_permit(settle),
+            Intent::ApprovePermit2 { amount } => self.approve(*amount),
             other => panic!("a new kind of intent: {other:?}"),
         }
     }
@@ -300,6 +322,75 @@ impl<'a> Naive<'a> {
             resource: &settle.resource,
             ..Facts::default()
         });
+    }
+
+    /// An authorisation in all but the token's domain, which Permit2 does without.
+    fn permit(&mut self, pay: &'a PermitTransfer) {
+        let coin = Coin::of(pay.amount.asset);
+        self.need(coin.is_some(), format_args!("asset.known"));
+        self.need(pay.amount.asset != ETH, format_args!("permit.token"));
+        self.payment(&Payment {
+            payee: &pay.payee,
+            to: pay.to,
+            amount: pay.amount,
+            units: units(pay.amount),
+            coin,
+            asked_by: Some(&pay.host),
+            labels: &pay.labels,
+            fees: 0,
+            resource: &pay.resource,
+        });
+        self.fees(false);
+    }
+
+    fn settle_permit(&mut self, settle: &'a SettlePermit) {
+        let SettlePermit { to, amount, charge, via, resource, .. } = settle;
+        let coin = Coin::of(amount.asset);
+        let income = coin.is_some_and(|coin| self.sketch.income.contains(&coin));
+        self.need(income, format_args!("income.asset"));
+        self.need(coin.is_some(), format_args!("asset.known"));
+        self.need(amount.asset != ETH, format_args!("settle_permit.token"));
+        self.need(units(*amount) > 0, format_args!("amount.positive"));
+        self.need(*to == AGENT, format_args!("settle_permit.to"));
+        let taken = match via {
+            PermitVia::Exact => units(*charge) == units(*amount),
+            PermitVia::Upto { facilitator } => {
+                self.need(*facilitator == AGENT, format_args!("settle_permit.facilitator"));
+                units(*charge) <= units(*amount)
+            }
+        };
+        let same = charge.asset == amount.asset;
+        self.need(taken && same, format_args!("settle_permit.charge"));
+        self.need_gas();
+        self.fees(false);
+        let coin = Coin::of(charge.asset);
+        let name = coin.map_or("", Coin::name);
+        self.forbids(&Facts {
+            verb: Verb::Collect,
+            name,
+            asset: name,
+            micros: micros(units(*charge), coin),
+            resource,
+            ..Facts::default()
+        });
+    }
+
+    /// Nothing takes an approval back, whatever the limits are; all else needs some, and fits into
+    /// the total.
+    fn approve(&mut self, amount: Money) {
+        let coin = Coin::of(amount.asset);
+        self.need(coin.is_some(), format_args!("asset.known"));
+        self.need(amount.asset != ETH, format_args!("approve_permit2.token"));
+        let limits = coin
+            .filter(|coin| self.sketch.agent.section(*coin) == coin.name())
+            .and_then(|coin| self.sketch.agent.limits[coin as usize]);
+        let listed = limits.is_some() || units(amount) == 0;
+        self.need(listed, format_args!("approve_permit2.asset"));
+        if let Some(total) = limits.and_then(|limits| limits[4]) {
+            self.need(units(amount) <= total.into(), format_args!("approve_permit2.total"));
+        }
+        self.need_gas();
+        self.fees(false);
     }
 
     fn accept(&mut self, accept: &AcceptWallet) {

@@ -1,10 +1,16 @@
 //! Everything that a hostile mind could write into an intent.
 
-use super::{request::labels, *};
+use super::{
+    request::{labels, via},
+    *,
+};
 use alloy_primitives::U256;
 use marque_policies::{
-    Label,
-    intent::{AcceptWallet, Authorise, Fetch, Settle, Sweep, ToolUse, Transfer},
+    IntentId, Label,
+    intent::{
+        AcceptWallet, Authorise, Fetch, PermitTransfer, Settle, SettlePermit, Sweep, ToolUse,
+        Transfer,
+    },
 };
 
 /// Everything that a hostile mind could write into an intent.
@@ -40,7 +46,7 @@ pub(crate) fn wild_intent(dice: &mut Dice) -> Intent {
     let (payee, to, amount) = (text(dice), address(dice), money(dice));
     let web = text(dice);
     let labels = labels(dice).with(Label::Web(web));
-    match dice.below(6) {
+    match dice.below(10) {
         0 => {
             let (host, resource) = (text(dice), text(dice));
             Intent::Authorise(Authorise { payee, to, amount, host, resource, labels })
@@ -72,6 +78,25 @@ pub(crate) fn wild_intent(dice: &mut Dice) -> Intent {
             let (registry, owner) = (address(dice), address(dice));
             Intent::AcceptWallet(AcceptWallet { chain, registry, agent_id, owner })
         }
+        5 => {
+            let (host, resource, via) = (text(dice), text(dice), via(dice));
+            let pay = PermitTransfer { payee, to, amount, host, resource, via, labels };
+            Intent::PermitTransfer(pay)
+        }
+        6 => {
+            let Intent::SettlePermit(settle) = settle_permit(to, amount, money(dice), via(dice))
+            else {
+                panic!("not a settlement")
+            };
+            let (valid_after, deadline, nonce) = (dice.next(), dice.next(), units(dice));
+            let signature = text(dice);
+            let settle = SettlePermit { valid_after, deadline, nonce, signature, ..settle };
+            Intent::SettlePermit(settle)
+        }
+        7 => Intent::ApprovePermit2 { amount },
+        8 => Intent::InvalidatePermit {
+            intent: IntentId::derive(Default::default(), &payee, "t", 0, 0, 0),
+        },
         _ => Intent::Sweep(Sweep { amount }),
     }
 }

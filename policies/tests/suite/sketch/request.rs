@@ -3,8 +3,11 @@
 use super::*;
 use alloy_primitives::U256;
 use marque_policies::{
-    Label, Labels,
-    intent::{AcceptWallet, Authorise, Fetch, Settle, Sweep, ToolUse, Transfer},
+    IntentId, Label, Labels,
+    intent::{
+        AcceptWallet, Authorise, Cancel, Fetch, PermitTransfer, PermitVia, Settle, SettlePermit,
+        Sweep, ToolUse, Transfer,
+    },
 };
 
 impl Case {
@@ -33,8 +36,11 @@ impl Case {
 
     fn come_close(&mut self, dice: &mut Dice, sketch: &Sketch) {
         self.gas = match self.intent {
-            Intent::Transfer(_) | Intent::Settle(_) | Intent::Sweep(_) => Some(wei(fee(dice))),
-            _ => None,
+            Intent::Authorise(_)
+            | Intent::PermitTransfer(_)
+            | Intent::Tool(_)
+            | Intent::AcceptWallet(_) => None,
+            _ => Some(wei(fee(dice))),
         };
         if self.sub_agent.is_some() {
             self.sub_agent = match sketch.subs.first() {
@@ -55,12 +61,16 @@ impl Case {
         let payee = match &self.intent {
             Intent::Authorise(pay) => sketch.payee(&pay.payee),
             Intent::Transfer(pay) => sketch.payee(&pay.payee),
+            Intent::PermitTransfer(pay) => sketch.payee(&pay.payee),
             _ => None,
         };
         let Some(payee) = payee else {
             let pool = Coin::ALL.into_iter().find(|coin| sketch.pools[*coin as usize].is_some());
             match (&mut self.intent, pool) {
                 (Intent::Authorise(pay), Some(coin)) if coin != Coin::Eth => {
+                    (pay.to, pay.amount.asset) = (PEER, coin.id());
+                }
+                (Intent::PermitTransfer(pay), Some(coin)) if coin != Coin::Eth => {
                     (pay.to, pay.amount.asset) = (PEER, coin.id());
                 }
                 (Intent::Transfer(pay), Some(coin)) => {
@@ -77,11 +87,11 @@ impl Case {
         };
         let coin = payee.bound.map(|(coin, _)| coin);
         match &mut self.intent {
-            Intent::Authorise(pay) => {
-                pay.to = address.unwrap_or(pay.to);
-                pay.amount.asset =
-                    coin.filter(|coin| *coin != Coin::Eth).unwrap_or(Coin::Usdc).id();
-                pay.host = payee.host.unwrap_or("gov").to_owned();
+            Intent::Authorise(Authorise { to, amount, host, .. })
+            | Intent::PermitTransfer(PermitTransfer { to, amount, host, .. }) => {
+                *to = address.unwrap_or(*to);
+                amount.asset = coin.filter(|coin| *coin != Coin::Eth).unwrap_or(Coin::Usdc).id();
+                payee.host.unwrap_or("gov").clone_into(host);
             }
             Intent::Transfer(pay) => {
                 pay.to = address.unwrap_or(pay.to);
@@ -151,7 +161,7 @@ fn intent(dice: &mut Dice, sketch: &Sketch, close: bool) -> Intent {
     let to = *dice.pick(&ADDRESSES);
     let host = (*dice.pick(&HOSTS)).to_owned();
     let resource = (*dice.pick(&["r", "https://feed.example/secret"])).to_owned();
-    match dice.below(16) {
+    match dice.below(21) {
         0..6 => Intent::Authorise(Authorise {
             payee,
             to,
@@ -176,7 +186,44 @@ fn intent(dice: &mut Dice, sketch: &Sketch, close: bool) -> Intent {
             agent_id: U256::ONE,
             owner: if dice.percent(90) { OWNER } else { FEED },
         }),
-        _ => Intent::Sweep(Sweep { amount: money(dice) }),
+        15 => Intent::Sweep(Sweep { amount: money(dice) }),
+        16 | 17 => Intent::PermitTransfer(PermitTransfer {
+            payee,
+            to,
+            amount: money(dice),
+            host,
+            resource,
+            via: via(dice),
+            labels: labels(dice),
+        }),
+        18 => {
+            let amount = if close { Money::new(U256::from(2), USDC) } else { money(dice) };
+            let charge =
+                if close { Money::new(U256::from(dice.below(4)), USDC) } else { money(dice) };
+            let via = if close { PermitVia::Upto { facilitator: AGENT } } else { via(dice) };
+            let to = if close { AGENT } else { to };
+            let Intent::SettlePermit(settle) = settle_permit(to, amount, charge, via) else {
+                panic!("not a settlement")
+            };
+            Intent::SettlePermit(SettlePermit { resource, ..settle })
+        }
+        19 => Intent::ApprovePermit2 { amount: money(dice) },
+        _ => {
+            let intent = IntentId::derive(Default::default(), "scout", "t", 0, 0, 0);
+            if dice.percent(50) {
+                Intent::InvalidatePermit { intent }
+            } else {
+                Intent::Cancel(Cancel { intent })
+            }
+        }
+    }
+}
+
+pub(super) fn via(dice: &mut Dice) -> PermitVia {
+    match dice.below(3) {
+        0 => PermitVia::Exact,
+        1 => PermitVia::Upto { facilitator: AGENT },
+        _ => PermitVia::Upto { facilitator: *dice.pick(&ADDRESSES) },
     }
 }
 
