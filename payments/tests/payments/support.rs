@@ -130,6 +130,7 @@ impl Steward {
             ],
             budgets: vec![],
             income: vec![USDC],
+            facilitates: vec![],
             pools: vec![],
             intents: vec![],
         };

@@ -444,6 +444,9 @@ pub struct View {
     pub budgets: Vec<Budget>,
     /// Assets in which this agent may be paid.
     pub income: Vec<AssetId>,
+    /// Assets in which this agent may settle payments to others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub facilitates: Vec<AssetId>,
     /// Assets in which peers that are no payees may be paid from a pool.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pools: Vec<AssetId>,

@@ -168,6 +168,7 @@ fn look(state: &State, who: &Who, now: Timestamp) -> Option<View> {
         assets: Vec::new(),
         budgets: Vec::new(),
         income: Vec::new(),
+        facilitates: Vec::new(),
         pools: Vec::new(),
         intents: recent(state, who, now),
     };
@@ -217,6 +218,7 @@ fn show_below(view: &mut View, policy: &Policy, name: &str) {
     view.budgets.retain(|it| !it.rule.starts_with("sub_agent.") || it.rule.starts_with(&limits));
     // Settling and pools are for the agent itself.
     view.income.clear();
+    view.facilitates.clear();
     view.pools.clear();
 }
 
@@ -243,6 +245,7 @@ fn show_policy(view: &mut View, policy: &Policy, pinned: &BTreeMap<String, Addre
     view.payees = policy.payees.iter().map(payee).collect();
     view.assets = policy.assets.iter().map(asset).collect();
     view.income.clone_from(&policy.income);
+    view.facilitates.clone_from(&policy.facilitator);
     view.pools = policy.pools.keys().copied().collect();
 }
 
@@ -301,6 +304,7 @@ one_of = ["Berlin"]
             assets: Vec::new(),
             budgets: Vec::new(),
             income: Vec::new(),
+            facilitates: Vec::new(),
             pools: Vec::new(),
             intents: Vec::new(),
         };
