@@ -10,7 +10,9 @@ import { fileURLToPath } from "node:url";
 import solc from "solc";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
-const contracts = ["IdentityRegistry", "TestDollar"];
+const contracts = ["IdentityRegistry", "Permit2", "TestDollar", "X402ExactProxy", "X402UptoProxy"];
+// What is put at an address instead of being deployed: its code is kept as it runs.
+const placed = ["Permit2", "X402ExactProxy", "X402UptoProxy"];
 const settings = {
   evmVersion: "cancun",
   optimizer: { enabled: true, runs: 200 },
@@ -26,7 +28,7 @@ function compile() {
   const input = {
     language: "Solidity",
     sources: Object.fromEntries(
-      contracts.map((name) => [`${name}.sol`, { content: read(`solidity/${name}.sol`) }]),
+      fs.readdirSync(path.join(here, "solidity")).sort().map((name) => [name, { content: read(`solidity/${name}`) }]),
     ),
     settings: {
       ...settings,
@@ -49,7 +51,7 @@ function compile() {
   return { out: result.contracts, warnings: messages.map(({ formattedMessage }) => formattedMessage.trimEnd()) };
 }
 
-// What is kept of one contract: a JSON file for tools, and the plain creation code for Rust.
+// What is kept of one contract: a JSON file for tools, and its plain code for Rust.
 function artifacts(name, out) {
   const { abi, evm } = out[`${name}.sol`][name];
   const json = {
@@ -60,7 +62,9 @@ function artifacts(name, out) {
   };
   return [
     [`artifacts/${name}.json`, Buffer.from(`${JSON.stringify(json, null, 2)}\n`)],
-    [`artifacts/${name}.bin`, Buffer.from(evm.bytecode.object, "hex")],
+    placed.includes(name)
+      ? [`artifacts/${name}.runtime.bin`, Buffer.from(evm.deployedBytecode.object, "hex")]
+      : [`artifacts/${name}.bin`, Buffer.from(evm.bytecode.object, "hex")],
   ];
 }
 

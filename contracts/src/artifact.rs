@@ -1,9 +1,10 @@
-//! The creation code of the contracts that Marque deploys on development chains.
+//! The code of the contracts that Marque deploys or places on development chains.
 //!
 //! It is built by `npm run build` in this folder from `solidity/`, committed, and compared with a
 //! fresh build by `npm run check`.
 
-use alloy_primitives::Bytes;
+use crate::permit2::{EXACT_PROXY, PERMIT2, UPTO_PROXY};
+use alloy_primitives::{Address, Bytes};
 
 /// A contract of our own that is deployed on a development chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,4 +24,17 @@ pub fn bytecode(contract: Contract) -> Bytes {
         Contract::IdentityRegistry => include_bytes!("../artifacts/IdentityRegistry.bin"),
         Contract::TestDollar => include_bytes!("../artifacts/TestDollar.bin"),
     })
+}
+
+/// What public chains have at the same address everywhere and a development chain lacks: Permit2 and
+/// the x402 proxies for it. Each with its address and the code that runs there; none has a
+/// constructor.
+#[must_use]
+pub fn everywhere() -> [(Address, Bytes); 3] {
+    let code = Bytes::from_static;
+    [
+        (PERMIT2, code(include_bytes!("../artifacts/Permit2.runtime.bin"))),
+        (EXACT_PROXY, code(include_bytes!("../artifacts/X402ExactProxy.runtime.bin"))),
+        (UPTO_PROXY, code(include_bytes!("../artifacts/X402UptoProxy.runtime.bin"))),
+    ]
 }

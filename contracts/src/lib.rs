@@ -2,9 +2,11 @@
 //! the EIP-712 messages that are signed for them.
 //!
 //! - [`token`]: ERC-20, EIP-3009 and the development dollar; the message of a payment.
+//! - [`permit2`]: Permit2 and the x402 proxies that draw on it; the message of a permit.
 //! - [`registry`]: the identity registry of ERC-8004; the message by which a wallet agrees to it.
 //! - [`recover()`]: who signed a digest, by the rules that the contracts apply themselves.
-//! - [`Contract`]: the creation code of what Marque deploys on a development chain.
+//! - [`Contract`]: the creation code of what Marque deploys on a development chain, and
+//!   [`everywhere`] the code of what public chains have at one address and it lacks.
 //!
 //! There is no I/O here and no key: what goes to a chain is encoded with
 //! [`SolCall`](alloy_sol_types::SolCall), what comes back is decoded with it, and logs with
@@ -14,11 +16,12 @@
 //! argument type in the Solidity fails `bindings_are_those_of_the_compiled_contracts`.
 
 mod artifact;
+pub mod permit2;
 mod recover;
 pub mod registry;
 pub mod token;
 
-pub use artifact::{Contract, bytecode};
+pub use artifact::{Contract, bytecode, everywhere};
 pub use recover::{SignatureError, recover};
 pub use registry::{IdentityRegistry, agent_wallet_set_digest};
 pub use token::{

@@ -6,8 +6,9 @@
 use alloy_primitives::{B256, b256, keccak256};
 use alloy_sol_types::{SolEventInterface, SolInterface, SolStruct};
 use marque_contracts::{
-    Contract, IERC20, IERC3009, IERC3009Bytes, IdentityRegistry, TestDollar, bytecode, registry,
-    token,
+    Contract, IERC20, IERC3009, IERC3009Bytes, IdentityRegistry, TestDollar, bytecode, everywhere,
+    permit2::{IERC20Approve, IExactProxy, IPermit2, IUptoProxy},
+    registry, token,
 };
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -68,6 +69,10 @@ fn bindings_are_those_of_the_compiled_contracts() {
     assert_calls::<IERC3009Bytes::IERC3009BytesCalls>("TestDollar");
     assert_calls::<TestDollar::TestDollarCalls>("TestDollar");
     assert_calls::<IdentityRegistry::IdentityRegistryCalls>("IdentityRegistry");
+    assert_calls::<IERC20Approve::IERC20ApproveCalls>("TestDollar");
+    assert_calls::<IPermit2::IPermit2Calls>("Permit2");
+    assert_calls::<IExactProxy::IExactProxyCalls>("X402ExactProxy");
+    assert_calls::<IUptoProxy::IUptoProxyCalls>("X402UptoProxy");
 
     let topics =
         |selectors: &[[u8; 32]]| selectors.iter().copied().map(B256::from).collect::<Vec<_>>();
@@ -80,6 +85,10 @@ fn bindings_are_those_of_the_compiled_contracts() {
         "IdentityRegistry",
         &topics(IdentityRegistry::IdentityRegistryEvents::SELECTORS),
     );
+    assert_events::<IPermit2::IPermit2Events>(
+        "Permit2",
+        &topics(IPermit2::IPermit2Events::SELECTORS),
+    );
 }
 
 #[test]
@@ -88,6 +97,10 @@ fn bytecode_is_that_of_the_artifact() {
         [(Contract::TestDollar, "TestDollar"), (Contract::IdentityRegistry, "IdentityRegistry")]
     {
         assert_eq!(artifact(name)["bytecode"], format!("{}", bytecode(contract)), "{name}");
+    }
+    for ((_, code), name) in everywhere().iter().zip(["Permit2", "X402ExactProxy", "X402UptoProxy"])
+    {
+        assert_eq!(artifact(name)["deployedBytecode"], format!("{code}"), "{name}");
     }
 }
 

@@ -55,7 +55,10 @@ impl Office {
                 "name": "ERC8004IdentityRegistry", "version": "1",
                 "chainId": Chain::ID, "verifyingContract": self.registry,
             }),
-            ("AgentWalletSet", "uint256 agentId,address newWallet,address owner,uint256 deadline"),
+            &[(
+                "AgentWalletSet",
+                "uint256 agentId,address newWallet,address owner,uint256 deadline",
+            )],
             json!({
                 "agentId": "0", "newWallet": self.wallet,
                 "owner": owner, "deadline": deadline.to_string(),

@@ -58,7 +58,7 @@ impl Bank {
             "validAfter": a.valid_after.to_string(), "validBefore": a.valid_before.to_string(),
             "nonce": a.nonce,
         });
-        self.chain.sign(a.from, self.json_domain(), (primary, PAYMENT), message)
+        self.chain.sign(a.from, self.json_domain(), &[(primary, PAYMENT)], message)
     }
 
     fn json_domain(&self) -> serde_json::Value {
@@ -133,7 +133,7 @@ fn a_signature_made_elsewhere_recovers_under_our_digests() {
     let cancellation = bank.chain.sign(
         bank.payer,
         bank.json_domain(),
-        ("CancelAuthorization", "address authorizer,bytes32 nonce"),
+        &[("CancelAuthorization", "address authorizer,bytes32 nonce")],
         json!({ "authorizer": bank.payer, "nonce": a.nonce }),
     );
     let digest = eip3009_cancel_digest(&bank.domain(), bank.payer, a.nonce);
@@ -227,7 +227,7 @@ fn a_cancelled_authorization_is_never_settled() {
     let payment = bank.sign("TransferWithAuthorization", &a);
     let types = ("CancelAuthorization", "address authorizer,bytes32 nonce");
     let message = json!({ "authorizer": bank.payer, "nonce": a.nonce });
-    let signature = bank.chain.sign(bank.payer, bank.json_domain(), types, message);
+    let signature = bank.chain.sign(bank.payer, bank.json_domain(), &[types], message);
     let cancel = IERC3009Bytes::cancelAuthorizationCall {
         authorizer: bank.payer,
         nonce: a.nonce,

@@ -114,7 +114,9 @@ impl Devnet {
             let rpc = Rpc::new(std::slice::from_ref(&url))?;
             if let Some(deployer) = first_answer(&mut process, &rpc).await? {
                 drain(&mut process);
-                return Ok(Self { url, chain_id: CHAIN_ID, process, rpc, deployer });
+                let devnet = Self { url, chain_id: CHAIN_ID, process, rpc, deployer };
+                devnet.place_everywhere().await?;
+                return Ok(devnet);
             }
             ended = last_words(&mut process).await;
             if options.port.is_some() {
@@ -146,6 +148,18 @@ impl Devnet {
     #[must_use]
     pub const fn rpc(&self) -> &Rpc {
         &self.rpc
+    }
+
+    /// Puts what public chains have at one address where it is looked for: Permit2 and the x402
+    /// proxies. On a chain that is kept they are there already, and stay what they were.
+    async fn place_everywhere(&self) -> Result<(), IdentityError> {
+        for (at, code) in marque_contracts::everywhere() {
+            let there: Bytes = self.rpc.ask("eth_getCode", json!([at, "latest"])).await?;
+            if there.is_empty() {
+                self.command("anvil_setCode", json!([at, code])).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Deploys a contract, and mines the block that it is in.

@@ -14,6 +14,7 @@ pub mod card;
 mod chain;
 pub mod devnet;
 mod error;
+mod permit2;
 mod receipt;
 pub mod registry;
 mod rpc;

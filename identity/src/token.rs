@@ -273,7 +273,7 @@ impl Rpc {
         self.view_at(name, contract, call, BlockTag::Latest).await
     }
 
-    async fn view_at<C: SolCall>(
+    pub(crate) async fn view_at<C: SolCall>(
         &self,
         name: &'static str,
         contract: Address,

@@ -139,12 +139,13 @@ impl Chain {
         self.rpc("anvil_setCode", json!([at, code])).unwrap();
     }
 
-    /// `account`'s signature of EIP-712 typed data, as anvil makes it.
+    /// `account`'s signature of EIP-712 typed data, as anvil makes it. The first type is the
+    /// message's.
     pub(crate) fn sign(
         &self,
         account: Address,
         domain: Value,
-        types: (&str, &str),
+        types: &[(&str, &str)],
         message: Value,
     ) -> Vec<u8> {
         let fields = |list: &str| -> Vec<Value> {
@@ -154,14 +155,16 @@ impl Chain {
             };
             list.split(',').map(field).collect()
         };
+        let shape = match domain.get("version") {
+            Some(_) => "string name,string version,uint256 chainId,address verifyingContract",
+            None => "string name,uint256 chainId,address verifyingContract",
+        };
+        let mut all = json!({ "EIP712Domain": fields(shape) });
+        for (name, list) in types {
+            all[*name] = json!(fields(list));
+        }
         let typed = json!({
-            "types": {
-                "EIP712Domain": fields("string name,string version,uint256 chainId,address verifyingContract"),
-                types.0: fields(types.1),
-            },
-            "primaryType": types.0,
-            "domain": domain,
-            "message": message,
+            "types": all, "primaryType": types[0].0, "domain": domain, "message": message,
         });
         let signature = self.rpc("eth_signTypedData_v4", json!([account, typed])).unwrap();
         serde_json::from_value::<Bytes>(signature).unwrap().to_vec()
