@@ -9,11 +9,16 @@
 use crate::{
     claim::Claim,
     error::{Objection, Rule, shortened},
-    x402::{ExactPayload, Method, PaymentPayload, Terms},
+    x402::{ExactPayload, Method, PaymentPayload, Permit2Payload, Terms},
 };
 use alloy_primitives::{Address, B256, hex};
-use marque_contracts::{Authorization, TokenDomain, eip3009_digest, recover};
-use marque_policies::{Money, Timestamp, intent::Settle};
+use marque_contracts::{
+    Authorization, TokenDomain, eip3009_digest, permit2::Permit, recover,
+};
+use marque_policies::{
+    Money, Timestamp,
+    intent::{PermitVia, Settle, SettlePermit},
+};
 use std::fmt;
 
 /// What is wrong with a payment, as the specification calls it.
@@ -145,11 +150,71 @@ pub fn claim(sent: &PaymentPayload, terms: &Terms, resource: String) -> Result<C
     }
     match terms.method {
         Method::Eip3009 => exact(sent, &accepted, terms, resource),
-        method => Err(Flaw::new(
-            Reason::UnsupportedScheme,
-            format!("{} by {} is not settled here", method.scheme(), method.transfer()),
-        )),
+        Method::Permit2 => permit(sent, &accepted, terms, PermitVia::Exact, resource),
+        Method::Upto { facilitator } => {
+            permit(sent, &accepted, terms, PermitVia::Upto { facilitator }, resource)
+        }
     }
+}
+
+/// `exact` and `upto` by Permit2. All of it is charged until somebody says less.
+fn permit(
+    sent: &PaymentPayload,
+    accepted: &Terms,
+    terms: &Terms,
+    via: PermitVia,
+    resource: String,
+) -> Result<Claim, Flaw> {
+    let said: Permit2Payload = serde_json::from_value(sent.payload.clone())
+        .map_err(|error| Flaw::new(Reason::Payload, shortened(&error.to_string())))?;
+    let signed = said.authorization;
+    let asset = terms.amount.asset;
+    recipient(accepted, terms, signed.witness.to)?;
+    if signed.permitted.token != asset.token {
+        let why = format!("it permits {}, not {}", signed.permitted.token, asset.token);
+        return Err(Flaw::new(Reason::Payload, why));
+    }
+    let (permitted, units) = (signed.permitted.amount, accepted.amount.units);
+    if permitted != units {
+        let why = format!("it accepts {units} base units and pays {permitted}");
+        return Err(Flaw::new(Reason::Value, why));
+    }
+    if signed.witness.facilitator != via.facilitator() {
+        let why = match via.facilitator() {
+            Some(ours) => format!("its witness does not name {ours} as the facilitator"),
+            None => "its witness names a facilitator, which exact does not".to_owned(),
+        };
+        return Err(Flaw::new(Reason::Payload, why));
+    }
+    let permit = Permit {
+        from: signed.from,
+        to: signed.witness.to,
+        token: asset.token,
+        amount: permitted,
+        facilitator: via.facilitator(),
+        valid_after: signed.witness.valid_after,
+        deadline: signed.deadline,
+        nonce: signed.nonce,
+    };
+    if signed.spender != permit.spender() {
+        let why = format!("its spender is {}, not {}", signed.spender, permit.spender());
+        return Err(Flaw::new(Reason::Payload, why));
+    }
+    let signature = canonical(&said.signature)?;
+    by(signed.from, permit.digest(asset.chain), &signature)?;
+    let amount = Money::new(permitted, asset);
+    Ok(Claim::Permit(SettlePermit {
+        from: signed.from,
+        to: permit.to,
+        amount,
+        charge: amount,
+        via,
+        valid_after: permit.valid_after,
+        deadline: permit.deadline,
+        nonce: permit.nonce,
+        signature: hex::encode_prefixed(signature),
+        resource,
+    }))
 }
 
 /// `exact` by EIP-3009.

@@ -15,7 +15,7 @@ use crate::{
     error::shortened,
     seller::settle::{not_taken, proposal},
     verify::{self, Flaw, Reason},
-    x402::{EXACT, Method, PaymentRequirements, SettlementResponse, Terms, VERSION},
+    x402::{EXACT, Method, PaymentRequirements, SettlementResponse, Terms, UPTO, VERSION, units},
 };
 use alloy_primitives::B256;
 use axum::{
@@ -71,12 +71,19 @@ impl Supported {
     #[must_use]
     pub fn of(view: &View) -> Self {
         let chains: BTreeSet<u64> = view.facilitates.iter().map(|asset| asset.chain).collect();
-        let kinds = chains.iter().map(|chain| Kind {
+        let kind = |scheme: &str, chain: &u64, extra| Kind {
             x402_version: VERSION,
-            scheme: EXACT.to_owned(),
+            scheme: scheme.to_owned(),
             network: format!("eip155:{chain}"),
-            extra: Map::new(),
-        });
+            extra,
+        };
+        let us = || {
+            let address = Value::String(view.address.to_string());
+            Map::from_iter([("facilitatorAddress".to_owned(), address)])
+        };
+        let kinds = chains
+            .iter()
+            .flat_map(|chain| [kind(EXACT, chain, Map::new()), kind(UPTO, chain, us())]);
         Self {
             kinds: kinds.collect(),
             extensions: Vec::new(),
@@ -86,7 +93,7 @@ impl Supported {
 }
 
 async fn verify_one(State(steward): State<Steward>, body: Bytes) -> Json<VerifyResponse> {
-    let asked = match Question::read(&body, &steward).await {
+    let asked = match Question::read(&body, &steward, Asks::Verify).await {
         Ok(asked) => asked,
         Err((payer, flaw)) => return Json(invalid(payer, &flaw)),
     };
@@ -129,7 +136,7 @@ async fn settle_one(State(steward): State<Steward>, body: Bytes) -> Json<Settlem
             extensions: Map::new(),
         }
     };
-    let asked = match Question::read(&body, &steward).await {
+    let asked = match Question::read(&body, &steward, Asks::Settle).await {
         Ok(asked) => asked,
         Err((payer, flaw)) => return Json(failure(payer, flaw)),
     };
@@ -148,6 +155,13 @@ async fn settle_one(State(steward): State<Steward>, body: Bytes) -> Json<Settlem
     })
 }
 
+/// What is asked: the amount of `upto` means another thing in each.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    Verify,
+    Settle,
+}
+
 /// A question that makes sense: a payment signed for what is required.
 struct Question {
     claim: Claim,
@@ -157,7 +171,11 @@ struct Question {
 
 impl Question {
     /// Reads it. What cannot be told without the chain's state is not looked at yet.
-    async fn read(body: &[u8], steward: &Steward) -> Result<Self, (Option<String>, Flaw)> {
+    async fn read(
+        body: &[u8],
+        steward: &Steward,
+        asks: Asks,
+    ) -> Result<Self, (Option<String>, Flaw)> {
         let plain = |flaw| (None, flaw);
         let value: Value = serde_json::from_slice(body)
             .map_err(|error| plain(Flaw::new(Reason::Payload, format!("not JSON: {error}"))))?;
@@ -169,7 +187,22 @@ impl Question {
             .map_err(|error| plain(Flaw::new(Reason::Payload, shortened(&error.to_string()))))?;
         let payer = payer(&asked.payment_payload.payload);
         let flawed = |flaw| (payer.clone(), flaw);
-        let required = &asked.payment_requirements;
+        let mut required = asked.payment_requirements;
+        // Under `upto` the amount is what is taken when it is settled, and nothing is an amount; all
+        // else is compared with what the payer accepted.
+        let metered = asks == Asks::Settle && required.scheme == UPTO;
+        let taken = units(&required.amount);
+        if metered {
+            required.amount.clone_from(&asked.payment_payload.accepted.amount);
+            if let (Value::Object(extra), Value::Object(said)) =
+                (&mut required.extra, &asked.payment_payload.accepted.extra)
+                && !extra.contains_key("facilitatorAddress")
+                && let Some(named) = said.get("facilitatorAddress")
+            {
+                extra.insert("facilitatorAddress".to_owned(), named.clone());
+            }
+        }
+        let required = &required;
         let terms = required.terms().map_err(|objection| flawed(objection.into()))?;
         let view = steward.view().await.map_err(|error| {
             tracing::error!(%error, "the steward does not answer");
@@ -184,6 +217,18 @@ impl Question {
             let why = format!("it pays {paid} base units, and {asked} are required");
             return Err(flawed(Flaw::new(Reason::Value, why)));
         }
+        let claim = match (metered, taken) {
+            (false, _) => claim,
+            (true, Some(taken)) if taken <= claim.amount().units => claim.charging(taken),
+            (true, Some(taken)) => {
+                let why = format!("{taken} are taken of {} base units", claim.amount().units);
+                return Err(flawed(Flaw::new(Reason::ExceedsAmount, why)));
+            }
+            (true, None) => {
+                let why = "paymentRequirements.amount is not a decimal number of base units";
+                return Err(flawed(Flaw::new(Reason::Requirements, why)));
+            }
+        };
         Ok(Self { claim, terms, view })
     }
 
@@ -294,6 +339,12 @@ fn settled_here(view: &View, terms: &Terms, required: &PaymentRequirements) -> R
         return Err(Flaw::new(Reason::Requirements, why));
     }
     let known = view.assets.iter().find(|it| it.id == asset).and_then(|it| it.domain.as_ref());
+    if let Method::Upto { facilitator } = terms.method
+        && facilitator != view.address
+    {
+        let why = format!("it is {facilitator} who may settle this, not {}", view.address);
+        return Err(Flaw::new(Reason::Requirements, why));
+    }
     if terms.method == Method::Eip3009 && terms.domain.as_ref() != known {
         let why = "the token has another signing domain than extra says";
         return Err(Flaw::new(Reason::Requirements, why));

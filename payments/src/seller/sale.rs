@@ -191,13 +191,20 @@ impl Order {
         S::Response: IntoResponse,
         S::Future: Send,
     {
-        self.seller.promising(sale).await?;
+        // After a restart what was charged stands, whatever the goods would come to now.
+        let known = if self.metered { self.seller.recorded(sale).await? } else { None };
+        if known.is_none() {
+            self.seller.promising(sale).await?;
+        }
         let meter = self.metered.then(|| Meter::new(sale.claim.amount()));
         let made = make(inner, parts, body, meter).await.map_err(End::Broken)?;
         if made.status.is_client_error() || made.status.is_server_error() {
             return Err(End::Free(made.free()));
         }
-        let claim = sale.claim.clone().charging(made.charge);
+        let claim = match known {
+            Some(known) => known,
+            None => sale.claim.clone().charging(made.charge),
+        };
         let begun = self.seller.begin(&claim, sale).await?;
         let paid = self.believe_or_watch(begun, stake).await?;
         Ok(made.with(&self.receipt(&claim, paid)))

@@ -64,7 +64,7 @@ impl Seller {
     /// refuse.
     pub(super) async fn promising(&self, sale: &Sale<'_>) -> Result<(), Unsettled> {
         self.fresh(sale.claim, sale).await?;
-        if let Some(facilitator) = &self.facilitator {
+        if let Some(facilitator) = self.facilitator.as_ref().filter(|_| !metered(sale.claim)) {
             let required = PaymentRequirements::from(sale.terms);
             match facilitator.verify(sale.sent, &required).await {
                 Ok(verdict) if verdict.is_valid => {}
@@ -108,9 +108,7 @@ impl Seller {
     /// well.
     pub(super) async fn begin(&self, claim: &Claim, sale: &Sale<'_>) -> Result<Begun, Unsettled> {
         self.fresh(claim, sale).await?;
-        if self.facilitator.is_some() {
-            self.by_facilitator(claim, sale).await?;
-        }
+        self.by_facilitator(claim, sale).await?;
         match self.steward.propose(proposal(claim.intent())).await {
             Ok(Outcome::Allowed { id, artifact }) => {
                 let transaction = match artifact {
@@ -157,6 +155,25 @@ impl Seller {
         }
     }
 
+    /// The settlement that the steward has under the same id, where it is one of its newest: it says
+    /// what was charged.
+    pub(super) async fn recorded(&self, sale: &Sale<'_>) -> Result<Option<Claim>, Unsettled> {
+        if !self.settled_before(sale.claim, sale.view).await {
+            return Ok(None);
+        }
+        let id = proposal(sale.claim.intent()).id(sale.view.origin, &sale.view.agent);
+        let view = self.steward.view().await.map_err(|error| {
+            tracing::warn!(%error, "the steward does not answer");
+            Unsettled::NotYet("the seller cannot settle now".to_owned())
+        })?;
+        let known = view.intents.iter().find(|intent| intent.status.id == id);
+        match known.and_then(|intent| Claim::of(&intent.intent)) {
+            Some(known) if known.resource() == sale.claim.resource() => Ok(Some(known)),
+            Some(_) => Err(Unsettled::Taken),
+            None => Ok(None),
+        }
+    }
+
     /// Whether the steward has this settlement on its way or behind it.
     async fn settled_before(&self, claim: &Claim, view: &View) -> bool {
         use PaymentState::{Final, Reserved, Seen, Sent, Signed};
@@ -171,7 +188,10 @@ impl Seller {
     /// that it has come is believed when the steward finds it there, and where the steward does not,
     /// it settles by itself, by its own policy.
     async fn by_facilitator(&self, claim: &Claim, sale: &Sale<'_>) -> Result<(), Unsettled> {
-        let Some(facilitator) = &self.facilitator else { return Ok(()) };
+        // What is metered names our own steward as the one who settles.
+        let Some(facilitator) = self.facilitator.as_ref().filter(|_| !metered(claim)) else {
+            return Ok(());
+        };
         let known = self.preview(claim).await;
         let there = |preview: &Option<Preview>| preview.as_ref().is_some_and(|it| it.settled);
         if there(&known) || self.settled_before(claim, sale.view).await {
@@ -259,6 +279,10 @@ impl Seller {
             }
         }
     }
+}
+
+const fn metered(claim: &Claim) -> bool {
+    matches!(claim, Claim::Permit(settle) if settle.via.facilitator().is_some())
 }
 
 fn refused_by_policy() -> Unsettled {

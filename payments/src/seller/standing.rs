@@ -3,8 +3,8 @@
 //! and never a payment.
 
 use super::Seller;
-use crate::PaymentError;
-use marque_policies::{Intent, IntentId, Timestamp};
+use crate::{Claim, PaymentError};
+use marque_policies::{IntentId, Timestamp};
 use marque_steward_client::{PaymentState, View};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::Mutex, time::Instant};
@@ -55,21 +55,19 @@ impl Seller {
             use PaymentState::{Reserved, Sent, Signed};
             matches!(state, Reserved | Signed | Sent)
         };
-        let mut live: Vec<(IntentId, Intent)> = Vec::new();
-        for intent in &view.intents {
-            if open(intent.status.state) && matches!(intent.intent, Intent::Settle(_)) {
-                live.push((intent.status.id, intent.intent.clone()));
-            }
-        }
+        let live: Vec<(IntentId, Claim)> = view
+            .intents
+            .iter()
+            .filter(|intent| open(intent.status.state))
+            .filter_map(|intent| Some((intent.status.id, Claim::of(&intent.intent)?)))
+            .collect();
         // There may be more than are listed: then all of them have to be seen first.
         if live.len() >= LISTED {
             return false;
         }
-        for (id, intent) in live {
-            if let Intent::Settle(settle) = intent {
-                let stake = self.exposure.inherited(settle.from, settle.amount.units);
-                self.clone().watch(id, stake);
-            }
+        for (id, claim) in live {
+            let stake = self.exposure.inherited(claim.from(), claim.charge().units);
+            self.clone().watch(id, stake);
         }
         *done = true;
         true

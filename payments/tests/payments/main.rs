@@ -8,6 +8,8 @@
 mod buyer;
 mod carriers;
 mod counter;
+mod facilitator;
 mod seller;
+mod settling;
 mod support;
 mod wire;

@@ -15,7 +15,11 @@ use crate::{
     state::State,
     steward::Shared,
 };
-use marque_policies::{Intent, Policy, intent::Settle};
+use marque_identity::BlockTag;
+use marque_policies::{
+    Intent, Policy,
+    intent::{Settle, SettlePermit},
+};
 use marque_steward_client::{Answer, Fault, Foreseen, PayerView, Preview, Proposal};
 use std::sync::Arc;
 
@@ -51,9 +55,33 @@ pub(super) async fn preview(
     };
     let payer = match &proposal.intent {
         Intent::Settle(settle) => payer(shared, &policy, settle).await,
+        Intent::SettlePermit(settle) => permitter(shared, &policy, settle).await,
         _ => None,
     };
     Ok(Answer::Preview(Box::new(Preview { id, foreseen, settled, payer })))
+}
+
+/// The same of a payer by Permit2, who must have approved it: the smaller of balance and allowance.
+async fn permitter(
+    shared: &Shared,
+    policy: &Policy,
+    settle: &SettlePermit,
+) -> Option<PayerView> {
+    let ask = async || {
+        let link = shared.links.get(policy, shared.home.chain())?;
+        let (token, from) = (settle.amount.asset.token, settle.from);
+        let balance = link.rpc.erc20_balance(token, from).await.map_err(chain_error)?;
+        let allowed = link.rpc.permit2_allowance(token, from).await.map_err(chain_error)?;
+        let used = link.rpc.permit_used(from, settle.nonce, BlockTag::Latest).await.map_err(chain_error)?;
+        Ok::<_, StewardError>(PayerView { balance: balance.min(allowed), used })
+    };
+    told(ask().await)
+}
+
+fn told(payer: Result<PayerView, StewardError>) -> Option<PayerView> {
+    payer
+        .inspect_err(|error| tracing::warn!(%error, "nothing is known of a payer"))
+        .ok()
 }
 
 /// What the chain says of a payer. A chain that does not answer leaves it open.
@@ -65,11 +93,5 @@ async fn payer(shared: &Shared, policy: &Policy, settle: &Settle) -> Option<Paye
         let used = link.rpc.authorization_state(token, settle.from, settle.nonce).await;
         Ok::<_, StewardError>(PayerView { balance, used: used.map_err(chain_error)? })
     };
-    match ask().await {
-        Ok(payer) => Some(payer),
-        Err(error) => {
-            tracing::warn!(%error, "nothing is known of a payer");
-            None
-        }
-    }
+    told(ask().await)
 }
