@@ -58,6 +58,14 @@ pub enum PaymentError {
     /// A signed payment was handed over and no goods came.
     #[error(transparent)]
     Undelivered(#[from] Undelivered),
+    /// A facilitator gave no answer to the question.
+    #[error("the facilitator at {url}: {why}")]
+    Facilitator {
+        /// Where it is.
+        url: String,
+        /// What it said instead.
+        why: String,
+    },
     /// A seller's price is not one.
     #[error("\"{text}\" is not a price: {why}")]
     Price {
@@ -87,7 +95,7 @@ pub struct Undelivered {
 pub enum Rule {
     /// The resource is the URL that was asked for, answered by the host that was asked.
     Resource,
-    /// The scheme is `exact` by EIP-3009.
+    /// The scheme is `exact` by EIP-3009 or Permit2, or `upto` by Permit2.
     Scheme,
     /// The network is the chain of an asset in the policy.
     Network,
@@ -99,6 +107,18 @@ pub enum Rule {
     Payee,
     /// The amount is one, and within the errand's maximum.
     Amount,
+    /// The time to complete a payment is one.
+    Timeout,
+    /// Who may settle an `upto` payment is said.
+    Facilitator,
+    /// What the answer says beside the terms is well formed and claims nothing of ours.
+    Extension,
+    /// An offer that the seller signed says what the terms say.
+    Offer,
+    /// What the seller says about the settlement is about this payment.
+    Settlement,
+    /// A receipt that the seller signed is for this payment.
+    Receipt,
 }
 
 /// One reason for which terms were turned down.
@@ -134,6 +154,12 @@ impl fmt::Display for Rule {
             Self::Domain => "signing domain",
             Self::Payee => "payee",
             Self::Amount => "amount",
+            Self::Timeout => "timeout",
+            Self::Facilitator => "facilitator",
+            Self::Extension => "extension",
+            Self::Offer => "signed offer",
+            Self::Settlement => "settlement",
+            Self::Receipt => "signed receipt",
         })
     }
 }

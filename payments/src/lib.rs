@@ -12,11 +12,16 @@
 
 pub mod authority;
 pub mod buyer;
+mod claim;
 mod error;
+pub mod facilitator;
 pub mod seller;
+pub mod verify;
 pub mod x402;
 
 pub use authority::Authority;
-pub use buyer::{Buyer, Errand, Paid, Purchase};
+pub use buyer::{Asked, Buyer, Deal, Errand, Paid, Purchase};
 pub use error::{Objection, PaymentError, Rule, Undelivered};
-pub use seller::{Confirm, Paywall, Seller};
+pub use claim::Claim;
+pub use facilitator::Facilitator;
+pub use seller::{Confirm, Meter, Paywall, Seller, Settlement};

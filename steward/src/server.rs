@@ -10,6 +10,7 @@
 mod answer;
 mod connection;
 mod knocks;
+mod preview;
 mod queue;
 mod rate;
 

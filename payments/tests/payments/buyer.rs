@@ -155,7 +155,7 @@ async fn a_402_that_lies_is_turned_down_and_nothing_is_proposed() {
         ("the max is in USDC", Box::new(entry("asset", json!(EURC.token))), Rule::Amount),
         ("network", Box::new(entry("network", json!("eip155:1"))), Rule::Network),
         ("another world", Box::new(entry("network", json!("solana:5eykt"))), Rule::Network),
-        ("scheme", Box::new(entry("scheme", json!("upto"))), Rule::Scheme),
+        ("scheme", Box::new(entry("scheme", json!("barter"))), Rule::Scheme),
         (
             "method",
             Box::new(|terms| {

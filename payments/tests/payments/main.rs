@@ -6,7 +6,10 @@
 )]
 
 mod buyer;
+mod carriers;
 mod counter;
+mod facilitator;
 mod seller;
+mod settling;
 mod support;
 mod wire;

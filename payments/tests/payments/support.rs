@@ -9,8 +9,8 @@ use marque_net::{Client, Guard};
 use marque_payments::{Authority, PaymentError};
 use marque_policies::{AssetId, Intent, IntentId, Mark, Money, Row};
 use marque_steward_client::{
-    Artifact, AssetView, Authorisation, Fault, IntentState, Outcome, PayeeView, PaymentState,
-    Proposal, Report, Said, View,
+    Artifact, AssetView, Authorisation, Fault, Foreseen, IntentState, IntentView, Outcome, PayeeView,
+    PayerView, PaymentState, Preview, Proposal, Report, Said, View,
 };
 use std::{
     collections::HashMap,
@@ -89,6 +89,8 @@ pub(crate) struct Steward {
     pub(crate) reports: Mutex<Vec<Said>>,
     pub(crate) bodies: Mutex<HashMap<IntentId, B256>>,
     pub(crate) settlements: AtomicUsize,
+    /// What a preview answers; nothing where the steward cannot say.
+    pub(crate) preview: Mutex<Option<(Foreseen, bool, Option<PayerView>)>>,
 }
 
 impl Steward {
@@ -130,6 +132,7 @@ impl Steward {
             ],
             budgets: vec![],
             income: vec![USDC],
+            facilitates: vec![],
             pools: vec![],
             intents: vec![],
         };
@@ -142,7 +145,33 @@ impl Steward {
             reports: Mutex::default(),
             bodies: Mutex::default(),
             settlements: AtomicUsize::new(0),
+            preview: Mutex::default(),
         }
+    }
+
+    /// Lists what was settled, as the real steward's view does.
+    pub(crate) fn list(&self) {
+        let mut view = self.view.lock().unwrap();
+        let state = *self.state.lock().unwrap();
+        let origin = view.origin;
+        let agent = view.agent.clone();
+        view.intents = self
+            .proposed()
+            .into_iter()
+            .map(|proposal| IntentView {
+                status: IntentState {
+                    id: proposal.id(origin, &agent),
+                    state,
+                    transaction: None,
+                    block: None,
+                },
+                sub_agent: None,
+                task: proposal.task,
+                body: proposal.intent.body_hash(),
+                intent: proposal.intent,
+                at: NOW * 1000,
+            })
+            .collect();
     }
 
     pub(crate) fn decide(&self, verdict: Verdict) {
@@ -178,7 +207,7 @@ impl Steward {
                     signature: self.key.authorise(authorise.amount.asset, &signed),
                 }))
             }
-            Intent::Settle(_) => {
+            Intent::Settle(_) | Intent::SettlePermit(_) => {
                 self.settlements.fetch_add(1, Ordering::SeqCst);
                 Artifact::Transaction { hash: transaction(id) }
             }
@@ -225,6 +254,15 @@ impl Authority for Steward {
             return Err(fault("id_reused"));
         }
         Ok(Outcome::Allowed { id, artifact: self.allow(id, &proposal.intent, forged) })
+    }
+
+    async fn preview(&self, proposal: Proposal) -> Result<Preview, PaymentError> {
+        let (foreseen, settled, payer) = self.preview.lock().unwrap().clone().ok_or_else(|| {
+            PaymentError::Unsupported("this steward foresees nothing".to_owned())
+        })?;
+        let view = self.view.lock().unwrap().clone();
+        let id = proposal.id(view.origin, &view.agent);
+        Ok(Preview { id, foreseen, settled, payer })
     }
 
     async fn view(&self) -> Result<View, PaymentError> {
