@@ -131,11 +131,9 @@ fn parse(bytes: &[u8]) -> Result<Request, (u64, Fault)> {
 fn allowed_now<'s>(seat: &'s Seat, ask: &Ask) -> Result<Option<SemaphorePermit<'s>>, Fault> {
     let bucket = match ask {
         Ask::Freeze { .. } => return Ok(None),
-        Ask::View
-        | Ask::Preview(_)
-        | Ask::Wait { .. }
-        | Ask::Status
-        | Ask::Queue { .. } => &seat.looks,
+        Ask::View | Ask::Preview(_) | Ask::Wait { .. } | Ask::Status | Ask::Queue { .. } => {
+            &seat.looks
+        }
         // An owner's act needs a signature to change anything, and must not wait behind its agent.
         Ask::Submit(_) => &seat.acts,
         _ => &seat.rate,
