@@ -21,7 +21,6 @@ pub mod x402;
 
 pub use authority::Authority;
 pub use buyer::{Asked, Buyer, Claim, Deal, Errand, Paid, Purchase, Quote, quote};
-pub use claim::Claim;
 pub use error::{Objection, PaymentError, Rule, Undelivered};
 pub use facilitator::Facilitator;
 pub use seller::{Confirm, Meter, Paywall, Seller, Settlement};
