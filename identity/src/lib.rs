@@ -25,6 +25,7 @@ pub use card::Card;
 pub use chain::{Block, BlockTag, Fees};
 pub use devnet::Devnet;
 pub use error::IdentityError;
+pub use permit2::{Outgoing, Sent};
 pub use probe::TokenFacts;
 pub use receipt::Receipt;
 pub use rpc::Rpc;

@@ -7,7 +7,7 @@ use marque_contracts::{IERC20, IERC3009};
 use serde_json::{Value, json};
 
 /// Blocks that a node is asked for at a time, where it refuses more.
-const PAGE: u64 = 10_000;
+pub(crate) const PAGE: u64 = 10_000;
 
 /// Money that came to an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,6 +20,7 @@ use crate::{
     incoming::{self, Income},
     links::{Link, Witnesses, chain_error},
     outflow::{self, MARGIN, Watch, Whose, freeze},
+    permits,
     state::{Account, Record},
     steward::Shared,
     withdraw,
@@ -146,8 +147,10 @@ async fn one(
     if case.frozen {
         withdraw::release(shared, &case.live).await?;
     }
-    let (out, ours): (Vec<&Record>, Vec<&Record>) =
-        case.live.iter().partition(|record| matches!(record.order, Some(Order::Authorisation(_))));
+    let (out, ours): (Vec<&Record>, Vec<&Record>) = case
+        .live
+        .iter()
+        .partition(|record| record.order.as_ref().is_some_and(Order::is_handed_out));
     // One that cannot be moved, because the chain does not take it, keeps no other from moving.
     let mut trouble = Ok(());
     go_on(&mut trouble, side_by_side(shared, &link, out).await)?;
@@ -273,7 +276,11 @@ async fn advance(
             let terms = (asset.token, order.from, order.nonce);
             authorised(link, id, terms, since(record), order.valid_before).await?
         }
+        (_, Some(Order::PermitTransfer(order))) => {
+            permits::permitted(link, id, order, since(record)).await?
+        }
         (_, Some(Order::Elsewhere)) => match &record.decided.intent {
+            Intent::SettlePermit(settle) => permits::again_elsewhere(link, id, settle).await?,
             // A reorganisation took it back: it counts again where it pays us again.
             Intent::Settle(settle) => match again_elsewhere(link, settle).await? {
                 Some(at) => Some(Body::Seen { id, at }),
@@ -301,7 +308,12 @@ async fn advance(
             // its entry: they are what goes out, whatever the chain would do with them now; pinned
             // by `tests/sim`.
             let signed = shared.outbox.get(id)?.is_some();
-            if signed || gather::still_works(link, order.from, &call).await? {
+            if let (false, Intent::InvalidatePermit { intent }) = (signed, &record.decided.intent)
+                && permits::is_used(&link.rpc, order.from, *intent).await?
+            {
+                let why = "what it was to take back was drawn on or taken back first".to_owned();
+                Some(Body::Released { id, why })
+            } else if signed || gather::still_works(link, order.from, &call).await? {
                 shared.send(link, id).await?;
                 None
             } else {
@@ -540,6 +552,11 @@ async fn carried(
     {
         return Ok(Some(Body::Seen { id, at }));
     }
+    if let (false, Intent::SettlePermit(settle)) = (record.filled, &record.decided.intent)
+        && let Some(at) = permits::elsewhere(&link.rpc, settle, since(record)).await?
+    {
+        return Ok(Some(Body::Seen { id, at }));
+    }
     gone_for_good(link, (id, record.filled), receipt.transaction, shared.home.chain()).await
 }
 
@@ -577,7 +594,13 @@ async fn confirm(link: &Link, record: &Record, chain: u64) -> Result<Option<Body
                 break;
             }
         }
-        said.push(Sight { carried, ours, last });
+        let taken = match &record.order {
+            Some(Order::PermitTransfer(order)) => {
+                permits::taken(&rpc, order, seen.transaction).await?
+            }
+            _ => None,
+        };
+        said.push(Sight { carried, ours, taken, last });
     }
     Ok(news::confirmed(record, chain, &said))
 }
@@ -588,6 +611,7 @@ const fn since(record: &Record) -> u64 {
         Some(Order::Transaction(order)) => order.block,
         Some(Order::Cancel(order)) => order.transaction.block,
         Some(Order::Authorisation(order)) => order.block,
+        Some(Order::PermitTransfer(order)) => order.block,
         _ => 0,
     };
     block.saturating_sub(MARGIN)

@@ -52,7 +52,7 @@ fn sight(success: bool, last: u64, gas_used: u64) -> Sight {
         logs: Vec::new(),
     });
     let last = Block { number: last, hash: B256::ZERO, timestamp: last };
-    Sight { ours: carried.clone(), carried, last }
+    Sight { ours: carried.clone(), carried, taken: None, last }
 }
 
 /// One endpoint of two was enough to settle a payment for good, and to have its gas counted as

@@ -328,7 +328,7 @@ impl World {
                     break;
                 }
             }
-            said.push(news::Sight { carried, ours, last });
+            said.push(news::Sight { carried, ours, taken: None, last });
         }
         Ok(news::confirmed(record, CHAIN, &said))
     }

@@ -4,9 +4,12 @@ use super::{CHAIN, homes, owner, pay_in, policy_for};
 use alloy_primitives::{Address, U256};
 use marque_contracts::{Contract, bytecode};
 use marque_identity::{BlockTag, Devnet, devnet};
-use marque_policies::{AssetId, Intent, Money, intent::Settle};
+use marque_policies::{
+    AssetId, Intent, Money,
+    intent::{Authorise, PermitTransfer, PermitVia, Settle, SettlePermit},
+};
 use marque_steward::Home;
-use marque_steward_client::Authorisation;
+use marque_steward_client::{Authorisation, SignedPermit};
 
 #[derive(Debug)]
 pub(crate) struct Town {
@@ -120,6 +123,33 @@ impl Town {
         let Intent::Authorise(mut pay) = pay_in(self.usdc(units)) else { panic!() };
         pay.to = to;
         Intent::Authorise(pay)
+    }
+
+    /// The same by Permit2, for at most so much.
+    pub(crate) fn permit(&self, to: Address, units: u64, via: PermitVia) -> Intent {
+        let Intent::Authorise(pay) = self.pay(to, units) else { panic!() };
+        let Authorise { payee, to, amount, host, resource, labels } = pay;
+        Intent::PermitTransfer(PermitTransfer { payee, to, amount, host, resource, via, labels })
+    }
+
+    /// The seller's side of it: takes `charge`.
+    pub(crate) fn settle_permit(&self, permit: &SignedPermit, charge: u64) -> Intent {
+        let asset = AssetId { chain: CHAIN, token: permit.token };
+        Intent::SettlePermit(SettlePermit {
+            from: permit.from,
+            to: permit.to,
+            amount: Money::new(permit.amount, asset),
+            charge: Money::new(U256::from(charge), asset),
+            via: match permit.facilitator {
+                None => PermitVia::Exact,
+                Some(facilitator) => PermitVia::Upto { facilitator },
+            },
+            valid_after: permit.valid_after,
+            deadline: permit.deadline,
+            nonce: permit.nonce,
+            signature: alloy_primitives::hex::encode_prefixed(&permit.signature),
+            resource: "http://feed.example/wind".into(),
+        })
     }
 
     pub(crate) fn settle(&self, a: &Authorisation) -> Intent {
