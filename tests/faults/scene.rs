@@ -541,10 +541,9 @@ async fn mine(client: reqwest::Client, url: String, mining: Arc<AtomicBool>) {
     loop {
         if mining.load(Ordering::SeqCst) {
             let mine = json!({ "jsonrpc": "2.0", "id": 1, "method": "evm_mine", "params": [] });
-            // The chain ends with its test, and so does this.
-            if client.post(&url).json(&mine).send().await.is_err() {
-                return;
-            }
+            // A connection that was closed a moment too early is no end: the next block is as good.
+            // The task ends with its scene.
+            drop(client.post(&url).json(&mine).send().await);
         }
         tokio::time::sleep(BLOCK).await;
     }
