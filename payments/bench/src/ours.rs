@@ -121,10 +121,8 @@ pub(crate) async fn sell() {
     let paywall = Paywall::fixed(seller, "0.000001 tUSD").unwrap();
     let datum = axum::routing::get(|| async { axum::Json(json!({ "datum": "exact" })) });
     let free = axum::routing::get(|| async { axum::Json(json!({ "datum": "free" })) });
-    let app = axum::Router::new()
-        .route("/exact", datum)
-        .layer(paywall)
-        .route("/free", free.clone());
+    let app =
+        axum::Router::new().route("/exact", datum).layer(paywall).route("/free", free.clone());
     let bare = axum::Router::new().route("/free", free);
     let beside = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let bare_url = format!("http://{}", beside.local_addr().unwrap());

@@ -115,8 +115,7 @@ async fn throw(client: &reqwest::Client, url: &str, payments: Vec<String>) -> (f
     join_all((0..CONNECTIONS).map(async |_| {
         loop {
             let Some(payment) = payments.lock().unwrap().pop() else { break };
-            let answer =
-                client.get(url).header("PAYMENT-SIGNATURE", payment).send().await.unwrap();
+            let answer = client.get(url).header("PAYMENT-SIGNATURE", payment).send().await.unwrap();
             if answer.status() != 200 {
                 let why = format!("{} {}", answer.status(), answer.text().await.unwrap());
                 missed.lock().unwrap().push(why);
