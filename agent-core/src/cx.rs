@@ -226,9 +226,10 @@ impl Cx {
     /// Keeps what the seller signed, under the payment's id: the journal has its hash, a dispute
     /// needs the thing itself. Goods that came are not thrown away because it could not be written.
     fn keep_evidence(&self, paid: &Paid) {
+        let id: String = hex::encode(paid.id.0).chars().take(32).collect();
         for (what, signed) in [("offer", &paid.offer), ("receipt", &paid.receipt)] {
             let Some(signed) = signed else { continue };
-            let name = format!("{what}-{}.json", hex::encode(&paid.id.0[..16]));
+            let name = format!("{what}-{id}.json");
             if let Err(error) = self.keep(&name, signed.json.to_string().as_bytes()) {
                 tracing::warn!(%error, name, "what the seller signed could not be kept");
             }

@@ -90,8 +90,7 @@ impl Authority for Signs {
         bytes.push(27 + recovery.to_byte());
         let Authorization { from, to, value, valid_after, valid_before, nonce } = message;
         let signature = bytes.into();
-        let signed =
-            Authorisation { from, to, value, valid_after, valid_before, nonce, signature };
+        let signed = Authorisation { from, to, value, valid_after, valid_before, nonce, signature };
         Ok(Outcome::Allowed { id, artifact: Artifact::Authorisation(Box::new(signed)) })
     }
 

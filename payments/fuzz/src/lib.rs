@@ -2,12 +2,17 @@
 //!
 //! The checks here are written a second time, without looking at the code that they check: whatever
 //! is accepted must be on the short list of what an honest seller could have said.
+//!
+//! The fuzzer drives them (`fuzz_targets/`), and so does an ordinary test with a mutator of its own
+//! (`payments/tests/payments/fuzz.rs`, which includes this file).
 
 mod ground;
 
 use alloy_primitives::{Address, B256, U256};
 use ground::{DEAL, HOST, SELLER, URL, USDC, VIEW};
-use marque_net::{Guard, HeaderMap, HeaderValue, Method, Request, Url, address, redirect};
+use marque_net::{
+    Guard, HeaderMap, HeaderValue, Method, Request, Url, address as addresses, redirect,
+};
 use marque_payments::{
     Asked, quote,
     x402::{
@@ -19,6 +24,18 @@ use marque_policies::Money;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv6Addr};
+
+/// A function, and the name of its corpus.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const TARGETS: [Target; 5] = [
+    ("address", address),
+    ("choice", choice),
+    ("header", header),
+    ("settlement", settlement),
+    ("terms", terms),
+];
 
 /// No bytes in a header make the reader panic; what was read is written and read as the same. The
 /// same object in the places of MCP and A2A is the same.
@@ -36,7 +53,13 @@ pub fn header(data: &[u8]) {
     }
     let Ok(value) = serde_json::from_str::<Value>(text) else { return };
     let (by_tool, by_task) = (mcp::required(&value), a2a::required(&value));
-    drop((by_tool, by_task, mcp::settlement(&value), a2a::settlement(&value), a2a::failure(&value)));
+    drop((
+        by_tool,
+        by_task,
+        mcp::settlement(&value),
+        a2a::settlement(&value),
+        a2a::failure(&value),
+    ));
     let plain = x402::read::<PaymentRequired>("fuzz", value.clone()).ok();
     let wrapped = json!({ "resultType": "payment_required", "paymentRequired": value });
     assert_eq!(mcp::required(&wrapped).ok().flatten(), plain);
@@ -81,7 +104,7 @@ pub fn choice(data: &[u8]) {
     let max = Money::new(U256::from(50_000), USDC);
     for (asked, max) in [
         (Asked::url(&asked), Some(max)),
-        (Asked::url(&asked), None),
+        (Asked::url(&asked), None::<Money>),
         (Asked::tool(&asked, "wind"), Some(max)),
         (Asked::agent(&asked), Some(max)),
     ] {
@@ -97,6 +120,25 @@ pub fn choice(data: &[u8]) {
         let host = marque_net::host_port(&quote.resource);
         assert!(host == HOST || quote.resource.as_str().starts_with("mcp://tool/"));
         assert!(required.accepts[quote.entry].terms().unwrap() == quote.terms);
+    }
+}
+
+/// Whether an input gets as far as to be accepted.
+#[must_use]
+pub fn reaches(target: &str, data: &[u8]) -> bool {
+    let Ok(mut value) = serde_json::from_slice::<Value>(data) else { return false };
+    fill(&mut value);
+    match target {
+        "terms" => serde_json::from_value::<PaymentRequirements>(value)
+            .is_ok_and(|requirements| requirements.terms().is_ok()),
+        "settlement" => x402::read::<SettlementResponse>("fuzz", value)
+            .is_ok_and(|said| DEAL.claim(&said).is_ok()),
+        _ => x402::read::<PaymentRequired>("fuzz", value).is_ok_and(|required| {
+            let url = Url::parse(URL).unwrap();
+            [Asked::url(&url), Asked::tool(&url, "wind")]
+                .iter()
+                .any(|asked| quote(&required, asked, &VIEW, None).is_ok())
+        }),
     }
 }
 
@@ -136,8 +178,8 @@ pub fn address(data: &[u8]) {
     if let Some(bytes) = data.first_chunk::<16>() {
         let v6 = Ipv6Addr::from(*bytes);
         let v4 = v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4);
-        assert!(address::reserved(IpAddr::V6(v6)).is_some() || !leads_home(v4));
-        assert!(address::reserved(v4).is_some() || !leads_home(v4));
+        assert!(addresses::reserved(IpAddr::V6(v6)).is_some() || !leads_home(v4));
+        assert!(addresses::reserved(v4).is_some() || !leads_home(v4));
     }
     let Ok(text) = std::str::from_utf8(data) else { return };
     let guard = Guard::default();
@@ -153,8 +195,8 @@ pub fn address(data: &[u8]) {
         };
         let answer = HeaderMap::from_iter([(marque_net::header::LOCATION, location)]);
         if let Ok(Some(next)) = redirect::next_hop(&request, 307, &answer) {
-            let home = next.url.scheme() == "https"
-                && marque_net::host_port(&next.url) == "feed.example";
+            let home =
+                next.url.scheme() == "https" && marque_net::host_port(&next.url) == "feed.example";
             assert_eq!(next.headers.contains_key(marque_net::header::AUTHORIZATION), home);
             found.push(Some(next.url));
         }

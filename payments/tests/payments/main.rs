@@ -10,6 +10,7 @@ mod buyer;
 mod carriers;
 mod counter;
 mod facilitator;
+mod fuzz;
 mod lies;
 mod seller;
 mod settling;
