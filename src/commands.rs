@@ -158,8 +158,8 @@ enum Command {
     /// reaches that service and nothing else.
     ///
     /// Anybody pays who speaks x402, version 2. One payment buys one delivery; a buyer that lost the
-    /// connection sends the same again. The agent's policy has [income] and [limits.gas]: marque
-    /// policy new --template seller. See what came in with marque income.
+    /// connection sends the same again. The agent's policy has [income] and [limits.gas], as
+    /// marque new shop --policy seller writes it. See what came in with marque income.
     Sell(sell::Args),
     /// Verify and settle x402 payments for others: POST /verify, POST /settle, GET /supported.
     ///

@@ -6,7 +6,9 @@
 use crate::PaymentError;
 use async_trait::async_trait;
 use marque_policies::IntentId;
-use marque_steward_client::{Client, ClientError, IntentState, Outcome, Preview, Proposal, Report, View};
+use marque_steward_client::{
+    Client, ClientError, IntentState, Outcome, Preview, Proposal, Report, View,
+};
 use std::{fmt, time::Duration};
 
 /// The steward's four answers that payments are made of.

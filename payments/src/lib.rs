@@ -21,7 +21,7 @@ pub mod x402;
 
 pub use authority::Authority;
 pub use buyer::{Asked, Buyer, Deal, Errand, Paid, Purchase};
-pub use error::{Objection, PaymentError, Rule, Undelivered};
 pub use claim::Claim;
+pub use error::{Objection, PaymentError, Rule, Undelivered};
 pub use facilitator::Facilitator;
 pub use seller::{Confirm, Meter, Paywall, Seller, Settlement};

@@ -12,9 +12,7 @@ use crate::{
     x402::{ExactPayload, Method, PaymentPayload, Permit2Payload, Terms},
 };
 use alloy_primitives::{Address, B256, hex};
-use marque_contracts::{
-    Authorization, TokenDomain, eip3009_digest, permit2::Permit, recover,
-};
+use marque_contracts::{Authorization, TokenDomain, eip3009_digest, permit2::Permit, recover};
 use marque_policies::{
     Money, Timestamp,
     intent::{PermitVia, Settle, SettlePermit},
@@ -144,8 +142,7 @@ pub fn claim(sent: &PaymentPayload, terms: &Terms, resource: String) -> Result<C
     }
     let (paid, asked) = (accepted.amount.asset, terms.amount.asset);
     if paid != asked {
-        let reason =
-            if paid.chain == asked.chain { Reason::Requirements } else { Reason::Network };
+        let reason = if paid.chain == asked.chain { Reason::Requirements } else { Reason::Network };
         return Err(Flaw::new(reason, format!("it pays in {paid}, but {asked} is asked")));
     }
     match terms.method {
@@ -231,10 +228,7 @@ fn exact(
     if signed.value != accepted.amount.units {
         return Err(Flaw::new(
             Reason::Value,
-            format!(
-                "it accepts {} base units and pays {}",
-                accepted.amount.units, signed.value
-            ),
+            format!("it accepts {} base units and pays {}", accepted.amount.units, signed.value),
         ));
     }
     let signature = canonical(&exact.signature)?;

@@ -12,11 +12,7 @@ use marque::audit::Known;
 use marque_payments::Claim;
 use marque_policies::{AssetId, IntentId, Money};
 use marque_steward::{Body, Entry, audit::each};
-use std::{
-    collections::BTreeMap,
-    process::ExitCode,
-    time::SystemTime,
-};
+use std::{collections::BTreeMap, process::ExitCode, time::SystemTime};
 
 /// Rows of a table for people; the rest is a sum.
 const ROWS: usize = 10;
@@ -225,9 +221,7 @@ impl Sums {
 
     fn json(&self, agent: &str, asset: AssetId, known: &Known) -> serde_json::Value {
         let rows = |table: &BTreeMap<String, (u64, U256)>| {
-            let row = |(name, (count, units)): (&String, &(u64, U256))| {
-                serde_json::json!({ "name": name, "sales": count, "units": units.to_string() })
-            };
+            let row = |(name, (count, units)): (&String, &(u64, U256))| serde_json::json!({ "name": name, "sales": count, "units": units.to_string() });
             table.iter().map(row).collect::<Vec<_>>()
         };
         let (name, decimals) = known.asset(agent, asset).unzip();

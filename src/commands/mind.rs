@@ -115,10 +115,14 @@ pub(crate) fn only_agent(home: &marque::home::Home, named: Option<&str>) -> Done
         (Some(name), _) if agents.iter().any(|agent| agent == name) => Ok(name.to_owned()),
         (Some(name), _) => Err(super::policy::unknown(home, name)),
         (None, [only]) => Ok(only.clone()),
-        (None, []) => Err(Failure::usage(format!("there is no agent in {}", home.path().display()))
-            .help("make one: marque new NAME; or name another --home")),
-        (None, several) => Err(Failure::usage("which agent?")
-            .help(format!("this home has {}", several.join(", ")))),
+        (None, []) => {
+            Err(Failure::usage(format!("there is no agent in {}", home.path().display()))
+                .help("make one: marque new NAME; or name another --home"))
+        }
+        (None, several) => {
+            Err(Failure::usage("which agent?")
+                .help(format!("this home has {}", several.join(", "))))
+        }
     }
 }
 

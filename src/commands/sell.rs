@@ -30,11 +30,8 @@ pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     let agent = only_agent(&home, args.agent.as_deref())?;
     let terms = &args.terms;
     if terms.public_url.is_none() && terms.listen.ip().is_unspecified() {
-        return Err(Failure::usage(format!(
-            "buyers cannot reach {} by that name",
-            terms.listen
-        ))
-        .help("say how they do: --public-url https://shop.example"));
+        return Err(Failure::usage(format!("buyers cannot reach {} by that name", terms.listen))
+            .help("say how they do: --public-url https://shop.example"));
     }
     let mut mind: Vec<OsString> = vec!["mind".into(), "sell".into()];
     let mut option = |name: &str, value: OsString| mind.extend([OsString::from(name), value]);

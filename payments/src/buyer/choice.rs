@@ -58,12 +58,13 @@ pub(super) fn choose<'a>(
     let mut best: Option<Choice<'a>> = None;
     let mut objections = Vec::new();
     for (index, requirements) in required.accepts.iter().take(MAX_ENTRIES).enumerate() {
-        let judged = acceptable(requirements, asked.host(), view, max).and_then(|(terms, payee)| {
-            let offer = evidence::agrees(required, index, view.now / 1_000)?;
-            let affordable = has_room(view, terms.amount);
-            let resource = resource.clone();
-            Ok(Choice { requirements, terms, payee, resource, offer, affordable })
-        });
+        let judged =
+            acceptable(requirements, asked.host(), view, max).and_then(|(terms, payee)| {
+                let offer = evidence::agrees(required, index, view.now / 1_000)?;
+                let affordable = has_room(view, terms.amount);
+                let resource = resource.clone();
+                Ok(Choice { requirements, terms, payee, resource, offer, affordable })
+            });
         match judged {
             Ok(choice) => match &best {
                 Some(held) if !better(&choice, held) => {}

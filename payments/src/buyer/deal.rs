@@ -10,8 +10,7 @@ use crate::{
     error::{Objection, Rule, shortened},
     x402::{
         self, ExactAuthorization, ExactPayload, Method, PaymentPayload, PaymentRequired,
-        SettlementResponse, Terms, evidence,
-        evidence::Signed,
+        SettlementResponse, Terms, evidence, evidence::Signed,
     },
 };
 use alloy_primitives::{Address, B256, U256};

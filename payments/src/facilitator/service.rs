@@ -99,12 +99,9 @@ async fn verify_one(State(steward): State<Steward>, body: Bytes) -> Json<VerifyR
     };
     let payer = Some(asked.claim.from().to_string());
     Json(match asked.foresee(&steward).await {
-        Ok(()) => VerifyResponse {
-            is_valid: true,
-            invalid_reason: None,
-            invalid_message: None,
-            payer,
-        },
+        Ok(()) => {
+            VerifyResponse { is_valid: true, invalid_reason: None, invalid_message: None, payer }
+        }
         Err(flaw) => invalid(payer, &flaw),
     })
 }

@@ -73,7 +73,8 @@ impl<S: Sync> FromRequestParts<S> for Meter {
     type Rejection = (StatusCode, &'static str);
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let none = (StatusCode::INTERNAL_SERVER_ERROR, "there is no metered price before this route");
+        let none =
+            (StatusCode::INTERNAL_SERVER_ERROR, "there is no metered price before this route");
         parts.extensions.get::<Self>().cloned().ok_or(none)
     }
 }

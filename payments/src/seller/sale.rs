@@ -112,7 +112,8 @@ impl Order {
             return goods.clone().into_response();
         }
         if !place.may_make() {
-            return self.conflict("what this payment has bought was delivered often enough", &claim);
+            return self
+                .conflict("what this payment has bought was delivered often enough", &claim);
         }
         let stake = self.stake(&claim).await;
         let sale = Sale {

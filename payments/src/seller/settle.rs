@@ -69,7 +69,8 @@ impl Seller {
             match facilitator.verify(sale.sent, &required).await {
                 Ok(verdict) if verdict.is_valid => {}
                 Ok(verdict) => {
-                    let why = verdict.invalid_reason.unwrap_or_else(|| "no reason given".to_owned());
+                    let why =
+                        verdict.invalid_reason.unwrap_or_else(|| "no reason given".to_owned());
                     let why = format!("the facilitator refuses it: {}", shortened(&why));
                     return Err(Unsettled::Refused(Flaw::new(Reason::Verify, why)));
                 }
@@ -271,7 +272,9 @@ impl Seller {
                     let why = "the chain did not accept it";
                     return Err(Unsettled::Refused(Flaw::new(Reason::TransactionState, why)));
                 }
-                (PaymentState::Refused | PaymentState::Denied, _) => return Err(refused_by_policy()),
+                (PaymentState::Refused | PaymentState::Denied, _) => {
+                    return Err(refused_by_policy());
+                }
                 _ if Instant::now() >= deadline => {
                     return Err(Unsettled::NotYet("the payment is still being settled".to_owned()));
                 }

@@ -113,9 +113,8 @@ fn identifier(id: IntentId) -> String {
 /// # Errors
 /// An [`Objection`] to one of them.
 pub(crate) fn well_formed(extensions: &Map<String, Value>) -> Result<(), Objection> {
-    let objection = |why: &str| {
-        Err(Objection::new(Rule::Extension, format!("{PAYMENT_IDENTIFIER}: {why}")))
-    };
+    let objection =
+        |why: &str| Err(Objection::new(Rule::Extension, format!("{PAYMENT_IDENTIFIER}: {why}")));
     let Some(named) = extensions.get(PAYMENT_IDENTIFIER) else { return Ok(()) };
     let Some(info) = named.get("info").and_then(Value::as_object) else {
         return objection("info is missing or not an object");
@@ -237,7 +236,8 @@ fn payload(artifact: &Artifact) -> Option<Value> {
 /// What an offer says otherwise than the entry that it is said to be for.
 fn differs(offer: &Offer, entry: &PaymentRequirements, resource: &str) -> Option<String> {
     let same_address = |one: &str, other: &str| {
-        one == other || matches!((one.parse::<Address>(), other.parse::<Address>()), (Ok(a), Ok(b)) if a == b)
+        one == other
+            || matches!((one.parse::<Address>(), other.parse::<Address>()), (Ok(a), Ok(b)) if a == b)
     };
     let said = if offer.version != 1 {
         ("version", offer.version.to_string())

@@ -40,10 +40,8 @@ pub fn read<T: DeserializeOwned>(place: &'static str, value: Value) -> Result<T,
             super::VERSION
         )));
     }
-    serde_json::from_value(value).map_err(|error| PaymentError::Header {
-        header: place,
-        why: shortened(&error.to_string()),
-    })
+    serde_json::from_value(value)
+        .map_err(|error| PaymentError::Header { header: place, why: shortened(&error.to_string()) })
 }
 
 /// Writes `value` as the value of `header`.

@@ -77,7 +77,10 @@ async fn a_tool_over_mcp_is_paid_for_and_its_settlement_read() {
         assert_eq!(paid.transaction, Some(B256::repeat_byte(7)));
     }
     let Intent::Authorise(pay) = steward.proposed().remove(0).intent else { panic!() };
-    assert_eq!((pay.host.as_str(), pay.resource.as_str()), ("seller.example", "mcp://tool/analysis"));
+    assert_eq!(
+        (pay.host.as_str(), pay.resource.as_str()),
+        ("seller.example", "mcp://tool/analysis")
+    );
     assert!(matches!(steward.reported().pop(), Some(Said::Delivered { .. })));
 }
 
@@ -116,16 +119,15 @@ fn an_mcp_result_without_terms_asks_for_nothing() {
 
 fn payload() -> PaymentPayload {
     let accepted = terms("https://seller.example/")["accepts"][0].clone();
-    serde_json::from_value(json!({ "x402Version": 2, "accepted": accepted, "payload": {} })).unwrap()
+    serde_json::from_value(json!({ "x402Version": 2, "accepted": accepted, "payload": {} }))
+        .unwrap()
 }
 
 #[tokio::test]
 async fn an_agents_work_over_a2a_is_paid_for_and_its_settlement_read() {
     let (steward, buyer, agent) = world();
     let asked = Asked::agent(&agent);
-    let answer = |state: &str, metadata: Value| {
-        json!({ "id": "task-1", "status": { "state": state, "message": { "metadata": metadata } } })
-    };
+    let answer = |state: &str, metadata: Value| json!({ "id": "task-1", "status": { "state": state, "message": { "metadata": metadata } } });
     let metadata = json!({
         "x402.payment.status": "payment-required",
         "x402.payment.required": terms("https://seller.example/image"),
@@ -148,9 +150,12 @@ async fn an_agents_work_over_a2a_is_paid_for_and_its_settlement_read() {
     assert_eq!(steward.proposed().len(), 2);
     let working = answer("working", metadata);
     assert_eq!(a2a::required(&working).unwrap(), None);
-    let failed = answer("failed", json!({
-        "x402.payment.status": "payment-failed", "x402.payment.error": "EXPIRED_PAYMENT",
-    }));
+    let failed = answer(
+        "failed",
+        json!({
+            "x402.payment.status": "payment-failed", "x402.payment.error": "EXPIRED_PAYMENT",
+        }),
+    );
     assert_eq!(a2a::failure(&failed), Some("EXPIRED_PAYMENT"));
     assert_eq!(a2a::settlement(&failed).unwrap(), None);
 }

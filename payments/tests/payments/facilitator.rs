@@ -108,10 +108,7 @@ async fn a_bad_payment_is_refused_with_the_reason_that_the_specification_has() {
             change(&format!("{signed}/value"), "20001".into()),
             "invalid_exact_evm_payload_authorization_value_mismatch",
         ),
-        (
-            change(&format!("{signed}/from"), json!(STRANGER)),
-            "invalid_exact_evm_payload_signature",
-        ),
+        (change(&format!("{signed}/from"), json!(STRANGER)), "invalid_exact_evm_payload_signature"),
         (
             change("/paymentPayload/payload/signature", "0x00".into()),
             "invalid_exact_evm_payload_signature",

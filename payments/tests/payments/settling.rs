@@ -255,7 +255,10 @@ async fn a_metered_price_is_what_was_used_and_never_more_than_was_signed() {
     // Again: the same goods at the same charge.
     *world.kitchen.used.lock().unwrap() = Some(9_999);
     let again = world.get("/metered", Some(&payment)).await;
-    assert_eq!((again.body, receipt(&again_of(&response)).amount.unwrap()), (response.body.clone(), "1858".to_owned()));
+    assert_eq!(
+        (again.body, receipt(&again_of(&response)).amount.unwrap()),
+        (response.body.clone(), "1858".to_owned())
+    );
 
     // Without a word the maximum, and nothing where nothing was used.
     *world.kitchen.used.lock().unwrap() = None;
@@ -345,21 +348,19 @@ async fn facilitator(verify: Value, settle: Value) -> (Facilitator, Arc<AtomicU6
     let asked = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&asked);
     let settle = Arc::new(Mutex::new(settle));
-    let router = Router::new()
-        .route("/x/verify", post(move || async move { Json(verify) }))
-        .route(
-            "/x/settle",
-            post(move || {
-                count.fetch_add(1, Ordering::SeqCst);
-                let said = settle.lock().unwrap().clone();
-                async move {
-                    if said.is_null() {
-                        return Err(axum::http::StatusCode::BAD_GATEWAY);
-                    }
-                    Ok(Json(said))
+    let router = Router::new().route("/x/verify", post(move || async move { Json(verify) })).route(
+        "/x/settle",
+        post(move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            let said = settle.lock().unwrap().clone();
+            async move {
+                if said.is_null() {
+                    return Err(axum::http::StatusCode::BAD_GATEWAY);
                 }
-            }),
-        );
+                Ok(Json(said))
+            }
+        }),
+    );
     crate::support::open(listener, router);
     let net = client(url.authority());
     (Facilitator::new(net, url.join("/x/").unwrap()), asked)
@@ -434,4 +435,3 @@ async fn a_frozen_steward_sells_nothing_on_credit() {
     assert_eq!(world.get("/wind.csv", Some(&world.payment("/wind.csv"))).await.status, 503);
     assert_eq!((world.made(), world.seller.unsettled()), (0, U256::ZERO));
 }
-

@@ -9,8 +9,8 @@ use marque_net::{Client, Guard};
 use marque_payments::{Authority, PaymentError};
 use marque_policies::{AssetId, Intent, IntentId, Mark, Money, Row};
 use marque_steward_client::{
-    Artifact, AssetView, Authorisation, Fault, Foreseen, IntentState, IntentView, Outcome, PayeeView,
-    PayerView, PaymentState, Preview, Proposal, Report, Said, View,
+    Artifact, AssetView, Authorisation, Fault, Foreseen, IntentState, IntentView, Outcome,
+    PayeeView, PayerView, PaymentState, Preview, Proposal, Report, Said, View,
 };
 use std::{
     collections::HashMap,
@@ -257,9 +257,10 @@ impl Authority for Steward {
     }
 
     async fn preview(&self, proposal: Proposal) -> Result<Preview, PaymentError> {
-        let (foreseen, settled, payer) = self.preview.lock().unwrap().clone().ok_or_else(|| {
-            PaymentError::Unsupported("this steward foresees nothing".to_owned())
-        })?;
+        let (foreseen, settled, payer) =
+            self.preview.lock().unwrap().clone().ok_or_else(|| {
+                PaymentError::Unsupported("this steward foresees nothing".to_owned())
+            })?;
         let view = self.view.lock().unwrap().clone();
         let id = proposal.id(view.origin, &view.agent);
         Ok(Preview { id, foreseen, settled, payer })

@@ -464,7 +464,12 @@ const EDITS: &[Edit<'_>] = &[
         true,
     ),
     (&[("[income]\nassets = [\"USDC\"]", "")], "income.USDC", Narrower, true),
-    (&[("[income]", "[facilitator]\nassets = [\"USDC\"]\n[income]")], "facilitator.USDC", Wider, true),
+    (
+        &[("[income]", "[facilitator]\nassets = [\"USDC\"]\n[income]")],
+        "facilitator.USDC",
+        Wider,
+        true,
+    ),
 ];
 
 #[test]

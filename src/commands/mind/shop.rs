@@ -118,7 +118,9 @@ pub(super) async fn sell(
         (Order::Before, _) => Settlement::Before,
         (Order::After, _) => Settlement::After,
         (Order::Background, Some(risk)) => Settlement::Background { risk: money(risk)? },
-        (Order::Background, None) => return Err(Failure::usage("--settle background needs --risk")),
+        (Order::Background, None) => {
+            return Err(Failure::usage("--settle background needs --risk"));
+        }
     };
     let mut seller = seller.settlement(settlement);
     if let Some(each) = &terms.risk_per_payer {
@@ -127,7 +129,8 @@ pub(super) async fn sell(
     if let Some(url) = &terms.facilitator {
         let guard = Guard::naming([host_port(url).as_str()]);
         guard.vet(url).map_err(Failure::usage)?;
-        seller = seller.through(Facilitator::new(Client::new(guard).map_err(Failure::new)?, url.clone()));
+        seller = seller
+            .through(Facilitator::new(Client::new(guard).map_err(Failure::new)?, url.clone()));
     }
     let behind = match &goods {
         Goods::Folder(dir) => Behind::Folder(Arc::new(Folder::open(dir, &terms.price)?)),
@@ -146,7 +149,9 @@ pub(super) async fn sell(
     let router = Router::new().fallback(serve).with_state(shop);
     axum::serve(listener, router).with_graceful_shutdown(stop_signal()).await.doing("the shop")?;
     if !json {
-        say!("\nclosed; what is being settled, the steward goes on with. marque income shows the rest");
+        say!(
+            "\nclosed; what is being settled, the steward goes on with. marque income shows the rest"
+        );
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -167,9 +172,14 @@ fn opened(view: &View, goods: &Goods, terms: &Terms, url: &str, json: bool) {
         return;
     }
     good(&format!("{} sells {what} at {url} for {} each", view.agent, terms.price));
-    detail(&format!("paid to {}, settled {:?} the delivery", view.address, terms.settle).to_lowercase());
+    detail(
+        &format!("paid to {}, settled {:?} the delivery", view.address, terms.settle)
+            .to_lowercase(),
+    );
     if let Some(facilitator) = &terms.facilitator {
-        detail(&format!("brought to the chain by {facilitator}, believed when the steward sees it"));
+        detail(&format!(
+            "brought to the chain by {facilitator}, believed when the steward sees it"
+        ));
     }
     say!("\nCtrl-C closes the shop.");
 }
@@ -179,7 +189,11 @@ fn money(view: &View, text: &str) -> Done<Money> {
     let wrong = || Failure::usage(format!("\"{text}\" is no amount of an asset of the policy"));
     let names = || {
         let names: Vec<&str> = view.assets.iter().map(|asset| asset.name.as_str()).collect();
-        format!("like \"0.01 {}\"; the policy knows {}", names.first().unwrap_or(&"USDC"), names.join(", "))
+        format!(
+            "like \"0.01 {}\"; the policy knows {}",
+            names.first().unwrap_or(&"USDC"),
+            names.join(", ")
+        )
     };
     let (digits, name) = text.split_once(' ').ok_or_else(|| wrong().help(names()))?;
     let asset = view.assets.iter().find(|asset| asset.name == name);
@@ -249,7 +263,8 @@ impl Shop {
     fn is_free(&self, uri: &Uri) -> bool {
         let path = uri.path();
         let plain = |path: &str| {
-            !path.contains(['%', '\\', ';']) && path.split('/').all(|part| part != ".." && part != ".")
+            !path.contains(['%', '\\', ';'])
+                && path.split('/').all(|part| part != ".." && part != ".")
                 && !path.contains("//")
         };
         plain(path)

@@ -8,7 +8,9 @@ use crate::{
     door,
     error::ClientError,
     link::{self, Call},
-    protocol::{Answer, Ask, IntentState, Note, Outcome, Preview, Proposal, Queue, Report, Status, View},
+    protocol::{
+        Answer, Ask, IntentState, Note, Outcome, Preview, Proposal, Queue, Report, Status, View,
+    },
 };
 use marque_policies::{IntentId, SignedStatement};
 use std::{

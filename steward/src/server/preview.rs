@@ -36,7 +36,8 @@ pub(super) async fn preview(
         let id = asked.id_of(origin, &name, below.as_deref());
         let adopted = state.agent(&name)?.policy.as_ref()?;
         let policy = Arc::clone(&adopted.policy);
-        let event = Event::Propose { agent: name, proposal: Box::new(asked), facts: Box::new(facts) };
+        let event =
+            Event::Propose { agent: name, proposal: Box::new(asked), facts: Box::new(facts) };
         Some((id, policy, step(state, event, now).reply))
     };
     let Some((id, policy, reply)) = shared.desk.look(look).await? else {
@@ -62,26 +63,24 @@ pub(super) async fn preview(
 }
 
 /// The same of a payer by Permit2, who must have approved it: the smaller of balance and allowance.
-async fn permitter(
-    shared: &Shared,
-    policy: &Policy,
-    settle: &SettlePermit,
-) -> Option<PayerView> {
+async fn permitter(shared: &Shared, policy: &Policy, settle: &SettlePermit) -> Option<PayerView> {
     let ask = async || {
         let link = shared.links.get(policy, shared.home.chain())?;
         let (token, from) = (settle.amount.asset.token, settle.from);
         let balance = link.rpc.erc20_balance(token, from).await.map_err(chain_error)?;
         let allowed = link.rpc.permit2_allowance(token, from).await.map_err(chain_error)?;
-        let used = link.rpc.permit_used(from, settle.nonce, BlockTag::Latest).await.map_err(chain_error)?;
+        let used = link
+            .rpc
+            .permit_used(from, settle.nonce, BlockTag::Latest)
+            .await
+            .map_err(chain_error)?;
         Ok::<_, StewardError>(PayerView { balance: balance.min(allowed), used })
     };
     told(ask().await)
 }
 
 fn told(payer: Result<PayerView, StewardError>) -> Option<PayerView> {
-    payer
-        .inspect_err(|error| tracing::warn!(%error, "nothing is known of a payer"))
-        .ok()
+    payer.inspect_err(|error| tracing::warn!(%error, "nothing is known of a payer")).ok()
 }
 
 /// What the chain says of a payer. A chain that does not answer leaves it open.
