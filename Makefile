@@ -4,13 +4,16 @@
 BIN := $${CARGO_TARGET_DIR:-target}/debug
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench proofs torture fuzz
+.PHONY: help setup demo test bench interop faults proofs torture fuzz
 
 help:
 	@echo 'make demo    install what is missing, build, and watch three agents do a paid job'
 	@echo "             on a chain of their own; ARGS='--keep DIR' passes options on"
 	@echo 'make test    install what is missing, then run every test'
 	@echo 'make bench   the same for the benchmarks'
+	@echo 'make interop the official x402 packages for Node against both sides of our counter'
+	@echo 'make faults  payments on a chain that reorganises, drops, lies and stalls, with processes'
+	@echo '             killed at every edge, at full size (FAULTS=N; the seed is printed)'
 	@echo 'make proofs  the policy engine against a second evaluator, and policies against each'
 	@echo '             other, at full size (optimised build; CASES=N, SEED=64 hex digits)'
 	@echo 'make torture the steward, its journal and the stores at full size: simulated worlds, kills,'
@@ -35,6 +38,16 @@ bench: setup
 	@cargo bench -p marque-policies --bench decide
 	@cargo bench -p marque-steward --bench journal
 	@cargo bench -p marque-steward --bench throughput
+
+# The same pairs in `make test`.
+interop: setup
+	@cargo test --workspace --test interop -- --nocapture
+
+# A few of the same runs in `make test`. The seed is printed; MARQUE_SEED repeats it.
+FAULTS ?= 300
+
+faults: setup
+	@MARQUE_FAULTS=$(FAULTS) cargo test --workspace --test faults -- --nocapture
 
 # A million cases against the reference evaluator, 100,000 pairs for the diff, 10,000 policies a law,
 # 20 robberies at random beside the planned ones. The seed is printed.

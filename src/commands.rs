@@ -6,6 +6,7 @@ mod budget;
 mod decide;
 mod demo;
 mod devnet;
+mod doctor;
 mod facilitator;
 mod freeze;
 mod funds;
@@ -88,6 +89,13 @@ enum Command {
     Demo(demo::Args),
     /// Start a development chain with contracts, a faucet and a small seller.
     Devnet(devnet::Args),
+    /// Look at a set-up, read-only and without keys: endpoints, tokens, contracts, balances.
+    ///
+    /// marque doctor scout; before the agent is made: marque doctor policy.toml
+    ///
+    /// Nobody is asked but the policy's own RPC endpoints and, if named, a facilitator. Exit codes: 0
+    /// nothing is wrong; 1 something is, or cannot be looked at; 2 wrong usage.
+    Doctor(doctor::Args),
     /// Make, take in, back up, restore or replace the owner's key.
     Owner(owner::Args),
     /// Make an agent: home, key, policy draft. With --rust, a project of your own.
@@ -216,6 +224,7 @@ pub(crate) fn run(cli: Cli) -> Done<ExitCode> {
             match command {
                 Command::Demo(args) => demo::run(&shared, args).await,
                 Command::Devnet(args) => devnet::run(&shared, args).await,
+                Command::Doctor(args) => doctor::run(&shared, &args).await,
                 Command::Owner(args) => owner::run(&shared, args).await,
                 Command::New(args) => new::run(&shared, &args).await,
                 Command::Fund(args) => funds::fund(&shared, &args).await,

@@ -4,6 +4,7 @@
 //! what a script needs.
 
 pub mod audit;
+pub mod doctor;
 pub mod drafts;
 pub mod economy;
 pub mod home;

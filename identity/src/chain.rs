@@ -114,6 +114,21 @@ impl Rpc {
         Ok(self.ask::<U64>("eth_getTransactionCount", json!([account, tag])).await?.to())
     }
 
+    /// Transactions that `account` had sent by the end of a certain block: a node that has not got so
+    /// far refuses, where it would answer with what it has for the newest one.
+    ///
+    /// # Errors
+    /// [`IdentityError`]; nodes forget the state of old blocks.
+    pub async fn transaction_count_at(
+        &self,
+        account: Address,
+        at: BlockTag,
+    ) -> Result<u64, IdentityError> {
+        let count: U64 =
+            self.ask("eth_getTransactionCount", json!([account, at.to_json()])).await?;
+        Ok(count.to())
+    }
+
     /// Fees that get a transaction mined soon: the node's priority fee, and twice the base fee.
     ///
     /// # Errors

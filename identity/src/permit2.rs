@@ -4,7 +4,7 @@
 //! transaction drew on a permit is looked for among the token's transfers, and read from the call
 //! data of a transaction that went to an x402 proxy.
 
-use crate::{BlockTag, IdentityError, Rpc, receipt::WireLog};
+use crate::{BlockTag, IdentityError, Rpc, receipt::WireLog, token::PAGE};
 use alloy_primitives::{Address, B256, Bytes, U64, U256};
 use alloy_sol_types::SolEvent as _;
 use marque_contracts::{
@@ -14,11 +14,39 @@ use marque_contracts::{
 use serde::Deserialize;
 use serde_json::json;
 
-/// What is needed of a transaction.
-#[derive(Deserialize)]
-struct Sent {
-    to: Option<Address>,
-    input: Bytes,
+/// Money that left an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The token contract.
+    pub token: Address,
+    /// Who got it.
+    pub to: Address,
+    /// Base units.
+    pub value: U256,
+    /// The transaction.
+    pub transaction: B256,
+    /// Its block.
+    pub block: u64,
+}
+
+/// What a transaction says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Sent {
+    /// Who sent it.
+    pub from: Address,
+    /// What it calls or pays; `None` where it creates a contract.
+    pub to: Option<Address>,
+    /// Its call data.
+    pub input: Bytes,
+}
+
+impl Sent {
+    /// What it draws on a permit: where it succeeded, exactly that. `None` for one that does not
+    /// call an x402 proxy itself.
+    #[must_use]
+    pub fn drawn(&self) -> Option<Drawn> {
+        drawn(self.to?, &self.input)
+    }
 }
 
 impl Rpc {
@@ -87,18 +115,45 @@ impl Rpc {
         Ok(found)
     }
 
-    /// Transactions in which `token` went from `from`, to `to` where it is named, in the blocks
-    /// `from_block` to `to_block` or the newest: each once, with its block, in the order of the
-    /// chain.
+    /// Money of `token` that went from `from`, to `to` where it is named, in the blocks `from_block`
+    /// to `to_block` or the newest, in the order of the chain. Where a node refuses that many blocks
+    /// at once it is asked for 10,000 at a time.
     ///
     /// # Errors
-    /// [`IdentityError`]; public nodes refuse ranges of too many blocks.
+    /// [`IdentityError`].
     pub async fn transfers_between(
+        &self,
+        token: Address,
+        between: (Address, Option<Address>),
+        (from_block, to_block): (u64, Option<u64>),
+    ) -> Result<Vec<Outgoing>, IdentityError> {
+        let refusal = match self.outgoing(token, between, (from_block, to_block)).await {
+            Err(refusal @ IdentityError::Refused { .. }) => refusal,
+            answer => return answer,
+        };
+        let last = match to_block {
+            Some(last) => last,
+            None => self.block_number().await?,
+        };
+        if last.saturating_sub(from_block) < PAGE {
+            return Err(refusal);
+        }
+        let mut moved = Vec::new();
+        let mut next = from_block;
+        while next <= last {
+            let end = next.saturating_add(PAGE - 1).min(last);
+            moved.extend(self.outgoing(token, between, (next, Some(end))).await?);
+            next = end.saturating_add(1);
+        }
+        Ok(moved)
+    }
+
+    async fn outgoing(
         &self,
         token: Address,
         (from, to): (Address, Option<Address>),
         (from_block, to_block): (u64, Option<u64>),
-    ) -> Result<Vec<(B256, u64)>, IdentityError> {
+    ) -> Result<Vec<Outgoing>, IdentityError> {
         let to_block = to_block.map_or_else(|| json!("latest"), |block| json!(U64::from(block)));
         let filter = json!({
             "address": token,
@@ -111,31 +166,28 @@ impl Rpc {
             ],
         });
         let logs: Vec<WireLog> = self.ask("eth_getLogs", json!([filter])).await?;
-        let mut found = Vec::new();
-        for log in logs.into_iter().filter(|log| !log.removed) {
-            let Some((transaction, block)) = log.transaction_hash.zip(log.block_number) else {
-                continue;
-            };
+        let moved = logs.into_iter().filter(|log| !log.removed).filter_map(|log| {
+            let (transaction, block) = log.transaction_hash.zip(log.block_number)?;
             let log = log.into_log();
-            let ours = IERC20::Transfer::decode_log(&log).is_ok_and(|event| {
-                log.address == token && event.from == from && to.is_none_or(|to| event.to == to)
-            });
-            let it = (transaction, block.to());
-            if ours && found.last() != Some(&it) {
-                found.push(it);
-            }
-        }
-        Ok(found)
+            let event = IERC20::Transfer::decode_log(&log).ok()?;
+            let ours =
+                log.address == token && event.from == from && to.is_none_or(|to| event.to == to);
+            ours.then(|| Outgoing {
+                token,
+                to: event.to,
+                value: event.value,
+                transaction,
+                block: block.to(),
+            })
+        });
+        Ok(moved.collect())
     }
 
-    /// What a transaction draws on a permit, as its call data says: where it succeeded, exactly
-    /// that. `None` for one that does not call an x402 proxy itself, or is not known.
+    /// A transaction that the node knows, mined or not.
     ///
     /// # Errors
     /// [`IdentityError`].
-    pub async fn permit_drawn(&self, transaction: B256) -> Result<Option<Drawn>, IdentityError> {
-        let sent: Option<Sent> =
-            self.ask_maybe("eth_getTransactionByHash", json!([transaction])).await?;
-        Ok(sent.and_then(|sent| drawn(sent.to?, &sent.input)))
+    pub async fn sent(&self, transaction: B256) -> Result<Option<Sent>, IdentityError> {
+        self.ask_maybe("eth_getTransactionByHash", json!([transaction])).await
     }
 }

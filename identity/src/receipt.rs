@@ -54,6 +54,8 @@ pub(crate) struct WireLog {
     pub(crate) transaction_hash: Option<B256>,
     pub(crate) block_number: Option<U64>,
     #[serde(default)]
+    pub(crate) block_hash: Option<B256>,
+    #[serde(default)]
     pub(crate) removed: bool,
 }
 

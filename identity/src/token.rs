@@ -7,7 +7,7 @@ use marque_contracts::{IERC20, IERC3009};
 use serde_json::{Value, json};
 
 /// Blocks that a node is asked for at a time, where it refuses more.
-const PAGE: u64 = 10_000;
+pub(crate) const PAGE: u64 = 10_000;
 
 /// Money that came to an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,19 @@ pub struct Incoming {
     pub transaction: B256,
     /// Its block.
     pub block: u64,
+}
+
+/// An EIP-3009 authorisation that was settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// Its nonce.
+    pub nonce: B256,
+    /// The transaction.
+    pub transaction: B256,
+    /// Its block.
+    pub block: u64,
+    /// That block's hash, where the node says it.
+    pub block_hash: Option<B256>,
 }
 
 impl Rpc {
@@ -79,7 +92,7 @@ impl Rpc {
         from_block: u64,
     ) -> Result<Option<(B256, u64)>, IdentityError> {
         let used = self.settlements(token, from, Some(nonce), from_block, None).await?;
-        Ok(used.first().map(|(_, transaction, block)| (*transaction, *block)))
+        Ok(used.first().map(|it| (it.transaction, it.block)))
     }
 
     /// Every authorisation of `authorizer` that was settled in `token` at `from_block` or later,
@@ -94,6 +107,20 @@ impl Rpc {
         authorizer: Address,
         from_block: u64,
     ) -> Result<Vec<(B256, B256, u64)>, IdentityError> {
+        let all = self.authorizations_settled_by(token, authorizer, from_block).await?;
+        Ok(all.into_iter().map(|it| (it.nonce, it.transaction, it.block)).collect())
+    }
+
+    /// The same with the hashes of the blocks.
+    ///
+    /// # Errors
+    /// [`IdentityError`].
+    pub async fn authorizations_settled_by(
+        &self,
+        token: Address,
+        authorizer: Address,
+        from_block: u64,
+    ) -> Result<Vec<Settled>, IdentityError> {
         let refusal = match self.settlements(token, authorizer, None, from_block, None).await {
             Err(refusal @ IdentityError::Refused { .. }) => refusal,
             answer => return answer,
@@ -125,25 +152,51 @@ impl Rpc {
         nonce: B256,
         from_block: u64,
     ) -> Result<Option<(B256, u64)>, IdentityError> {
+        let found = self.cancellations(token, from, Some(nonce), from_block).await?;
+        Ok(found.first().map(|(_, transaction, block)| (*transaction, *block)))
+    }
+
+    /// The nonces of all authorisations of `from` that were cancelled in `token` at `from_block` or
+    /// later.
+    ///
+    /// # Errors
+    /// [`IdentityError`]; public nodes refuse ranges of too many blocks.
+    pub async fn authorizations_canceled_by(
+        &self,
+        token: Address,
+        from: Address,
+        from_block: u64,
+    ) -> Result<Vec<B256>, IdentityError> {
+        let found = self.cancellations(token, from, None, from_block).await?;
+        Ok(found.into_iter().map(|(nonce, ..)| nonce).collect())
+    }
+
+    /// `AuthorizationCanceled` events of one nonce or all.
+    async fn cancellations(
+        &self,
+        token: Address,
+        from: Address,
+        nonce: Option<B256>,
+        from_block: u64,
+    ) -> Result<Vec<(B256, B256, u64)>, IdentityError> {
+        let signature = IERC3009::AuthorizationCanceled::SIGNATURE_HASH;
         let filter = json!({
             "address": token,
             "fromBlock": U64::from(from_block),
             "toBlock": "latest",
-            "topics": [
-                json!(IERC3009::AuthorizationCanceled::SIGNATURE_HASH),
-                json!(from.into_word()),
-                json!(nonce),
-            ],
+            "topics": [json!(signature), json!(from.into_word()), json!(nonce)],
         });
         let logs: Vec<WireLog> = self.ask("eth_getLogs", json!([filter])).await?;
-        let found = logs.into_iter().filter(|log| !log.removed).find_map(|log| {
+        let found = logs.into_iter().filter(|log| !log.removed).filter_map(|log| {
             let (transaction, block) = log.transaction_hash.zip(log.block_number)?;
             let log = log.into_log();
             let event = IERC3009::AuthorizationCanceled::decode_log(&log).ok()?;
-            let ours = log.address == token && event.authorizer == from && event.nonce == nonce;
-            ours.then(|| (transaction, block.to()))
+            let ours = log.address == token
+                && event.authorizer == from
+                && nonce.is_none_or(|nonce| nonce == event.nonce);
+            ours.then(|| (event.nonce, transaction, block.to()))
         });
-        Ok(found)
+        Ok(found.collect())
     }
 
     /// Money of `token` that came to `account` in the blocks `from_block` to `to_block`, in the
@@ -213,7 +266,7 @@ impl Rpc {
         nonce: Option<B256>,
         from_block: u64,
         to_block: Option<u64>,
-    ) -> Result<Vec<(B256, B256, u64)>, IdentityError> {
+    ) -> Result<Vec<Settled>, IdentityError> {
         let to_block = to_block.map_or_else(|| json!("latest"), |block| json!(U64::from(block)));
         let signature = IERC3009::AuthorizationUsed::SIGNATURE_HASH;
         let filter = json!({
@@ -226,12 +279,14 @@ impl Rpc {
         // The node filters; we look again, since money is counted by the answer.
         let used = logs.into_iter().filter(|log| !log.removed).filter_map(|log| {
             let (transaction, block) = log.transaction_hash.zip(log.block_number)?;
+            let (block, block_hash) = (block.to(), log.block_hash);
             let log = log.into_log();
             let event = IERC3009::AuthorizationUsed::decode_log(&log).ok()?;
             let ours = log.address == token
                 && event.authorizer == authorizer
                 && nonce.is_none_or(|nonce| nonce == event.nonce);
-            ours.then(|| (event.nonce, transaction, block.to()))
+            let nonce = event.nonce;
+            ours.then_some(Settled { nonce, transaction, block, block_hash })
         });
         Ok(used.collect())
     }

@@ -11,7 +11,7 @@ mod replay;
 pub(crate) use address::owner as owner_address;
 pub(crate) use adopt::chain_of;
 pub(crate) use create::{Answers, kinds, params};
-pub(crate) use draft::{draft_of, unknown};
+pub(crate) use draft::{Companions, draft_of, unknown};
 
 use super::Shared;
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     story::{print, say},
 };
 use clap::Subcommand;
-use draft::Companions;
+
 use marque_policies::{
     Sources, TestResult, owner_schema, policy_schema, read_aloud, render_table, run_tests,
 };

@@ -119,8 +119,10 @@ impl Event {
                     proposal.id_of(begun.origin, agent, facts.sub_agent.as_deref())
                 };
                 let mut ids: Vec<IntentId> = around.into_iter().flatten().map(id).collect();
-                if let Intent::Cancel(cancel) = &proposal.intent {
-                    ids.push(cancel.intent);
+                match &proposal.intent {
+                    Intent::Cancel(cancel) => ids.push(cancel.intent),
+                    Intent::InvalidatePermit { intent } => ids.push(*intent),
+                    _ => {}
                 }
                 ids
             }

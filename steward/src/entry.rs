@@ -13,7 +13,8 @@ use crate::{
     error::StewardError,
 };
 use alloy_primitives::{Address, B256, Bytes, U256};
-use marque_policies::{Intent, IntentId, Money, Resolved, Row, Timestamp};
+use marque_contracts::permit2::Permit;
+use marque_policies::{Intent, IntentId, Money, Resolved, Row, Timestamp, intent::PermitVia};
 use marque_steward_client::Said;
 use serde::{Deserialize, Serialize};
 
@@ -404,6 +405,30 @@ pub struct Found {
     /// The registry's answer for the payee, where the policy pins it by agent id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payee: Option<Resolved>,
+    /// Base units of the token that cover it: for a permit what Permit2 may move, for an approval of
+    /// Permit2 what the agent holds.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "cover")]
+    pub cover: Option<U256>,
+}
+
+/// An amount that may be missing, as a decimal text.
+mod cover {
+    use alloy_primitives::U256;
+    use serde::{Deserializer, Serializer};
+
+    #[expect(clippy::ref_option, reason = "serde passes a reference")]
+    pub(super) fn serialize<S: Serializer>(units: &Option<U256>, to: S) -> Result<S::Ok, S::Error> {
+        match units {
+            Some(units) => marque_policies::money::decimal::serialize(units, to),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<U256>, D::Error> {
+        marque_policies::money::decimal::deserialize(from).map(Some)
+    }
 }
 
 impl Found {
@@ -413,8 +438,9 @@ impl Found {
         block: Option<BlockFacts>,
         gas: Option<GasPlan>,
         payee: Option<Resolved>,
+        cover: Option<U256>,
     ) -> Option<Self> {
-        let found = Self { block, gas, payee };
+        let found = Self { block, gas, payee, cover };
         (found != Self::default()).then_some(found)
     }
 }
@@ -449,6 +475,8 @@ pub enum Order {
     Wallet(WalletOrder),
     /// Nothing any more: somebody else has brought the authorisation to the chain already.
     Elsewhere,
+    /// A Permit2 permit for an x402 proxy.
+    PermitTransfer(PermitOrder),
 }
 
 /// An EIP-3009 `TransferWithAuthorization`.
@@ -545,6 +573,64 @@ impl Order {
             Self::Cancel(order) => Some(&mut order.transaction),
             _ => None,
         }
+    }
+}
+
+/// A Permit2 `PermitWitnessTransferFrom`, for the proxy of its scheme.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PermitOrder {
+    /// The most that is paid.
+    pub amount: Money,
+    /// Payer: the agent.
+    pub from: Address,
+    /// Payee.
+    pub to: Address,
+    /// Which proxy, and who alone may settle.
+    pub via: PermitVia,
+    /// Unix seconds of block time.
+    pub valid_after: u64,
+    /// Unix seconds of block time, this one included.
+    pub deadline: u64,
+    /// `H(intent id)`, so that Permit2 itself refuses a second payment.
+    #[serde(with = "marque_policies::money::decimal")]
+    pub nonce: U256,
+    /// The newest block when it was decided.
+    pub block: u64,
+}
+
+impl PermitOrder {
+    /// What is signed.
+    pub(crate) const fn permit(&self) -> Permit {
+        Permit {
+            from: self.from,
+            to: self.to,
+            token: self.amount.asset.token,
+            amount: self.amount.units,
+            facilitator: self.via.facilitator(),
+            valid_after: self.valid_after,
+            deadline: self.deadline,
+            nonce: self.nonce,
+        }
+    }
+}
+
+impl Order {
+    /// Token and nonce of the payment that was signed and that anybody may bring to the chain. The
+    /// nonces of Permit2 and those of tokens are hashes under tags of their own.
+    #[must_use]
+    pub fn signed_payment(&self) -> Option<(Address, B256)> {
+        match self {
+            Self::Authorisation(order) => Some((order.amount.asset.token, order.nonce)),
+            Self::PermitTransfer(order) => Some((order.amount.asset.token, order.nonce.into())),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a payment that was handed out and that somebody else brings to the chain.
+    #[must_use]
+    pub const fn is_handed_out(&self) -> bool {
+        matches!(self, Self::Authorisation(_) | Self::PermitTransfer(_))
     }
 }
 

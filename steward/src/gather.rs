@@ -8,6 +8,7 @@ use crate::{
     entry::{OnChain, Order},
     error::StewardError,
     links::{Link, chain_error},
+    permits,
     state::State,
     steward::Shared,
 };
@@ -124,6 +125,32 @@ async fn look_up(
         }
         Intent::Transfer(_) | Intent::Sweep(_) => {
             transaction(&link, standing, intent, facts).await?;
+        }
+        Intent::PermitTransfer(pay) => {
+            let token = pay.amount.asset.token;
+            let allowed = rpc.permit2_allowance(token, standing.key).await;
+            facts.cover = Some(allowed.map_err(chain_error)?);
+        }
+        Intent::ApprovePermit2 { amount } => {
+            let held = rpc.erc20_balance(amount.asset.token, standing.key).await;
+            facts.cover = Some(held.map_err(chain_error)?);
+            transaction(&link, standing, intent, facts).await?;
+        }
+        Intent::InvalidatePermit { intent: permit } => {
+            transaction(&link, standing, intent, facts).await?;
+            if permits::is_used(rpc, standing.key, *permit).await? {
+                let line = "the permit was drawn on or taken back already";
+                return Err(StewardError::Chain(line.to_owned()));
+            }
+        }
+        // Nothing is taken, so nothing is sent.
+        Intent::SettlePermit(settle) if settle.charge.units.is_zero() => {}
+        Intent::SettlePermit(settle) => {
+            let from = block.number.saturating_sub(LOOK_BACK);
+            facts.elsewhere = permits::elsewhere(rpc, settle, from).await?;
+            if facts.elsewhere.is_none() {
+                transaction(&link, standing, intent, facts).await?;
+            }
         }
         Intent::Cancel(_) => {
             let count = rpc.transaction_count(standing.key, false).await;

@@ -238,10 +238,18 @@ impl Home {
         self.agent(agent).join("sub").join(sub_agent).join("steward.sock")
     }
 
-    /// Whether the journal has begun.
+    /// Whether the journal has begun: it has a segment, or had one once. A folder without either is
+    /// what a kill at the very beginning leaves.
     #[must_use]
     pub fn has_journal(&self) -> bool {
-        self.journal().join("entries").is_dir()
+        let (journal, entries) = (self.journal(), self.journal().join("entries"));
+        let begun = |path: &Path| path.extension().is_some_and(|ext| ext == "seg");
+        let has_segment = match std::fs::read_dir(&entries) {
+            Ok(mut files) => files.any(|file| file.map_or(true, |file| begun(&file.path()))),
+            // What cannot be read is no reason to begin another.
+            Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+        };
+        has_segment || journal.join("checkpoint").exists()
     }
 
     /// Makes an agent's folder, with its mind's.

@@ -16,6 +16,7 @@ use crate::{
 };
 use alloy_primitives::{Address, B256, U256};
 use marque_identity::Incoming;
+use marque_policies::Intent;
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
@@ -86,7 +87,9 @@ pub(crate) async fn look(
 fn settled(state: &State, agent: &str) -> BTreeSet<B256> {
     let records = state.intents().values().filter(|record| record.agent == agent);
     records
-        .filter(|record| matches!(record.decided.intent, marque_policies::Intent::Settle(_)))
+        .filter(|record| {
+            matches!(record.decided.intent, Intent::Settle(_) | Intent::SettlePermit(_))
+        })
         .flat_map(|record| record.seen.map(|at| at.transaction).into_iter().chain(record.hashes()))
         .collect()
 }

@@ -36,6 +36,7 @@ mod offline;
 mod opening;
 mod outbox;
 mod outflow;
+mod permits;
 mod reconcile;
 pub mod replay;
 mod server;

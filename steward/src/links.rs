@@ -9,6 +9,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
+use tokio::sync::Mutex as AskedOnce;
 
 /// What the witnesses said is good for so long.
 const HEARD: Duration = Duration::from_millis(250);
@@ -18,12 +19,13 @@ const HEARD: Duration = Duration::from_millis(250);
 pub(crate) struct Link {
     pub(crate) rpc: Rpc,
     finality: Finality,
-    /// What the witnesses said a moment ago: thousands of questions in a pass need it.
-    heard: Arc<Mutex<Option<Heard>>>,
+    /// What the witnesses said a moment ago: thousands of questions in a pass need it, and one of
+    /// them asks for all.
+    heard: Arc<AskedOnce<Option<(Instant, Witnesses)>>>,
 }
 
-/// When the witnesses were asked, and what they said.
-type Heard = (Instant, Vec<(Rpc, Block)>);
+/// Endpoints by themselves, each with the newest block that cannot be taken back, as it says.
+pub(crate) type Witnesses = Vec<(Rpc, Block)>;
 
 /// All links, by the hash of their policy.
 #[derive(Debug, Default)]
@@ -62,12 +64,12 @@ impl Link {
 
     /// The final blocks of the first two endpoints by themselves: what is released, and what settles
     /// for good, needs both. May be a moment old: then less is final than is.
-    pub(crate) async fn witnesses(&self) -> Result<Vec<(Rpc, Block)>, StewardError> {
-        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((at, witnesses)) = heard
+    pub(crate) async fn witnesses(&self) -> Result<Witnesses, StewardError> {
+        let mut heard = self.heard.lock().await;
+        if let Some((at, witnesses)) = &*heard
             && at.elapsed() < HEARD
         {
-            return Ok(witnesses);
+            return Ok(witnesses.clone());
         }
         let asked = Instant::now();
         let mut witnesses = Vec::new();
@@ -75,8 +77,7 @@ impl Link {
             let block = self.final_block_by(&rpc).await?;
             witnesses.push((rpc, block));
         }
-        let heard = Some((asked, witnesses.clone()));
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = heard;
+        *heard = Some((asked, witnesses.clone()));
         Ok(witnesses)
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! A chain that knows of more means a journal that was rolled back or swapped, or a key that is
 //! used elsewhere: everything stops, and a thaw by the owner accepts exactly what the frozen entry
-//! names. Two things are compared: the count of the key's own transactions, and the EIP-3009
-//! authorisations of the key that anybody has brought to the chain. The whole chain is read once,
-//! then only what is new; how far it was read the journal remembers.
+//! names. Three things are compared: the count of the key's own transactions, the EIP-3009
+//! authorisations of the key that anybody has brought to the chain, and all other transfers from it,
+//! which only Permit2 can have made. The whole chain is read once, then only what is new; how far it
+//! was read the journal remembers.
 //!
 //! INVARIANT: the chain is asked before the ledger, which only grows, so that a payment of our own
 //! is never taken for somebody else's (pinned by `tests/chain.rs`,
@@ -12,13 +13,15 @@
 
 use crate::{
     core::{Event, Surplus, knows_more},
-    entry::{Body, Foreign},
+    entry::{Body, Foreign, Order, PermitOrder},
     error::StewardError,
     links::{Link, chain_error},
+    permits,
+    state::State,
     steward::Shared,
 };
-use alloy_primitives::{Address, B256};
-use marque_identity::BlockTag;
+use alloy_primitives::{Address, B256, U256};
+use marque_identity::{BlockTag, Sent};
 use marque_policies::Policy;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -47,6 +50,26 @@ struct Look {
     at: Instant,
     /// What the ledger could not explain so far.
     pending: Vec<Foreign>,
+    /// Transactions with other transfers, as they were read: they are not asked for again.
+    draws: BTreeMap<B256, Vec<Draw>>,
+}
+
+/// A transfer from the key that is neither in a transaction of its own nor by an authorisation.
+#[derive(Clone, Debug)]
+pub(crate) struct Draw {
+    pub(crate) token: Address,
+    pub(crate) to: Address,
+    pub(crate) value: U256,
+    pub(crate) transaction: B256,
+    /// The call that made it.
+    pub(crate) sent: Sent,
+}
+
+/// What was read of one key's payments.
+#[derive(Debug, Default)]
+struct Read {
+    settled: Vec<Foreign>,
+    draws: BTreeMap<B256, Vec<Draw>>,
 }
 
 /// Whose outflow is compared.
@@ -84,11 +107,17 @@ pub(crate) async fn compare(
     });
     let marks = marks.await?;
     let block = newest.number;
-    let settled = settled(link, (key, &tokens), (before, &marks), block).await?;
+    let Read { mut settled, draws } =
+        settled(link, (key, &tokens), (before, &marks), block).await?;
 
     let name = agent.to_owned();
+    let drawn: Vec<Draw> = draws.values().flatten().cloned().collect();
     let compared = shared.desk.look(move |state, _| {
         let ours = state.agent(&name).map_or(0, |account| account.nonce);
+        for draw in &drawn {
+            let told = explained(state, (&name, key), draw);
+            settled.extend(told.filter(|told| !settled.contains(told)));
+        }
         let foreign = state.foreign(&name, settled);
         let nonce = (count > ours).then_some(count);
         let named = foreign.get(..NAMED).unwrap_or(&foreign).to_vec();
@@ -109,7 +138,7 @@ pub(crate) async fn compare(
         let body = Body::Scanned { block: mark, tokens: tokens.into_iter().collect() };
         shared.desk.submit(Event::Chain { agent: agent.to_owned(), body }).await?;
     }
-    let look = Look { policy: policy.hash, block, at: Instant::now(), pending: foreign };
+    let look = Look { policy: policy.hash, block, at: Instant::now(), pending: foreign, draws };
     watch.0.insert(agent.to_owned(), look);
     if reason.is_empty() || told {
         return Ok(());
@@ -117,37 +146,114 @@ pub(crate) async fn compare(
     freeze(shared, agent, reason, Surplus { nonce, authorisations }).await
 }
 
-/// Tokens whose authorisations an agent may sign.
+/// Tokens in which an agent may sign payments.
 fn tokens(policy: &Policy, chain: u64) -> BTreeSet<Address> {
     let assets = policy.assets.values();
-    let signed = assets.filter(|asset| asset.id.chain == chain && asset.domain.is_some());
+    let signed = assets.filter(|asset| asset.id.chain == chain && !asset.id.is_native());
     signed.map(|asset| asset.id.token).collect()
 }
 
-/// Which authorisations of the key were settled up to the newest block, as far as that is new or
-/// not explained yet. What was read before this start the journal says, token by token.
+/// Which authorisations of the key were settled up to the newest block, and what else was drawn
+/// from it, as far as that is new or not explained yet. What was read before this start the journal
+/// says, token by token.
 async fn settled(
     link: &Link,
     (key, tokens): (Address, &BTreeSet<Address>),
     (before, marks): (Option<&Look>, &BTreeMap<Address, u64>),
     newest: u64,
-) -> Result<Vec<Foreign>, StewardError> {
-    let mut settled = before.map(|look| look.pending.clone()).unwrap_or_default();
-    if before.is_some_and(|look| look.block == newest) {
-        return Ok(settled);
+) -> Result<Read, StewardError> {
+    let settled = before.map(|look| look.pending.clone()).unwrap_or_default();
+    let mut read = Read { settled, draws: BTreeMap::new() };
+    if let Some(look) = before.filter(|look| look.block == newest) {
+        read.draws = look.draws.clone();
+        return Ok(read);
     }
     for token in tokens {
         let marked = marks.get(token).copied().unwrap_or(0);
-        let read = before.map_or(marked, |look| look.block);
-        let from = read.min(newest).saturating_sub(MARGIN);
+        let seen = before.map_or(marked, |look| look.block);
+        let from = seen.min(newest).saturating_sub(MARGIN);
+        // A token that only pays by Permit2 has no authorisations, and no such events.
         let used = link.rpc.authorizations_used_by(*token, key, from).await;
-        for (nonce, transaction, _) in used.map_err(chain_error)? {
-            if !settled.iter().any(|it| (it.token, it.nonce) == (*token, nonce)) {
-                settled.push(Foreign { token: *token, nonce, transaction });
+        let used = used.map_err(chain_error)?;
+        for (nonce, transaction, _) in &used {
+            if !read.settled.iter().any(|it| (it.token, it.nonce) == (*token, *nonce)) {
+                let (nonce, transaction) = (*nonce, *transaction);
+                read.settled.push(Foreign { token: *token, nonce, transaction });
             }
         }
+        let uses = count(used.iter().map(|(_, transaction, _)| *transaction));
+        draws(link, (key, *token, from), before, &uses, &mut read).await?;
     }
-    Ok(settled)
+    Ok(read)
+}
+
+/// Adds the transfers from the key that no authorisation of the same transaction explains.
+async fn draws(
+    link: &Link,
+    (key, token, from): (Address, Address, u64),
+    before: Option<&Look>,
+    uses: &BTreeMap<B256, usize>,
+    read: &mut Read,
+) -> Result<(), StewardError> {
+    let moved = link.rpc.transfers_between(token, (key, None), (from, None)).await;
+    let moved = moved.map_err(chain_error)?;
+    let transfers = count(moved.iter().map(|it| it.transaction));
+    for it in moved {
+        let transaction = it.transaction;
+        if transfers.get(&transaction) == uses.get(&transaction) {
+            continue;
+        }
+        let known = before.and_then(|look| look.draws.get(&transaction)?.first());
+        let known = known.or_else(|| read.draws.get(&transaction)?.first());
+        let sent = match known.map(|draw| draw.sent.clone()) {
+            Some(sent) => Some(sent),
+            None => link.rpc.sent(transaction).await.map_err(chain_error)?,
+        };
+        // A transaction that is not known any more was taken back.
+        let Some(sent) = sent else { continue };
+        let draw = Draw { token, to: it.to, value: it.value, transaction, sent };
+        read.draws.entry(transaction).or_default().push(draw);
+    }
+    Ok(())
+}
+
+fn count(transactions: impl Iterator<Item = B256>) -> BTreeMap<B256, usize> {
+    let mut counts = BTreeMap::new();
+    for transaction in transactions {
+        *counts.entry(transaction).or_default() += 1;
+    }
+    counts
+}
+
+/// Which payment of the ledger a transfer would have to be; `None` where it is explained without
+/// one: transactions of the key's own are counted by themselves.
+fn explained(state: &State, (agent, key): (&str, Address), draw: &Draw) -> Option<Foreign> {
+    let Draw { token, to, value, transaction, sent } = draw;
+    if sent.from == key && sent.drawn().is_none() {
+        return None;
+    }
+    let foreign = |nonce| Some(Foreign { token: *token, nonce, transaction: *transaction });
+    if let Some(drawn) = sent.drawn() {
+        return foreign(drawn.nonce.into());
+    }
+    // Some contract called the proxy. Which permit it was its data may say; if not, it must at least
+    // be within one that was signed.
+    let permits = state.intents().values().filter(|record| record.agent == agent);
+    let permits = permits.filter_map(|record| match &record.order {
+        Some(Order::PermitTransfer(order)) if record.is_spent() => Some(order),
+        _ => None,
+    });
+    let permits: Vec<&PermitOrder> = permits
+        .filter(|order| {
+            (order.amount.asset.token, order.to) == (*token, *to) && order.amount.units >= *value
+        })
+        .collect();
+    let named = permits.iter().find(|order| permits::names(sent, order.nonce));
+    match named.or(permits.first()) {
+        Some(order) => foreign(order.nonce.into()),
+        // Nothing that was ever signed: it goes by its transaction.
+        None => foreign(*transaction),
+    }
 }
 
 /// Why everything stops where the chain has authorisations that the ledger has not.
@@ -158,7 +264,7 @@ fn not_ours(agent: &str, foreign: &[Foreign]) -> Option<String> {
         n => format!(" and {} more", n - 1),
     };
     Some(format!(
-        "token {token} has settled authorisation {nonce} of \"{agent}\" in transaction \
+        "token {token} has settled payment {nonce} of \"{agent}\" in transaction \
          {transaction}{others}, which the ledger has not spent: the journal was rolled back, or \
          the key is used elsewhere"
     ))

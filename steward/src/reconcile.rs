@@ -7,6 +7,8 @@
 //! genesis names, that the chain does not know more than the ledger, and finishes what a crash
 //! left half done.
 
+mod many;
+
 use crate::{
     core::{
         Call, Event, GasPlan, Surplus,
@@ -16,8 +18,9 @@ use crate::{
     error::StewardError,
     gather,
     incoming::{self, Income},
-    links::{Link, chain_error},
+    links::{Link, Witnesses, chain_error},
     outflow::{self, MARGIN, Watch, Whose, freeze},
+    permits,
     state::{Account, Record},
     steward::Shared,
     withdraw,
@@ -144,8 +147,10 @@ async fn one(
     if case.frozen {
         withdraw::release(shared, &case.live).await?;
     }
-    let (out, ours): (Vec<&Record>, Vec<&Record>) =
-        case.live.iter().partition(|record| matches!(record.order, Some(Order::Authorisation(_))));
+    let (out, ours): (Vec<&Record>, Vec<&Record>) = case
+        .live
+        .iter()
+        .partition(|record| record.order.as_ref().is_some_and(Order::is_handed_out));
     // One that cannot be moved, because the chain does not take it, keeps no other from moving.
     let mut trouble = Ok(());
     go_on(&mut trouble, side_by_side(shared, &link, out).await)?;
@@ -222,9 +227,10 @@ async fn same_chain(shared: &Shared, link: &Link) -> Result<(), StewardError> {
 /// for once, and one wait for the disk notes many answers. Each stands for itself, and none of them
 /// needs what is remembered of transactions.
 async fn side_by_side(shared: &Shared, link: &Link, out: Vec<&Record>) -> Result<(), StewardError> {
+    let told = many::ask(link, &out).await;
     let mut questions = Vec::with_capacity(out.len());
     for record in out {
-        questions.push(alone(shared, link, record));
+        questions.push(alone(shared, link, record, told.as_ref()));
     }
     let mut trouble = Ok(());
     let mut answers = stream::iter(questions).buffer_unordered(AT_ONCE);
@@ -234,8 +240,25 @@ async fn side_by_side(shared: &Shared, link: &Link, out: Vec<&Record>) -> Result
     trouble
 }
 
-async fn alone(shared: &Shared, link: &Link, record: &Record) -> Result<(), StewardError> {
-    advance(shared, link, record, &mut Memory::default()).await
+/// Moves one authorisation, by what is known of all where that is enough.
+async fn alone(
+    shared: &Shared,
+    link: &Link,
+    record: &Record,
+    told: Option<&many::Told>,
+) -> Result<(), StewardError> {
+    let id = record.decided.id;
+    let mut memory = Memory::default();
+    match (told, record.state, &record.order) {
+        (Some(told), PaymentState::Sent, Some(Order::Authorisation(order))) => {
+            match told.of(id, order).await? {
+                many::Word::Moved(body) => note(shared, link, id, body, &mut memory).await,
+                many::Word::Waits => Ok(()),
+                many::Word::Ask => advance(shared, link, record, &mut memory).await,
+            }
+        }
+        _ => advance(shared, link, record, &mut memory).await,
+    }
 }
 
 /// Moves one intent on as far as the chain says.
@@ -253,7 +276,11 @@ async fn advance(
             let terms = (asset.token, order.from, order.nonce);
             authorised(link, id, terms, since(record), order.valid_before).await?
         }
+        (_, Some(Order::PermitTransfer(order))) => {
+            permits::permitted(link, id, order, since(record)).await?
+        }
         (_, Some(Order::Elsewhere)) => match &record.decided.intent {
+            Intent::SettlePermit(settle) => permits::again_elsewhere(link, id, settle).await?,
             // A reorganisation took it back: it counts again where it pays us again.
             Intent::Settle(settle) => match again_elsewhere(link, settle).await? {
                 Some(at) => Some(Body::Seen { id, at }),
@@ -281,7 +308,12 @@ async fn advance(
             // its entry: they are what goes out, whatever the chain would do with them now; pinned
             // by `tests/sim`.
             let signed = shared.outbox.get(id)?.is_some();
-            if signed || gather::still_works(link, order.from, &call).await? {
+            if let (false, Intent::InvalidatePermit { intent }) = (signed, &record.decided.intent)
+                && permits::is_used(&link.rpc, order.from, *intent).await?
+            {
+                let why = "what it was to take back was drawn on or taken back first".to_owned();
+                Some(Body::Released { id, why })
+            } else if signed || gather::still_works(link, order.from, &call).await? {
                 shared.send(link, id).await?;
                 None
             } else {
@@ -299,7 +331,20 @@ async fn advance(
         }
         _ => None,
     };
-    let Some(body) = body else { return Ok(()) };
+    match body {
+        Some(body) => note(shared, link, id, body, memory).await,
+        None => Ok(()),
+    }
+}
+
+/// Journals what became of an intent.
+async fn note(
+    shared: &Shared,
+    link: &Link,
+    id: IntentId,
+    body: Body,
+    memory: &mut Memory,
+) -> Result<(), StewardError> {
     let done = matches!(
         body,
         Body::Final { .. }
@@ -372,16 +417,25 @@ async fn lapsed(
     (token, from, nonce): (Address, Address, B256),
     valid_before: u64,
 ) -> Result<Option<Body>, StewardError> {
+    lapsed_by(&link.witnesses().await?, id, (token, from, nonce), valid_before).await
+}
+
+async fn lapsed_by(
+    witnesses: &Witnesses,
+    id: IntentId,
+    (token, from, nonce): (Address, Address, B256),
+    valid_before: u64,
+) -> Result<Option<Body>, StewardError> {
+    // Where it is too early there is no more to ask.
+    if witnesses.iter().any(|(_, last)| last.timestamp < valid_before) {
+        return Ok(None);
+    }
     let mut said = Vec::new();
-    for (rpc, last) in link.witnesses().await? {
-        // Where it is too early there is no more to ask.
-        if last.timestamp < valid_before {
-            return Ok(None);
-        }
+    for (rpc, last) in witnesses {
         // As of that very block: what answers for "latest" may be a node that is far behind.
         let at = BlockTag::Number(last.number);
         let used = rpc.authorization_state_at(token, from, nonce, at).await.map_err(chain_error)?;
-        said.push((used, last));
+        said.push((used, *last));
     }
     Ok(news::lapsed(id, valid_before, &said))
 }
@@ -407,8 +461,11 @@ async fn sent(
     }
     if count > order.nonce {
         let strikes = memory.strikes.entry(id).or_default();
-        *strikes += 1;
-        if *strikes >= STRIKES {
+        *strikes = strikes.saturating_add(1);
+        if *strikes > STRIKES {
+            return overtaken(link, record, order).await;
+        }
+        if *strikes == STRIKES {
             let reason = format!(
                 "another transaction took nonce {} of \"{}\": its key is used elsewhere",
                 order.nonce, record.agent
@@ -430,6 +487,25 @@ async fn sent(
         shared.send(link, id).await?;
     }
     Ok(None)
+}
+
+/// A transaction that comes too late for its nonce, for good, as every witness says.
+async fn overtaken(
+    link: &Link,
+    record: &Record,
+    order: &TransactionOrder,
+) -> Result<Option<Body>, StewardError> {
+    let mut said = Vec::new();
+    for (rpc, last) in link.witnesses().await? {
+        let at = BlockTag::Number(last.number);
+        let sent = rpc.transaction_count_at(order.from, at).await.map_err(chain_error)?;
+        let mut ours = false;
+        for hash in record.hashes() {
+            ours |= rpc.receipt(hash).await.map_err(chain_error)?.is_some();
+        }
+        said.push((ours, sent, last));
+    }
+    Ok(news::overtaken(record.decided.id, order.nonce, &said))
 }
 
 /// Sends the same transaction with the fees that the chain asks for now, where those are higher and
@@ -476,6 +552,11 @@ async fn carried(
     {
         return Ok(Some(Body::Seen { id, at }));
     }
+    if let (false, Intent::SettlePermit(settle)) = (record.filled, &record.decided.intent)
+        && let Some(at) = permits::elsewhere(&link.rpc, settle, since(record)).await?
+    {
+        return Ok(Some(Body::Seen { id, at }));
+    }
     gone_for_good(link, (id, record.filled), receipt.transaction, shared.home.chain()).await
 }
 
@@ -513,7 +594,13 @@ async fn confirm(link: &Link, record: &Record, chain: u64) -> Result<Option<Body
                 break;
             }
         }
-        said.push(Sight { carried, ours, last });
+        let taken = match &record.order {
+            Some(Order::PermitTransfer(order)) => {
+                permits::taken(&rpc, order, seen.transaction).await?
+            }
+            _ => None,
+        };
+        said.push(Sight { carried, ours, taken, last });
     }
     Ok(news::confirmed(record, chain, &said))
 }
@@ -524,6 +611,7 @@ const fn since(record: &Record) -> u64 {
         Some(Order::Transaction(order)) => order.block,
         Some(Order::Cancel(order)) => order.transaction.block,
         Some(Order::Authorisation(order)) => order.block,
+        Some(Order::PermitTransfer(order)) => order.block,
         _ => 0,
     };
     block.saturating_sub(MARGIN)

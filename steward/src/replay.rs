@@ -359,6 +359,7 @@ impl Replayer {
             gas: found.gas,
             nonce: account.map(|account| account.nonce),
             elsewhere: allowed.filter(|allowed| allowed.order == Order::Elsewhere).map(|_| NOWHERE),
+            cover: found.cover,
             trouble: None,
         }
     }

@@ -3,7 +3,7 @@
 
 use crate::{
     core::Permit,
-    entry::{AuthorisationOrder, CancelOrder, Order, TransactionOrder, WalletOrder},
+    entry::{AuthorisationOrder, CancelOrder, Order, PermitOrder, TransactionOrder, WalletOrder},
     error::StewardError,
 };
 use alloy_primitives::{B256, Bytes};
@@ -14,12 +14,13 @@ use marque_contracts::{
 };
 use marque_identity_keys::{Key, SignedTransaction, UnsignedTransaction};
 use marque_policies::{Money, Timestamp};
-use marque_steward_client::Authorisation;
+use marque_steward_client::{Authorisation, SignedPermit};
 
 /// What was signed.
 #[derive(Debug)]
 pub(crate) enum Made {
     Authorisation(Authorisation),
+    PermitTransfer(SignedPermit),
     Transaction(SignedTransaction),
     Signature { signature: Bytes, deadline: u64 },
 }
@@ -37,6 +38,12 @@ pub(crate) fn sign(permit: Permit, key: &Key, now: Timestamp) -> Result<Made, St
                 return Err(StewardError::Permit("is for another payment"));
             }
             authorise(&order, key)
+        }
+        Order::PermitTransfer(order) => {
+            if payee != Some(order.to) || maximum != Some(order.amount) {
+                return Err(StewardError::Permit("is for another payment"));
+            }
+            permit_transfer(&order, key)
         }
         Order::Transaction(order) => transact(&order, key),
         Order::Cancel(order) => cancel(order, key),
@@ -70,6 +77,24 @@ fn authorise(order: &AuthorisationOrder, key: &Key) -> Result<Made, StewardError
         valid_after: order.valid_after,
         valid_before: order.valid_before,
         nonce: order.nonce,
+        signature: Bytes::copy_from_slice(&signature),
+    }))
+}
+
+fn permit_transfer(order: &PermitOrder, key: &Key) -> Result<Made, StewardError> {
+    owned(key, order.from)?;
+    let permit = order.permit();
+    let signature = key.sign_digest(permit.digest(order.amount.asset.chain));
+    Ok(Made::PermitTransfer(SignedPermit {
+        from: permit.from,
+        to: permit.to,
+        token: permit.token,
+        amount: permit.amount,
+        spender: permit.spender(),
+        facilitator: permit.facilitator,
+        valid_after: permit.valid_after,
+        deadline: permit.deadline,
+        nonce: permit.nonce,
         signature: Bytes::copy_from_slice(&signature),
     }))
 }

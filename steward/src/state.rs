@@ -28,7 +28,7 @@ pub(crate) use record::passes_frozen;
 pub use record::{Approval, Record};
 pub use view::Ledger;
 
-use crate::entry::{Foreign, Genesis, Order};
+use crate::entry::{Foreign, Genesis};
 use alloy_primitives::{Address, B256};
 use marque_policies::{IntentId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -189,10 +189,7 @@ impl State {
             .intents
             .values()
             .filter(|record| record.agent == agent && record.is_spent())
-            .filter_map(|record| match &record.order {
-                Some(Order::Authorisation(order)) => Some((order.amount.asset.token, order.nonce)),
-                _ => None,
-            })
+            .filter_map(|record| record.order.as_ref()?.signed_payment())
             .chain(self.archive.values().filter_map(|archived| {
                 let ours = self.is_of(archived, agent) && archived.is_spent();
                 archived.payment.as_ref().filter(|_| ours)?.authorisation

@@ -271,6 +271,7 @@ impl Shared {
     ) -> Result<Artifact, StewardError> {
         match made {
             Some(Made::Authorisation(made)) => Ok(Artifact::Authorisation(Box::new(made))),
+            Some(Made::PermitTransfer(made)) => Ok(Artifact::PermitTransfer(Box::new(made))),
             Some(Made::Signature { signature, deadline }) => {
                 Ok(Artifact::Signature { signature, deadline })
             }

@@ -1,5 +1,5 @@
-//! What a freeze takes back: authorisations that are out and not settled yet are cancelled on chain,
-//! the dearest first, and what was reserved and never signed is released.
+//! What a freeze takes back: authorisations and permits that are out and not settled yet are
+//! cancelled on chain, the dearest first, and what was reserved and never signed is released.
 //!
 //! A cancellation is an intent like any other: decided by the limits on fees, reserved, journalled,
 //! signed. What it cancels stays spent until the cancellation is final; if it was settled first the
@@ -16,6 +16,7 @@ use crate::{
     state::{Record, State},
     steward::Shared,
 };
+use alloy_primitives::{B256, U256};
 use marque_identity::BlockTag;
 use marque_policies::{AssetId, Intent, IntentId, Timestamp, intent::Cancel};
 use marque_steward_client::{PaymentState, Proposal};
@@ -53,12 +54,22 @@ pub(crate) async fn withdraw(
     Whose { agent, key, policy }: Whose<'_>,
     live: &[Record],
 ) -> Result<(), StewardError> {
-    let mut out: Vec<_> = live
+    let mut out: Vec<Out> = live
         .iter()
         .filter_map(|record| match &record.order {
-            Some(Order::Authorisation(order)) if record.state == PaymentState::Sent => {
-                Some((record.decided.id, order))
-            }
+            _ if record.state != PaymentState::Sent => None,
+            Some(Order::Authorisation(order)) => Some(Out {
+                id: record.decided.id,
+                how: Back::Cancel,
+                units: order.amount.units,
+                ends: order.valid_before,
+            }),
+            Some(Order::PermitTransfer(order)) => Some(Out {
+                id: record.decided.id,
+                how: Back::Invalidate,
+                units: order.amount.units,
+                ends: order.deadline,
+            }),
             _ => None,
         })
         .collect();
@@ -68,36 +79,66 @@ pub(crate) async fn withdraw(
     if out.is_empty() || !fees {
         return Ok(());
     }
-    out.sort_by_key(|(_, order)| Reverse(order.amount.units));
+    out.sort_by_key(|out| Reverse(out.units));
     let block = link.rpc.block(BlockTag::Latest).await.map_err(chain_error)?;
     let mut left = link.rpc.balance(key).await.map_err(chain_error)?;
     let each = gather::cancelling(&link.rpc).await?.most(native.chain).units;
-    for (id, order) in out {
-        if order.valid_before <= block.timestamp.saturating_add(ENDS_ANYWAY) {
+    for Out { id, how, ends, .. } in out {
+        if ends <= block.timestamp.saturating_add(ENDS_ANYWAY) {
             continue;
         }
         let Some(rest) = left.checked_sub(each) else {
             tracing::warn!(agent, %id, "not cancelled: the key has no coin left for the fees");
             return Ok(());
         };
-        if cancel(shared, link, agent, id).await? {
+        if take_back(shared, link, agent, (id, how)).await? {
             left = rest;
         }
     }
     Ok(())
 }
 
-/// Proposes one cancellation on the steward's own account; says whether one went out.
-async fn cancel(
+/// A payment that is out.
+struct Out {
+    id: IntentId,
+    how: Back,
+    units: U256,
+    /// Unix seconds of block time.
+    ends: u64,
+}
+
+/// How a payment is taken back.
+#[derive(Clone, Copy)]
+enum Back {
+    /// An authorisation, by its token.
+    Cancel,
+    /// A permit, by Permit2.
+    Invalidate,
+}
+
+impl Back {
+    fn id(self, origin: B256, agent: &str, payment: IntentId, attempt: u32) -> IntentId {
+        match self {
+            Self::Cancel => IntentId::cancellation(origin, agent, payment, attempt),
+            Self::Invalidate => IntentId::invalidation(origin, agent, payment, attempt),
+        }
+    }
+}
+
+/// Proposes to take one payment back on the steward's own account; says whether that went out.
+async fn take_back(
     shared: &Shared,
     link: &Link,
     agent: &str,
-    cancelled: IntentId,
+    (cancelled, how): (IntentId, Back),
 ) -> Result<bool, StewardError> {
     let name = agent.to_owned();
-    let attempt = shared.desk.look(move |state, now| attempt(state, &name, cancelled, now)).await?;
-    let Some(attempt) = attempt else { return Ok(false) };
-    let intent = Intent::Cancel(Cancel { intent: cancelled });
+    let next = move |state: &State, now| attempt(state, &name, (cancelled, how), now);
+    let Some(attempt) = shared.desk.look(next).await? else { return Ok(false) };
+    let intent = match how {
+        Back::Cancel => Intent::Cancel(Cancel { intent: cancelled }),
+        Back::Invalidate => Intent::InvalidatePermit { intent: cancelled },
+    };
     let proposal = Proposal { task: TASK.to_owned(), step: 0, ordinal: 0, attempt, intent };
     let facts = gather::facts(shared, (agent, None), &proposal).await?;
     let event = Event::Propose {
@@ -107,7 +148,7 @@ async fn cancel(
     };
     match shared.desk.submit(event).await?.reply {
         Reply::Allowed(id) => {
-            tracing::info!(agent, %cancelled, "frozen: its authorisation is being cancelled");
+            tracing::info!(agent, %cancelled, "frozen: its payment is being taken back");
             // What could not be sent now is sent again with the next look.
             if let Err(error) = shared.send(link, id).await {
                 tracing::warn!(%id, %error, "not sent yet");
@@ -122,10 +163,15 @@ async fn cancel(
 }
 
 /// The next attempt at a cancellation, unless one is under way.
-fn attempt(state: &State, agent: &str, cancelled: IntentId, now: Timestamp) -> Option<u32> {
+fn attempt(
+    state: &State,
+    agent: &str,
+    (cancelled, how): (IntentId, Back),
+    now: Timestamp,
+) -> Option<u32> {
     let origin = state.genesis()?.origin;
     for attempt in 0..ATTEMPTS {
-        let id = IntentId::cancellation(origin, agent, cancelled, attempt);
+        let id = how.id(origin, agent, cancelled, attempt);
         match state.intent(id) {
             None => return Some(attempt),
             // What the rules refused or asked about may be decided again.

@@ -17,7 +17,7 @@ mod hostile {
 mod support;
 
 use hostile::{arsenal::Arsenal, judge};
-use marque_policies::Statement;
+use marque_policies::{Intent, Statement};
 use marque_steward::{Options, Steward};
 use marque_steward_client::{Answer, Artifact, Client, Outcome, Response, frame};
 use std::{
@@ -104,7 +104,12 @@ async fn a_hostile_mind_gets_no_signature_outside_the_policy() {
     let options = Options { rate: u32::MAX, ..Options::default() };
     let steward = Steward::start(home.clone(), homes::unlock(), options).await.unwrap();
     let socket = home.socket("scout");
-    Client::connect(&socket).await.unwrap().view().await.unwrap();
+    // Permits are signed where Permit2 may draw for them.
+    let approve = Intent::ApprovePermit2 { amount: town.usdc(100_000_000) };
+    let client = Client::connect(&socket).await.unwrap();
+    client.propose(support::proposal("approve", 0, approve)).await.unwrap();
+    town.devnet.mine(2).await.unwrap();
+    drop(client);
     let (begun, before) = (Instant::now(), resident());
     let sent = Arc::new(AtomicU64::new(0));
 
@@ -177,16 +182,18 @@ async fn a_hostile_mind_gets_no_signature_outside_the_policy() {
     let grown = after.saturating_sub(before);
     println!(
         "hostile: {} messages in {:.0} s, {} answers, {} of them faults, {thaws} thaws; {} \
-         signatures, {} base units let go of {HOUR}; 0 outside the policy, 0 panics; {} journal \
+         signatures, {} of them permits, {} base units let go of {HOUR}; 0 outside the policy, 0 panics; {} journal \
          entries; memory {before} -> {after} MiB",
         sent.load(Relaxed),
         took.as_secs_f64(),
         heard.answers,
         heard.faults,
         verdict.signatures,
+        verdict.permits,
         verdict.let_go,
         verdict.entries,
     );
+    assert!(verdict.permits > 0, "some permits were signed, or none was tried");
     assert!(verdict.signatures > 0, "some of it was allowed, or nothing was tried");
     assert!(verdict.let_go <= HOUR, "{} base units were signed away", verdict.let_go);
     // What is decided is remembered; what is not is not. A decision takes some kilobytes.

@@ -4,14 +4,20 @@
 
 mod support;
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, U256};
 use marque_identity::{Block, Receipt};
+use marque_identity_keys::{KeyDir, sign_statement};
+use marque_policies::Statement;
 use marque_steward::{
-    Body,
-    core::news::{self, Sight},
+    Body, Home,
+    core::{
+        Facts,
+        news::{self, Sight},
+    },
     entry::OnChain,
+    submit_offline,
 };
-use support::{Bench, CHAIN, START, allowed, pay, proposal, refused, transfer};
+use support::{Bench, CHAIN, START, allowed, homes, owner, pay, proposal, refused, transfer};
 
 const PLACE: OnChain =
     OnChain { transaction: B256::repeat_byte(3), block: 5, block_hash: B256::repeat_byte(4) };
@@ -46,7 +52,7 @@ fn sight(success: bool, last: u64, gas_used: u64) -> Sight {
         logs: Vec::new(),
     });
     let last = Block { number: last, hash: B256::ZERO, timestamp: last };
-    Sight { ours: carried.clone(), carried, last }
+    Sight { ours: carried.clone(), carried, taken: None, last }
 }
 
 /// One endpoint of two was enough to settle a payment for good, and to have its gas counted as
@@ -71,4 +77,53 @@ fn one_endpoint_of_two_settles_nothing_and_the_dearer_one_is_believed() {
     };
     assert_eq!(actual.last().unwrap().units.to::<u64>(), 30);
     assert_eq!(time, Some(9));
+}
+
+/// A transaction whose account nonce another sender had taken stayed on its way for ever, and its
+/// steward froze again after each thaw.
+#[test]
+fn a_transaction_that_came_too_late_for_its_nonce_is_closed_and_may_be_made_again() {
+    let mut bench = Bench::new();
+    let id = allowed(bench.propose(proposal("t", 0, transfer(100_000))));
+    bench.moved(Body::Signed { id, hash: PLACE.transaction });
+    bench.moved(Body::Sent { id });
+    let last = |number| Block { number, hash: B256::ZERO, timestamp: number };
+    let heard = |said: &[(bool, u64, Block)]| news::overtaken(id, 0, said);
+    assert_eq!(heard(&[]), None, "nobody says so");
+    assert_eq!(heard(&[(false, 1, last(9)), (false, 0, last(9))]), None, "one is not so far");
+    assert_eq!(heard(&[(false, 1, last(9)), (true, 1, last(9))]), None, "it is ours, one says");
+    let over = heard(&[(false, 1, last(9)), (false, 1, last(7))]).unwrap();
+    assert_eq!(over, Body::Expired { id, block: 9 });
+    bench.moved(over);
+    assert_eq!(bench.spent(marque_policies::Scope::Agent), U256::ZERO, "nothing was spent");
+    let facts = Facts { nonce: Some(1), ..bench.facts() };
+    let again = bench.propose_with(proposal("t", 1, transfer(100_000)), facts);
+    assert_ne!(allowed(again), id, "the next attempt is another intent, with another nonce");
+}
+
+/// A kill between making the journal's folder and its first segment left a home that nobody could
+/// begin, and nobody could open.
+#[test]
+fn a_home_that_was_killed_before_its_first_segment_is_begun_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home::create(dir.path().join("home"), CHAIN).unwrap();
+    let keys = KeyDir::create(home.keys()).unwrap();
+    let log_key = B256::from(keys.create_log_key(&homes::unlock()).unwrap());
+    let by = owner();
+    let genesis = Statement::Genesis { owner: by.address(), chain_genesis: B256::ZERO, log_key };
+    let genesis = || vec![sign_statement(&by, genesis.clone(), CHAIN, home.origin(), None)];
+    // What lies there at each moment of the beginning.
+    let entries = home.journal().join("entries");
+    std::fs::create_dir_all(&entries).unwrap();
+    assert!(!home.has_journal());
+    std::fs::write(entries.join("00000000000000000000.seg.new"), b"half a hea").unwrap();
+    assert!(!home.has_journal());
+    assert_eq!(submit_offline(&home, homes::unlock(), genesis()).unwrap(), [0]);
+    assert!(home.has_journal());
+
+    // One whose segments were taken away is damaged, and is not begun again.
+    std::fs::remove_file(entries.join("00000000000000000000.seg")).unwrap();
+    assert!(home.has_journal());
+    let again = submit_offline(&home, homes::unlock(), genesis()).unwrap_err().to_string();
+    assert!(again.contains("00000000000000000000.seg"), "{again}");
 }

@@ -11,6 +11,7 @@ mod audit;
 mod canary;
 mod command;
 mod demo;
+mod doctor;
 mod door;
 mod layers;
 mod lies;

@@ -139,20 +139,25 @@ impl Citizen {
 
     /// Buys as the mind does, from this test's process.
     pub(crate) async fn buy(&self, url: &str, task: &str) -> Result<Purchase, PaymentError> {
-        let url: url::Url = url.parse().unwrap();
-        let host = marque_net::host_port(&url);
-        let guard = Guard { loopback: vec![host], ..Guard::default() };
-        let buyer = Buyer::new(Net::new(guard).unwrap(), Arc::new(self.client().clone()));
-        let errand = Errand {
-            task: task.to_owned(),
-            step: 0,
-            ordinal: 1,
-            attempt: 0,
-            max: None,
-            labels: marque_policies::Labels::default(),
-        };
-        buyer.send(Request::get(url), &errand).await
+        buy(self.client().clone(), url, task).await
     }
+}
+
+/// Buys as the mind of this steward does, from this test's process.
+pub(crate) async fn buy(steward: Client, url: &str, task: &str) -> Result<Purchase, PaymentError> {
+    let url: url::Url = url.parse().unwrap();
+    let host = marque_net::host_port(&url);
+    let guard = Guard { loopback: vec![host], ..Guard::default() };
+    let buyer = Buyer::new(Net::new(guard).unwrap(), Arc::new(steward));
+    let errand = Errand {
+        task: task.to_owned(),
+        step: 0,
+        ordinal: 1,
+        attempt: 0,
+        max: None,
+        labels: marque_policies::Labels::default(),
+    };
+    buyer.send(Request::get(url), &errand).await
 }
 
 /// A port that was free a moment ago.

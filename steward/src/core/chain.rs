@@ -25,7 +25,7 @@ pub(super) fn moved(state: &State, body: Body, now: Timestamp) -> Step {
     let fits = match &body {
         Body::Signed { .. } => record.awaits_signature(),
         Body::Cancelled { .. } => {
-            from.contains(&record.state) && matches!(record.order, Some(Order::Authorisation(_)))
+            from.contains(&record.state) && record.order.as_ref().is_some_and(Order::is_handed_out)
         }
         // What fills a nonce is nobody's payment, wherever it is.
         Body::Seen { .. } => from.contains(&record.state) && !record.filled,

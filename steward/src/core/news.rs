@@ -22,6 +22,8 @@ pub struct Sight {
     pub carried: Option<Receipt>,
     /// Its receipt of our own transaction, where there is one.
     pub ours: Option<Receipt>,
+    /// What the transaction took of our permit, where it is one and the call data say so.
+    pub taken: Option<U256>,
     /// Its newest block that cannot be taken back.
     pub last: Block,
 }
@@ -32,6 +34,16 @@ pub struct Sight {
 pub fn lapsed(id: IntentId, valid_before: u64, said: &[(bool, Block)]) -> Option<Body> {
     let block = said.iter().map(|(_, last)| last.number).max()?;
     let over = said.iter().all(|(used, last)| !used && last.timestamp >= valid_before);
+    over.then_some(Body::Expired { id, block })
+}
+
+/// A transaction of ours that can no longer be mined, for another has taken its account nonce for
+/// good. Each witness says whether it has one of ours, how many transactions the account had sent by
+/// its newest block that cannot be taken back, and which that is.
+#[must_use]
+pub fn overtaken(id: IntentId, nonce: u64, said: &[(bool, u64, Block)]) -> Option<Body> {
+    let block = said.iter().map(|(.., last)| last.number).max()?;
+    let over = said.iter().all(|(ours, sent, _)| !ours && *sent > nonce);
     over.then_some(Body::Expired { id, block })
 }
 
@@ -108,6 +120,12 @@ pub fn confirmed(record: &Record, chain: u64, said: &[Sight]) -> Option<Body> {
 fn cost(record: &Record, chain: u64, said: &[Sight]) -> Vec<Money> {
     let paid = match &record.decided.intent {
         Intent::Sweep(_) => None,
+        // Up to the maximum may be taken. A witness that does not know how much was has all of it.
+        Intent::PermitTransfer(pay) => {
+            let most = pay.amount.units;
+            let taken = said.iter().map(|sight| sight.taken.map_or(most, |it| it.min(most))).max();
+            Some(Money::new(taken.unwrap_or(most), pay.amount.asset))
+        }
         intent => intent.spends(),
     };
     let gas = match record.order.as_ref().and_then(Order::transaction) {

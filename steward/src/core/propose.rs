@@ -11,7 +11,7 @@ use crate::{
     },
     entry::{
         Allowed, AuthorisationOrder, Body, CancelOrder, Decided, Found, Genesis, OnChain, Order,
-        TransactionOrder, WalletOrder, Word,
+        PermitOrder, TransactionOrder, WalletOrder, Word,
     },
     error::fault,
     state::{Adopted, Ledger, Record, State, passes_frozen},
@@ -19,15 +19,20 @@ use crate::{
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::SolCall as _;
 use marque_contracts::{
-    Authorization, IERC20, IERC3009Bytes, TokenDomain, eip3009_digest, recover,
+    Authorization, IERC20, IERC3009Bytes, TokenDomain, eip3009_digest,
+    permit2::{self, IERC20Approve, IPermit2, PERMIT2},
+    recover,
 };
 use marque_policies::{
     AssetId, Decision, Intent, IntentId, Mark, Money, Request, Resolved, Row, Timestamp, Verdict,
-    decide, intent::Settle,
+    decide,
+    intent::{Cancel, Settle},
 };
 use marque_steward_client::{Fault, PaymentState, Proposal};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+mod permit;
 
 /// An authorisation of ours is valid for so many seconds of block time; never more than 300.
 const VALID_FOR: u64 = 120;
@@ -62,6 +67,9 @@ pub struct Facts {
     pub nonce: Option<u64>,
     /// A settlement that somebody else has brought to the chain already: where it is.
     pub elsewhere: Option<OnChain>,
+    /// Base units of the token that cover it: for a permit what Permit2 may move, for an approval of
+    /// Permit2 what the agent holds.
+    pub cover: Option<U256>,
     /// Why it would not work on chain, or why that could not be found out.
     pub trouble: Option<String>,
 }
@@ -199,7 +207,7 @@ impl Case<'_> {
     }
 
     fn is_settlement(&self) -> bool {
-        matches!(self.proposal.intent, Intent::Settle(_))
+        matches!(self.proposal.intent, Intent::Settle(_) | Intent::SettlePermit(_))
     }
 
     fn same_body(&self) -> Result<(), Fault> {
@@ -227,7 +235,7 @@ impl Case<'_> {
             | PaymentState::Sent
             | PaymentState::Seen
             | PaymentState::Final => Some(Ok(allowed(match &before.order {
-                Some(order @ (Order::Authorisation(_) | Order::Wallet(_))) => {
+                Some(order) if order.is_handed_out() || matches!(order, Order::Wallet(_)) => {
                     Effect::Sign(again(before, order, self.now))
                 }
                 Some(order)
@@ -275,7 +283,8 @@ impl Case<'_> {
         // The ids of cancellations are known to all who know the authorisation. One that was refused
         // stands in nobody's way, or a mind could keep a freeze from cancelling.
         let made = |record: &Record| {
-            let cancels = matches!(self.proposal.intent, Intent::Cancel(_));
+            let cancels =
+                matches!(self.proposal.intent, Intent::Cancel(_) | Intent::InvalidatePermit { .. });
             !(cancels && record.state == PaymentState::Refused)
         };
         if let Some(next) = attempt.checked_add(1)
@@ -355,10 +364,19 @@ impl Case<'_> {
     fn gas(&self) -> Option<Money> {
         let chain = self.begun.chain;
         match &self.proposal.intent {
-            Intent::Settle(_) if self.facts.elsewhere.is_some() => {
+            Intent::Settle(_) | Intent::SettlePermit(_) if self.facts.elsewhere.is_some() => {
                 Some(Money::new(U256::ZERO, AssetId::native(chain)))
             }
-            Intent::Settle(_) | Intent::Transfer(_) | Intent::Sweep(_) | Intent::Cancel(_) => {
+            Intent::SettlePermit(settle) if settle.charge.units.is_zero() => {
+                Some(Money::new(U256::ZERO, AssetId::native(chain)))
+            }
+            Intent::Settle(_)
+            | Intent::Transfer(_)
+            | Intent::Sweep(_)
+            | Intent::Cancel(_)
+            | Intent::InvalidatePermit { .. }
+            | Intent::ApprovePermit2 { .. }
+            | Intent::SettlePermit(_) => {
                 // Where the estimate failed, the rules are still to be judged: at no cost, and the
                 // trouble is told if they pass.
                 let nothing = || Money::new(U256::ZERO, AssetId::native(chain));
@@ -406,6 +424,7 @@ impl Case<'_> {
         if let Intent::Cancel(cancel) = intent {
             self.cancel_rules(cancel.intent, table);
         }
+        self.permit_rules(table);
         self.reserve(table);
     }
 
@@ -446,14 +465,22 @@ impl Case<'_> {
         let (Some(gas), Some(plan)) = (self.gas(), self.facts.gas) else { return };
         let intent = &self.proposal.intent;
         let kept = match intent {
-            Intent::Transfer(_) | Intent::Settle(_) | Intent::Sweep(_) => None,
-            Intent::Cancel(cancel) if self.state.frozen().is_none() => Some(cancel.intent),
+            Intent::Transfer(_)
+            | Intent::Settle(_)
+            | Intent::Sweep(_)
+            | Intent::ApprovePermit2 { .. }
+            | Intent::SettlePermit(_) => None,
+            Intent::Cancel(Cancel { intent }) | Intent::InvalidatePermit { intent }
+                if self.state.frozen().is_none() =>
+            {
+                Some(*intent)
+            }
             _ => return,
         };
         let live = self.state.intents().iter().filter(|(id, record)| {
             record.agent == self.agent
                 && record.state == PaymentState::Sent
-                && matches!(record.order, Some(Order::Authorisation(_)))
+                && record.order.as_ref().is_some_and(Order::is_handed_out)
                 && kept != Some(**id)
         });
         let each = U256::from(CANCEL_GAS).saturating_mul(U256::from(plan.max_fee));
@@ -640,8 +667,30 @@ impl Case<'_> {
                     block: block.number,
                 })
             }
-            Intent::Settle(_) if self.facts.elsewhere.is_some() => Order::Elsewhere,
-            Intent::Transfer(_) | Intent::Settle(_) | Intent::Sweep(_) => {
+            Intent::Settle(_) | Intent::SettlePermit(_) if self.facts.elsewhere.is_some() => {
+                Order::Elsewhere
+            }
+            // Nothing was used, so nothing is taken: the permit ends by itself.
+            Intent::SettlePermit(settle) if settle.charge.units.is_zero() => Order::Permission,
+            Intent::PermitTransfer(pay) => {
+                let block = block()?;
+                Order::PermitTransfer(PermitOrder {
+                    amount: pay.amount,
+                    from: self.key,
+                    to: pay.to,
+                    via: pay.via,
+                    valid_after: 0,
+                    deadline: block.timestamp.saturating_add(VALID_FOR),
+                    nonce: self.id.permit_nonce(),
+                    block: block.number,
+                })
+            }
+            Intent::Transfer(_)
+            | Intent::Settle(_)
+            | Intent::Sweep(_)
+            | Intent::InvalidatePermit { .. }
+            | Intent::ApprovePermit2 { .. }
+            | Intent::SettlePermit(_) => {
                 let owner = self.state.owner().unwrap_or(self.begun.owner);
                 let call = Call::of(&self.proposal.intent, owner)
                     .ok_or_else(|| fault("internal", "an intent without a call passed"))?;
@@ -708,9 +757,9 @@ impl Case<'_> {
     fn decided(self, verdict: Verdict) -> Decided {
         let sub_agent = self.facts.sub_agent.clone();
         let Proposal { task, step, ordinal, attempt, intent } = self.proposal;
-        let Facts { block, gas, resolved, .. } = self.facts;
+        let Facts { block, gas, resolved, cover, .. } = self.facts;
         // One payee is asked for at a time.
-        let found = Found::new(*block, *gas, resolved.values().next().copied());
+        let found = Found::new(*block, *gas, resolved.values().next().copied(), *cover);
         Decided {
             id: self.id,
             sub_agent,
@@ -754,6 +803,22 @@ impl Call {
                     signature: signature.into(),
                 };
                 let to = settle.amount.asset.token;
+                Some(Self { to, value: U256::ZERO, data: call.abi_encode().into() })
+            }
+            Intent::SettlePermit(settle) => {
+                let signature = alloy_primitives::hex::decode(&settle.signature).ok()?;
+                let permit = permit::of(settle);
+                let data = permit.settle(settle.charge.units, signature).into();
+                Some(Self { to: permit.spender(), value: U256::ZERO, data })
+            }
+            Intent::InvalidatePermit { intent } => {
+                let (word, bit) = permit2::place(intent.permit_nonce());
+                let call = IPermit2::invalidateUnorderedNoncesCall { wordPos: word, mask: bit };
+                Some(Self { to: PERMIT2, value: U256::ZERO, data: call.abi_encode().into() })
+            }
+            Intent::ApprovePermit2 { amount } => {
+                let call = IERC20Approve::approveCall { spender: PERMIT2, value: amount.units };
+                let to = amount.asset.token;
                 Some(Self { to, value: U256::ZERO, data: call.abi_encode().into() })
             }
             _ => None,

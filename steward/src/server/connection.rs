@@ -109,7 +109,9 @@ const fn is_out(answer: &Answer) -> bool {
     matches!(
         answer,
         Answer::Outcome(Outcome::Allowed {
-            artifact: Artifact::Authorisation(_) | Artifact::Transaction { .. },
+            artifact: Artifact::Authorisation(_)
+                | Artifact::PermitTransfer(_)
+                | Artifact::Transaction { .. },
             ..
         })
     )

@@ -183,8 +183,8 @@ impl State {
             }
             Body::Cancelled { id, at: place } => {
                 let record = self.record(*id, &[PaymentState::Signed, PaymentState::Sent])?;
-                if !matches!(record.order, Some(Order::Authorisation(_))) {
-                    return Err("cancels what is no authorisation");
+                if !record.order.as_ref().is_some_and(Order::is_handed_out) {
+                    return Err("cancels what is no authorisation and no permit");
                 }
                 record.state = PaymentState::Cancelled;
                 record.seen = Some(*place);
@@ -299,7 +299,9 @@ impl State {
             self.intents.get(&id).is_some_and(|before| before.state == PaymentState::Approved);
         let state = match order {
             Order::Permission | Order::Wallet(_) => PaymentState::Final,
-            Order::Authorisation(_) | Order::Elsewhere => PaymentState::Sent,
+            Order::Authorisation(_) | Order::PermitTransfer(_) | Order::Elsewhere => {
+                PaymentState::Sent
+            }
             Order::Transaction(_) | Order::Cancel(_) => PaymentState::Reserved,
         };
         self.decide(agent, decided, state, entry, at)?;

@@ -56,7 +56,7 @@ pub struct Payment {
     /// Who was paid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payee: Option<Address>,
-    /// Token and nonce of the authorisation that was signed.
+    /// Token and nonce of the authorisation, or of the permit, that was signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authorisation: Option<(Address, B256)>,
     /// Hash of our own transaction.
@@ -69,10 +69,7 @@ pub struct Payment {
 
 impl Archived {
     fn of(record: &Record, enrolled: u64, now: Timestamp) -> Self {
-        let authorisation = match &record.order {
-            Some(Order::Authorisation(order)) => Some((order.amount.asset.token, order.nonce)),
-            _ => None,
-        };
+        let authorisation = record.order.as_ref().and_then(Order::signed_payment);
         let (payee, hash, seen) = (record.payee(), record.hash, record.seen);
         let payment = Payment { payee, authorisation, hash, seen };
         Self {

@@ -5,7 +5,10 @@ use alloy_primitives::{Address, B256, U256};
 use marque_identity_keys::sign_statement;
 use marque_policies::{
     AssetId, Intent, IntentId, Label, Labels, Money, Statement,
-    intent::{AcceptWallet, Authorise, Fetch, Settle, Sweep, ToolUse, Transfer},
+    intent::{
+        AcceptWallet, Authorise, Fetch, PermitTransfer, PermitVia, Settle, SettlePermit, Sweep,
+        ToolUse, Transfer,
+    },
 };
 use marque_steward_client::{Ask, MAX_FRAME, Note, Proposal, Report, Request, Said};
 use serde_json::{Value, json};
@@ -137,7 +140,30 @@ impl Arsenal {
         let (to, amount) = (self.address(), self.money());
         let payee = self.dice.pick(&["shop", "shop", "shop", "shop", "Shop", "", "owner", "ѕhop"]);
         let host = self.dice.pick(&["shop.example", "shop.example", "shop.example.", "127.0.0.1"]);
-        match self.dice.below(20) {
+        match self.dice.below(26) {
+            20..=22 => Intent::PermitTransfer(PermitTransfer {
+                payee: payee.to_owned(),
+                to,
+                amount,
+                host: host.to_owned(),
+                resource: format!("https://{host}/{}", self.words()),
+                via: self.via(),
+                labels,
+            }),
+            23 => Intent::ApprovePermit2 { amount },
+            24 => Intent::InvalidatePermit { intent: self.id() },
+            25 => Intent::SettlePermit(SettlePermit {
+                from: to,
+                to: self.address(),
+                amount,
+                charge: self.money(),
+                via: self.via(),
+                valid_after: self.dice.pick(&[0, u64::MAX]),
+                deadline: self.dice.pick(&[0, 4_000_000_000, u64::MAX]),
+                nonce: self.dice.pick(&[U256::ZERO, U256::MAX, U256::from(7)]),
+                signature: self.dice.pick(&["0x".to_owned(), format!("0x{}", "11".repeat(65))]),
+                resource: self.words(),
+            }),
             0..=8 => Intent::Authorise(Authorise {
                 payee: payee.to_owned(),
                 to,
@@ -175,6 +201,14 @@ impl Arsenal {
                 arguments: Default::default(),
                 labels,
             }),
+        }
+    }
+
+    fn via(&mut self) -> PermitVia {
+        if self.dice.one_in(3) {
+            PermitVia::Exact
+        } else {
+            PermitVia::Upto { facilitator: self.address() }
         }
     }
 

@@ -20,10 +20,19 @@ pub(crate) const SPACING: u64 = 12;
 /// What a transaction does.
 #[derive(Clone, Debug)]
 pub(crate) enum Deed {
-    /// One of ours. `settles` is the authorisation that it brings along, if it does.
-    Ours { order: TransactionOrder, settles: Option<(Address, B256)> },
+    /// One of ours, with what it does to an authorisation, if it does.
+    Ours { order: TransactionOrder, call: Option<Call> },
     /// Somebody brings an authorisation to the chain: one of ours, or one that pays us.
     Settle { from: Address, nonce: B256, valid_before: u64 },
+}
+
+/// What a transaction of ours asks of the token.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Call {
+    /// Take the money of an authorisation that pays us.
+    Settle((Address, B256)),
+    /// Never accept this one of our own.
+    Cancel((Address, B256)),
 }
 
 #[derive(Clone, Debug)]
@@ -138,12 +147,12 @@ impl Chain {
     }
 
     fn try_out(&self, tx: &Tx, time: u64, beside: &[Mined], dice: &mut Dice) -> Fate {
-        let used = |from, nonce| {
-            self.settled(from, nonce).is_some()
-                || beside.iter().any(|it| it.success && settles(&it.tx.deed) == Some((from, nonce)))
+        let used = |of| {
+            used(&self.blocks, of)
+                || beside.iter().any(|it| it.success && touches(&it.tx.deed) == Some(of))
         };
         match &tx.deed {
-            Deed::Ours { order, settles } => {
+            Deed::Ours { order, .. } => {
                 let beside =
                     beside.iter().filter(|it| sender(&it.tx.deed) == Some(order.from)).count()
                         as u64;
@@ -154,11 +163,11 @@ impl Chain {
                 if order.nonce > next {
                     return Fate::Waits;
                 }
-                let taken = settles.is_some_and(|(from, nonce)| used(from, nonce));
+                let taken = touches(&tx.deed).is_some_and(used);
                 Fate::Mined(!taken && !dice.percent(12))
             }
             Deed::Settle { from, nonce, valid_before } => {
-                if used(*from, *nonce) || time >= *valid_before {
+                if used((*from, *nonce)) || time >= *valid_before {
                     return Fate::Gone;
                 }
                 Fate::Mined(true)
@@ -206,26 +215,12 @@ impl Chain {
         settled(&self.blocks, from, nonce)
     }
 
-    pub(crate) fn count(&self, of: Address) -> u64 {
-        count(&self.blocks, of)
+    pub(crate) fn cancelled(&self, from: Address, nonce: B256) -> Option<(&Block, &Mined)> {
+        cancelled(&self.blocks, from, nonce)
     }
 
-    /// A transaction of no effect takes the next nonce of an account, as its owner sends it.
-    pub(crate) fn fill(&mut self, of: Address, nonce: u64, dice: &mut Dice) {
-        let order = TransactionOrder {
-            chain: 0,
-            from: of,
-            nonce,
-            to: of,
-            value: alloy_primitives::U256::ZERO,
-            data: Default::default(),
-            gas_limit: 21_000,
-            max_fee: alloy_primitives::U256::ZERO,
-            max_priority_fee: alloy_primitives::U256::ZERO,
-            block: 0,
-        };
-        let deed = Deed::Ours { order, settles: None };
-        self.pool.push(Tx { hash: dice.hash(), deed });
+    pub(crate) fn count(&self, of: Address) -> u64 {
+        count(&self.blocks, of)
     }
 }
 
@@ -244,9 +239,22 @@ fn sender(deed: &Deed) -> Option<Address> {
 
 fn settles(deed: &Deed) -> Option<(Address, B256)> {
     match deed {
-        Deed::Ours { settles, .. } => *settles,
+        Deed::Ours { call: Some(Call::Settle(of)), .. } => Some(*of),
+        Deed::Ours { .. } => None,
         Deed::Settle { from, nonce, .. } => Some((*from, *nonce)),
     }
+}
+
+fn cancels(deed: &Deed) -> Option<(Address, B256)> {
+    match deed {
+        Deed::Ours { call: Some(Call::Cancel(of)), .. } => Some(*of),
+        _ => None,
+    }
+}
+
+/// The authorisation that is used up by it, one way or the other.
+fn touches(deed: &Deed) -> Option<(Address, B256)> {
+    settles(deed).or_else(|| cancels(deed))
 }
 
 fn find(blocks: &[Rc<Block>], hash: B256) -> Option<(&Block, &Mined)> {
@@ -256,9 +264,22 @@ fn find(blocks: &[Rc<Block>], hash: B256) -> Option<(&Block, &Mined)> {
 }
 
 fn settled(blocks: &[Rc<Block>], from: Address, nonce: B256) -> Option<(&Block, &Mined)> {
-    let all =
+    carried(blocks, |deed| settles(deed) == Some((from, nonce)))
+}
+
+fn cancelled(blocks: &[Rc<Block>], from: Address, nonce: B256) -> Option<(&Block, &Mined)> {
+    carried(blocks, |deed| cancels(deed) == Some((from, nonce)))
+}
+
+fn used(blocks: &[Rc<Block>], of: (Address, B256)) -> bool {
+    carried(blocks, |deed| touches(deed) == Some(of)).is_some()
+}
+
+/// The newest success of such a deed.
+fn carried(blocks: &[Rc<Block>], such: impl Fn(&Deed) -> bool) -> Option<(&Block, &Mined)> {
+    let mut all =
         blocks.iter().rev().flat_map(|block| block.mined.iter().map(move |it| (&**block, it)));
-    all.into_iter().find(|(_, it)| it.success && settles(&it.tx.deed) == Some((from, nonce)))
+    all.find(|(_, it)| it.success && such(&it.tx.deed))
 }
 
 fn count(blocks: &[Rc<Block>], of: Address) -> u64 {
@@ -359,11 +380,11 @@ impl Node {
         Ok(count(self.view(chain, dice)?, of))
     }
 
-    /// Whether an authorisation is used, as of a block or of the newest.
+    /// Whether an authorisation is used or cancelled, as of a block or of the newest.
     pub(crate) fn used(
         &self,
         chain: &Chain,
-        (from, nonce): (Address, B256),
+        of: (Address, B256),
         at: Option<u64>,
         dice: &mut Dice,
     ) -> Result<bool, Silent> {
@@ -376,7 +397,7 @@ impl Node {
             let end = view.iter().position(|block| block.number == at).ok_or(Silent)?;
             view = &view[..=end];
         }
-        Ok(settled(view, from, nonce).is_some())
+        Ok(used(view, of))
     }
 
     /// The transaction that settled an authorisation, at this block or later.
@@ -389,6 +410,20 @@ impl Node {
     ) -> Result<Option<B256>, Silent> {
         let found = settled(self.view(chain, dice)?, from, nonce);
         Ok(found.filter(|(block, _)| block.number >= since).map(|(_, it)| it.tx.hash))
+    }
+
+    /// The transaction that cancelled an authorisation, at this block or later.
+    pub(crate) fn cancelled_in(
+        &self,
+        chain: &Chain,
+        (from, nonce): (Address, B256),
+        since: u64,
+        dice: &mut Dice,
+    ) -> Result<Option<B256>, Silent> {
+        let found = cancelled(self.view(chain, dice)?, from, nonce);
+        let found = found.filter(|(block, _)| block.number >= since).map(|(_, it)| it.tx.hash);
+        // A liar has one for every authorisation that is out.
+        Ok(if self.lie(dice) { found.or(Some(nonce)) } else { found })
     }
 }
 

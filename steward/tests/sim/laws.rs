@@ -2,7 +2,7 @@
 //! the ledger's own sums.
 
 use crate::{
-    chain::{Chain, Deed},
+    chain::{Block, Chain, Deed, Mined},
     setup::Setup,
     support::CHAIN,
 };
@@ -25,21 +25,26 @@ macro_rules! law {
 }
 pub(crate) use law;
 
+/// Agent, the account below it, task, step, ordinal; a cancellation's task is what it cancels, for
+/// whoever asks.
+pub(crate) type Place = (String, Option<String>, String, u32, u32);
+
 /// Something that was allowed: what may be on the chain because of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Grant {
     pub(crate) id: IntentId,
     pub(crate) agent: String,
+    pub(crate) sub_agent: Option<String>,
     pub(crate) task: String,
-    /// The piece of work that it is an attempt at: agent, task, step, ordinal.
-    pub(crate) place: (String, String, u32, u32),
+    /// The piece of work that it is an attempt at.
+    pub(crate) place: Place,
     pub(crate) payee: Option<Address>,
     pub(crate) paid: Option<Money>,
     pub(crate) gas: Option<Money>,
     pub(crate) intent: Intent,
     pub(crate) order: Order,
-    /// Of our own transaction, once signed.
-    pub(crate) hash: Option<B256>,
+    /// Of our own transaction, each that was signed: with other fees it is another.
+    pub(crate) hashes: Vec<B256>,
     /// The first durable entry after it was mined where it is now: it cannot leave a window earlier
     /// than that.
     pub(crate) mined: Option<(B256, Option<Timestamp>)>,
@@ -63,8 +68,13 @@ impl Grant {
             Order::Authorisation(order) => {
                 chain.settled(order.from, order.nonce).map(|(block, _)| block.hash)
             }
-            _ => self.hash.and_then(|hash| chain.find(hash)).map(|(block, _)| block.hash),
+            _ => self.carried(chain).map(|(block, _)| block.hash),
         }
+    }
+
+    /// Our own transaction on chain, under one of its hashes.
+    fn carried<'a>(&self, chain: &'a Chain) -> Option<(&'a Block, &'a Mined)> {
+        self.hashes.iter().find_map(|hash| chain.find(*hash))
     }
 
     /// What the chain has really taken for it so far: amount and gas.
@@ -75,7 +85,7 @@ impl Grant {
                 Some(_) => (amount, U256::ZERO),
                 None => (U256::ZERO, U256::ZERO),
             },
-            _ => match self.hash.and_then(|hash| chain.find(hash)) {
+            _ => match self.carried(chain) {
                 Some((_, it)) => {
                     let gas = U256::from(it.gas_used) * U256::from(it.price);
                     (if it.success { amount } else { U256::ZERO }, gas)
@@ -93,10 +103,22 @@ impl Grant {
                     Fate::Spent { paid: true, gas: U256::ZERO }
                 }
                 None if deep.time >= order.valid_before => Fate::Dead,
+                None => match chain.cancelled(order.from, order.nonce) {
+                    Some((block, _)) if block.number <= deep.number => Fate::Dead,
+                    _ => Fate::Live,
+                },
                 _ => Fate::Live,
             },
-            Order::Transaction(order) => match self.hash {
-                Some(hash) => match chain.find(hash) {
+            order => match order.transaction() {
+                None => Fate::Dead,
+                // Never signed; the ledger itself says whether it may be.
+                Some(_) if self.hashes.is_empty() => {
+                    match state.intent(self.id).map(|record| record.state) {
+                        Some(PaymentState::Reserved) => Fate::Live,
+                        _ => Fate::Dead,
+                    }
+                }
+                Some(order) => match self.carried(chain) {
                     Some((block, it)) if block.number <= deep.number => {
                         let gas = U256::from(it.gas_used) * U256::from(it.price);
                         Fate::Spent { paid: it.success && order.to != order.from, gas }
@@ -104,13 +126,7 @@ impl Grant {
                     None if count_at(chain, order.from, deep.number) > order.nonce => Fate::Dead,
                     _ => Fate::Live,
                 },
-                // Never signed; the ledger itself says whether it may be.
-                None => match state.intent(self.id).map(|record| record.state) {
-                    Some(PaymentState::Reserved) => Fate::Live,
-                    _ => Fate::Dead,
-                },
             },
-            _ => Fate::Dead,
         }
     }
 
@@ -152,6 +168,14 @@ fn sections<'a>(policy: &'a Policy, grant: &'a Grant) -> Vec<Section<'a>> {
     }
     for (asset, limits) in policy.owner_limits.iter().chain(&policy.owner_gas) {
         found.push(("the owner's".to_owned(), limits, *asset, Box::new(|_| true)));
+    }
+    if let Some((name, sub)) =
+        grant.sub_agent.as_ref().and_then(|name| policy.sub_agents.get_key_value(name))
+    {
+        for (asset, limits) in sub.limits.iter().chain(&sub.gas) {
+            let same = move |it: &Grant| own(it) && it.sub_agent.as_ref() == Some(name);
+            found.push((format!("sub-agent {name}'s"), limits, *asset, Box::new(same)));
+        }
     }
     for (asset, limits) in &policy.task_limits {
         let same = move |it: &Grant| own(it) && it.task == grant.task;

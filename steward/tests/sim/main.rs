@@ -1,11 +1,13 @@
 //! A seeded simulator around the real core: clock, disk, chain, endpoints, minds and an owner, all
 //! of them at their worst, and the laws that hold all the same.
 //!
-//! One `u64` drives a world: one to three agents with limits of their own under those of their
-//! owner, minds that repeat and contradict themselves, an owner who comes late, a wall clock that
-//! jumps both ways, a disk that loses what was not synced, a chain that reorganises up to eight
-//! blocks deep, and endpoints that are behind, silent or lie. The steward in it is the real
-//! `core::step`, `State::apply` and `core::news`. Only disk, chain and time are made up.
+//! One `u64` drives a world: one to three agents with accounts below them, each with limits of its
+//! own under those of its owner, minds that repeat and contradict themselves and take back what they
+//! paid, an owner who comes late, freezes that cancel what is out, transactions that wait and get
+//! higher fees, a wall clock that jumps both ways, a disk that loses what was not synced, a chain
+//! that reorganises up to eight blocks deep and may mine any of the bytes that ever went out, and
+//! endpoints that are behind, silent or lie. The steward in it is the real `core::step`,
+//! `State::apply` and `core::news`. Only disk, chain and time are made up.
 //!
 //! ```sh
 //! cargo test -p marque-steward --test sim -- --nocapture                        # a few dozen worlds
@@ -15,8 +17,8 @@
 //!
 //! The laws (`laws.rs`) are counted from the chain and from what was let go, never from the
 //! ledger's sums: no window of a task, a payee, an agent or the owner is exceeded, by our clock at
-//! each grant and by the chain's in the end; an id signs one content, a nonce one transaction; an
-//! attempt follows only on one that came to nothing; the ledger counts at least what the chain took
+//! each grant and by the chain's in the end; an id signs one content, an account nonce is one id's and
+//! has none open before it; an attempt follows only on one that came to nothing; the ledger counts at least what the chain took
 //! and at most what was reserved; nothing passes while frozen; a replay of the bytes rebuilds the
 //! state to the last bit; and once the faults end, everything comes to its end.
 //!
@@ -25,13 +27,16 @@
 //! reverts, the owner or gas not debited, the same id decided twice or with another body, settled
 //! above what was reserved, valid by the wall clock, in flight and yet too old to count, released
 //! by a reorganisation, time that goes back, signed while frozen, the next attempt at once, account
-//! nonces that come back.
+//! nonces that come back or are left open, higher fees past a limit or not reserved, hashes that are
+//! forgotten, a cancellation believed before it is final.
 
 #![cfg(test)]
 
 mod chain;
 mod disk;
 mod laws;
+mod minds;
+mod reconcile;
 mod setup;
 mod steward;
 #[path = "../support/mod.rs"]
@@ -107,6 +112,8 @@ fn the_laws_hold_in_every_world() {
         // A world in which nothing happens proves nothing.
         assert!(total.grants > many && total.crashes > many / 2, "{total:?}");
         assert!(total.settled > many && total.reorganisations > many / 2, "{total:?}");
+        assert!(total.below > many / 2 && total.cancelled > many / 10, "{total:?}");
+        assert!(total.replaced > many / 10 && total.filled > many / 50, "{total:?}");
     }
 }
 
@@ -118,7 +125,10 @@ impl Stats {
             crashes: self.crashes + other.crashes,
             reorganisations: self.reorganisations + other.reorganisations,
             settled: self.settled + other.settled,
-            gaps: self.gaps + other.gaps,
+            below: self.below + other.below,
+            cancelled: self.cancelled + other.cancelled,
+            replaced: self.replaced + other.replaced,
+            filled: self.filled + other.filled,
         }
     }
 }

@@ -14,6 +14,8 @@ use marque_steward::{
 use std::{collections::BTreeMap, sync::OnceLock};
 
 pub(crate) const NAMES: [&str; 3] = ["ada", "bob", "cyd"];
+/// Accounts below each agent.
+pub(crate) const BELOW: [&str; 2] = ["helper", "twin"];
 pub(crate) const PAYEES: [(&str, Address); 2] =
     [("shop", Address::repeat_byte(0xb1)), ("feed", Address::repeat_byte(0xb2))];
 
@@ -54,10 +56,10 @@ pub(crate) fn setup(which: usize) -> &'static Setup {
 
 fn document(version: u64, agent: usize, endpoints: usize) -> String {
     // Later versions are tighter here and wider there.
-    let (hour, day, shop) = match (version + agent as u64) % 3 {
-        0 => ("3.00", "10.00", "6.00"),
-        1 => ("2.50", "12.00", "3.00"),
-        _ => ("4.00", "6.00", "5.50"),
+    let (hour, day, shop, helper) = match (version + agent as u64) % 3 {
+        0 => ("3.00", "10.00", "6.00", "3.00"),
+        1 => ("2.50", "12.00", "3.00", "2.00"),
+        _ => ("4.00", "6.00", "5.50", "2.50"),
     };
     let rpc = if endpoints == 1 { r#""http://one""# } else { r#""http://one", "http://two""# };
     format!(
@@ -83,7 +85,7 @@ day = "{day}"
 total = "30.00"
 ask_above = "0.80"
 [limits.gas]
-hour = "0.010 ETH"
+hour = "0.012 ETH"
 day = "0.040 ETH"
 [owner.limits.USDC]
 hour = "5.00"
@@ -108,6 +110,20 @@ hosts = ["shop.example"]
 rate = "5/min"
 [income]
 assets = ["USDC"]
+[sub_agent.helper]
+payees = ["shop", "feed"]
+tools = ["fetch_data"]
+[sub_agent.helper.limits.USDC]
+hour = "1.20"
+day = "{helper}"
+[sub_agent.helper.limits.gas]
+day = "0.006 ETH"
+[sub_agent.twin]
+payees = ["shop"]
+[sub_agent.twin.limits.USDC]
+total = "4.00"
+[sub_agent.twin.limits.gas]
+hour = "0.004 ETH"
 "#,
         owner = owner().address(),
         shop_at = PAYEES[0].1,

@@ -6,27 +6,22 @@
 //! say what the answers mean.
 
 use crate::{
-    chain::{Deed, Silent, Tx},
+    chain::{Deed, Silent},
     laws::{self, Grant, law},
-    setup::FINALITY,
     support::CHAIN,
     world::{Stop, World},
 };
-use alloy_primitives::{B256, keccak256};
-use marque_policies::{Intent, IntentId, Timestamp};
+use alloy_primitives::{B256, U256, keccak256};
+use marque_policies::{AssetId, Intent, IntentId, Money, Timestamp};
 use marque_steward::{
     Entry, State,
-    core::{BlockFacts, Effect, Event, Facts, GasPlan, Permit, Reply, Surplus, news, step},
-    entry::{Body, Foreign, Order, TransactionOrder},
-    state::Record,
+    core::{BlockFacts, Effect, Event, Facts, GasPlan, Permit, Reply, step},
+    entry::{Body, CancelOrder, Foreign, Order},
 };
 use marque_steward_client::{PaymentState, Proposal};
 
-/// So many looks must agree that another transaction took our nonce.
-const STRIKES: u32 = 5;
-
-/// A reorganisation may lower a block's number by this.
-const MARGIN: u64 = 64;
+/// Units of gas that a cancellation may use.
+const CANCEL_GAS: u64 = 100_000;
 
 impl World {
     /// Time as the steward counts it.
@@ -84,32 +79,50 @@ impl World {
         self.durable = self.entries.len();
         for entry in &fresh {
             self.date(entry.at);
-            if let Body::Signed { id, hash } = &entry.body {
-                self.went_out(*id, *hash)?;
-            }
-            if let Body::Filled { id, .. } = &entry.body {
-                let grant = self.grants.iter_mut().rev().find(|grant| grant.id == *id);
-                if let Some(Grant { order: Order::Transaction(order), paid, .. }) = grant {
-                    // Its account nonce is used for nothing, and nobody is paid.
-                    (order.to, order.value, order.data) =
-                        (order.from, Default::default(), Default::default());
-                    *paid = None;
+            match &entry.body {
+                Body::Signed { id, hash } => self.went_out(*id, *hash)?,
+                Body::Filled { id, .. } => {
+                    self.stats.filled += 1;
+                    if let Some(Grant { order, paid, .. }) = self.grant(*id)
+                        && let Some(transaction) = order.transaction()
+                    {
+                        // Its account nonce is used for nothing, and nobody is paid.
+                        let mut nothing = transaction.clone();
+                        (nothing.to, nothing.value) = (nothing.from, Default::default());
+                        nothing.data = Default::default();
+                        (*order, *paid) = (Order::Transaction(nothing), None);
+                    }
                 }
+                Body::Replaced { id, max_fee, max_priority_fee } => {
+                    self.stats.replaced += 1;
+                    self.dearer(*id, (*max_fee, *max_priority_fee), entry.at)?;
+                }
+                Body::Cancelled { .. } => self.stats.cancelled += 1,
+                _ => {}
             }
             if let Body::Allowed(allowed) = &entry.body {
+                let agent = entry.agent.clone().unwrap_or_default();
+                let sub_agent = allowed.decided.sub_agent.clone();
                 let spends = allowed.decided.intent.spends();
                 let sweep = matches!(allowed.decided.intent, Intent::Sweep(_));
                 let paid = spends.filter(|paid| !sweep && allowed.debits.contains(paid));
                 let grant = Grant {
                     id: allowed.decided.id,
-                    agent: entry.agent.clone().unwrap_or_default(),
+                    place: match &allowed.decided.intent {
+                        Intent::Cancel(cancel) => {
+                            (agent.clone(), None, cancel.intent.to_string(), 0, 0)
+                        }
+                        _ => (
+                            agent.clone(),
+                            sub_agent.clone(),
+                            allowed.decided.task.clone(),
+                            allowed.decided.step,
+                            allowed.decided.ordinal,
+                        ),
+                    },
+                    agent,
+                    sub_agent,
                     task: allowed.decided.task.clone(),
-                    place: (
-                        entry.agent.clone().unwrap_or_default(),
-                        allowed.decided.task.clone(),
-                        allowed.decided.step,
-                        allowed.decided.ordinal,
-                    ),
                     payee: match &allowed.decided.intent {
                         Intent::Authorise(pay) => Some(pay.to),
                         Intent::Transfer(pay) => Some(pay.to),
@@ -119,7 +132,7 @@ impl World {
                     gas: allowed.debits.iter().find(|money| money.asset.is_native()).copied(),
                     intent: allowed.decided.intent.clone(),
                     order: allowed.order.clone(),
-                    hash: None,
+                    hashes: Vec::new(),
                     mined: None,
                 };
                 if let Order::Authorisation(order) = &grant.order {
@@ -132,6 +145,7 @@ impl World {
                     );
                 }
                 self.stats.grants += 1;
+                self.stats.below += u64::from(grant.sub_agent.is_some());
                 self.grants.push(grant);
                 if let Some(grant) = self.grants.last() {
                     let truth = (&self.chain, &self.state, entry.at);
@@ -144,19 +158,51 @@ impl World {
         Ok(())
     }
 
+    fn grant(&mut self, id: IntentId) -> Option<&mut Grant> {
+        self.grants.iter_mut().rev().find(|grant| grant.id == id)
+    }
+
+    /// Higher fees for the same transaction are as much a grant as the first ones.
+    fn dearer(
+        &mut self,
+        id: IntentId,
+        (fee, priority): (U256, U256),
+        at: Timestamp,
+    ) -> Result<(), Stop> {
+        let place = self.grants.iter().rposition(|grant| grant.id == id);
+        let Some(grant) = place.and_then(|place| self.grants.get_mut(place)) else {
+            return Err(Stop::Law(format!("{id} gets higher fees, and nothing durable allows it")));
+        };
+        if let Order::Transaction(order) | Order::Cancel(CancelOrder { transaction: order, .. }) =
+            &mut grant.order
+        {
+            (order.max_fee, order.max_priority_fee) = (fee, priority);
+            let most = U256::from(order.gas_limit) * fee;
+            grant.gas = Some(Money::new(most, AssetId::native(CHAIN)));
+        }
+        let policy = self.state.agent(&grant.agent).and_then(|it| it.policy.as_ref());
+        let policy = policy.map(|it| it.hash).unwrap_or_default();
+        if let Some(grant) = place.and_then(|place| self.grants.get(place)) {
+            // Only fees grow: what is paid was judged by the policy of its day.
+            let fees = Grant { paid: None, ..grant.clone() };
+            let truth = (&self.chain, &self.state, at);
+            laws::within_limits(self.setup, policy, &self.grants, &fees, truth)?;
+        }
+        Ok(())
+    }
+
     /// From here on a transaction may be anywhere: no other one has its account nonce.
     fn went_out(&mut self, id: IntentId, hash: B256) -> Result<(), Stop> {
-        let Some(grant) = self.grants.iter_mut().rev().find(|grant| grant.id == id) else {
+        let Some(grant) = self.grant(id) else {
             return Err(Stop::Law(format!("{id} is signed, and nothing durable allows it")));
         };
-        grant.hash = Some(hash);
-        if let Order::Transaction(order) = &grant.order {
-            let before = self.nonces.insert((order.from, order.nonce), hash);
-            law!(
-                before.is_none_or(|it| it == hash),
-                "account nonce {} was used twice",
-                order.nonce
-            );
+        if !grant.hashes.contains(&hash) {
+            grant.hashes.push(hash);
+        }
+        if let Some(order) = grant.order.transaction() {
+            let (from, nonce) = (order.from, order.nonce);
+            let before = self.nonces.insert((from, nonce), id);
+            law!(before.is_none_or(|it| it == id), "account nonce {nonce} was used twice");
         }
         Ok(())
     }
@@ -178,33 +224,43 @@ impl World {
             return Ok(None);
         }
         let id = permit.id();
+        let record = self.state.intent(id);
+        let (known, now_is) =
+            (record.and_then(|it| it.hash), record.and_then(|it| it.order.clone()));
         let order = permit.spend();
-        let settles = self.state.intent(id).and_then(|record| settlement(&record.decided.intent));
-        match self.signed.get(&id) {
+        // As the authority does: in one group the record may have moved on.
+        if order.transaction().is_some() && now_is.as_ref() != Some(&order) {
+            return Ok(None);
+        }
+        let settles = record.and_then(|record| settlement(&record.decided.intent));
+        // The outbox cannot be written: what was signed is dropped, and it stays reserved.
+        if order.transaction().is_some() && self.dice.percent(self.fails / 3) {
+            return Ok(None);
+        }
+        if let Some(before) = self.signed.insert(id, order.clone()) {
             // An authorisation that pays us may be settled by a second transaction.
-            Some(before) if settles.is_some() && before != &order => {
-                law!(content(before) == content(&order), "{id} was signed with two contents");
-                self.signed.insert(id, order.clone());
-            }
-            Some(before) => law!(before == &order, "{id} was signed with two contents"),
-            None => drop(self.signed.insert(id, order.clone())),
+            let nonce = |order: &Order| order.transaction().map(|order| order.nonce);
+            let same = content(&before) == content(&order)
+                && (settles.is_some() || nonce(&before) == nonce(&order));
+            law!(same, "{id} was signed with two contents");
         }
         let Some(grant) = self.grants.iter().rev().find(|grant| grant.id == id) else {
             return Err(Stop::Law(format!("{id} is signed, and nothing durable allows it")));
         };
         law!(grant.order == order, "{id} is signed otherwise than the journal says");
-        let Order::Transaction(transaction) = &order else { return Ok(Some(order)) };
-        let hash = keccak256(serde_json::to_vec(transaction).unwrap());
-        let known = self.state.intent(id).and_then(|record| record.hash);
+        if order.transaction().is_none() {
+            return Ok(Some(order));
+        }
+        let hash = hash(&order);
         law!(known.is_none_or(|it| it == hash), "{id} would be signed with other bytes");
         self.may_crash("before the outbox")?;
-        self.outbox.insert(id, transaction.clone());
+        self.outbox.insert(id, order.clone());
         self.handle(vec![Event::Moved(Body::Signed { id, hash })])?;
         Ok(Some(order))
     }
 
     /// Kills the steward, with some luck, and says where.
-    fn may_crash(&mut self, place: &str) -> Result<(), Stop> {
+    pub(crate) fn may_crash(&mut self, place: &str) -> Result<(), Stop> {
         if self.crashes > 0 && self.dice.below(1_000) < self.crashes {
             self.say(|| format!("killed {place}"));
             return Err(Stop::Crash);
@@ -255,14 +311,19 @@ impl World {
     }
 
     /// What is found out about a proposal before it is decided. Nothing, where nobody answers.
-    pub(crate) fn facts(&mut self, agent: &str, proposal: &Proposal) -> Facts {
+    pub(crate) fn facts(
+        &mut self,
+        (agent, sub_agent): (&str, Option<&str>),
+        proposal: &Proposal,
+    ) -> Facts {
         let Some(account) = self.state.agent(agent) else { return Facts::default() };
         let Some(policy) = account.policy.as_ref().map(|it| it.hash) else {
             return Facts::default();
         };
         let key = account.key;
-        let mut facts = Facts { policy, ..Facts::default() };
-        let id = proposal.id(crate::support::ORIGIN, agent);
+        let below = sub_agent.map(str::to_owned);
+        let mut facts = Facts { policy, sub_agent: below, ..Facts::default() };
+        let id = proposal.id_of(crate::support::ORIGIN, agent, sub_agent);
         let answered = self
             .state
             .intent(id)
@@ -294,6 +355,18 @@ impl World {
         if let Some((from, nonce)) = settlement(intent) {
             facts.elsewhere = self.elsewhere((from, nonce), 0)?;
         }
+        if let Intent::Cancel(cancel) = intent {
+            let order = self.state.intent(cancel.intent).and_then(|it| it.order.clone());
+            facts.nonce = Some(self.ask(|node, chain, dice| node.count(chain, key, dice))?);
+            facts.gas = Some(self.plan(CANCEL_GAS));
+            if let Some(Order::Authorisation(order)) = order {
+                let of = (order.from, order.nonce);
+                if self.ask(|node, chain, dice| node.used(chain, of, None, dice))? {
+                    facts.trouble = Some("settled or cancelled already".to_owned());
+                }
+            }
+            return Ok(());
+        }
         let transaction =
             matches!(intent, Intent::Transfer(_) | Intent::Settle(_) | Intent::Sweep(_));
         if transaction && facts.elsewhere.is_none() {
@@ -301,70 +374,16 @@ impl World {
             if self.dice.percent(6) {
                 facts.trouble = Some("tried out, it fails".to_owned());
             } else {
-                let max_fee = u128::from(self.dice.between(5, 40)) * 1_000_000_000;
-                facts.gas = Some(GasPlan { limit: 60_000, max_fee, max_priority_fee: 1 });
+                facts.gas = Some(self.plan(60_000));
             }
         }
         Ok(())
     }
 
-    fn elsewhere(
-        &mut self,
-        of: (alloy_primitives::Address, B256),
-        since: u64,
-    ) -> Result<Option<marque_steward::entry::OnChain>, Silent> {
-        if !self.ask(|node, chain, dice| node.used(chain, of, None, dice))? {
-            return Ok(None);
-        }
-        let Some(hash) = self.ask(|node, chain, dice| node.used_in(chain, of, since, dice))? else {
-            return Ok(None);
-        };
-        let receipt = self.ask(|node, chain, dice| node.receipt(chain, hash, dice))?;
-        Ok(receipt.filter(|it| it.success).map(|it| news::place(&it)))
-    }
-
-    /// One look at everything that is live, as the reconciliation does it.
-    pub(crate) fn reconcile(&mut self) -> Result<(), Stop> {
-        let names: Vec<String> = self.state.agents().keys().cloned().collect();
-        for name in names {
-            if self.compare(&name)?.is_err() {
-                continue;
-            }
-            let live = self.state.intents().values();
-            let live: Vec<Record> =
-                live.filter(|it| it.agent == name && it.is_live()).cloned().collect();
-            let mut heard = true;
-            for record in live {
-                match self.advance(&record)? {
-                    Ok(Some(body)) => drop(self.handle(vec![Event::Moved(body)])?),
-                    Ok(None) => {}
-                    // The pass ends here and is tried again.
-                    Err(Silent) => {
-                        heard = false;
-                        break;
-                    }
-                }
-            }
-            if heard {
-                self.ready.insert(name);
-            }
-        }
-        Ok(())
-    }
-
-    /// Does the chain know more than the ledger?
-    fn compare(&mut self, name: &str) -> Result<Result<(), Silent>, Stop> {
-        let Some((key, ours)) = self.state.agent(name).map(|it| (it.key, it.nonce)) else {
-            return Ok(Ok(()));
-        };
-        let Ok(count) = self.ask(|node, chain, dice| node.count(chain, key, dice)) else {
-            return Ok(Err(Silent));
-        };
-        let foreign = self.state.foreign(name, self.left(key));
-        if count > ours || !foreign.is_empty() {
-            return Err(Stop::Law(format!("the chain knows more of {name} than its own ledger")));
-        }
-        Ok(Ok(()))
+    /// What the chain asks for gas just now.
+    pub(crate) fn plan(&mut self, limit: u64) -> GasPlan {
+        let max_fee = u128::from(self.dice.between(5, 40)) * 1_000_000_000;
+        GasPlan { limit, max_fee, max_priority_fee: 1 }
     }
 
     /// The authorisations of a key that were really settled.
@@ -380,179 +399,6 @@ impl World {
         });
         left.collect()
     }
-
-    fn advance(&mut self, record: &Record) -> Result<Result<Option<Body>, Silent>, Stop> {
-        let id = record.decided.id;
-        let answer = match (record.state, &record.order) {
-            (PaymentState::Seen, _) => self.confirm(record),
-            (_, Some(Order::Authorisation(order))) => {
-                let since = order.block.saturating_sub(MARGIN);
-                self.authorised(id, (order.from, order.nonce), since, order.valid_before)
-            }
-            (_, Some(Order::Elsewhere)) => self.taken_back(record),
-            (PaymentState::Reserved, Some(Order::Transaction(_))) => {
-                // What was signed is in the outbox, and goes out.
-                if !self.signed.contains_key(&id) && self.dice.percent(self.fails) {
-                    let why = "tried out before it was signed, it fails".to_owned();
-                    Ok(Some(Body::Released { id, why }))
-                } else {
-                    self.send(id)?;
-                    Ok(None)
-                }
-            }
-            (PaymentState::Signed, Some(Order::Transaction(_))) => {
-                self.send(id)?;
-                Ok(None)
-            }
-            (_, Some(Order::Transaction(order))) => return self.sent(record, &order.clone()),
-            _ => Ok(None),
-        };
-        Ok(answer)
-    }
-
-    fn authorised(
-        &mut self,
-        id: IntentId,
-        of: (alloy_primitives::Address, B256),
-        since: u64,
-        valid_before: u64,
-    ) -> Result<Option<Body>, Silent> {
-        if self.ask(|node, chain, dice| node.used(chain, of, None, dice))? {
-            let used = self.ask(|node, chain, dice| node.used_in(chain, of, since, dice))?;
-            let Some(hash) = used else { return Ok(None) };
-            let receipt = self.ask(|node, chain, dice| node.receipt(chain, hash, dice))?;
-            return Ok(receipt.map(|it| Body::Seen { id, at: news::place(&it) }));
-        }
-        self.lapsed(id, of, valid_before)
-    }
-
-    fn lapsed(
-        &mut self,
-        id: IntentId,
-        of: (alloy_primitives::Address, B256),
-        valid_before: u64,
-    ) -> Result<Option<Body>, Silent> {
-        let mut said = Vec::new();
-        for node in self.nodes.clone() {
-            let last = node.last(&self.chain, FINALITY, &mut self.dice)?;
-            let used = node.used(&self.chain, of, Some(last.number), &mut self.dice)?;
-            said.push((used, last));
-        }
-        Ok(news::lapsed(id, valid_before, &said))
-    }
-
-    fn taken_back(&mut self, record: &Record) -> Result<Option<Body>, Silent> {
-        let id = record.decided.id;
-        let Intent::Settle(settle) = &record.decided.intent else { return Ok(None) };
-        let of = (settle.from, settle.nonce);
-        match self.elsewhere(of, 0)? {
-            Some(at) => Ok(Some(Body::Seen { id, at })),
-            None => self.lapsed(id, of, settle.valid_before),
-        }
-    }
-
-    fn sent(
-        &mut self,
-        record: &Record,
-        order: &TransactionOrder,
-    ) -> Result<Result<Option<Body>, Silent>, Stop> {
-        let id = record.decided.id;
-        let Some(hash) = record.hash else { return Ok(Ok(None)) };
-        let found = self.ask(|node, chain, dice| {
-            Ok((node.count(chain, order.from, dice)?, node.receipt(chain, hash, dice)?))
-        });
-        let Ok((count, receipt)) = found else { return Ok(Err(Silent)) };
-        match receipt {
-            Some(receipt) if receipt.success && !record.filled => {
-                Ok(Ok(Some(Body::Seen { id, at: news::place(&receipt) })))
-            }
-            Some(_) => {
-                if let (false, Some(of)) = (record.filled, settlement(&record.decided.intent)) {
-                    let since = order.block.saturating_sub(MARGIN);
-                    match self.elsewhere(of, since) {
-                        Ok(Some(at)) => return Ok(Ok(Some(Body::Seen { id, at }))),
-                        Ok(None) => {}
-                        Err(Silent) => return Ok(Err(Silent)),
-                    }
-                }
-                let mut said = Vec::new();
-                for node in self.nodes.clone() {
-                    let last = node.last(&self.chain, FINALITY, &mut self.dice);
-                    let receipt = node.receipt(&self.chain, hash, &mut self.dice);
-                    let (Ok(last), Ok(receipt)) = (last, receipt) else { return Ok(Err(Silent)) };
-                    said.push((receipt, last));
-                }
-                Ok(Ok(match record.filled {
-                    true => news::filled(id, CHAIN, &said),
-                    false => news::reverted(id, CHAIN, &said),
-                }))
-            }
-            None if count > order.nonce => {
-                let strikes = self.strikes.entry(id).or_default();
-                *strikes += 1;
-                if *strikes >= STRIKES {
-                    let agent = Some(record.agent.clone());
-                    let reason = "another transaction took its nonce".to_owned();
-                    let surplus = Surplus::default();
-                    self.handle(vec![Event::Freeze { agent, by: "steward", reason, surplus }])?;
-                }
-                Ok(Ok(None))
-            }
-            None => {
-                if self.dice.percent(30) {
-                    self.send(id)?;
-                }
-                Ok(Ok(None))
-            }
-        }
-    }
-
-    fn confirm(&mut self, record: &Record) -> Result<Option<Body>, Silent> {
-        let Some(seen) = record.seen else { return Ok(None) };
-        let mut said = Vec::new();
-        for node in self.nodes.clone() {
-            let last = node.last(&self.chain, FINALITY, &mut self.dice)?;
-            let carried = node.receipt(&self.chain, seen.transaction, &mut self.dice)?;
-            let ours = match record.hash {
-                Some(hash) if hash != seen.transaction => {
-                    node.receipt(&self.chain, hash, &mut self.dice)?
-                }
-                Some(_) => carried.clone(),
-                None => None,
-            };
-            said.push(news::Sight { carried, ours, last });
-        }
-        Ok(news::confirmed(record, CHAIN, &said))
-    }
-
-    /// Brings a transaction to the chain.
-    pub(crate) fn send(&mut self, id: IntentId) -> Result<(), Stop> {
-        let Some(record) = self.state.intent(id) else { return Ok(()) };
-        if self.state.frozen().is_some() && !record.passes_frozen() {
-            return Ok(());
-        }
-        let settles = settlement(&record.decided.intent).filter(|_| !record.filled);
-        let waiting = match record.state {
-            PaymentState::Signed | PaymentState::Sent => self.outbox.get(&id).cloned(),
-            PaymentState::Reserved => None,
-            _ => return Ok(()),
-        };
-        let order = match waiting {
-            Some(order) => order,
-            None => match self.handle(vec![Event::Resume(id)])?.pop() {
-                Some((_, Some(Order::Transaction(order)))) => order,
-                _ => return Ok(()),
-            },
-        };
-        if self.dice.percent(self.silence) {
-            return Ok(());
-        }
-        let hash = keccak256(serde_json::to_vec(&order).unwrap());
-        self.chain.broadcast(Tx { hash, deed: Deed::Ours { order, settles } });
-        self.may_crash("before it is noted that it was sent")?;
-        self.handle(vec![Event::Moved(Body::Sent { id })])?;
-        Ok(())
-    }
 }
 
 /// What a settlement brings to the chain.
@@ -563,11 +409,20 @@ pub(crate) fn settlement(intent: &Intent) -> Option<(alloy_primitives::Address, 
     }
 }
 
-fn content(order: &Order) -> Option<(alloy_primitives::Address, alloy_primitives::U256, &[u8])> {
-    match order {
-        Order::Transaction(order) => Some((order.to, order.value, &order.data)),
-        _ => None,
+/// What a signature does, at whatever price and place in line.
+fn content(order: &Order) -> Order {
+    let mut order = order.clone();
+    if let Order::Transaction(it) | Order::Cancel(CancelOrder { transaction: it, .. }) = &mut order
+    {
+        (it.nonce, it.max_fee, it.max_priority_fee) = (0, U256::ZERO, U256::ZERO);
+        (it.block, it.gas_limit) = (0, 0);
     }
+    order
+}
+
+/// The hash under which the chain knows what is signed for an order.
+pub(crate) fn hash(order: &Order) -> B256 {
+    keccak256(serde_json::to_vec(order).unwrap())
 }
 
 fn brief(entry: &Entry) -> String {

@@ -1,0 +1,113 @@
+//! `marque doctor`: whether a set-up would work, before money depends on it.
+
+use super::{Shared, policy::Companions};
+use crate::{
+    failure::{Done, Failure},
+    story::say,
+};
+use marque::doctor::{Examination, Finding, Health};
+use owo_colors::OwoColorize as _;
+use std::process::ExitCode;
+use url::Url;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A policy file, the name of an agent for its draft, or NAME@adopted; else every agent's draft.
+    #[arg(value_name = "POLICY")]
+    policies: Vec<String>,
+    /// Also ask this facilitator what it settles.
+    #[arg(long, value_name = "URL")]
+    facilitator: Option<Url>,
+    #[command(flatten)]
+    with: Companions,
+}
+
+/// A finding, and in which policy.
+#[derive(serde::Serialize)]
+struct Told<'a> {
+    policy: &'a str,
+    #[serde(flatten)]
+    finding: &'a Finding,
+}
+
+pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
+    let home = shared.home()?;
+    let policies = if args.policies.is_empty() { home.agents() } else { args.policies.clone() };
+    if policies.is_empty() {
+        return Err(Failure::usage(format!("there is no agent in {}", home.path().display()))
+            .help("name a policy file, or make an agent: marque new NAME"));
+    }
+    if let Some(url) = &args.facilitator
+        && (!matches!(url.scheme(), "http" | "https") || url.host().is_none())
+    {
+        return Err(Failure::usage(format!("\"{url}\" is no http or https URL")));
+    }
+    let mut findings: Vec<(String, Finding)> = Vec::new();
+    for name in &policies {
+        let named = shared.policy(name, &args.with)?;
+        let agent = name.strip_suffix("@adopted").unwrap_or(name);
+        let keys = marque_identity_keys::KeyDir::open(home.keys()).ok();
+        let address = keys.and_then(|keys| keys.address(agent).ok());
+        let examination = Examination {
+            policy: &named.policy,
+            agent: address.map(|address| (agent, address)),
+            genesis: begun(&home),
+            facilitator: args.facilitator.as_ref(),
+        };
+        if !shared.json && policies.len() > 1 {
+            say!("{}", name.bold());
+        }
+        let mut heard = Vec::new();
+        examination
+            .run(|finding| {
+                if !shared.json {
+                    tell(&finding);
+                }
+                heard.push((name.clone(), finding));
+            })
+            .await;
+        findings.extend(heard);
+    }
+    conclude(shared, &findings)
+}
+
+/// The chain and its first block, as the owner's genesis names them.
+fn begun(home: &marque::home::Home) -> Option<(u64, alloy_primitives::B256)> {
+    let entries = marque_steward::audit::entries(&home.journal()).ok()?;
+    entries.into_iter().find_map(|entry| match entry.body {
+        marque_steward::Body::Genesis(genesis) => Some((genesis.chain, genesis.chain_genesis)),
+        _ => None,
+    })
+}
+
+fn tell(finding: &Finding) {
+    let Finding { health, subject, found, mend } = finding;
+    match health {
+        Health::Good => say!("  {} {subject}: {found}", "✓".green()),
+        Health::Odd => say!("  {} {subject}: {found}", "!".yellow()),
+        Health::Wrong => say!("  {} {subject}: {found}", "✗".red()),
+    }
+    if let Some(mend) = mend {
+        say!("    {}", mend.dimmed());
+    }
+}
+
+fn conclude(shared: &Shared, findings: &[(String, Finding)]) -> Done<ExitCode> {
+    let count = |health| findings.iter().filter(|(_, finding)| finding.health == health).count();
+    let (wrong, odd) = (count(Health::Wrong), count(Health::Odd));
+    if shared.json {
+        let findings: Vec<_> =
+            findings.iter().map(|(policy, finding)| Told { policy, finding }).collect();
+        say!("{}", serde_json::json!({ "wrong": wrong, "odd": odd, "findings": findings }));
+    }
+    match wrong {
+        0 if shared.json => Ok(ExitCode::SUCCESS),
+        0 => {
+            let odd = if odd == 0 { String::new() } else { format!(", {odd} to look at") };
+            say!("{} things are as they should be{odd}", count(Health::Good));
+            Ok(ExitCode::SUCCESS)
+        }
+        1 => Err(Failure::new("1 thing is wrong")),
+        wrong => Err(Failure::new(format!("{wrong} things are wrong"))),
+    }
+}

@@ -1,0 +1,115 @@
+//! What an agent holds: enough to pay, and enough for the fees.
+
+use super::{Examination, Finding, contracts::tell_or_fail};
+use alloy_primitives::{Address, U256};
+use marque_identity::{IdentityError, Rpc};
+use marque_policies::{AssetId, Money, document::Chain};
+
+/// Gas of a settlement or a cancellation, with room.
+const GAS: u64 = 120_000;
+
+/// So many of them should be payable.
+const ENOUGH: u64 = 10;
+
+pub(super) async fn look(
+    of: &Examination<'_>,
+    (agent, address): (&str, Address),
+    chain: &Chain,
+    rpc: &Rpc,
+    tell: &mut impl FnMut(Finding),
+) {
+    tell_or_fail(agent, gas(of, agent, address, chain, rpc, tell).await, tell);
+    tell_or_fail(agent, tokens(of, agent, address, chain, rpc, tell).await, tell);
+    tell_or_fail(agent, waiting(agent, address, rpc, tell).await, tell);
+}
+
+async fn gas(
+    of: &Examination<'_>,
+    agent: &str,
+    address: Address,
+    chain: &Chain,
+    rpc: &Rpc,
+    tell: &mut impl FnMut(Finding),
+) -> Result<(), IdentityError> {
+    let native = AssetId::native(chain.id);
+    let held = rpc.balance(address).await?;
+    let one = U256::from(GAS) * U256::from(rpc.fees().await?.max_fee_per_gas);
+    let count = held.checked_div(one).unwrap_or(U256::MAX);
+    let shown = of.policy.show(Money::new(held, native));
+    if !of.policy.gas.contains_key(&native) && !of.policy.limits.contains_key(&native) {
+        let mend = format!("[limits.gas] day = \"0.002 {}\"", chain.native);
+        let found =
+            "the policy allows no fees: it can sign payments, and neither settle nor take one back";
+        tell(Finding::odd(agent, found, mend));
+    }
+    if count >= U256::from(ENOUGH) {
+        tell(Finding::good(agent, format!("{address} has {shown} for fees")));
+        return Ok(());
+    }
+    let found = format!("{address} has {shown} for fees, enough for {count} transactions");
+    let wanted = of.policy.show(Money::new(one.saturating_mul(U256::from(ENOUGH)), native));
+    let mend = format!(
+        "marque fund {agent} \"{wanted}\": a seller settles with it, a freeze takes payments back with it"
+    );
+    tell(Finding::odd(agent, found, mend));
+    Ok(())
+}
+
+async fn tokens(
+    of: &Examination<'_>,
+    agent: &str,
+    address: Address,
+    chain: &Chain,
+    rpc: &Rpc,
+    tell: &mut impl FnMut(Finding),
+) -> Result<(), IdentityError> {
+    for (name, asset) in &of.policy.assets {
+        let spent = of.policy.limits.contains_key(&asset.id);
+        if asset.id.chain != chain.id || asset.id.is_native() || !spent {
+            continue;
+        }
+        let held = rpc.erc20_balance(asset.id.token, address).await?;
+        let shown = of.policy.show(Money::new(held, asset.id));
+        tell(match held.is_zero() {
+            true => Finding::odd(
+                agent,
+                format!("it has {shown} to spend"),
+                format!("marque fund {agent} \"1 {name}\""),
+            ),
+            false => Finding::good(agent, format!("it has {shown} to spend")),
+        });
+        let allowed = match rpc.permit2_allowance(asset.id.token, address).await {
+            Ok(allowed) => allowed,
+            Err(IdentityError::Answer { .. } | IdentityError::Reverted { .. }) => continue,
+            Err(error) => return Err(error),
+        };
+        if allowed > held && !held.is_zero() {
+            let shown = match allowed == U256::MAX {
+                true => "everything that it will ever have".to_owned(),
+                false => of.policy.show(Money::new(allowed, asset.id)),
+            };
+            let found = format!("Permit2 may move {shown} of its {name}");
+            tell(Finding::odd(agent, found, "more than it holds; approve at most the float"));
+        }
+    }
+    Ok(())
+}
+
+async fn waiting(
+    agent: &str,
+    address: Address,
+    rpc: &Rpc,
+    tell: &mut impl FnMut(Finding),
+) -> Result<(), IdentityError> {
+    let mined = rpc.transaction_count(address, false).await?;
+    let known = rpc.transaction_count(address, true).await?;
+    if known > mined {
+        let found = format!("{} of its transactions wait for a block", known - mined);
+        tell(Finding::odd(
+            agent,
+            found,
+            "a steward outbids what waits for long; see marque status",
+        ));
+    }
+    Ok(())
+}
