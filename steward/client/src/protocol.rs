@@ -30,10 +30,6 @@ pub struct Request {
 /// What can be asked. There is no message that signs a hash, a text or free typed data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every question is a proposal, and none is kept"
-)]
 #[non_exhaustive]
 pub enum Ask {
     /// Decide, reserve, journal and, where something is signed, sign.
