@@ -9,6 +9,7 @@
 //! INVARIANT: terms that do not agree are never proposed (pinned by
 //! `tests/payments/buyer.rs::a_402_that_lies_is_turned_down_and_nothing_is_proposed`).
 
+mod approval;
 mod asked;
 mod choice;
 mod deal;
@@ -21,7 +22,8 @@ use crate::{
 };
 use alloy_primitives::{Address, B256};
 pub use asked::Asked;
-pub use deal::Deal;
+pub use choice::{Quote, quote};
+pub use deal::{Claim, Deal};
 use marque_net::{Client, Request, Response};
 use marque_policies::{IntentId, Labels, Money};
 use serde_json::Value;

@@ -1,7 +1,7 @@
 //! Everything that can go wrong at the counter, and the reasons for which terms are turned down.
 
 use marque_policies::{IntentId, Row, verdict::Mark};
-use marque_steward_client::Fault;
+use marque_steward_client::{Fault, PaymentState};
 use std::fmt;
 
 /// Why a purchase or a sale did not come about.
@@ -54,6 +54,14 @@ pub enum PaymentError {
         id: IntentId,
         /// What differs.
         why: String,
+    },
+    /// The chain has not taken the approval that payments by Permit2 need. Nothing was signed.
+    #[error("Permit2 is not approved for payments: intent {id} is {state:?}; try again later")]
+    Approval {
+        /// The approval.
+        id: IntentId,
+        /// Where it stands.
+        state: PaymentState,
     },
     /// A signed payment was handed over and no goods came.
     #[error(transparent)]

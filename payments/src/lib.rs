@@ -12,7 +12,7 @@
 
 pub mod authority;
 pub mod buyer;
-mod claim;
+pub mod claim;
 mod error;
 pub mod facilitator;
 pub mod seller;
@@ -20,8 +20,7 @@ pub mod verify;
 pub mod x402;
 
 pub use authority::Authority;
-pub use buyer::{Asked, Buyer, Deal, Errand, Paid, Purchase};
-pub use claim::Claim;
+pub use buyer::{Asked, Buyer, Claim, Deal, Errand, Paid, Purchase, Quote, quote};
 pub use error::{Objection, PaymentError, Rule, Undelivered};
 pub use facilitator::Facilitator;
 pub use seller::{Confirm, Meter, Paywall, Seller, Settlement};

@@ -23,6 +23,7 @@ pub mod a2a;
 pub mod evidence;
 mod header;
 pub mod mcp;
+pub mod permit2;
 mod terms;
 mod wire;
 

@@ -9,7 +9,7 @@ use crate::{
 };
 use alloy_primitives::{Address, U256};
 use marque::audit::Known;
-use marque_payments::Claim;
+use marque_payments::claim::Claim;
 use marque_policies::{AssetId, IntentId, Money};
 use marque_steward::{Body, Entry, audit::each};
 use std::{collections::BTreeMap, process::ExitCode, time::SystemTime};

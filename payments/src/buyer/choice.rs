@@ -23,6 +23,8 @@ const MAX_ENTRIES: usize = 32;
 /// Terms that agree with the request and the policy.
 #[derive(Clone, Debug)]
 pub(super) struct Choice<'a> {
+    /// Which entry of `accepts`.
+    pub(super) entry: usize,
     /// As the seller wrote them.
     pub(super) requirements: &'a PaymentRequirements,
     /// As we understand them.
@@ -35,6 +37,33 @@ pub(super) struct Choice<'a> {
     pub(super) offer: Option<Signed>,
     /// Whether what is left of every limit is enough, as far as the view tells.
     affordable: bool,
+}
+
+/// What would be proposed for an answer with status 402.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// Which entry of `accepts`.
+    pub entry: usize,
+    /// What it says.
+    pub terms: Terms,
+    /// The payee's name in the policy, or that of a peer whom it does not know.
+    pub payee: String,
+    /// What is sold.
+    pub resource: Url,
+}
+
+/// Which of a seller's terms would be proposed, without proposing them: for whoever compares prices.
+///
+/// # Errors
+/// Every reason for which the answer or one of its entries is turned down.
+pub fn quote(
+    required: &PaymentRequired,
+    asked: &Asked,
+    view: &View,
+    max: Option<Money>,
+) -> Result<Quote, Vec<Objection>> {
+    let Choice { entry, terms, payee, resource, .. } = choose(required, asked, view, max)?;
+    Ok(Quote { entry, terms, payee, resource })
 }
 
 /// The best acceptable terms: first those that every limit has room for, then the cheapest of an
@@ -63,7 +92,7 @@ pub(super) fn choose<'a>(
                 let offer = evidence::agrees(required, index, view.now / 1_000)?;
                 let affordable = has_room(view, terms.amount);
                 let resource = resource.clone();
-                Ok(Choice { requirements, terms, payee, resource, offer, affordable })
+                Ok(Choice { entry: index, requirements, terms, payee, resource, offer, affordable })
             });
         match judged {
             Ok(choice) => match &best {
@@ -114,9 +143,6 @@ fn acceptable(
     max: Option<Money>,
 ) -> Result<(Terms, String), Objection> {
     let terms = requirements.terms()?;
-    if terms.method != Method::Eip3009 {
-        return Err(Objection::new(Rule::Scheme, "only EIP-3009 is paid"));
-    }
     let asset = known_asset(&terms, view)?;
     let payee = payee(&terms, host, view)?;
     within(&terms, asset, max)?;

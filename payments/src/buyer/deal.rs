@@ -10,14 +10,20 @@ use crate::{
     error::{Objection, Rule, shortened},
     x402::{
         self, ExactAuthorization, ExactPayload, Method, PaymentPayload, PaymentRequired,
-        SettlementResponse, Terms, evidence, evidence::Signed,
+        Permit2Authorization, Permit2Payload, Permit2Witness, Permitted, SettlementResponse, Terms,
+        evidence::{self, Signed},
+        permit2,
     },
 };
 use alloy_primitives::{Address, B256, U256};
 use marque_contracts::{Authorization, TokenDomain, eip3009_digest, recover};
-use marque_policies::{Intent, IntentId, Label, Money, intent::Authorise};
+use marque_policies::{
+    Intent, IntentId, Label, Labels, Money,
+    intent::{Authorise, PermitTransfer, PermitVia},
+};
 use marque_steward_client::{
-    Artifact, Authorisation, Outcome, PaymentState, Proposal, Report, Said, View,
+    Artifact, Authorisation, Evidence, Outcome, PaymentState, Proposal, Report, Said, SignedPermit,
+    View,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -48,13 +54,13 @@ pub struct Deal {
 
 /// What a seller says of a settlement, once it is known to speak of this payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Claim {
+pub struct Claim {
     /// The transaction; `None` where nothing was taken.
-    pub(super) transaction: Option<B256>,
+    pub transaction: Option<B256>,
     /// What was taken.
-    pub(super) charged: Money,
+    pub charged: Money,
     /// The seller's signature under it.
-    pub(super) receipt: Option<Signed>,
+    pub receipt: Option<Signed>,
 }
 
 impl Deal {
@@ -64,11 +70,12 @@ impl Deal {
         &self.terms
     }
 
-    /// Reads what a seller says of the settlement.
+    /// What a seller says of the settlement, if it can be about this payment. It is the seller's
+    /// word: only the chain knows.
     ///
     /// # Errors
     /// An [`Objection`] to the first statement that cannot be about this payment.
-    pub(super) fn claim(&self, said: &SettlementResponse) -> Result<Claim, Objection> {
+    pub fn claim(&self, said: &SettlementResponse) -> Result<Claim, Objection> {
         let objection = |why: String| Err(Objection::new(Rule::Settlement, why));
         let terms = &self.terms;
         if !said.success {
@@ -130,14 +137,10 @@ impl Buyer {
         let choice =
             choice::choose(required, asked, &view, errand.max).map_err(PaymentError::Terms)?;
         let labels = errand.labels.clone().with(Label::Web(asked.host().to_owned()));
-        let intent = Intent::Authorise(Authorise {
-            payee: choice.payee.clone(),
-            to: choice.terms.pay_to,
-            amount: choice.terms.amount,
-            host: asked.host().to_owned(),
-            resource: choice.resource.clone().into(),
-            labels,
-        });
+        let intent = intent(&choice, asked.host(), labels);
+        if matches!(intent, Intent::PermitTransfer(_)) {
+            self.approve_permit2(choice.terms.amount, &view).await?;
+        }
         let outcome = self.propose(errand, intent, &view).await?;
         let (id, artifact) = match outcome {
             Outcome::Held { id, table } => return Err(PaymentError::Held { id, table }),
@@ -183,8 +186,16 @@ impl Buyer {
         if let Some(doubt) = &doubt {
             tracing::warn!(id = %deal.id, %doubt, "the goods came with a settlement that is not theirs");
         }
-        if let Some(transaction) = claim.as_ref().and_then(|claim| claim.transaction) {
-            self.tell(deal.id, Said::Settled { transaction }).await;
+        if let Some(Claim { transaction: Some(transaction), charged, .. }) = &claim {
+            let (transaction, amount) = (*transaction, Some(*charged));
+            self.tell(deal.id, Said::Settled { transaction, amount }).await;
+        }
+        let receipt = claim.as_ref().and_then(|claim| claim.receipt.as_ref());
+        for (what, signed) in [(Evidence::Offer, deal.offer.as_ref()), (Evidence::Receipt, receipt)]
+        {
+            if let Some(Signed { hash, by, .. }) = signed {
+                self.tell(deal.id, Said::Signed { what, hash: *hash, by: *by }).await;
+            }
         }
         let body = B256::from_slice(&Sha256::digest(goods));
         self.tell(deal.id, Said::Delivered { body }).await;
@@ -269,6 +280,21 @@ impl Buyer {
     }
 }
 
+/// What the chosen terms come to in the chain's own primitives.
+fn intent(choice: &Choice<'_>, host: &str, labels: Labels) -> Intent {
+    let (payee, host) = (choice.payee.clone(), host.to_owned());
+    let resource = choice.resource.clone().into();
+    let Terms { amount, pay_to: to, method, .. } = choice.terms;
+    let via = match method {
+        Method::Eip3009 => {
+            return Intent::Authorise(Authorise { payee, to, amount, host, resource, labels });
+        }
+        Method::Permit2 => PermitVia::Exact,
+        Method::Upto { facilitator } => PermitVia::Upto { facilitator },
+    };
+    Intent::PermitTransfer(PermitTransfer { payee, to, amount, host, resource, via, labels })
+}
+
 /// The scheme's part of the payload, if the steward signed what was proposed.
 fn scheme_payload(
     artifact: Artifact,
@@ -294,7 +320,39 @@ fn scheme_payload(
                 ExactAuthorization { from, to, value, valid_after, valid_before, nonce };
             json(&ExactPayload { signature: signed.signature, authorization })
         }
-        _ => Err("it is no authorisation".to_owned()),
+        (Artifact::PermitTransfer(signed), method @ (Method::Permit2 | Method::Upto { .. })) => {
+            let SignedPermit { from, to, token, amount, spender, facilitator, .. } = *signed;
+            parties(from, to, amount, choice, view)?;
+            let asset = choice.terms.amount.asset;
+            if token != asset.token {
+                return Err(format!("it pays in {token}, not {}", asset.token));
+            }
+            if Some(spender) != permit2::spender(method) {
+                return Err(format!("it may be spent by {spender}"));
+            }
+            let wanted = match method {
+                Method::Upto { facilitator } => Some(facilitator),
+                _ => None,
+            };
+            if facilitator != wanted {
+                return Err("it may be settled by somebody else".to_owned());
+            }
+            if signed.nonce != id.permit_nonce() {
+                return Err("its nonce does not follow from the intent".to_owned());
+            }
+            let authorization = Permit2Authorization {
+                from,
+                permitted: Permitted { token, amount },
+                spender,
+                nonce: signed.nonce,
+                deadline: signed.deadline,
+                witness: Permit2Witness { to, facilitator, valid_after: signed.valid_after },
+            };
+            signed_by(permit2::digest(asset.chain, &authorization), &signed.signature, from)?;
+            json(&Permit2Payload { signature: signed.signature, authorization })
+        }
+        (_, Method::Eip3009) => Err("it is no authorisation".to_owned()),
+        (_, Method::Permit2 | Method::Upto { .. }) => Err("it is no permit".to_owned()),
     }
 }
 

@@ -67,7 +67,12 @@ pub(super) fn header<'a>(
     response: &'a Response,
     name: &'static str,
 ) -> Result<Option<&'a str>, PaymentError> {
-    let Some(value) = response.headers.get(name) else { return Ok(None) };
+    let mut values = response.headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    // Whoever reads the other one would have agreed to something else.
+    if values.next().is_some() {
+        return Err(PaymentError::Header { header: name, why: "it is there twice".to_owned() });
+    }
     match value.to_str() {
         Ok(text) => Ok(Some(text)),
         Err(_) => Err(PaymentError::Header { header: name, why: "not ASCII text".to_owned() }),

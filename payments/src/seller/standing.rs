@@ -3,7 +3,7 @@
 //! and never a payment.
 
 use super::Seller;
-use crate::{Claim, PaymentError};
+use crate::{PaymentError, claim::Claim};
 use marque_policies::{IntentId, Timestamp};
 use marque_steward_client::{PaymentState, View};
 use std::{sync::Arc, time::Duration};

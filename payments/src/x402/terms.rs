@@ -210,7 +210,10 @@ impl From<&Terms> for PaymentRequirements {
 fn address(text: &str, rule: Rule) -> Result<Address, Objection> {
     let wrong = |why| Objection::new(rule, format!("\"{}\" is {why}", shortened(text)));
     let digits = text.strip_prefix("0x").unwrap_or_default();
-    let address: Address = digits.parse().map_err(|_| wrong("not a 20-byte address"))?;
+    // Hex parsers forgive a prefix: this one has been taken off, and there is no second.
+    let plain = digits.len() == 40 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    let address: Option<Address> = plain.then(|| digits.parse().ok()).flatten();
+    let address = address.ok_or_else(|| wrong("not a 20-byte address"))?;
     // EIP-55: mixed case is a checksum, and a wrong one is a typing mistake or worse.
     let mixed = digits.bytes().any(|b| b.is_ascii_lowercase())
         && digits.bytes().any(|b| b.is_ascii_uppercase());
