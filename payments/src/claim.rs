@@ -36,6 +36,15 @@ impl Claim {
         }
     }
 
+    /// Who is paid.
+    #[must_use]
+    pub const fn to(&self) -> Address {
+        match self {
+            Self::Authorisation(settle) => settle.to,
+            Self::Permit(settle) => settle.to,
+        }
+    }
+
     /// The most that it pays.
     #[must_use]
     pub const fn amount(&self) -> Money {

@@ -12,7 +12,7 @@
 
 pub mod authority;
 pub mod buyer;
-mod claim;
+pub mod claim;
 mod error;
 pub mod facilitator;
 pub mod seller;

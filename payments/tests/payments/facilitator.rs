@@ -173,7 +173,7 @@ async fn it_says_what_it_settles_and_by_whom() {
     };
     let said = supported().await;
     let us = desk.steward.key.address().to_string();
-    assert_eq!(said.signers["eip155:*"], [us.clone()]);
+    assert_eq!(said.signers["eip155:*"], std::slice::from_ref(&us));
     let kinds: Vec<_> = said.kinds.iter().map(|kind| (&*kind.scheme, &*kind.network)).collect();
     assert_eq!(kinds, [("exact", "eip155:31337"), ("upto", "eip155:31337")]);
     assert_eq!(said.kinds[1].extra["facilitatorAddress"], us);

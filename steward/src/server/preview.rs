@@ -3,8 +3,8 @@
 //! A seller asks before it works for a payment, a facilitator when it is asked to verify one. The
 //! verdict is the core's own, whose entries and effect are dropped here.
 //!
-//! INVARIANT: a preview writes no entry and signs nothing (pinned by `tests/chain.rs`,
-//! `a_preview_says_what_would_come_of_it_and_does_nothing`).
+//! INVARIANT: a preview writes no entry and signs nothing (pinned by `tests/system/selling.rs`,
+//! `a_policy_without_the_section_settles_nothing_for_others`).
 
 use crate::{
     core::{Event, Reply, step},
