@@ -86,3 +86,5 @@ fuzz:
 	@cargo fuzz --version >/dev/null 2>&1 || { echo 'cargo-fuzz is missing: cargo install cargo-fuzz --locked' >&2; exit 1; }
 	@cd policies/fuzz && for target in amount bundle forbid host policy span verdict; do \
 	    cargo +nightly fuzz run -O -s none $$target -- -runs=$(RUNS) -max_len=6000 || exit 1; done
+	@cd payments/fuzz && for target in address choice header settlement terms; do \
+	    cargo +nightly fuzz run -O -s none $$target -- -runs=$(RUNS) -max_len=6000 || exit 1; done

@@ -8,8 +8,8 @@
 //! Native code in a tool can open its own socket: hosts and byte budgets bind honest tools. Money
 //! does not depend on that, since only the steward signs.
 
-use crate::{AgentError, Event, Steward, ToolError, config::Names, memory::Memory};
-use marque_net::{HeaderValue, Method, Request, bytes_out, header, host_port};
+use crate::{AgentError, Event, Http, Steward, ToolError, config::Names, memory::Memory};
+use marque_net::{HeaderMap, HeaderValue, Method, Request, bytes_out, header, host_port};
 use marque_payments::{Buyer, Errand, Paid, PaymentError};
 use marque_policies::{
     Argument, Intent, IntentId, Label, Labels, Money, Row,
@@ -76,9 +76,13 @@ pub(crate) struct Scope {
     pub(crate) interrupted: Mutex<Option<AgentError>>,
 }
 
-/// An answer from outside, which was a success.
+/// An answer from outside.
 #[derive(Clone, Debug)]
 pub struct Response {
+    /// The HTTP status; a success unless [`Cx::http`] was asked.
+    pub status: u16,
+    /// Its headers.
+    pub headers: HeaderMap,
     /// The body.
     pub body: Vec<u8>,
     /// Who answered, as a policy names hosts.
@@ -90,6 +94,43 @@ pub struct Response {
 }
 
 impl Response {
+    /// The HTTP status.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The headers.
+    #[must_use]
+    pub const fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// What was paid for it, if anything.
+    #[must_use]
+    pub const fn paid(&self) -> Option<&Paid> {
+        self.paid.as_ref()
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// This answer, if its status is 2xx.
+    ///
+    /// # Errors
+    /// [`ToolError::Status`] for any other.
+    pub fn error_for_status(self) -> Result<Self, ToolError> {
+        if matches!(self.status, 200..300) {
+            return Ok(self);
+        }
+        let body = String::from_utf8_lossy(&self.body);
+        let body = body.chars().filter(|c| !c.is_control()).take(EXCERPT).collect();
+        Err(ToolError::Status { host: self.host, status: self.status, body })
+    }
+
     /// The body as text.
     ///
     /// # Errors
@@ -153,6 +194,17 @@ impl Cx {
     /// # Errors
     /// As for [`Cx::get`].
     pub async fn send(&self, request: Request) -> Result<Response, ToolError> {
+        self.exchange(request).await?.error_for_status()
+    }
+
+    /// Requests in the making: `cx.http().get(url).max_price("0.05 USDC").send().await?`.
+    #[must_use]
+    pub const fn http(&self) -> Http<'_> {
+        Http::new(self)
+    }
+
+    /// Sends a request and gives whatever is answered.
+    pub(crate) async fn exchange(&self, request: Request) -> Result<Response, ToolError> {
         let bytes = bytes_out(&request);
         let purchase = self
             .buy(&request.method, &request.url, bytes, |buyer, errand| {
@@ -162,17 +214,26 @@ impl Cx {
             .await?;
         if let Some(paid) = &purchase.paid {
             self.announce(paid);
+            self.keep_evidence(paid);
         }
-        let response = purchase.response;
-        let host = host_port(&response.url);
-        if !response.is_success() {
-            let body = String::from_utf8_lossy(&response.body);
-            let body = body.chars().filter(|c| !c.is_control()).take(EXCERPT).collect();
-            return Err(ToolError::Status { host, status: response.status, body });
-        }
-        let content_type = response.headers.get(header::CONTENT_TYPE);
+        let marque_net::Response { status, headers, body, url } = purchase.response;
+        let content_type = headers.get(header::CONTENT_TYPE);
         let content_type = content_type.and_then(|value| value.to_str().ok()).map(str::to_owned);
-        Ok(Response { body: response.body, host, content_type, paid: purchase.paid })
+        let host = host_port(&url);
+        Ok(Response { status, headers, body, host, content_type, paid: purchase.paid })
+    }
+
+    /// Keeps what the seller signed, under the payment's id: the journal has its hash, a dispute
+    /// needs the thing itself. Goods that came are not thrown away because it could not be written.
+    fn keep_evidence(&self, paid: &Paid) {
+        let id: String = hex::encode(paid.id.0).chars().take(32).collect();
+        for (what, signed) in [("offer", &paid.offer), ("receipt", &paid.receipt)] {
+            let Some(signed) = signed else { continue };
+            let name = format!("{what}-{id}.json");
+            if let Err(error) = self.keep(&name, signed.json.to_string().as_bytes()) {
+                tracing::warn!(%error, name, "what the seller signed could not be kept");
+            }
+        }
     }
 
     /// Makes one purchase by means of somebody else's client: proposes the request of `bytes` bytes
@@ -308,7 +369,7 @@ impl Cx {
 
 impl Scope {
     /// Where a URL that a model wrote leads: its own place, or the one that its name stands for.
-    fn place(&self, text: &str) -> Result<Url, ToolError> {
+    pub(crate) fn place(&self, text: &str) -> Result<Url, ToolError> {
         let mut url = read_url(text)?;
         let name = url.origin().ascii_serialization();
         if let Some(place) = self.names.get(&name) {

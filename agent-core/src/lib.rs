@@ -23,6 +23,7 @@ mod drive;
 mod error;
 mod event;
 pub mod fence;
+mod http;
 mod memory;
 #[doc(hidden)]
 pub mod private;
@@ -39,6 +40,7 @@ pub use config::model_file;
 pub use cx::{Cx, Response};
 pub use error::AgentError;
 pub use event::Event;
+pub use http::{Http, Price, RequestBuilder};
 pub use private as __private;
 pub use spent::{Spending, Spent};
 pub use steward::Steward;

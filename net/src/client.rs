@@ -1,12 +1,16 @@
 //! The client: vet, connect, take at most so much, follow by hand.
 
 use crate::{
-    Guard, HeaderMap, HeaderValue, Method, NetError, Request, Response, header,
+    Guard, HeaderMap, HeaderValue, Method, NetError, Request, Response,
+    decode::{self, BodyError, Coding},
+    header,
     message::host_port,
     redirect::{carries_payment, next_hop},
     resolve::{Lookup, System, Vetted},
 };
-use std::{error::Error, fmt, sync::Arc, time::Duration};
+use futures::TryStreamExt as _;
+use std::{error::Error, fmt, io, sync::Arc, time::Duration};
+use tokio_util::io::StreamReader;
 use url::Url;
 
 /// Headers that decide where a request goes or where its body ends.
@@ -125,7 +129,7 @@ impl Client {
         self.guard.vet(&request.url)?;
         vet_method(&request.method)?;
         let mut headers = vet_headers(&request.headers)?;
-        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(decode::ACCEPTED));
         self.http
             .request(request.method.clone(), request.url.clone())
             .headers(headers)
@@ -135,28 +139,48 @@ impl Client {
             .map_err(|error| translate(&error, &request.url))
     }
 
-    /// The whole answer, or an error as soon as it gets too long.
-    async fn take(&self, mut answer: reqwest::Response, url: Url) -> Result<Response, NetError> {
+    /// The whole answer, unpacked, or an error as soon as it gets too long.
+    async fn take(&self, answer: reqwest::Response, url: Url) -> Result<Response, NetError> {
         let host = host_port(&url);
         let limit = self.guard.max_body;
-        if let Some(encoding) = answer.headers().get(header::CONTENT_ENCODING)
-            && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
-        {
-            let encoding = String::from_utf8_lossy(encoding.as_bytes()).into_owned();
-            return Err(NetError::Encoded { host, encoding });
-        }
+        let status = answer.status().as_u16();
+        let mut headers = answer.headers().clone();
+        let coding = coding(&headers)
+            .map_err(|encoding| NetError::Encoded { host: host.clone(), encoding })?;
         if answer.content_length().is_some_and(|length| length > limit as u64) {
             return Err(NetError::TooLong { host, limit });
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|error| translate(&error, &url))? {
-            if body.len().saturating_add(chunk.len()) > limit {
-                return Err(NetError::TooLong { host, limit });
+        let mut broken = None;
+        let stream = answer.bytes_stream().map_err(|error| {
+            broken = Some(translate(&error, &url));
+            io::Error::other("the answer did not arrive")
+        });
+        let body = decode::read(StreamReader::new(Box::pin(stream)), coding, limit).await;
+        let body = match (body, broken) {
+            (Ok(body), _) => body,
+            (Err(BodyError::TooLong), _) => return Err(NetError::TooLong { host, limit }),
+            (Err(BodyError::Broken(_)), Some(error)) => return Err(error),
+            (Err(BodyError::Broken(error)), None) => {
+                return Err(NetError::Garbled { host, why: error.to_string() });
             }
-            body.extend_from_slice(&chunk);
+        };
+        if coding != Coding::Identity {
+            // They speak of the packed body, which nobody has any more.
+            headers.remove(header::CONTENT_ENCODING);
+            headers.remove(header::CONTENT_LENGTH);
         }
-        let status = answer.status().as_u16();
-        Ok(Response { status, headers: answer.headers().clone(), body, url })
+        Ok(Response { status, headers, body, url })
+    }
+}
+
+/// How the body is packed, or the words of an answer that was not asked for.
+fn coding(headers: &HeaderMap) -> Result<Coding, String> {
+    let mut said = headers.get_all(header::CONTENT_ENCODING).iter();
+    let Some(first) = said.next() else { return Ok(Coding::Identity) };
+    let text = String::from_utf8_lossy(first.as_bytes()).into_owned();
+    match Coding::named(&text) {
+        Some(coding) if said.next().is_none() => Ok(coding),
+        _ => Err(text.chars().filter(|c| !c.is_control()).take(40).collect()),
     }
 }
 

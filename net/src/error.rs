@@ -112,13 +112,21 @@ pub enum NetError {
         /// The guard's limit, in bytes.
         limit: usize,
     },
-    /// The answer is compressed, although the request said not to.
+    /// The answer is compressed in a way that the request did not name.
     #[error("{host} answered in the encoding \"{encoding}\", which was not asked for")]
     Encoded {
         /// The host.
         host: String,
         /// `content-encoding`.
         encoding: String,
+    },
+    /// The answer is not what its encoding says, or ends too early.
+    #[error("the answer of {host} cannot be decompressed: {why}")]
+    Garbled {
+        /// The host.
+        host: String,
+        /// The decoder's words.
+        why: String,
     },
     /// The client cannot be set up.
     #[error("cannot set up the HTTP client: {0}")]

@@ -11,15 +11,16 @@
 //!   check and use.
 //! - No proxy, no cookies, no automatic redirects. [`Client::send`] follows a redirect only on the
 //!   same host; a request that carries a payment is never sent twice.
-//! - An answer is cut off at [`Guard::max_body`] while it streams in. Compression is neither asked
-//!   for nor accepted, so the cap counts the bytes that the caller gets.
+//! - An answer is cut off at [`Guard::max_body`] while it streams in. gzip, brotli and zstd are
+//!   unpacked; the cap counts what comes out, so that no bomb goes off.
 
 pub mod address;
 mod client;
+mod decode;
 mod error;
 mod guard;
 mod message;
-mod redirect;
+pub mod redirect;
 mod resolve;
 
 pub use client::Client;

@@ -46,10 +46,13 @@ impl Response {
     }
 }
 
-/// Bytes that leave with a request as the policy counts them: the URL as it is sent, and the body.
+/// Bytes that leave with a request as the policy counts them: the URL as it is sent, the headers that
+/// the caller set, and the body. Data leaks through any of them.
 #[must_use]
 pub fn bytes_out(request: &Request) -> u64 {
-    (request.url.as_str().len() as u64).saturating_add(request.body.len() as u64)
+    let headers = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+    let parts = [request.url.as_str().len(), request.body.len()];
+    headers.chain(parts).fold(0, |sum, part| sum.saturating_add(part as u64))
 }
 
 /// The host as a policy names it: with the port unless it is the scheme's own.
@@ -107,11 +110,13 @@ mod tests {
     }
 
     #[test]
-    fn what_leaves_is_counted_url_and_body() {
+    fn what_leaves_is_counted_url_headers_and_body() {
         let mut request = Request::get(Url::parse("https://feed.example/a?b=c").unwrap());
         assert_eq!(bytes_out(&request), 26);
         request.body = vec![0; 100];
         assert_eq!(bytes_out(&request), 126);
+        request.headers.insert("x-note", "four".parse().unwrap());
+        assert_eq!(bytes_out(&request), 136);
     }
 
     #[test]

@@ -8,7 +8,8 @@ const HARMLESS: [header::HeaderName; 4] =
     [header::ACCEPT, header::ACCEPT_LANGUAGE, header::CONTENT_TYPE, header::USER_AGENT];
 
 /// Whether the request carries money: such a request is never repeated to anyone.
-pub(crate) fn carries_payment(headers: &HeaderMap) -> bool {
+#[must_use]
+pub fn carries_payment(headers: &HeaderMap) -> bool {
     headers.keys().any(|name| {
         let name = name.as_str();
         name.starts_with("payment-") || name == "x-payment"
@@ -19,7 +20,7 @@ pub(crate) fn carries_payment(headers: &HeaderMap) -> bool {
 ///
 /// # Errors
 /// [`NetError::RedirectUnreadable`] for a `Location` that is no URL.
-pub(crate) fn next_hop(
+pub fn next_hop(
     request: &Request,
     status: u16,
     answer: &HeaderMap,

@@ -138,6 +138,93 @@ const TRICKS: &[&str] = &[
     "224.0.0.1",
     "240.0.0.1",
     "255.255.255.255",
+    "127.0.0.1%20",
+    "127.00.00.01",
+    "0x7f.0x0.0x0.0x1",
+    "0x0000007f000001",
+    "127.0.1",
+    "127.65535",
+    "127.0.0.01",
+    "127.1.",
+    "017700000001.",
+    "0x7f000001.",
+    "2130706433.",
+    "127\u{ff0e}0\u{ff0e}0\u{ff0e}1",
+    "127\u{ff61}0\u{ff61}0\u{ff61}1",
+    "\u{ff11}\u{ff12}\u{ff17}.0.0.1",
+    "1\u{ad}27.0.0.1",
+    "127.0.0\u{200b}.1",
+    "l\u{ad}ocalhost",
+    "loc\u{200b}alhost",
+    "\u{1d5c5}ocalhost",
+    "localhos\u{1d5cd}",
+    "localhost%00",
+    "localhost%2e",
+    "foo.localhost.",
+    "a.b.c.localhost",
+    "host.docker.internal",
+    "gateway.docker.internal",
+    "instance-data.ec2.internal",
+    "rancher-metadata",
+    "wpad",
+    "db.corp",
+    "nas.home",
+    "fritz.box.home.arpa",
+    "intranet",
+    "site.intranet",
+    "x.invalid",
+    "x.test",
+    "x.alt",
+    "[::2]",
+    "[::ffff:10.0.0.1]",
+    "[::ffff:192.168.0.1]",
+    "[::ffff:a00:1]",
+    "[::ffff:169.254.170.2]",
+    "[::ffff:100.100.100.200]",
+    "[0:0:0:0:0:ffff:7f00:0001]",
+    "[::FFFF:7F00:1]",
+    "[::1:127.0.0.1]",
+    "[::10.0.0.1]",
+    "[64:ff9b::10.0.0.1]",
+    "[64:ff9b::0.0.0.0]",
+    "[64:ff9b::a00:1]",
+    "[64:ff9b:0:0:0:0:192.168.1.1]",
+    "[64:ff9b:1:ffff::1]",
+    "[2002:a00:1::]",
+    "[2002:a9fe:a9fe::]",
+    "[2002:c0a8:1::1]",
+    "[2001:0:7f00:1::]",
+    "[2001::]",
+    "[2001:10::1]",
+    "[2001:2::1]",
+    "[fe80::a9fe:a9fe]",
+    "[febf::1]",
+    "[fdff::1]",
+    "[ff00::]",
+    "[ff05::1:3]",
+    "[3fff::1]",
+    "[5f00::1]",
+    "[4000::1]",
+    "[e000::1]",
+    "169.254.170.2",
+    "169.254.0.1",
+    "169.16689662",
+    "0xa9.0xfe.0xa9.0xfe",
+    "192.0.0.8",
+    "192.0.2.1",
+    "192.88.99.1",
+    "198.51.100.7",
+    "203.0.113.7",
+    "10.255.255.255",
+    "10.1",
+    "172.16.1",
+    "3232235521",
+    "0300.0250.0.1",
+    "100.127.255.255",
+    "239.255.255.250",
+    "248.0.0.1",
+    "4294967295",
+    "0xffffffff",
 ];
 
 #[tokio::test]
@@ -146,8 +233,10 @@ async fn no_spelling_of_a_private_host_reaches_a_listener() {
     let port = sentinel.port;
     // The port is open and the scheme is right, so that only the host can be what is refused.
     let client = Client::new(Guard { ports: vec![port], ..Guard::default() }).unwrap();
-    let mut attempts = 0;
+    let (mut hosts, mut attempts) = (0, 0);
     for host in TRICKS {
+        // What is no URL reaches nobody.
+        hosts += usize::from(Url::parse(&format!("https://{host}:{port}/")).is_ok());
         for scheme in ["https", "http"] {
             let Ok(url) = Url::parse(&format!("{scheme}://{host}:{port}/")) else { continue };
             let error = client.send(Request::get(url)).await.expect_err(host);
@@ -156,8 +245,9 @@ async fn no_spelling_of_a_private_host_reaches_a_listener() {
             assert!(by_host, "{scheme}://{host} was refused by something else: {error}");
         }
     }
-    assert!(attempts >= 120, "only {attempts} of the spellings are URLs");
+    assert!(hosts >= 150, "only {hosts} of the spellings are URLs");
     assert_eq!(sentinel.knocks().await, 0);
+    println!("{hosts} hosts, {attempts} requests, 0 connections");
 }
 
 #[tokio::test]
@@ -199,42 +289,95 @@ fn get(base: &str, path: &str) -> Request {
     Request::get(Url::parse(&format!("{base}{path}")).unwrap())
 }
 
+/// Ways to write where a redirect leads, each with the sentinel's port in the place of `PORT`.
+const DETOURS: &[&str] = &[
+    "http://127.0.0.1:PORT/",
+    "https://127.0.0.1:PORT/",
+    "HTTPS://127.0.0.1:PORT/",
+    "//127.0.0.1:PORT/",
+    "//[::1]:PORT/",
+    "\\\\127.0.0.1:PORT\\",
+    "/\\127.0.0.1:PORT/",
+    "\\/127.0.0.1:PORT/",
+    "https:\\\\127.0.0.1:PORT/",
+    "https:///127.0.0.1:PORT/",
+    "https:////127.0.0.1:PORT/",
+    "  https://127.0.0.1:PORT/",
+    "https://127.0.0.1:PORT/?next=https://feed.example/",
+    "https://127.0.0.1:PORT#feed.example",
+    "https://127.0.0.1:PORT/#@feed.example/",
+    "https://feed.example@127.0.0.1:PORT/",
+    "https://feed.example:443@127.0.0.1:PORT/",
+    "https://feed.example%40127.0.0.1:PORT/",
+    "https://user:secret@localhost:PORT/",
+    "https://0x7f000001:PORT/",
+    "https://2130706433:PORT/",
+    "https://0177.0.0.1:PORT/",
+    "https://127.1:PORT/",
+    "https://0:PORT/",
+    "https://localhost:PORT/",
+    "https://localhost.:PORT/",
+    "https://a.localhost:PORT/",
+    "https://[::1]:PORT/",
+    "https://[::]:PORT/",
+    "https://[::ffff:127.0.0.1]:PORT/",
+    "https://[64:ff9b::7f00:1]:PORT/",
+    "https://[2002:7f00:1::]:PORT/",
+    "https://[2001:0:4136:e378:8000:63bf:80ff:fffe]:PORT/",
+    "http://169.254.169.254/latest/meta-data",
+    "https://metadata.google.internal/computeMetadata/v1/",
+    "https://10.0.0.1/",
+    "https://printer.local/",
+    "http://feed.example/",
+    "ftp://127.0.0.1:PORT/",
+    "ws://127.0.0.1:PORT/",
+    "gopher://127.0.0.1:PORT/_x",
+    "file:///etc/passwd",
+    "file://127.0.0.1:PORT/",
+    "data:text/plain,x",
+    "javascript:alert(1)",
+    "unix:/run/marque.sock",
+    "https://feed.example:22/",
+];
+
 #[tokio::test]
 async fn a_redirect_to_loopback_is_refused_even_where_every_host_is_allowed() {
     let sentinel = Sentinel::start().await;
+    let port = sentinel.port.to_string();
+    let targets: Vec<_> = DETOURS.iter().map(|detour| detour.replace("PORT", &port)).collect();
     let mut router = Router::new();
-    let targets = [
-        format!("http://127.0.0.1:{}/", sentinel.port),
-        format!("https://127.0.0.1:{}/", sentinel.port),
-        format!("//[::1]:{}/", sentinel.port),
-        format!("https://0x7f000001:{}/", sentinel.port),
-        format!("https://localhost:{}/", sentinel.port),
-        format!("https://user@127.0.0.1:{}/", sentinel.port),
-        "http://169.254.169.254/latest/meta-data".to_owned(),
-        "file:///etc/passwd".to_owned(),
-    ];
     for (index, target) in targets.iter().enumerate() {
-        let target = target.clone();
-        router = router.route(
-            &format!("/{index}"),
-            any(async move || (StatusCode::FOUND, [(header::LOCATION, target)])),
-        );
+        for status in [301_u16, 302, 303, 307, 308] {
+            let target = target.clone();
+            let status = StatusCode::from_u16(status).unwrap();
+            router = router.route(
+                &format!("/{}/{index}", status.as_u16()),
+                any(async move || (status, [(header::LOCATION, target)])),
+            );
+        }
     }
     let (base, guard) = server(router).await;
     let client = Client::new(Guard { ports: vec![sentinel.port], ..guard }).unwrap();
+    let mut attempts = 0;
     for (index, target) in targets.iter().enumerate() {
-        let request = get(&base, &format!("/{index}"));
-        let error = client.send_following(request, |_| true).await.expect_err(target);
-        let refused = matches!(
-            error,
-            NetError::Address { .. }
-                | NetError::Host { .. }
-                | NetError::Credentials { .. }
-                | NetError::Scheme { .. }
-        );
-        assert!(refused, "{target}: {error}");
+        for status in [301, 302, 303, 307, 308] {
+            let request = get(&base, &format!("/{status}/{index}"));
+            let error = client.send_following(request, |_| true).await.expect_err(target);
+            attempts += 1;
+            let refused = matches!(
+                error,
+                NetError::Address { .. }
+                    | NetError::Host { .. }
+                    | NetError::Credentials { .. }
+                    | NetError::Port { .. }
+                    | NetError::RedirectUnreadable { .. }
+                    | NetError::Scheme { .. }
+            );
+            assert!(refused, "{target}: {error}");
+        }
     }
     assert_eq!(sentinel.knocks().await, 0);
+    println!("{} detours, {attempts} redirects, 0 connections", targets.len());
 }
 
 #[tokio::test]
@@ -305,10 +448,51 @@ async fn a_body_is_cut_off_at_the_cap_whether_or_not_its_length_is_announced() {
     }
 }
 
+/// What `bytes` are as gzip.
+async fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = async_compression::tokio::write::GzipEncoder::new(Vec::new());
+    tokio::io::AsyncWriteExt::write_all(&mut encoder, bytes).await.unwrap();
+    tokio::io::AsyncWriteExt::shutdown(&mut encoder).await.unwrap();
+    encoder.into_inner()
+}
+
 #[tokio::test]
-async fn an_answer_that_is_compressed_or_too_slow_is_not_taken() {
+async fn a_compressed_answer_is_unpacked_and_a_bomb_does_not_go_off() {
+    let packed = |body: Vec<u8>, coding: &'static str| {
+        any(async move || ([(header::CONTENT_ENCODING, coding)], body).into_response())
+    };
+    let bomb = gzip(&vec![0; 10 << 20]).await;
+    assert!(bomb.len() < 20_000);
     let router = Router::new()
-        .route("/gzip", any(async || ([(header::CONTENT_ENCODING, "gzip")], "x").into_response()))
+        .route("/wind", packed(gzip(b"wind").await, "gzip"))
+        .route("/bomb", packed(bomb, "gzip"))
+        .route("/lie", packed(b"wind".to_vec(), "gzip"))
+        .route("/twice", packed(gzip(b"wind").await, "gzip, gzip"))
+        .route("/odd", packed(gzip(b"wind").await, "compress"));
+    let (base, guard) = server(router).await;
+    let client = Client::new(Guard { max_body: 1 << 20, ..guard }).unwrap();
+    let wind = client.send(get(&base, "/wind")).await.unwrap();
+    assert_eq!(wind.body, b"wind");
+    assert!(!wind.headers.contains_key(header::CONTENT_ENCODING));
+    let error = client.send(get(&base, "/bomb")).await.unwrap_err();
+    assert!(matches!(error, NetError::TooLong { limit: 1_048_576, .. }), "{error}");
+    assert!(matches!(client.send(get(&base, "/lie")).await, Err(NetError::Garbled { .. })));
+    for path in ["/twice", "/odd"] {
+        assert!(matches!(client.send(get(&base, path)).await, Err(NetError::Encoded { .. })));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_slow_is_not_taken() {
+    let drip = || {
+        let drops = futures::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![7_u8]));
+        let slowly = drops.then(async |drop| {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            drop
+        });
+        Body::from_stream(slowly.boxed())
+    };
+    let router = Router::new()
         .route(
             "/asked",
             any(async |headers: HeaderMap| {
@@ -318,12 +502,14 @@ async fn an_answer_that_is_compressed_or_too_slow_is_not_taken() {
                     .unwrap_or_default()
             }),
         )
+        .route("/drip", any(async move || drip()))
         .route("/slow", any(async || tokio::time::sleep(Duration::from_secs(60)).await));
     let (base, guard) = server(router).await;
     let client = Client::new(Guard { timeout: Duration::from_millis(300), ..guard }).unwrap();
-    assert!(matches!(client.send(get(&base, "/gzip")).await, Err(NetError::Encoded { .. })));
-    assert_eq!(client.send(get(&base, "/asked")).await.unwrap().body, b"identity");
-    assert!(matches!(client.send(get(&base, "/slow")).await, Err(NetError::Timeout { .. })));
+    assert_eq!(client.send(get(&base, "/asked")).await.unwrap().body, b"gzip, br, zstd");
+    for path in ["/slow", "/drip"] {
+        assert!(matches!(client.send(get(&base, path)).await, Err(NetError::Timeout { .. })));
+    }
 }
 
 #[tokio::test]

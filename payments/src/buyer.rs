@@ -9,20 +9,24 @@
 //! INVARIANT: terms that do not agree are never proposed (pinned by
 //! `tests/payments/buyer.rs::a_402_that_lies_is_turned_down_and_nothing_is_proposed`).
 
+mod approval;
+mod asked;
 mod choice;
+mod deal;
 mod handover;
 
 use crate::{
     Authority, PaymentError,
-    x402::{self, ExactAuthorization, ExactPayload, PaymentPayload, PaymentRequired},
+    error::{Objection, Rule, shortened},
+    x402::{self, PaymentRequired, evidence::Signed},
 };
 use alloy_primitives::{Address, B256};
-use choice::Choice;
-use marque_contracts::{Authorization, TokenDomain, eip3009_digest, recover};
-use marque_net::{Client, Request, Response, host_port};
-use marque_policies::{Intent, IntentId, Label, Labels, Money, intent::Authorise};
-use marque_steward_client::{Artifact, Authorisation, Outcome, Proposal, View};
-use serde_json::{Map, Value};
+pub use asked::Asked;
+pub use choice::{Quote, quote};
+pub use deal::{Claim, Deal};
+use marque_net::{Client, Request, Response};
+use marque_policies::{IntentId, Labels, Money};
+use serde_json::Value;
 use std::sync::Arc;
 use url::Url;
 
@@ -61,10 +65,18 @@ pub struct Paid {
     pub payee: String,
     /// The address that was paid.
     pub to: Address,
-    /// What was paid.
+    /// What was paid; under `upto` the most that could be taken.
     pub amount: Money,
+    /// What was taken, as the seller says.
+    pub charged: Option<Money>,
     /// The transaction that settled it, as the seller says.
     pub transaction: Option<B256>,
+    /// Why what the seller said of the settlement cannot be about this payment, if it cannot.
+    pub doubt: Option<Objection>,
+    /// The terms with the seller's signature, if it gave one.
+    pub offer: Option<Signed>,
+    /// The seller's signed receipt, if it gave one.
+    pub receipt: Option<Signed>,
 }
 
 /// Buys over HTTP on behalf of one agent.
@@ -94,64 +106,26 @@ impl Buyer {
             return Ok(Purchase { response, paid: None });
         }
         let required = read_terms(&response)?;
-        choice::answered_by_the_asked(&response.url, &request.url)
+        answered_by_the_asked(&response.url, &request.url)
             .map_err(|objection| PaymentError::Terms(vec![objection]))?;
-        let view = self.steward.view().await?;
-        let choice = choice::choose(&required, &request.url, &view, errand.max)
-            .map_err(PaymentError::Terms)?;
-        let (id, authorisation) = self.authorise(&choice, &request.url, errand, &view).await?;
-        let header = payment(&required, &choice, id, &authorisation)?;
-        let (response, transaction) =
-            self.hand_over(request, &header, id, &choice.terms, view.address).await?;
-        let paid = Paid {
-            id,
-            payee: choice.payee,
-            to: choice.terms.pay_to,
-            amount: choice.terms.amount,
-            transaction,
-        };
+        let deal = self.agree(&required, &Asked::url(&request.url), errand).await?;
+        let (response, paid) = self.hand_over(request, deal).await?;
         Ok(Purchase { response, paid: Some(paid) })
     }
+}
 
-    /// Has the chosen terms decided and signed, and checks that what was signed is what was asked.
-    async fn authorise(
-        &self,
-        choice: &Choice<'_>,
-        url: &Url,
-        errand: &Errand,
-        view: &View,
-    ) -> Result<(IntentId, Box<Authorisation>), PaymentError> {
-        let host = host_port(url);
-        let mut resource = url.clone();
-        resource.set_fragment(None);
-        let intent = Intent::Authorise(Authorise {
-            payee: choice.payee.clone(),
-            to: choice.terms.pay_to,
-            amount: choice.terms.amount,
-            labels: errand.labels.clone().with(Label::Web(host.clone())),
-            host,
-            resource: resource.into(),
-        });
-        let proposal = Proposal {
-            task: errand.task.clone(),
-            step: errand.step,
-            ordinal: errand.ordinal,
-            attempt: errand.attempt,
-            intent,
-        };
-        match self.steward.propose(proposal).await? {
-            Outcome::Held { id, table } => Err(PaymentError::Held { id, table }),
-            Outcome::Refused { id, table } => Err(PaymentError::Refused { id, table }),
-            Outcome::Allowed { id, artifact: Artifact::Authorisation(signed) } => {
-                as_asked(&signed, id, choice, view)
-                    .map_err(|why| PaymentError::Artifact { id, why })?;
-                Ok((id, signed))
-            }
-            Outcome::Allowed { id, .. } => {
-                Err(PaymentError::Artifact { id, why: "it is no authorisation".to_owned() })
-            }
-        }
+/// A 402 that came after a redirect speaks for another URL than the one that would be paid for.
+fn answered_by_the_asked(answered: &Url, asked: &Url) -> Result<(), Objection> {
+    if answered == asked {
+        return Ok(());
     }
+    Err(Objection::new(
+        Rule::Resource,
+        format!(
+            "the request was redirected to {}, which asks for money; ask it directly",
+            shortened(answered.as_str())
+        ),
+    ))
 }
 
 /// Reads what a 402 answer asks.
@@ -170,92 +144,4 @@ fn read_terms(response: &Response) -> Result<PaymentRequired, PaymentError> {
         _ => "the seller answered 402 without a PAYMENT-REQUIRED header, so it says no terms"
             .to_owned(),
     }))
-}
-
-/// Whether the steward signed what was proposed.
-fn as_asked(
-    signed: &Authorisation,
-    id: IntentId,
-    choice: &Choice<'_>,
-    view: &View,
-) -> Result<(), String> {
-    let terms = &choice.terms;
-    if signed.to != terms.pay_to {
-        return Err(format!("it pays {}, not {}", signed.to, terms.pay_to));
-    }
-    if signed.value != terms.amount.units {
-        return Err(format!("it pays {} base units, not {}", signed.value, terms.amount.units));
-    }
-    if signed.from != view.address {
-        return Err(format!("it is paid by {}, not {}", signed.from, view.address));
-    }
-    if signed.nonce != id.nonce() {
-        return Err("its nonce does not follow from the intent".to_owned());
-    }
-    let (name, version) = terms.domain.clone();
-    let asset = terms.amount.asset;
-    let domain = TokenDomain { name, version, chain: asset.chain, token: asset.token };
-    let digest = eip3009_digest(
-        &domain,
-        &Authorization {
-            from: signed.from,
-            to: signed.to,
-            value: signed.value,
-            valid_after: signed.valid_after,
-            valid_before: signed.valid_before,
-            nonce: signed.nonce,
-        },
-    );
-    match recover(digest, &signed.signature) {
-        Ok(signer) if signer == signed.from => Ok(()),
-        Ok(signer) => Err(format!("it is signed by {signer}")),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-/// The value of `PAYMENT-SIGNATURE`.
-fn payment(
-    required: &PaymentRequired,
-    choice: &Choice<'_>,
-    id: IntentId,
-    signed: &Authorisation,
-) -> Result<String, PaymentError> {
-    let exact = ExactPayload {
-        signature: signed.signature.clone(),
-        authorization: ExactAuthorization {
-            from: signed.from,
-            to: signed.to,
-            value: signed.value,
-            valid_after: signed.valid_after,
-            valid_before: signed.valid_before,
-            nonce: signed.nonce,
-        },
-    };
-    let payload = serde_json::to_value(exact).map_err(|error| PaymentError::Header {
-        header: x402::PAYMENT_SIGNATURE,
-        why: error.to_string(),
-    })?;
-    x402::encode(
-        x402::PAYMENT_SIGNATURE,
-        &PaymentPayload {
-            x402_version: x402::VERSION,
-            resource: Some(required.resource.clone()),
-            accepted: choice.requirements.clone(),
-            payload,
-            extensions: echoed(&required.extensions, id),
-        },
-    )
-}
-
-/// The seller's extensions as they came, with this payment's name where it asks for one.
-fn echoed(offered: &Map<String, Value>, id: IntentId) -> Map<String, Value> {
-    let mut extensions = offered.clone();
-    let info = extensions
-        .get_mut(x402::PAYMENT_IDENTIFIER)
-        .and_then(|extension| extension.get_mut("info"))
-        .and_then(Value::as_object_mut);
-    if let Some(info) = info {
-        info.entry("id").or_insert_with(|| Value::String(hex::encode(id.0)));
-    }
-    extensions
 }

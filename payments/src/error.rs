@@ -1,7 +1,7 @@
 //! Everything that can go wrong at the counter, and the reasons for which terms are turned down.
 
 use marque_policies::{IntentId, Row, verdict::Mark};
-use marque_steward_client::Fault;
+use marque_steward_client::{Fault, PaymentState};
 use std::fmt;
 
 /// Why a purchase or a sale did not come about.
@@ -55,6 +55,14 @@ pub enum PaymentError {
         /// What differs.
         why: String,
     },
+    /// The chain has not taken the approval that payments by Permit2 need. Nothing was signed.
+    #[error("Permit2 is not approved for payments: intent {id} is {state:?}; try again later")]
+    Approval {
+        /// The approval.
+        id: IntentId,
+        /// Where it stands.
+        state: PaymentState,
+    },
     /// A signed payment was handed over and no goods came.
     #[error(transparent)]
     Undelivered(#[from] Undelivered),
@@ -87,7 +95,7 @@ pub struct Undelivered {
 pub enum Rule {
     /// The resource is the URL that was asked for, answered by the host that was asked.
     Resource,
-    /// The scheme is `exact` by EIP-3009.
+    /// The scheme is `exact` by EIP-3009 or Permit2, or `upto` by Permit2.
     Scheme,
     /// The network is the chain of an asset in the policy.
     Network,
@@ -99,6 +107,18 @@ pub enum Rule {
     Payee,
     /// The amount is one, and within the errand's maximum.
     Amount,
+    /// The time to complete a payment is one.
+    Timeout,
+    /// Who may settle an `upto` payment is said.
+    Facilitator,
+    /// What the answer says beside the terms is well formed and claims nothing of ours.
+    Extension,
+    /// An offer that the seller signed says what the terms say.
+    Offer,
+    /// What the seller says about the settlement is about this payment.
+    Settlement,
+    /// A receipt that the seller signed is for this payment.
+    Receipt,
 }
 
 /// One reason for which terms were turned down.
@@ -134,6 +154,12 @@ impl fmt::Display for Rule {
             Self::Domain => "signing domain",
             Self::Payee => "payee",
             Self::Amount => "amount",
+            Self::Timeout => "timeout",
+            Self::Facilitator => "facilitator",
+            Self::Extension => "extension",
+            Self::Offer => "signed offer",
+            Self::Settlement => "settlement",
+            Self::Receipt => "signed receipt",
         })
     }
 }

@@ -17,6 +17,6 @@ pub mod seller;
 pub mod x402;
 
 pub use authority::Authority;
-pub use buyer::{Buyer, Errand, Paid, Purchase};
+pub use buyer::{Asked, Buyer, Claim, Deal, Errand, Paid, Purchase, Quote, quote};
 pub use error::{Objection, PaymentError, Rule, Undelivered};
 pub use seller::{Confirm, Paywall, Seller};

@@ -23,7 +23,10 @@ mod shelf;
 pub use counter::Counter;
 pub use paywall::{Paywall, Refusal};
 
-use crate::{Authority, PaymentError, x402::Terms};
+use crate::{
+    Authority, PaymentError,
+    x402::{Method, Terms},
+};
 use marque_policies::{Money, money::format_units};
 use marque_steward_client::{AssetView, View};
 use shelf::Shelf;
@@ -111,7 +114,8 @@ impl Seller {
         Ok(Terms {
             amount: price,
             pay_to: view.address,
-            domain,
+            method: Method::Eip3009,
+            domain: Some(domain),
             max_timeout_seconds: MAX_TIMEOUT_SECONDS,
         })
     }

@@ -242,11 +242,17 @@ impl Cells {
             Body::Reported { said, .. } => self.set(
                 "note",
                 match said {
-                    Said::Settled { transaction } => format!("settled in {transaction}"),
+                    Said::Settled { transaction, .. } => format!("settled in {transaction}"),
+                    Said::Signed { what, hash, .. } => format!("signed {what} {hash}"),
                     Said::Delivered { body } => format!("delivered {body}"),
                     Said::Undelivered { why } => format!("not delivered: {why}"),
                 },
             ),
+            Body::Contradicted { claimed, found, .. } => {
+                let found = found.map_or_else(|| "none".to_owned(), |hash| hash.to_string());
+                self.set("transaction", found);
+                self.set("note", format!("the seller named {claimed}"));
+            }
             Body::Started { version, missing, .. } if missing.is_empty() => {
                 self.set("note", format!("version {version}"));
             }

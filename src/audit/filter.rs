@@ -5,7 +5,7 @@ use marque_policies::{Intent, Timestamp};
 use marque_steward::{Body, Entry};
 
 /// Every kind of entry, as the journal calls it.
-pub const KINDS: [&str; 31] = [
+pub const KINDS: [&str; 32] = [
     "genesis",
     "enroll",
     "adopt",
@@ -32,6 +32,7 @@ pub const KINDS: [&str; 31] = [
     "scanned",
     "noted",
     "reported",
+    "contradicted",
     "started",
     "index_rebuilt",
     "recovered",

@@ -192,7 +192,7 @@ fn purchase(book: &mut Book, n: u64, used: &Allowed, bought: &Allowed) {
     book.put(scout(), Word::Claimed, note(1, "call"));
     book.put(scout(), Word::Attested, Body::Allowed(Box::new(tool)));
     book.put(scout(), Word::Attested, Body::Allowed(Box::new(payment)));
-    let said = Said::Settled { transaction: commitment };
+    let said = Said::Settled { transaction: commitment, amount: None };
     book.put(scout(), Word::Claimed, Body::Reported { id, said });
     book.put(scout(), Word::Claimed, note(2, "result"));
     book.put(scout(), Word::Attested, Body::Seen { id, at });

@@ -262,8 +262,16 @@ fn take_report(state: &State, agent: String, report: Report) -> Result<Step, Fau
         Said::Undelivered { why } => Said::Undelivered { why: shorten(&why) },
         said => said,
     };
+    let contradicted = match (&said, state.intent(report.intent)) {
+        (Said::Settled { transaction, amount: Some(_) }, Some(record)) => {
+            record.contradicts(*transaction, record.state)
+        }
+        _ => None,
+    };
     let body = Body::Reported { id: report.intent, said };
-    Ok(Step::noted(Some(agent), Word::Claimed, body))
+    let mut step = Step::noted(Some(agent.clone()), Word::Claimed, body);
+    step.entries.extend(contradicted.map(|body| (Some(agent), Word::Attested, body)));
+    Ok(step)
 }
 
 fn freeze(state: &State, agent: Option<String>, by: &str, reason: &str, surplus: Surplus) -> Step {

@@ -265,6 +265,16 @@ pub enum Body {
         /// What it says.
         said: Said,
     },
+    /// A counterparty's claim about its settlement is not what the chain has.
+    Contradicted {
+        /// Which payment.
+        id: IntentId,
+        /// The transaction that the counterparty named.
+        claimed: B256,
+        /// The one that moved the money, if it was moved at all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        found: Option<B256>,
+    },
     /// A steward began to work.
     Started {
         /// Its version.
@@ -744,6 +754,7 @@ impl Body {
             | Self::Filled { id, .. }
             | Self::Released { id, .. }
             | Self::Expired { id, .. }
+            | Self::Contradicted { id, .. }
             | Self::Reported { id, .. } => Some(*id),
             _ => None,
         }
@@ -779,6 +790,7 @@ impl Body {
             Self::Expired { .. } => "expired",
             Self::Noted { .. } => "noted",
             Self::Reported { .. } => "reported",
+            Self::Contradicted { .. } => "contradicted",
             Self::Started { .. } => "started",
             Self::IndexRebuilt { .. } => "index_rebuilt",
             Self::Recovered { .. } => "recovered",

@@ -232,7 +232,9 @@ impl Replayer {
                 });
                 if waits { self.write(*at, agent, *word, self.renewed(entry)) } else { Ok(()) }
             }
-            Body::Reported { .. } => self.write(*at, agent, *word, body.clone()),
+            Body::Reported { .. } | Body::Contradicted { .. } => {
+                self.write(*at, agent, *word, body.clone())
+            }
             body if body.intent().is_some() => {
                 // What is under way here came the same way; news of anything else is none.
                 let record = body.intent().and_then(|id| self.state.intent(id));

@@ -6,7 +6,7 @@ mod support;
 
 use alloy_primitives::{B256, U256};
 use marque_identity_keys::{Key, countersign};
-use marque_policies::{Intent, IntentId, Mark, Scope, SignedStatement, Statement};
+use marque_policies::{AssetId, Intent, IntentId, Mark, Money, Scope, SignedStatement, Statement};
 use marque_steward::{
     Body,
     core::{BlockFacts, Event, Facts, GasPlan, HELD_AT_ONCE, Reply, Surplus},
@@ -335,6 +335,58 @@ fn who_took_money_and_delivered_nothing_is_held_next_time_until_the_owner_agrees
     bench.approve(next, &pay(1_000), 1).unwrap();
     allowed(bench.propose(proposal("c", 0, pay(1_000))));
     allowed(bench.propose(proposal("d", 0, pay(1_000))));
+}
+
+#[test]
+fn a_claim_that_the_chain_contradicts_is_journalled_once_the_payment_is_over() {
+    let claims = |bench: &mut Bench, id, byte| {
+        let amount = Some(Money::new(U256::from(1_000), AssetId { chain: CHAIN, token: TOKEN }));
+        let said = Said::Settled { transaction: B256::repeat_byte(byte), amount };
+        bench.act(Event::Report { agent: "scout".into(), report: Report { intent: id, said } });
+    };
+    let contradictions = |bench: &Bench| -> Vec<_> {
+        let bodies = bench.entries.iter().map(|entry| &entry.body);
+        bodies
+            .filter_map(|body| match body {
+                Body::Contradicted { id, claimed, found } => Some((*id, *claimed, *found)),
+                _ => None,
+            })
+            .collect()
+    };
+    let mut bench = Bench::new();
+    let at = place(5);
+    let finish = |bench: &mut Bench, id| {
+        bench.moved(Body::Seen { id, at });
+        bench.moved(Body::Final { id, actual: vec![], time: None });
+    };
+    // The truth, before and after.
+    let honest = allowed(bench.propose(proposal("a", 0, pay(1_000))));
+    let byte = at.transaction.0[0];
+    assert_eq!(at.transaction, B256::repeat_byte(byte));
+    claims(&mut bench, honest, byte);
+    finish(&mut bench, honest);
+    claims(&mut bench, honest, byte);
+    assert_eq!(contradictions(&bench), []);
+    // A lie that was told before the chain had decided, and one told afterwards.
+    let early = allowed(bench.propose(proposal("b", 0, pay(1_000))));
+    claims(&mut bench, early, byte ^ 1);
+    bench.moved(Body::Seen { id: early, at });
+    assert_eq!(contradictions(&bench), [], "a reorganisation may still make it true");
+    bench.moved(Body::Final { id: early, actual: vec![], time: None });
+    claims(&mut bench, honest, byte ^ 2);
+    // What was said to be settled and never was.
+    let never = allowed(bench.propose(proposal("c", 0, pay(1_000))));
+    claims(&mut bench, never, byte);
+    bench.moved(Body::Expired { id: never, block: 9 });
+    let lie = |mask: u8| B256::repeat_byte(byte ^ mask);
+    assert_eq!(
+        contradictions(&bench),
+        [
+            (early, lie(1), Some(at.transaction)),
+            (honest, lie(2), Some(at.transaction)),
+            (never, lie(0), None),
+        ]
+    );
 }
 
 #[test]

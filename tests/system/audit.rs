@@ -41,7 +41,7 @@ fn objects(out: &Output) -> Vec<Value> {
     ok(out).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn shown(citizen: &Citizen, filters: &[&str]) -> Vec<Value> {
+pub(crate) fn shown(citizen: &Citizen, filters: &[&str]) -> Vec<Value> {
     objects(&marque(citizen, &[&["--json", "audit", "show"], filters].concat()))
 }
 

@@ -9,6 +9,7 @@
 
 mod answers;
 mod desk;
+mod http;
 mod owner;
 mod resume;
 mod tools;

@@ -5,11 +5,14 @@
 //! policy's chains, assets, signing domains and payees, and the errand's maximum. What does not
 //! agree is turned down with a reason, before the steward hears of it.
 
+use super::Asked;
 use crate::{
     error::{Objection, Rule, shortened},
-    x402::{PaymentRequired, PaymentRequirements, Terms},
+    x402::{
+        Method, PaymentRequired, PaymentRequirements, Terms,
+        evidence::{self, Signed},
+    },
 };
-use marque_net::host_port;
 use marque_policies::{Money, money::format_units};
 use marque_steward_client::{AssetView, PayeeView, View};
 use url::Url;
@@ -20,34 +23,80 @@ const MAX_ENTRIES: usize = 32;
 /// Terms that agree with the request and the policy.
 #[derive(Clone, Debug)]
 pub(super) struct Choice<'a> {
+    /// Which entry of `accepts`.
+    pub(super) entry: usize,
     /// As the seller wrote them.
     pub(super) requirements: &'a PaymentRequirements,
     /// As we understand them.
     pub(super) terms: Terms,
     /// The payee's name in the policy, or that of a peer whom it does not know.
     pub(super) payee: String,
+    /// What is sold.
+    pub(super) resource: Url,
+    /// The terms with the seller's signature, if it gave one.
+    pub(super) offer: Option<Signed>,
+    /// Whether what is left of every limit is enough, as far as the view tells.
+    affordable: bool,
 }
 
-/// The first acceptable terms, or cheaper ones of the same asset.
+/// What would be proposed for an answer with status 402.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// Which entry of `accepts`.
+    pub entry: usize,
+    /// What it says.
+    pub terms: Terms,
+    /// The payee's name in the policy, or that of a peer whom it does not know.
+    pub payee: String,
+    /// What is sold.
+    pub resource: Url,
+}
+
+/// Which of a seller's terms would be proposed, without proposing them: for whoever compares prices.
+///
+/// # Errors
+/// Every reason for which the answer or one of its entries is turned down.
+pub fn quote(
+    required: &PaymentRequired,
+    asked: &Asked,
+    view: &View,
+    max: Option<Money>,
+) -> Result<Quote, Vec<Objection>> {
+    let Choice { entry, terms, payee, resource, .. } = choose(required, asked, view, max)?;
+    Ok(Quote { entry, terms, payee, resource })
+}
+
+/// The best acceptable terms: first those that every limit has room for, then the cheapest of an
+/// asset, then the plainest way to pay.
 ///
 /// Amounts of different assets cannot be compared, so the seller's order decides between assets.
+/// What no limit has room for is still proposed where there is nothing else: the steward's table
+/// says what would make it pass.
 ///
 /// # Errors
 /// Every reason for which the answer or one of its entries was turned down.
 pub(super) fn choose<'a>(
     required: &'a PaymentRequired,
-    asked: &Url,
-    view: &'a View,
+    asked: &Asked,
+    view: &View,
     max: Option<Money>,
 ) -> Result<Choice<'a>, Vec<Objection>> {
-    same_resource(&required.resource.url, asked).map_err(|objection| vec![objection])?;
-    let host = host_port(asked);
+    let whole = |objection| vec![objection];
+    let resource = asked.sold(&required.resource.url).map_err(whole)?;
+    evidence::well_formed(&required.extensions).map_err(whole)?;
     let mut best: Option<Choice<'a>> = None;
     let mut objections = Vec::new();
     for (index, requirements) in required.accepts.iter().take(MAX_ENTRIES).enumerate() {
-        match acceptable(requirements, &host, view, max) {
+        let judged =
+            acceptable(requirements, asked.host(), view, max).and_then(|(terms, payee)| {
+                let offer = evidence::agrees(required, index, view.now / 1_000)?;
+                let affordable = has_room(view, terms.amount);
+                let resource = resource.clone();
+                Ok(Choice { entry: index, requirements, terms, payee, resource, offer, affordable })
+            });
+        match judged {
             Ok(choice) => match &best {
-                Some(held) if !cheaper(&choice, held) => {}
+                Some(held) if !better(&choice, held) => {}
                 _ => best = Some(choice),
             },
             Err(objection) => objections.push(objection.at(index)),
@@ -59,58 +108,45 @@ pub(super) fn choose<'a>(
     best.ok_or(objections)
 }
 
-fn cheaper(one: &Choice<'_>, other: &Choice<'_>) -> bool {
-    one.terms.amount.asset == other.terms.amount.asset
-        && one.terms.amount.units < other.terms.amount.units
+fn better(one: &Choice<'_>, other: &Choice<'_>) -> bool {
+    if one.affordable != other.affordable {
+        return one.affordable;
+    }
+    let (price, held) = (one.terms.amount, other.terms.amount);
+    price.asset == held.asset
+        && (price.units, effort(one.terms.method)) < (held.units, effort(other.terms.method))
 }
 
-/// A 402 that came after a redirect speaks for another URL than the one that would be paid for.
-pub(super) fn answered_by_the_asked(answered: &Url, asked: &Url) -> Result<(), Objection> {
-    if answered == asked {
-        return Ok(());
+/// By EIP-3009 nothing has to be approved on chain first, and `exact` takes no more or less than it
+/// says.
+const fn effort(method: Method) -> u8 {
+    match method {
+        Method::Eip3009 => 0,
+        Method::Permit2 => 1,
+        Method::Upto { .. } => 2,
     }
-    Err(Objection::new(
-        Rule::Resource,
-        format!(
-            "the request was redirected to {}, which asks for money; ask it directly",
-            shortened(answered.as_str())
-        ),
-    ))
 }
 
-/// The resource that is sold must be the one that was asked for, fragments apart.
-fn same_resource(said: &str, asked: &Url) -> Result<(), Objection> {
-    let objection = |why| Err(Objection::new(Rule::Resource, why));
-    let Ok(mut sold) = Url::parse(said) else {
-        return objection(format!("\"{}\" is not a URL", shortened(said)));
-    };
-    let mut asked = asked.clone();
-    sold.set_fragment(None);
-    asked.set_fragment(None);
-    if host_port(&sold) != host_port(&asked) {
-        return objection(format!("{} asks for money for {}", host_port(&asked), host_port(&sold)));
-    }
-    if sold != asked {
-        return objection(format!(
-            "asked for {}, offered {}",
-            shortened(asked.as_str()),
-            shortened(sold.as_str())
-        ));
-    }
-    Ok(())
+/// Whether every window of every limit of that asset has room, as the view tells it. Only the
+/// steward decides; this orders what is put before it.
+fn has_room(view: &View, amount: Money) -> bool {
+    view.budgets.iter().filter(|budget| budget.limit.asset == amount.asset).all(|budget| {
+        let left = budget.limit.units.saturating_sub(budget.spent.units);
+        amount.units <= left
+    })
 }
 
-fn acceptable<'a>(
-    requirements: &'a PaymentRequirements,
+fn acceptable(
+    requirements: &PaymentRequirements,
     host: &str,
-    view: &'a View,
+    view: &View,
     max: Option<Money>,
-) -> Result<Choice<'a>, Objection> {
+) -> Result<(Terms, String), Objection> {
     let terms = requirements.terms()?;
     let asset = known_asset(&terms, view)?;
     let payee = payee(&terms, host, view)?;
     within(&terms, asset, max)?;
-    Ok(Choice { requirements, terms, payee })
+    Ok((terms, payee))
 }
 
 fn known_asset<'a>(terms: &Terms, view: &'a View) -> Result<&'a AssetView, Objection> {
@@ -124,13 +160,15 @@ fn known_asset<'a>(terms: &Terms, view: &'a View) -> Result<&'a AssetView, Objec
     let Some(asset) = view.assets.iter().find(|asset| asset.id == id) else {
         return Err(Objection::new(Rule::Asset, format!("{id} is not in the policy")));
     };
-    let (name, version) = &terms.domain;
+    // By Permit2 the token's own domain is not signed under, and a seller may leave it out. Where it
+    // is said it has to be true all the same.
+    let Some((name, version)) = &terms.domain else { return Ok(asset) };
     match &asset.domain {
-        Some(domain) if *domain == terms.domain => Ok(asset),
-        Some((our_name, our_version)) => Err(Objection::new(
+        Some((ours, our_version)) if ours == name && our_version == version => Ok(asset),
+        Some((ours, our_version)) => Err(Objection::new(
             Rule::Domain,
             format!(
-                "\"{}\" version \"{}\", but the policy has \"{our_name}\" version \
+                "\"{}\" version \"{}\", but the policy has \"{ours}\" version \
                  \"{our_version}\" for {}",
                 shortened(name),
                 shortened(version),

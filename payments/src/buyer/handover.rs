@@ -4,17 +4,13 @@
 //! nothing and may bring the goods. Whatever the end is, the steward hears of it: a seller that
 //! takes money and does not deliver is remembered.
 
-use super::Buyer;
+use super::{Buyer, Deal, Paid};
 use crate::{
-    PaymentError, Undelivered,
-    error::shortened,
-    x402::{self, SettlementResponse, Terms},
+    PaymentError,
+    error::{Objection, Rule},
+    x402::{self, PaymentRequired, SettlementResponse},
 };
-use alloy_primitives::{Address, B256};
 use marque_net::{NetError, Request, Response};
-use marque_policies::IntentId;
-use marque_steward_client::{Report, Said};
-use sha2::{Digest as _, Sha256};
 use std::time::Duration;
 
 /// Pauses before the second and each further try, if a connection is lost or a seller says that it
@@ -23,35 +19,31 @@ const PAUSES: [Duration; 3] =
     [Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(3)];
 
 impl Buyer {
-    /// Sends the request with its payment; answers the goods and the transaction that paid for
-    /// them, where the seller names one that can be true.
+    /// Sends the request with its payment; answers the goods and what was paid for them.
     pub(super) async fn hand_over(
         &self,
         mut request: Request,
-        payment: &str,
-        id: IntentId,
-        terms: &Terms,
-        payer: Address,
-    ) -> Result<(Response, Option<B256>), PaymentError> {
-        set_payment(&mut request, payment)?;
+        deal: Deal,
+    ) -> Result<(Response, Paid), PaymentError> {
+        let payment = x402::encode(x402::PAYMENT_SIGNATURE, &deal.payload)?;
+        set_payment(&mut request, &payment)?;
         let response = match self.send_until_answered(request).await {
             Ok(response) => response,
             Err(error) => {
-                let why = shortened(&format!("no answer: {error}"));
-                return Err(self.undelivered(id, None, why).await);
+                return Err(self.undelivered(&deal, None, &format!("no answer: {error}")).await);
             }
         };
         if !response.is_success() {
-            let why = refusal(&response);
-            return Err(self.undelivered(id, Some(response.status), why).await);
+            return Err(self.undelivered(&deal, Some(response.status), &refusal(&response)).await);
         }
-        let transaction = settled(&response, terms, payer);
-        if let Some(transaction) = transaction {
-            self.tell(id, Said::Settled { transaction }).await;
-        }
-        let body = B256::from_slice(&Sha256::digest(&response.body));
-        self.tell(id, Said::Delivered { body }).await;
-        Ok((response, transaction))
+        let paid = match settlement(&response) {
+            Ok(said) => self.delivered(deal, said.as_ref(), &response.body).await,
+            Err(error) => {
+                let doubt = Objection::new(Rule::Settlement, error.to_string());
+                self.conclude(deal, None, Some(doubt), &response.body).await
+            }
+        };
+        Ok((response, paid))
     }
 
     async fn send_until_answered(&self, request: Request) -> Result<Response, PaymentError> {
@@ -68,19 +60,6 @@ impl Buyer {
         }
         Ok(self.net.send(request).await?)
     }
-
-    async fn undelivered(&self, id: IntentId, status: Option<u16>, why: String) -> PaymentError {
-        self.tell(id, Said::Undelivered { why: why.clone() }).await;
-        Undelivered { id, status, why }.into()
-    }
-
-    /// Reports to the steward. A report is a courtesy to the ledger: goods that came are not thrown
-    /// away because it failed.
-    async fn tell(&self, intent: IntentId, said: Said) {
-        if let Err(error) = self.steward.report(Report { intent, said }).await {
-            tracing::warn!(%intent, %error, "the steward did not take a report");
-        }
-    }
 }
 
 /// The text of a header of the answer, within bounds.
@@ -88,7 +67,12 @@ pub(super) fn header<'a>(
     response: &'a Response,
     name: &'static str,
 ) -> Result<Option<&'a str>, PaymentError> {
-    let Some(value) = response.headers.get(name) else { return Ok(None) };
+    let mut values = response.headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    // Whoever reads the other one would have agreed to something else.
+    if values.next().is_some() {
+        return Err(PaymentError::Header { header: name, why: "it is there twice".to_owned() });
+    }
     match value.to_str() {
         Ok(text) => Ok(Some(text)),
         Err(_) => Err(PaymentError::Header { header: name, why: "not ASCII text".to_owned() }),
@@ -104,41 +88,22 @@ fn set_payment(request: &mut Request, payment: &str) -> Result<(), PaymentError>
     Ok(())
 }
 
+/// What the seller says of the settlement, if it says anything.
+fn settlement(response: &Response) -> Result<Option<SettlementResponse>, PaymentError> {
+    let text = header(response, x402::PAYMENT_RESPONSE)?;
+    text.map(|text| x402::decode(x402::PAYMENT_RESPONSE, text)).transpose()
+}
+
 /// Why the seller did not deliver, in its own words where it has some.
 fn refusal(response: &Response) -> String {
-    let reason = header(response, x402::PAYMENT_RESPONSE)
+    let reason = settlement(response)
         .ok()
         .flatten()
-        .and_then(|text| x402::decode::<SettlementResponse>(x402::PAYMENT_RESPONSE, text).ok())
         .and_then(|settlement| settlement.error_reason)
         .or_else(|| {
             let text = header(response, x402::PAYMENT_REQUIRED).ok().flatten()?;
-            x402::decode::<x402::PaymentRequired>(x402::PAYMENT_REQUIRED, text).ok()?.error
+            x402::decode::<PaymentRequired>(x402::PAYMENT_REQUIRED, text).ok()?.error
         })
         .unwrap_or_else(|| String::from_utf8_lossy(&response.body).into_owned());
-    shortened(&format!("status {}: {reason}", response.status))
-}
-
-/// The transaction that the seller names, if what it says of it agrees with what we paid.
-fn settled(response: &Response, terms: &Terms, payer: Address) -> Option<B256> {
-    let said = header(response, x402::PAYMENT_RESPONSE).and_then(|text| {
-        text.map(|text| x402::decode::<SettlementResponse>(x402::PAYMENT_RESPONSE, text))
-            .transpose()
-    });
-    let said = match said {
-        Ok(said) => said?,
-        Err(error) => {
-            tracing::warn!(%error, "the goods came with an unreadable receipt");
-            return None;
-        }
-    };
-    let agrees = said.success
-        && said.network == terms.network()
-        && said.payer.as_deref().is_none_or(|text| text.parse() == Ok(payer))
-        && said.amount.as_deref().is_none_or(|text| text == terms.amount.units.to_string());
-    if !agrees {
-        tracing::warn!("the goods came with a receipt for another payment");
-        return None;
-    }
-    said.transaction.parse().ok()
+    format!("status {}: {reason}", response.status)
 }

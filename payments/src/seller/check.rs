@@ -59,6 +59,15 @@ pub(super) fn check(
         return Err(wrong(format!("it is for {}, not {resource}", shortened(&said.url))));
     }
     let accepted = sent.accepted.terms().map_err(|objection| wrong(objection.to_string()))?;
+    if accepted.method != terms.method {
+        return Err(wrong(format!(
+            "it pays {} by {}, but {} by {} is asked",
+            accepted.method.scheme(),
+            accepted.method.transfer(),
+            terms.method.scheme(),
+            terms.method.transfer()
+        )));
+    }
     if accepted.amount.asset != terms.amount.asset {
         return Err(wrong(format!(
             "it pays in {}, but {} is asked",
@@ -198,7 +207,7 @@ fn canonical(signature: &[u8]) -> Result<[u8; 65], String> {
 }
 
 fn domain(terms: &Terms) -> TokenDomain {
-    let (name, version) = terms.domain.clone();
+    let (name, version) = terms.domain.clone().unwrap_or_default();
     let asset = terms.amount.asset;
     TokenDomain { name, version, chain: asset.chain, token: asset.token }
 }

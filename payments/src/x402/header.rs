@@ -1,6 +1,6 @@
 //! JSON in base64 in a header: the standard alphabet with padding, bounded, versioned.
 
-use crate::PaymentError;
+use crate::{PaymentError, error::shortened};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -23,15 +23,25 @@ pub fn decode<T: DeserializeOwned>(header: &'static str, text: &str) -> Result<T
     let json = STANDARD.decode(text).map_err(|error| wrong(format!("not base64: {error}")))?;
     let value: Value =
         serde_json::from_slice(&json).map_err(|error| wrong(format!("not JSON: {error}")))?;
+    read(header, value)
+}
+
+/// Reads a message that came as JSON, in `place`: a field of MCP or A2A, or a header.
+///
+/// # Errors
+/// As [`decode`].
+pub fn read<T: DeserializeOwned>(place: &'static str, value: Value) -> Result<T, PaymentError> {
     if let Some(version) = value.get("x402Version")
         && version.as_u64() != Some(super::VERSION)
     {
         return Err(PaymentError::Unsupported(format!(
-            "{header} speaks x402 version {version}; only version {} is spoken here",
+            "{place} speaks x402 version {}; only version {} is spoken here",
+            shortened(&version.to_string()),
             super::VERSION
         )));
     }
-    serde_json::from_value(value).map_err(|error| wrong(error.to_string()))
+    serde_json::from_value(value)
+        .map_err(|error| PaymentError::Header { header: place, why: shortened(&error.to_string()) })
 }
 
 /// Writes `value` as the value of `header`.

@@ -113,6 +113,61 @@ pub struct ExactAuthorization {
     pub nonce: B256,
 }
 
+/// The `payload` of schemes `exact` and `upto` by Permit2.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Permit2Payload {
+    /// 65 bytes `r || s || v`.
+    pub signature: Bytes,
+    /// What is signed.
+    #[serde(rename = "permit2Authorization")]
+    pub authorization: Permit2Authorization,
+}
+
+/// The fields of a Permit2 `PermitWitnessTransferFrom` under an x402 proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Permit2Authorization {
+    /// Who pays.
+    pub from: Address,
+    /// What may be taken at most.
+    pub permitted: Permitted,
+    /// The x402 proxy that may take it.
+    pub spender: Address,
+    /// Chosen by the payer; Permit2 accepts it once. Written in decimal, read in both notations.
+    #[serde(with = "number")]
+    pub nonce: U256,
+    /// Unix seconds of block time until which it is valid.
+    #[serde(with = "seconds")]
+    pub deadline: u64,
+    /// What the proxy is bound to.
+    pub witness: Permit2Witness,
+}
+
+/// A token and an amount of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Permitted {
+    /// The token contract.
+    pub token: Address,
+    /// Base units.
+    #[serde(with = "marque_policies::money::decimal")]
+    pub amount: U256,
+}
+
+/// What the proxy is bound to: the payee, from when, and for `upto` who may settle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Permit2Witness {
+    /// Who is paid.
+    pub to: Address,
+    /// Under `upto`, the only account that may settle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facilitator: Option<Address>,
+    /// Unix seconds of block time from which it is valid.
+    #[serde(with = "seconds")]
+    pub valid_after: u64,
+}
+
 /// What became of a payment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -151,5 +206,31 @@ mod seconds {
             return Err(D::Error::custom(format!("\"{text}\" is not a number of seconds")));
         }
         text.parse().map_err(D::Error::custom)
+    }
+}
+
+/// Serde for a 256-bit number: decimal when written, decimal or `0x` hex when read. The
+/// specification's examples write one, its reference software the other.
+mod number {
+    use alloy_primitives::U256;
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(value: &U256, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<U256, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let (digits, radix) = match text.strip_prefix("0x") {
+            Some(digits) => (digits, 16),
+            None => (text.as_str(), 10),
+        };
+        let plain = !digits.is_empty() && digits.bytes().all(|b| char::from(b).is_digit(radix));
+        let number = plain.then(|| U256::from_str_radix(digits, radix.into()).ok()).flatten();
+        number.ok_or_else(|| {
+            D::Error::custom(format!("\"{text}\" is not a number of at most 256 bits"))
+        })
     }
 }

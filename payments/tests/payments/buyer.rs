@@ -16,25 +16,26 @@ use marque_payments::{
     Buyer, Errand, PaymentError, Rule,
     x402::{
         self, ExactPayload, PAYMENT_REQUIRED, PAYMENT_RESPONSE, PAYMENT_SIGNATURE, PaymentPayload,
+        Permit2Payload, permit2,
     },
 };
 use marque_policies::{Intent, Labels};
-use marque_steward_client::Said;
+use marque_steward_client::{Budget, PaymentState, Said};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use url::Url;
 
-const SELLER: Address = Address::repeat_byte(0x5e);
+pub(crate) const SELLER: Address = Address::repeat_byte(0x5e);
 
 type Headers = Vec<(&'static str, String)>;
 
 /// A stranger's server: answers as it is told, and keeps the payments that it is sent.
 #[derive(Debug, Default)]
-struct Shop {
-    ask: Mutex<Headers>,
+pub(crate) struct Shop {
+    pub(crate) ask: Mutex<Headers>,
     ask_body: Mutex<String>,
     /// What it answers to payments, first to last; the last for ever.
-    deliver: Mutex<Vec<(u16, Headers)>>,
+    pub(crate) deliver: Mutex<Vec<(u16, Headers)>>,
     payments: Mutex<Vec<String>>,
 }
 
@@ -54,20 +55,20 @@ async fn serve(State(shop): State<Arc<Shop>>, headers: HeaderMap) -> Response {
     };
     let mut response = (StatusCode::from_u16(status).unwrap(), body).into_response();
     for (name, value) in reply {
-        response.headers_mut().insert(name, value.parse().unwrap());
+        response.headers_mut().append(name, value.parse().unwrap());
     }
     response
 }
 
-struct World {
-    shop: Arc<Shop>,
-    steward: Arc<Steward>,
-    buyer: Buyer,
-    url: Url,
+pub(crate) struct World {
+    pub(crate) shop: Arc<Shop>,
+    pub(crate) steward: Arc<Steward>,
+    pub(crate) buyer: Buyer,
+    pub(crate) url: Url,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let (listener, base, net) = stand().await;
         let host = listener.local_addr().unwrap().to_string();
         let steward = Arc::new(Steward::new("scout", 1, SELLER, &host));
@@ -85,7 +86,7 @@ impl World {
         Self { shop, steward, buyer, url: base.join("/wind.csv").unwrap() }
     }
 
-    fn honest(&self) -> Value {
+    pub(crate) fn honest(&self) -> Value {
         json!({
             "x402Version": 2,
             "resource": { "url": self.url, "description": "wind" },
@@ -102,21 +103,21 @@ impl World {
         })
     }
 
-    fn ask(&self, terms: &Value) {
+    pub(crate) fn ask(&self, terms: &Value) {
         *self.shop.ask.lock().unwrap() =
             vec![(PAYMENT_REQUIRED, STANDARD.encode(terms.to_string()))];
     }
 
-    async fn buy(&self) -> Result<marque_payments::Purchase, PaymentError> {
+    pub(crate) async fn buy(&self) -> Result<marque_payments::Purchase, PaymentError> {
         self.buyer.send(Request::get(self.url.clone()), &errand()).await
     }
 
-    fn payments(&self) -> Vec<String> {
+    pub(crate) fn payments(&self) -> Vec<String> {
         self.shop.payments.lock().unwrap().clone()
     }
 }
 
-fn errand() -> Errand {
+pub(crate) fn errand() -> Errand {
     Errand {
         task: "wind".to_owned(),
         step: 3,
@@ -134,82 +135,6 @@ fn receipt(change: impl Fn(&mut Value)) -> (&'static str, String) {
     });
     change(&mut receipt);
     (PAYMENT_RESPONSE, STANDARD.encode(receipt.to_string()))
-}
-
-#[tokio::test]
-async fn a_402_that_lies_is_turned_down_and_nothing_is_proposed() {
-    let world = World::new().await;
-    let entry = |field: &'static str, value: Value| {
-        move |terms: &mut Value| terms["accepts"][0][field] = value.clone()
-    };
-    type Lie = Box<dyn Fn(&mut Value)>;
-    let other_host = world.url.as_str().replace("127.0.0.1", "127.0.0.2");
-    let lies: Vec<(&str, Lie, Rule)> = vec![
-        ("payee", Box::new(entry("payTo", json!(STRANGER))), Rule::Payee),
-        ("no payee", Box::new(entry("payTo", json!("merchant"))), Rule::Payee),
-        ("too much", Box::new(entry("amount", json!("50001"))), Rule::Amount),
-        ("no amount", Box::new(entry("amount", json!("2e4"))), Rule::Amount),
-        ("past 256 bits", Box::new(entry("amount", json!("9".repeat(90)))), Rule::Amount),
-        ("asset", Box::new(entry("asset", json!(STRANGER))), Rule::Asset),
-        ("native coin", Box::new(entry("asset", json!(Address::ZERO))), Rule::Asset),
-        ("the max is in USDC", Box::new(entry("asset", json!(EURC.token))), Rule::Amount),
-        ("network", Box::new(entry("network", json!("eip155:1"))), Rule::Network),
-        ("another world", Box::new(entry("network", json!("solana:5eykt"))), Rule::Network),
-        ("scheme", Box::new(entry("scheme", json!("upto"))), Rule::Scheme),
-        (
-            "method",
-            Box::new(|terms| {
-                terms["accepts"][0]["extra"]["assetTransferMethod"] = json!("permit2")
-            }),
-            Rule::Scheme,
-        ),
-        (
-            "domain name",
-            Box::new(|terms| terms["accepts"][0]["extra"]["name"] = json!("USDC")),
-            Rule::Domain,
-        ),
-        (
-            "domain version",
-            Box::new(|terms| terms["accepts"][0]["extra"]["version"] = json!("1")),
-            Rule::Domain,
-        ),
-        ("no domain", Box::new(entry("extra", Value::Null)), Rule::Domain),
-        (
-            "resource of another host",
-            Box::new(move |terms| terms["resource"]["url"] = json!(other_host)),
-            Rule::Resource,
-        ),
-        (
-            "another resource",
-            Box::new(|terms| {
-                let url = terms["resource"]["url"].as_str().unwrap().replace("wind", "gold");
-                terms["resource"]["url"] = json!(url);
-            }),
-            Rule::Resource,
-        ),
-        (
-            "no resource",
-            Box::new(|terms| terms["resource"]["url"] = json!("wind.csv")),
-            Rule::Resource,
-        ),
-        ("nothing", Box::new(|terms| terms["accepts"] = json!([])), Rule::Scheme),
-    ];
-    for (name, lie, rule) in lies {
-        let mut terms = world.honest();
-        lie(&mut terms);
-        world.ask(&terms);
-        match world.buy().await {
-            Err(PaymentError::Terms(objections)) => {
-                assert_eq!(objections.len(), 1, "{name}");
-                assert_eq!(objections[0].rule, rule, "{name}: {}", objections[0]);
-            }
-            other => panic!("{name}: {other:?}"),
-        }
-    }
-    assert!(world.steward.proposed().is_empty());
-    assert!(world.payments().is_empty());
-    world.ask(&world.honest());
-    assert!(world.buy().await.is_ok(), "the truth is bought");
 }
 
 #[tokio::test]
@@ -320,7 +245,10 @@ async fn a_purchase_names_what_was_paid_and_tells_the_steward() {
     assert_eq!(authorise.resource, world.url.as_str());
     assert_eq!(authorise.host, world.url.authority());
     let said = world.steward.reported();
-    assert_eq!(said[0], Said::Settled { transaction: B256::repeat_byte(7) });
+    assert_eq!(
+        said[0],
+        Said::Settled { transaction: B256::repeat_byte(7), amount: Some(usdc(20_000)) }
+    );
     assert!(matches!(said[1], Said::Delivered { .. }));
 
     let sent: PaymentPayload = x402::decode(PAYMENT_SIGNATURE, &world.payments()[0]).unwrap();
@@ -494,4 +422,184 @@ async fn what_costs_nothing_is_not_paid_for() {
     let missing = Request::get(world.url.join("/missing").unwrap());
     let purchase = world.buyer.send(missing, &errand()).await.unwrap();
     assert_eq!((purchase.response.status, purchase.paid), (404, None));
+}
+
+fn by_permit(world: &World, scheme: &str) -> Value {
+    let mut terms = world.honest();
+    terms["accepts"][0]["scheme"] = json!(scheme);
+    terms["accepts"][0]["extra"] = json!({ "assetTransferMethod": "permit2" });
+    if scheme == "upto" {
+        terms["accepts"][0]["extra"]["facilitatorAddress"] = json!(FACILITATOR);
+    }
+    terms
+}
+
+const FACILITATOR: Address = Address::repeat_byte(0xfa);
+
+#[tokio::test]
+async fn a_permit_is_approved_once_and_sent_as_it_was_proposed() {
+    for (scheme, spender) in [("exact", permit2::EXACT_PROXY), ("upto", permit2::UPTO_PROXY)] {
+        let world = World::new().await;
+        world.ask(&by_permit(&world, scheme));
+        world.buy().await.unwrap();
+        let paid = world.buy().await.unwrap().paid.unwrap();
+        let proposed = world.steward.proposed();
+        let kinds: Vec<_> = proposed.iter().map(|proposal| proposal.intent.kind()).collect();
+        assert_eq!(
+            kinds,
+            ["approve_permit2", "permit_transfer", "approve_permit2", "permit_transfer"]
+        );
+        assert_eq!(proposed[0], proposed[2], "the same approval");
+        let Intent::PermitTransfer(permit) = &proposed[1].intent else { panic!() };
+        assert_eq!((permit.to, permit.amount), (SELLER, usdc(20_000)));
+
+        let payments = world.payments();
+        assert_eq!(payments[0], payments[1], "the same bytes");
+        let sent: PaymentPayload = x402::decode(PAYMENT_SIGNATURE, &payments[0]).unwrap();
+        let wire = &sent.payload["permit2Authorization"];
+        assert_eq!(wire["nonce"], json!(paid.id.permit_nonce().to_string()), "in decimal");
+        assert_eq!(wire["witness"].get("facilitator").is_some(), scheme == "upto");
+        let sent: Permit2Payload = serde_json::from_value(sent.payload).unwrap();
+        assert_eq!((sent.authorization.spender, sent.authorization.witness.to), (spender, SELLER));
+        let digest = permit2::digest(USDC.chain, &sent.authorization);
+        let signer = marque_contracts::recover(digest, &sent.signature).unwrap();
+        assert_eq!(signer, world.steward.key.address());
+    }
+}
+
+#[tokio::test]
+async fn an_approval_covers_all_that_the_policy_lets_go() {
+    let world = World::new().await;
+    let budget = |rule: &str, units| Budget {
+        rule: rule.to_owned(),
+        spent: usdc(0),
+        in_flight: None,
+        limit: usdc(units),
+        next: None,
+    };
+    world.steward.view.lock().unwrap().budgets =
+        vec![budget("limits.USDC.day", 100_000), budget("limits.USDC.total", 900_000)];
+    world.ask(&by_permit(&world, "upto"));
+    world.buy().await.unwrap();
+    let first = world.steward.proposed().remove(0);
+    assert_eq!(first.intent, Intent::ApprovePermit2 { amount: usdc(900_000) });
+}
+
+#[tokio::test]
+async fn without_an_approval_no_permit_is_signed() {
+    let world = World::new().await;
+    world.ask(&by_permit(&world, "upto"));
+    *world.steward.state.lock().unwrap() = PaymentState::Released;
+    let error = world.buy().await.unwrap_err();
+    assert!(
+        matches!(error, PaymentError::Approval { state: PaymentState::Released, .. }),
+        "{error}"
+    );
+    world.steward.decide(Verdict::Hold);
+    assert!(matches!(world.buy().await, Err(PaymentError::Held { .. })));
+    assert!(world.steward.proposed().iter().all(|p| p.intent.kind() == "approve_permit2"));
+    assert!(world.payments().is_empty());
+}
+
+#[tokio::test]
+async fn a_permit_that_is_not_what_was_asked_never_leaves() {
+    type Forge = fn(&mut x402::Permit2Authorization);
+    let world = World::new().await;
+    world.ask(&by_permit(&world, "upto"));
+    let forgeries: [(Forge, &str); 8] = [
+        (|permit| permit.from = STRANGER, "it is paid by"),
+        (|permit| permit.witness.to = STRANGER, "it pays 0x"),
+        (|permit| permit.permitted.amount += U256::from(1), "it pays 20001 base units"),
+        (|permit| permit.permitted.token = STRANGER, "it pays in"),
+        (|permit| permit.spender = STRANGER, "it may be spent by"),
+        (|permit| permit.spender = permit2::EXACT_PROXY, "it may be spent by"),
+        (|permit| permit.witness.facilitator = Some(STRANGER), "settled by somebody else"),
+        (|permit| permit.nonce += U256::from(1), "its nonce"),
+    ];
+    for (forge, expected) in forgeries {
+        *world.steward.forge.lock().unwrap() = Some(forge);
+        let error = world.buy().await.unwrap_err();
+        assert!(matches!(error, PaymentError::Artifact { .. }), "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+    assert!(world.payments().is_empty());
+    *world.steward.forge.lock().unwrap() = None;
+    assert!(world.buy().await.is_ok());
+}
+
+#[tokio::test]
+async fn an_upto_settlement_may_take_less_and_never_more() {
+    let world = World::new().await;
+    world.ask(&by_permit(&world, "upto"));
+    for (amount, transaction, charged) in [
+        ("2500", json!(B256::repeat_byte(7)), Some(2_500)),
+        ("20000", json!(B256::repeat_byte(7)), Some(20_000)),
+        ("0", json!(""), Some(0)),
+        ("20001", json!(B256::repeat_byte(7)), None),
+        ("2500", json!(""), None),
+    ] {
+        let told = receipt(|receipt| {
+            receipt["amount"] = json!(amount);
+            receipt["transaction"] = transaction.clone();
+        });
+        *world.shop.deliver.lock().unwrap() = vec![(200, vec![told])];
+        let paid = world.buy().await.unwrap().paid.unwrap();
+        assert_eq!(paid.charged, charged.map(usdc), "{amount}");
+        assert_eq!(paid.doubt.is_none(), charged.is_some(), "{amount}");
+        assert_eq!(paid.amount, usdc(20_000));
+    }
+}
+
+#[tokio::test]
+async fn the_plainest_way_is_taken_and_what_a_limit_has_no_room_for_comes_last() {
+    let world = World::new().await;
+    let mut terms = world.honest();
+    let (upto, permit) = (by_permit(&world, "upto"), by_permit(&world, "exact"));
+    let plain = terms["accepts"][0].clone();
+    terms["accepts"] = json!([upto["accepts"][0], permit["accepts"][0], plain]);
+    world.ask(&terms);
+    world.buy().await.unwrap();
+    assert_eq!(world.steward.proposed().remove(0).intent.kind(), "authorise");
+
+    // Cheap in an asset of which nothing is left, dearer in one that has room.
+    let world = World::new().await;
+    let mut terms = world.honest();
+    let mut other = terms["accepts"][0].clone();
+    terms["accepts"][0]["amount"] = json!("1");
+    other["asset"] = json!(EURC.token);
+    terms["accepts"] = json!([terms["accepts"][0], other]);
+    world.ask(&terms);
+    let spent = Budget {
+        rule: "limits.USDC.day".to_owned(),
+        spent: usdc(5),
+        in_flight: None,
+        limit: usdc(5),
+        next: None,
+    };
+    world.steward.view.lock().unwrap().budgets = vec![spent];
+    let errand = Errand { max: None, ..errand() };
+    let bought = world.buyer.send(Request::get(world.url.clone()), &errand).await.unwrap();
+    assert_eq!(bought.paid.unwrap().amount.asset, EURC);
+}
+
+#[tokio::test]
+async fn an_errand_whose_attempt_is_over_goes_on_with_the_next() {
+    let world = World::new().await;
+    world.ask(&world.honest());
+    let first = world.buy().await.unwrap().paid.unwrap().id;
+    let mut dearer = world.honest();
+    dearer["accepts"][0]["amount"] = json!("20001");
+    world.ask(&dearer);
+    for live in [PaymentState::Sent, PaymentState::Seen, PaymentState::Final, PaymentState::Held] {
+        *world.steward.state.lock().unwrap() = live;
+        let error = world.buy().await.unwrap_err();
+        assert!(matches!(&error, PaymentError::Fault(f) if f.code == "id_reused"), "{error}");
+    }
+    for over in [PaymentState::Expired, PaymentState::Cancelled] {
+        *world.steward.state.lock().unwrap() = over;
+        let paid = world.buy().await.unwrap().paid.unwrap();
+        assert_eq!(paid.amount, usdc(20_001));
+        assert_ne!(paid.id, first);
+    }
+    assert_eq!(world.steward.proposed().last().unwrap().attempt, 1);
 }

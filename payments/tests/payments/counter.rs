@@ -41,7 +41,10 @@ async fn a_datum_is_bought_and_sold_once() {
     assert_eq!(first.response.body, b"14.2");
     let paid = first.paid.unwrap();
     assert_eq!((paid.payee.as_str(), paid.amount), ("feed", usdc(20_000)));
-    assert!(scout.reported().contains(&Said::Settled { transaction: paid.transaction.unwrap() }));
+    assert!(scout.reported().contains(&Said::Settled {
+        transaction: paid.transaction.unwrap(),
+        amount: Some(paid.amount),
+    }));
 
     // After a crash the same errand runs again: nothing is paid twice.
     let again = buyer.send(request(), &errand(0)).await.unwrap();

@@ -301,7 +301,7 @@ async fn a_payment_that_will_not_do_is_told_why_and_never_settled() {
     let mut unsigned = pay(|_| {});
     unsigned.payload["signature"] = "0x".into();
     let mut other_scheme = pay(|_| {});
-    other_scheme.accepted.scheme = "upto".to_owned();
+    other_scheme.accepted.scheme = "barter".to_owned();
     let mut two_amounts = pay(|_| {});
     two_amounts.accepted.amount = "10000".to_owned();
     let other_chain = AssetId { chain: 1, ..USDC };
@@ -319,7 +319,7 @@ async fn a_payment_that_will_not_do_is_told_why_and_never_settled() {
         (world.payment_as("/wind.csv", |_| {}, other_chain), "it pays in eip155:1/erc20:"),
         (forged, "it is not signed by"),
         (unsigned, "0 bytes instead of 65"),
-        (other_scheme, "scheme: \"upto\""),
+        (other_scheme, "scheme: \"barter\""),
         (two_amounts, "it accepts 10000 base units and pays 20000"),
     ] {
         let response = world.get("/wind.csv", Some(&payment)).await;

@@ -6,11 +6,14 @@ use async_trait::async_trait;
 use k256::ecdsa::SigningKey;
 use marque_contracts::{Authorization, TokenDomain, eip3009_digest};
 use marque_net::{Client, Guard};
-use marque_payments::{Authority, PaymentError};
+use marque_payments::{
+    Authority, PaymentError,
+    x402::{Permit2Authorization, Permit2Witness, Permitted, permit2},
+};
 use marque_policies::{AssetId, Intent, IntentId, Mark, Money, Row};
 use marque_steward_client::{
     Artifact, AssetView, Authorisation, Fault, IntentState, Outcome, PayeeView, PaymentState,
-    Proposal, Report, Said, View,
+    Proposal, Report, Said, SignedPermit, View,
 };
 use std::{
     collections::HashMap,
@@ -83,6 +86,8 @@ pub(crate) struct Steward {
     pub(crate) key: Key,
     pub(crate) view: Mutex<View>,
     pub(crate) verdict: Mutex<Verdict>,
+    /// What becomes of a permit before it is signed.
+    pub(crate) forge: Mutex<Option<fn(&mut Permit2Authorization)>>,
     /// What `wait` answers of an allowed settlement.
     pub(crate) state: Mutex<PaymentState>,
     pub(crate) proposals: Mutex<Vec<Proposal>>,
@@ -137,6 +142,7 @@ impl Steward {
             key,
             view: Mutex::new(view),
             verdict: Mutex::default(),
+            forge: Mutex::default(),
             state: Mutex::new(PaymentState::Seen),
             proposals: Mutex::default(),
             reports: Mutex::default(),
@@ -178,6 +184,39 @@ impl Steward {
                     signature: self.key.authorise(authorise.amount.asset, &signed),
                 }))
             }
+            Intent::PermitTransfer(pay) => {
+                let facilitator = pay.via.facilitator();
+                let spender =
+                    if facilitator.is_some() { permit2::UPTO_PROXY } else { permit2::EXACT_PROXY };
+                let asset = pay.amount.asset;
+                let mut permit = Permit2Authorization {
+                    from: self.key.address(),
+                    permitted: Permitted { token: asset.token, amount: pay.amount.units },
+                    spender,
+                    nonce: id.permit_nonce(),
+                    deadline: NOW + 120,
+                    witness: Permit2Witness { to: pay.to, facilitator, valid_after: 0 },
+                };
+                if let Some(forge) = *self.forge.lock().unwrap() {
+                    forge(&mut permit);
+                }
+                let signature = self.key.sign(permit2::digest(asset.chain, &permit)).into();
+                let Permit2Authorization { from, permitted, spender, nonce, deadline, witness } =
+                    permit;
+                Artifact::PermitTransfer(Box::new(SignedPermit {
+                    from,
+                    to: witness.to,
+                    token: permitted.token,
+                    amount: permitted.amount,
+                    spender,
+                    facilitator: witness.facilitator,
+                    valid_after: witness.valid_after,
+                    deadline,
+                    nonce,
+                    signature,
+                }))
+            }
+            Intent::ApprovePermit2 { .. } => Artifact::Transaction { hash: transaction(id) },
             Intent::Settle(_) => {
                 self.settlements.fetch_add(1, Ordering::SeqCst);
                 Artifact::Transaction { hash: transaction(id) }

@@ -75,7 +75,7 @@ fn terms_survive_the_wire_with_what_we_do_not_know() {
     assert_eq!(terms.amount.asset.chain, 84_532);
     assert_eq!(terms.amount.asset.token, address!("0x036CbD53842c5426634e7929541eC2318f3dCF7e"));
     assert_eq!(terms.pay_to, address!("0x209693Bc6afc0C5328bA36FaF03C514EF312287C"));
-    assert_eq!(terms.domain, ("USDC".to_owned(), "2".to_owned()));
+    assert_eq!(terms.domain, Some(("USDC".to_owned(), "2".to_owned())));
     assert_eq!(terms.max_timeout_seconds, 60);
 }
 

@@ -253,11 +253,19 @@ fn what(entry: &Entry, known: &Known) -> String {
         Body::Noted { task, step, what, .. } => format!("{task} step {step}: {what}"),
         Body::Reported { id, said } => {
             let said = match said {
-                Said::Settled { transaction } => format!("settled in {transaction}"),
+                Said::Settled { transaction, .. } => format!("settled in {transaction}"),
+                Said::Signed { what, hash, .. } => format!("signed {what} {}", short(hash)),
                 Said::Delivered { body } => format!("delivered, body {}", short(body)),
                 Said::Undelivered { why } => format!("NOT delivered: {why}"),
             };
             format!("{}: the mind says {said}", short(id))
+        }
+        Body::Contradicted { id, claimed, found } => {
+            let found = found.map_or_else(
+                || "the chain has none".to_owned(),
+                |hash| format!("the chain has {hash}"),
+            );
+            format!("{}: the seller named transaction {claimed}, and {found}", short(id))
         }
         Body::Started { version, missing, .. } if missing.is_empty() => {
             format!("steward {version} started, all walls stand")

@@ -30,10 +30,6 @@ pub struct Request {
 /// What can be asked. There is no message that signs a hash, a text or free typed data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every question is a proposal, and none is kept"
-)]
 #[non_exhaustive]
 pub enum Ask {
     /// Decide, reserve, journal and, where something is signed, sign.
@@ -121,6 +117,22 @@ pub enum Said {
         /// Transaction hash.
         #[schemars(with = "String")]
         transaction: B256,
+        /// What it says it took. Where this is said the steward compares the claim with the chain
+        /// once the payment is over, and journals a contradiction.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        amount: Option<Money>,
+    },
+    /// It signed something about the payment. The mind keeps the thing itself.
+    Signed {
+        /// What it signed.
+        what: Evidence,
+        /// SHA-256 of it.
+        #[schemars(with = "String")]
+        hash: B256,
+        /// Whose signature it is, where that could be told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "Option<String>")]
+        by: Option<Address>,
     },
     /// The goods came; SHA-256 of the body.
     Delivered {
@@ -134,6 +146,25 @@ pub enum Said {
         /// The answer, shortened.
         why: String,
     },
+}
+
+/// What a counterparty signs about a payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Evidence {
+    /// The terms, before it was paid.
+    Offer,
+    /// That it was paid, afterwards.
+    Receipt,
+}
+
+impl std::fmt::Display for Evidence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Offer => "offer",
+            Self::Receipt => "receipt",
+        })
+    }
 }
 
 /// An answer of the steward.

@@ -38,8 +38,25 @@ pub(super) fn moved(state: &State, body: Body, now: Timestamp) -> Step {
     match body {
         _ if !fits => Step::nothing(),
         Body::Released { why, .. } if has_later(state, record) => fill(record, why, now),
-        body => Step::noted(Some(record.agent.clone()), Word::Attested, body),
+        body => {
+            let contradicted = contradicted(record, &body);
+            let mut step = Step::noted(Some(record.agent.clone()), Word::Attested, body);
+            let agent = || Some(record.agent.clone());
+            step.entries.extend(contradicted.map(|body| (agent(), Word::Attested, body)));
+            step
+        }
     }
+}
+
+/// What of the counterparty's claim the chain contradicts, now that it has decided.
+fn contradicted(record: &Record, body: &Body) -> Option<Body> {
+    let state = match body {
+        Body::Final { .. } => PaymentState::Final,
+        Body::Expired { .. } => PaymentState::Expired,
+        Body::Cancelled { .. } => PaymentState::Cancelled,
+        _ => return None,
+    };
+    record.contradicts(record.claim?, state)
 }
 
 /// Which states a move may come from.

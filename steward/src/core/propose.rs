@@ -625,6 +625,7 @@ impl Case<'_> {
             earlier: Vec::new(),
             filled: false,
             seen: None,
+            claim: None,
         };
         let effect = match &order {
             Order::Permission | Order::Elsewhere => Effect::None,

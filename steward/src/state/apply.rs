@@ -217,6 +217,14 @@ impl State {
                     (None, Some(archived)) => self.is_of(archived, name()?),
                     (None, None) => false,
                 };
+                // Journals of before have claims without an amount, and states that do not know them.
+                if let Said::Settled { transaction, amount: Some(_) } = said
+                    && known
+                    && let Some(record) = self.intents.get_mut(id)
+                    && record.is_live()
+                {
+                    record.claim = Some(*transaction);
+                }
                 if known && matches!(said, Said::Undelivered { .. }) {
                     self.account(name()?)?.undelivered.insert(*id);
                 }
@@ -228,6 +236,7 @@ impl State {
                 self.agents.values_mut().for_each(|account| account.forget_uses(at));
             }
             Body::Noted { .. }
+            | Body::Contradicted { .. }
             | Body::Started { .. }
             | Body::IndexRebuilt { .. }
             | Body::Recovered { .. }
@@ -280,6 +289,7 @@ impl State {
             earlier: Vec::new(),
             filled: false,
             seen: None,
+            claim: None,
         };
         self.intents.insert(decided.id, record);
         Ok(())

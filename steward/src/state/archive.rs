@@ -138,6 +138,7 @@ impl Archived {
             earlier: Vec::new(),
             filled: false,
             seen: payment.and_then(|payment| payment.seen),
+            claim: None,
         })
     }
 }

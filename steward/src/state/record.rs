@@ -1,6 +1,6 @@
 //! An intent's life.
 
-use crate::entry::{Decided, OnChain, Order};
+use crate::entry::{Body, Decided, OnChain, Order};
 use alloy_primitives::{Address, B256};
 use marque_policies::{Intent, Money, Timestamp};
 use marque_steward_client::{IntentState, IntentView, PaymentState};
@@ -37,6 +37,9 @@ pub struct Record {
     pub filled: bool,
     /// Where on chain it is.
     pub seen: Option<OnChain>,
+    /// The transaction that the counterparty says it settled in, until the chain has decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<B256>,
 }
 
 /// An approval that is still to be used.
@@ -127,6 +130,20 @@ impl Record {
             }
             _ => false,
         }
+    }
+
+    /// What the chain contradicts of a claim that this was settled in `claimed`, once it is over for
+    /// good: the transaction that it was, or that there was none. While it lives a claim may still
+    /// come true, and a reorganisation may move it.
+    #[must_use]
+    pub(crate) fn contradicts(&self, claimed: B256, state: PaymentState) -> Option<Body> {
+        let id = self.decided.id;
+        let found = match state {
+            PaymentState::Final => Some(self.seen?.transaction),
+            PaymentState::Expired | PaymentState::Cancelled => None,
+            _ => return None,
+        };
+        (found != Some(claimed)).then_some(Body::Contradicted { id, claimed, found })
     }
 
     /// Whether it goes on while the steward is frozen: money for the owner, what takes a signature

@@ -120,7 +120,7 @@ impl Arsenal {
 
     fn said(&mut self) -> Said {
         match self.dice.below(3) {
-            0 => Said::Settled { transaction: B256::repeat_byte(9) },
+            0 => Said::Settled { transaction: B256::repeat_byte(9), amount: None },
             1 => Said::Delivered { body: B256::repeat_byte(9) },
             _ => Said::Undelivered { why: self.words() },
         }
