@@ -38,7 +38,6 @@ bench: setup
 	@cargo bench -p marque-policies --bench decide
 	@cargo bench -p marque-steward --bench journal
 	@cargo bench -p marque-steward --bench throughput
-	@cd payments/bench && cargo run --release
 
 # The same pairs in `make test`.
 interop: setup
