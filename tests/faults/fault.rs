@@ -41,6 +41,19 @@ pub(crate) enum Seller {
     Denies,
 }
 
+/// How a facilitator fails whom a seller of ours lets settle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Desk {
+    /// It settles and answers 500.
+    Fails,
+    /// It settles and never answers.
+    Silent,
+    /// It does nothing and never answers, for some seconds; then it is as [`Desk::Fails`].
+    Dead,
+    /// It says that it has settled, and has not.
+    Lies,
+}
+
 /// One fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -61,6 +74,8 @@ pub(crate) enum Fault {
     Rpc(Who, Rpc),
     /// A seller that is none of ours.
     Seller(Seller),
+    /// A facilitator that is none of ours.
+    Facilitator(Desk),
     /// A steward dies at an edge, and is started again.
     Killed(Who, &'static str),
 }
@@ -118,6 +133,7 @@ impl Fault {
         all.extend(
             [Seller::HangsUp, Seller::IsGone, Seller::Fails, Seller::Denies].map(Self::Seller),
         );
+        all.extend([Desk::Fails, Desk::Silent, Desk::Dead, Desk::Lies].map(Self::Facilitator));
         all.extend(BUYS.map(|edge| Self::Killed(Who::Buyer, edge)));
         all.extend(SELLS.map(|edge| Self::Killed(Who::Seller, edge)));
         all
@@ -130,6 +146,7 @@ impl Fault {
             Self::Rpc(_, trouble) => format!("{trouble:?}"),
             Self::Reorg(_) => "Reorg".to_owned(),
             Self::Seller(_) => "Seller".to_owned(),
+            Self::Facilitator(_) => "Facilitator".to_owned(),
             Self::Killed(who, _) => format!("Killed{who:?}"),
             other => format!("{other:?}"),
         }

@@ -43,7 +43,7 @@ impl Scene {
     /// Waits until nothing is live, and compares both ledgers with the chain; answers what this run
     /// added.
     pub(crate) async fn judge(&mut self, fault: Fault) -> Sum {
-        let (buyer, seller) = self.closed(fault).await;
+        let [buyer, seller, inn] = self.closed(fault).await;
         let dollar =
             AssetId { chain: self.town.economy.devnet.chain_id(), token: self.town.economy.dollar };
         let rpc = &self.town.economy.rpc;
@@ -51,11 +51,13 @@ impl Scene {
         let scout = self.scout.party.address;
         let (feed_has, shop_has, scout_has) =
             (held(self.feed.party.address).await, held(SHOP).await, held(scout).await);
+        let inn_has = held(self.inn.party.address).await;
 
         // Not twice, and not for nothing.
         assert_eq!(feed_has, self.delivered * PRICE, "{fault:?}: paid and delivered differ");
         assert_eq!(shop_has, self.handed_to_shop * PRICE, "{fault:?}: the shop has another sum");
-        assert_eq!(scout_has, PURSE - feed_has - shop_has, "{fault:?}");
+        assert_eq!(inn_has, self.delivered_by_inn * PRICE, "{fault:?}: the inn has another sum");
+        assert_eq!(scout_has, PURSE - feed_has - shop_has - inn_has, "{fault:?}");
 
         // Each authorisation on chain is one that the ledger calls final, and the other way round.
         let used = rpc.authorizations_used_by(dollar.token, scout, 0).await.unwrap();
@@ -77,24 +79,26 @@ impl Scene {
             U256::from(PURSE - scout_has),
             "{fault:?}: the buyer's ledger"
         );
-        let income: U256 = seller
-            .intents()
-            .values()
-            .filter(|record| record.state == PaymentState::Final)
-            .filter_map(|record| match &record.decided.intent {
-                Intent::Settle(settle) => Some(settle.amount.units),
-                _ => None,
-            })
-            .sum();
-        assert_eq!(income, U256::from(feed_has), "{fault:?}: the seller's income");
         let ether = U256::from(10_u64).pow(U256::from(18));
-        let gas = ether - rpc.balance(self.feed.party.address).await.unwrap() - self.stolen_gas;
-        assert_eq!(
-            spent(&seller, "feed", AssetId::native(dollar.chain)),
-            gas,
-            "{fault:?}: the seller's gas"
-        );
-        let sum = Sum { payments: used.len() as u64, units: feed_has + shop_has };
+        for (state, citizen, has, stolen) in [
+            (&seller, &self.feed, feed_has, self.stolen_gas),
+            (&inn, &self.inn, inn_has, U256::ZERO),
+        ] {
+            let name = &citizen.party.name;
+            let finals =
+                state.intents().values().filter(|record| record.state == PaymentState::Final);
+            let income: U256 = finals
+                .filter_map(|record| match &record.decided.intent {
+                    Intent::Settle(settle) => Some(settle.amount.units),
+                    _ => None,
+                })
+                .sum();
+            assert_eq!(income, U256::from(has), "{fault:?}: the income of {name}");
+            let gas = ether - rpc.balance(citizen.party.address).await.unwrap() - stolen;
+            let debited = spent(state, name, AssetId::native(dollar.chain));
+            assert_eq!(debited, gas, "{fault:?}: the gas of {name}");
+        }
+        let sum = Sum { payments: used.len() as u64, units: feed_has + shop_has + inn_has };
         let added = Sum {
             payments: sum.payments - self.judged.payments,
             units: sum.units - self.judged.units,
@@ -103,28 +107,25 @@ impl Scene {
         added
     }
 
-    /// Both ledgers, once nothing in them is live.
-    async fn closed(&mut self, fault: Fault) -> (State, State) {
+    /// The ledgers, once nothing in them is live.
+    async fn closed(&mut self, fault: Fault) -> [State; 3] {
         let begun = Instant::now();
         loop {
             let read = |path| audit::state(&Home::open(path).unwrap()).unwrap();
             let buyer = read(self.scout.party.home.path());
             let seller = read(self.feed.party.home.path());
+            let inn = read(self.inn.party.home.path());
             let live = |state: &State| {
                 let live = state.intents().values().filter(|record| record.is_live());
                 live.map(|record| format!("{:?} {:?}", record.state, record.decided.intent))
                     .collect::<Vec<_>>()
             };
-            let open = [live(&buyer), live(&seller)].concat();
+            let open = [live(&buyer), live(&seller), live(&inn)].concat();
             if open.is_empty() {
-                return (buyer, seller);
+                return [buyer, seller, inn];
             }
             if begun.elapsed() > PATIENCE {
-                let logs = [self.town.economy.log("scout"), self.town.economy.log("feed")];
-                for log in logs {
-                    let from = log.len().saturating_sub(3_000);
-                    eprintln!("{}", log.get(from..).unwrap_or(&log));
-                }
+                self.logs();
                 panic!("{fault:?}: still open: {open:?}");
             }
             self.revive().await;

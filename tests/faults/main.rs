@@ -17,6 +17,7 @@
     reason = "helpers of tests, which may fail loudly as tests may"
 )]
 
+mod desk;
 #[path = "../../steward/tests/support/dice.rs"]
 #[allow(dead_code, clippy::allow_attributes, reason = "each test target uses a part of it")]
 mod dice;

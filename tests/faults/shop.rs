@@ -96,36 +96,33 @@ async fn serve(State(shop): State<Arc<Inner>>, headers: HeaderMap) -> Response {
 }
 
 impl Inner {
-    /// Settles a payment on chain, from an account that the chain keeps unlocked; says whether it
-    /// was not settled before.
+    /// Settles a payment on chain; says whether it was not settled before.
     async fn take(&self, payload: &Value) -> bool {
-        let field = |name: &str| payload["authorization"][name].as_str().unwrap().to_owned();
-        let nonce: B256 = field("nonce").parse().unwrap();
+        let nonce = payload["authorization"]["nonce"].as_str().unwrap().parse().unwrap();
         if !self.taken.lock().unwrap().insert(nonce) {
             return false;
         }
-        let call = marque_contracts::IERC3009Bytes::transferWithAuthorizationCall {
-            from: field("from").parse().unwrap(),
-            to: field("to").parse().unwrap(),
-            value: field("value").parse().unwrap(),
-            validAfter: field("validAfter").parse::<U256>().unwrap(),
-            validBefore: field("validBefore").parse::<U256>().unwrap(),
-            nonce,
-            signature: hex::decode(payload["signature"].as_str().unwrap()).unwrap().into(),
-        };
-        let accounts = self.ask("eth_accounts", json!([])).await;
-        let data: alloy_primitives::Bytes = call.abi_encode().into();
-        // The last account is nobody else's here.
-        let from = accounts.as_array().and_then(|all| all.last()).cloned();
-        self.ask(
-            "eth_sendTransaction",
-            json!([{ "from": from, "to": self.token, "data": data, "gas": "0x30000" }]),
-        )
-        .await;
+        settle(&self.client, &self.rpc, self.token, payload).await;
         true
     }
+}
 
-    async fn ask(&self, method: &str, params: Value) -> Value {
-        crate::scene::ask(&self.client, &self.rpc, method, params).await
-    }
+/// Brings a payment to the chain, from an account that the chain keeps unlocked and that is nobody
+/// else's here. It is mined with the next block.
+pub(crate) async fn settle(client: &reqwest::Client, rpc: &str, token: Address, payload: &Value) {
+    let field = |name: &str| payload["authorization"][name].as_str().unwrap().to_owned();
+    let call = marque_contracts::IERC3009Bytes::transferWithAuthorizationCall {
+        from: field("from").parse().unwrap(),
+        to: field("to").parse().unwrap(),
+        value: field("value").parse().unwrap(),
+        validAfter: field("validAfter").parse::<U256>().unwrap(),
+        validBefore: field("validBefore").parse::<U256>().unwrap(),
+        nonce: field("nonce").parse().unwrap(),
+        signature: hex::decode(payload["signature"].as_str().unwrap()).unwrap().into(),
+    };
+    let accounts = crate::scene::ask(client, rpc, "eth_accounts", json!([])).await;
+    let data: alloy_primitives::Bytes = call.abi_encode().into();
+    let from = accounts.as_array().and_then(|all| all.last()).cloned();
+    let transaction = json!([{ "from": from, "to": token, "data": data, "gas": "0x30000" }]);
+    crate::scene::ask(client, rpc, "eth_sendTransaction", transaction).await;
 }

@@ -1,12 +1,13 @@
 // The official buyer: `@x402/fetch`, with its spend controls on and opened for one asset alone.
 //
 // settings: { rpc, chain, key, asset, max }
-// Then each line is a purchase, `{ url, times?, parallel? }`, answered with one line:
+// A line `{ approve: UNITS }` lets Permit2 move so much, in a transaction of the account's own. Each
+// other line is a purchase, `{ url, times?, parallel? }`, answered with one line:
 // `{ status, body, response, required, wall, cpu }`: times in microseconds, of each purchase and of
 // the whole process.
 
 import { decodePaymentResponseHeader, wrapFetchWithPayment, x402Client } from "@x402/fetch";
-import { toClientEvmSigner } from "@x402/evm";
+import { createPermit2ApprovalTx, toClientEvmSigner } from "@x402/evm";
 import { ExactEvmScheme } from "@x402/evm/exact/client";
 import { UptoEvmScheme } from "@x402/evm/upto/client";
 import { lines, network, settings, tell, wallet } from "./chain.mjs";
@@ -25,12 +26,22 @@ const buy = wrapFetchWithPayment(fetch, client);
 
 tell({ address: account.account.address });
 for await (const line of lines) {
-  const { url, times = 1, parallel = 1 } = JSON.parse(line);
+  const { approve, url, times = 1, parallel = 1 } = JSON.parse(line);
   try {
-    tell(await purchases(url, times, parallel));
+    tell(approve ? await approved(approve) : await purchases(url, times, parallel));
   } catch (error) {
     tell({ error: String(error?.message ?? error) });
   }
+}
+
+/** Lets Permit2 move so many base units. */
+async function approved(units) {
+  const { to, data } = createPermit2ApprovalTx(settings.asset);
+  // The packages approve without a limit; here it is as much as is said.
+  const limited = `${data.slice(0, -64)}${BigInt(units).toString(16).padStart(64, "0")}`;
+  const hash = await account.sendTransaction({ to, data: limited });
+  const { status } = await account.waitForTransactionReceipt({ hash });
+  return { status };
 }
 
 /** Buys `times` over, `parallel` at once; the last answer, and what it took. */

@@ -1,7 +1,7 @@
 //! `exact` by EIP-3009: one datum, one payment.
 
 use crate::{
-    market::{PRICE, buyer, client, facilitator, held, host, server, town},
+    market::{PRICE, buyer, client, facilitator, held, host, our_facilitator, server, shop, town},
     support::eventually,
 };
 use alloy_primitives::Address;
@@ -78,4 +78,39 @@ async fn the_official_packages_trade_with_each_other_here() {
     assert_eq!((&bought["status"], &bought["body"]), (&json!(200), &json!(r#"{"datum":"exact"}"#)));
     assert_eq!(held(&town, SHOP).await, PRICE);
     assert_eq!(held(&town, client.told("address")).await, 5_000_000 - PRICE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_facilitator_settles_for_the_official_client_and_server() {
+    let town = town().await;
+    let (desk, facilitator) = our_facilitator(&town).await;
+    let server = server(&town, SHOP, &facilitator, json!({})).await;
+    let mut client = client(&town).await;
+    let url = format!("{}/exact", server.told::<String>("url"));
+    let bought = client.ask(&json!({ "url": url })).await;
+    assert_eq!((&bought["status"], &bought["body"]), (&json!(200), &json!(r#"{"datum":"exact"}"#)));
+    assert_eq!(bought["response"]["success"], true, "{bought}");
+    assert_eq!(held(&town, SHOP).await, PRICE);
+    assert_eq!(held(&town, client.told("address")).await, 5_000_000 - PRICE);
+    assert_eq!(town.dollars(&desk).await, 0, "it settles and is paid nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_seller_is_settled_by_the_official_facilitator() {
+    let town = town().await;
+    let facilitator = facilitator(&town).await;
+    let (feed, url) = shop(&town, Some(&facilitator.told::<String>("url"))).await;
+    let before = town.economy.rpc.balance(feed.party.address).await.unwrap();
+    // Theirs and ours, at the same counter.
+    let mut client = client(&town).await;
+    let bought = client.ask(&json!({ "url": format!("{url}/exact") })).await;
+    assert_eq!((&bought["status"], &bought["body"]), (&json!(200), &json!("datum")), "{bought}");
+    let scout = buyer(&town, feed.party.address, &host(&url)).await;
+    let purchase = scout.buy(&format!("{url}/exact"), "task").await.unwrap();
+    assert_eq!(purchase.response.body, b"datum");
+    assert_eq!(town.dollars(&feed).await, 2 * PRICE);
+    assert_eq!(held(&town, client.told("address")).await, 5_000_000 - PRICE);
+    assert_eq!(town.dollars(&scout).await, 5_000_000 - PRICE);
+    let after = town.economy.rpc.balance(feed.party.address).await.unwrap();
+    assert_eq!(before, after, "the facilitator paid the gas");
 }

@@ -21,3 +21,4 @@ mod peer;
 #[path = "../system/support.rs"]
 #[allow(dead_code, clippy::allow_attributes, reason = "each test target uses a part of it")]
 mod support;
+mod upto;

@@ -5,10 +5,14 @@ use crate::{
     support::{Citizen, MARQUE, Town},
 };
 use alloy_primitives::{Address, B256, U256};
+use axum::{Router, routing::get};
 use marque::economy::{DOLLAR_DOMAIN, Economy};
 use marque_identity::devnet::{Devnet, Options};
+use marque_net::{Client as Net, Guard};
+use marque_payments::{Facilitator, Meter, Paywall, Seller};
+use marque_policies::Money;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 /// What everything costs here, in base units.
 pub(crate) const PRICE: u64 = 20_000;
@@ -64,6 +68,13 @@ pub(crate) async fn client(town: &Town) -> Peer {
     peer
 }
 
+/// Lets Permit2 draw on the official buyer's money.
+pub(crate) async fn approve(town: &Town, client: &mut Peer) {
+    town.economy.devnet.give_eth(client.told("address"), ether()).await.unwrap();
+    let approved = client.ask(&json!({ "approve": (10 * PRICE).to_string() })).await;
+    assert_eq!(approved["status"], "success", "{approved}");
+}
+
 /// A buyer of ours that may pay `to` when `host` asks.
 pub(crate) async fn buyer(town: &Town, to: Address, host: &str) -> Citizen {
     let party = town.economy.party("scout").await.unwrap();
@@ -75,6 +86,58 @@ pub(crate) async fn buyer(town: &Town, to: Address, host: &str) -> Citizen {
     town.economy.adopt(&party, &policy).await.unwrap();
     let running = town.economy.run(&party, &[]).await.unwrap();
     Citizen { party, running: Some(running), id: U256::MAX, host: host.to_owned() }
+}
+
+/// What a metered purchase really costs, of [`PRICE`] as its maximum.
+pub(crate) const CHARGE: u64 = 2_500;
+
+/// A party of ours with its steward, under `[INCOME] assets`, `[facilitator] assets`, or both.
+async fn party(town: &Town, name: &str, sections: &[&str]) -> Citizen {
+    let party = town.economy.party(name).await.unwrap();
+    let mut policy = town.head(&party);
+    for section in sections {
+        policy.push_str(&format!("\n[{section}]\nassets = [\"tUSD\"]\n"));
+    }
+    town.economy.adopt(&party, &policy).await.unwrap();
+    let running = town.economy.run(&party, &[]).await.unwrap();
+    Citizen { party, running: Some(running), id: U256::MAX, host: String::new() }
+}
+
+/// A seller of ours with `/exact` and a metered `/upto`, settled by its own steward or through a
+/// facilitator.
+pub(crate) async fn shop(town: &Town, through: Option<&str>) -> (Citizen, String) {
+    let feed = party(town, "feed", &["income"]).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let mut seller = Seller::new(Arc::new(feed.client().clone()), url.parse().unwrap());
+    if let Some(facilitator) = through {
+        let guard = Guard { loopback: vec![host(facilitator)], ..Guard::default() };
+        let net = Net::new(guard).unwrap();
+        seller = seller.through(Facilitator::new(net, facilitator.parse().unwrap()));
+    }
+    let measured = async |meter: Meter| {
+        let charge = Money::new(U256::from(CHARGE), meter.max().asset);
+        meter.charge(charge).unwrap();
+        "metered"
+    };
+    let metered = Paywall::fixed(seller.clone(), "0.02 tUSD").unwrap().metered();
+    let fixed = Paywall::fixed(seller, "0.02 tUSD").unwrap();
+    let app = Router::new()
+        .route("/exact", get(async || "datum"))
+        .layer(fixed)
+        .merge(Router::new().route("/upto", get(measured)).layer(metered));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    (feed, url)
+}
+
+/// A facilitator of ours.
+pub(crate) async fn our_facilitator(town: &Town) -> (Citizen, String) {
+    let desk = party(town, "desk", &["facilitator"]).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let app = marque_payments::facilitator::router(Arc::new(desk.client().clone()));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    (desk, url)
 }
 
 /// What an address holds of the test dollar.

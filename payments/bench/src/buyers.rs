@@ -104,7 +104,8 @@ pub(crate) async fn measure() {
             us / fetch
         ),
     );
-    let [us, them, fetch] = [&mut ours.cpu, &mut rust.cpu, &mut node.cpu].map(|cpu| at(cpu, 0.5) / 1e3);
+    let [us, them, fetch] =
+        [&mut ours.cpu, &mut rust.cpu, &mut node.cpu].map(|cpu| at(cpu, 0.5) / 1e3);
     let whole = us + followed / 1e3;
     row(
         "one exact purchase, CPU, everything included",

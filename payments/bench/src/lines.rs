@@ -24,7 +24,10 @@ impl Told {
     }
 
     /// Answers each question until there are no more.
-    pub(crate) async fn answer<F: Future<Output = Value>>(&mut self, mut with: impl FnMut(Value) -> F) {
+    pub(crate) async fn answer<F: Future<Output = Value>>(
+        &mut self,
+        mut with: impl FnMut(Value) -> F,
+    ) {
         while let Ok(Some(line)) = self.lines.next_line().await {
             say(&with(serde_json::from_str(&line).unwrap()).await);
         }
@@ -40,8 +43,7 @@ pub(crate) fn say(what: &Value) {
 pub(crate) fn cpu() -> Duration {
     use nix::sys::resource::{UsageWho, getrusage};
     let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
-    let time = |t: nix::sys::time::TimeVal| {
-        Duration::new(t.tv_sec() as u64, t.tv_usec() as u32 * 1_000)
-    };
+    let time =
+        |t: nix::sys::time::TimeVal| Duration::new(t.tv_sec() as u64, t.tv_usec() as u32 * 1_000);
     time(usage.user_time()) + time(usage.system_time())
 }

@@ -42,7 +42,7 @@ fn main() {
             _ => {
                 buyers::measure().await;
                 sellers::measure().await;
-                verify::measure().await;
+                verify::measure();
             }
         }
     });

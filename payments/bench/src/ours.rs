@@ -7,11 +7,12 @@ use crate::{
     lines::{cpu, say, told},
     support::{homes, owner},
 };
-use alloy_primitives::Address;
+use alloy_primitives::{Address, U256};
 use futures::future::join_all;
 use marque_identity::Rpc;
 use marque_net::{Client as Net, Guard, Request};
-use marque_payments::{Buyer, Errand, Paywall, Seller};
+use marque_payments::{Buyer, Errand, Paywall, Seller, Settlement};
+use marque_policies::{AssetId, Money};
 use marque_steward::{Options, Steward};
 use marque_steward_client::{Client, PaymentState};
 use serde_json::{Value, json};
@@ -113,14 +114,15 @@ pub(crate) async fn sell() {
     let (steward, client, key) = steward(&told.text("home"), "feed", &rpc, policy).await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base: url::Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-    let seller = Seller::new(Arc::new(client), base.clone());
+    let asset = AssetId { chain: 31_337, token: token.parse().unwrap() };
+    let risk = Money::new(U256::from(1_000_000_000_u64), asset);
+    let seller =
+        Seller::new(Arc::new(client), base.clone()).settlement(Settlement::Background { risk });
     let paywall = Paywall::fixed(seller, "0.000001 tUSD").unwrap();
     let datum = axum::routing::get(|| async { axum::Json(json!({ "datum": "exact" })) });
     let free = axum::routing::get(|| async { axum::Json(json!({ "datum": "free" })) });
-    let app = axum::Router::new()
-        .route("/exact", datum)
-        .layer(paywall)
-        .route("/free", free.clone());
+    let app =
+        axum::Router::new().route("/exact", datum).layer(paywall).route("/free", free.clone());
     let bare = axum::Router::new().route("/free", free);
     let beside = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let bare_url = format!("http://{}", beside.local_addr().unwrap());

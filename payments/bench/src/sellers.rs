@@ -72,38 +72,40 @@ async fn signed(town: &Town, client: &reqwest::Client, url: &str, payer: &Key) -
     assert_eq!(asked.status(), 402);
     let required = asked.headers()["PAYMENT-REQUIRED"].to_str().unwrap();
     let required: Value = serde_json::from_slice(&STANDARD.decode(required).unwrap()).unwrap();
-    let terms = required["accepts"][0].clone();
     let domain = TokenDomain::test_dollar(town.devnet.chain_id(), town.token);
+    (0..PAYMENTS).map(|n| payment(payer, &domain, &required, &format!("{url} {n}"))).collect()
+}
+
+/// What a payer puts into `PAYMENT-SIGNATURE` for the first of the terms; `name` makes it another.
+pub(crate) fn payment(payer: &Key, domain: &TokenDomain, required: &Value, name: &str) -> String {
+    let terms = &required["accepts"][0];
     let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
-    let payment = |n: usize| {
-        let authorization = Authorization {
-            from: payer.address(),
-            to: terms["payTo"].as_str().unwrap().parse().unwrap(),
-            value: terms["amount"].as_str().unwrap().parse().unwrap(),
-            valid_after: 0,
-            valid_before: now + 250,
-            nonce: alloy_primitives::keccak256(format!("{url} {n}")),
-        };
-        let signature = payer.sign_digest(eip3009_digest(&domain, &authorization));
-        let payload = json!({
-            "x402Version": 2,
-            "resource": required["resource"],
-            "accepted": terms,
-            "payload": {
-                "signature": hex::encode_prefixed(signature),
-                "authorization": {
-                    "from": authorization.from,
-                    "to": authorization.to,
-                    "value": authorization.value.to_string(),
-                    "validAfter": "0",
-                    "validBefore": authorization.valid_before.to_string(),
-                    "nonce": authorization.nonce,
-                },
-            },
-        });
-        STANDARD.encode(payload.to_string())
+    let authorization = Authorization {
+        from: payer.address(),
+        to: terms["payTo"].as_str().unwrap().parse().unwrap(),
+        value: terms["amount"].as_str().unwrap().parse().unwrap(),
+        valid_after: 0,
+        valid_before: now + 250,
+        nonce: alloy_primitives::keccak256(name),
     };
-    (0..PAYMENTS).map(payment).collect()
+    let signature = payer.sign_digest(eip3009_digest(domain, &authorization));
+    let payload = json!({
+        "x402Version": 2,
+        "resource": required["resource"],
+        "accepted": terms,
+        "payload": {
+            "signature": hex::encode_prefixed(signature),
+            "authorization": {
+                "from": authorization.from,
+                "to": authorization.to,
+                "value": authorization.value.to_string(),
+                "validAfter": "0",
+                "validBefore": authorization.valid_before.to_string(),
+                "nonce": authorization.nonce,
+            },
+        },
+    });
+    STANDARD.encode(payload.to_string())
 }
 
 /// Paid requests a second, and how many were not served.
@@ -113,8 +115,7 @@ async fn throw(client: &reqwest::Client, url: &str, payments: Vec<String>) -> (f
     join_all((0..CONNECTIONS).map(async |_| {
         loop {
             let Some(payment) = payments.lock().unwrap().pop() else { break };
-            let answer =
-                client.get(url).header("PAYMENT-SIGNATURE", payment).send().await.unwrap();
+            let answer = client.get(url).header("PAYMENT-SIGNATURE", payment).send().await.unwrap();
             if answer.status() != 200 {
                 let why = format!("{} {}", answer.status(), answer.text().await.unwrap());
                 missed.lock().unwrap().push(why);

@@ -53,8 +53,11 @@ pub(crate) async fn serve() {
         let from = ask("eth_accounts", json!([])).await["result"][3].clone();
         while let Some(payload) = waiting.recv().await {
             let data = call(&payload);
-            ask("eth_sendTransaction", json!([{ "from": from, "to": token, "data": data, "gas": "0x30000" }]))
-                .await;
+            ask(
+                "eth_sendTransaction",
+                json!([{ "from": from, "to": token, "data": data, "gas": "0x30000" }]),
+            )
+            .await;
         }
     });
     let shop = Arc::new(Shop { required: STANDARD.encode(required.to_string()), network, settle });

@@ -12,8 +12,8 @@ use marque_payments::{
 };
 use marque_policies::{AssetId, Intent, IntentId, Mark, Money, Row};
 use marque_steward_client::{
-    Artifact, AssetView, Authorisation, Fault, IntentState, Outcome, PayeeView, PaymentState,
-    Proposal, Report, Said, SignedPermit, View,
+    Artifact, AssetView, Authorisation, Fault, Foreseen, IntentState, IntentView, Outcome,
+    PayeeView, PayerView, PaymentState, Preview, Proposal, Report, Said, SignedPermit, View,
 };
 use std::{
     collections::HashMap,
@@ -94,6 +94,8 @@ pub(crate) struct Steward {
     pub(crate) reports: Mutex<Vec<Said>>,
     pub(crate) bodies: Mutex<HashMap<IntentId, B256>>,
     pub(crate) settlements: AtomicUsize,
+    /// What a preview answers; nothing where the steward cannot say.
+    pub(crate) preview: Mutex<Option<(Foreseen, bool, Option<PayerView>)>>,
 }
 
 impl Steward {
@@ -135,6 +137,7 @@ impl Steward {
             ],
             budgets: vec![],
             income: vec![USDC],
+            facilitates: vec![],
             pools: vec![],
             intents: vec![],
         };
@@ -148,7 +151,33 @@ impl Steward {
             reports: Mutex::default(),
             bodies: Mutex::default(),
             settlements: AtomicUsize::new(0),
+            preview: Mutex::default(),
         }
+    }
+
+    /// Lists what was settled, as the real steward's view does.
+    pub(crate) fn list(&self) {
+        let mut view = self.view.lock().unwrap();
+        let state = *self.state.lock().unwrap();
+        let origin = view.origin;
+        let agent = view.agent.clone();
+        view.intents = self
+            .proposed()
+            .into_iter()
+            .map(|proposal| IntentView {
+                status: IntentState {
+                    id: proposal.id(origin, &agent),
+                    state,
+                    transaction: None,
+                    block: None,
+                },
+                sub_agent: None,
+                task: proposal.task,
+                body: proposal.intent.body_hash(),
+                intent: proposal.intent,
+                at: NOW * 1000,
+            })
+            .collect();
     }
 
     pub(crate) fn decide(&self, verdict: Verdict) {
@@ -217,7 +246,7 @@ impl Steward {
                 }))
             }
             Intent::ApprovePermit2 { .. } => Artifact::Transaction { hash: transaction(id) },
-            Intent::Settle(_) => {
+            Intent::Settle(_) | Intent::SettlePermit(_) => {
                 self.settlements.fetch_add(1, Ordering::SeqCst);
                 Artifact::Transaction { hash: transaction(id) }
             }
@@ -264,6 +293,16 @@ impl Authority for Steward {
             return Err(fault("id_reused"));
         }
         Ok(Outcome::Allowed { id, artifact: self.allow(id, &proposal.intent, forged) })
+    }
+
+    async fn preview(&self, proposal: Proposal) -> Result<Preview, PaymentError> {
+        let (foreseen, settled, payer) =
+            self.preview.lock().unwrap().clone().ok_or_else(|| {
+                PaymentError::Unsupported("this steward foresees nothing".to_owned())
+            })?;
+        let view = self.view.lock().unwrap().clone();
+        let id = proposal.id(view.origin, &view.agent);
+        Ok(Preview { id, foreseen, settled, payer })
     }
 
     async fn view(&self) -> Result<View, PaymentError> {
