@@ -222,6 +222,8 @@ impl Authority {
             (self.mark, self.index) = (before, Some(index));
             return Ok(());
         }
+        // An index that is good is of no use where the tiles lag behind it.
+        self.rest();
         match index.write(&Mark { seq, head, parts }) {
             Ok(()) => {
                 self.index = Some(index);
@@ -323,13 +325,16 @@ impl Authority {
             steps.push((next.effect, reply));
         }
         failpoint::tear(&kinds, &bytes);
-        match self.journal.append(&bytes) {
+        match self.journal.write(&bytes) {
             Ok(_) => {}
             Err(JournalError::Full(_)) => {
                 self.stop_for_room()?;
                 return Ok(no_room(asked));
             }
             Err(error) => return Err(error.into()),
+        }
+        if pays && let Err(error) = self.journal.publish_checkpoint() {
+            tracing::warn!(%error, "the entries are durable, but their checkpoint is not written");
         }
         failpoint::at("journalled", &kinds);
         if reserves {
@@ -345,6 +350,13 @@ impl Authority {
         let done = steps.into_iter().map(|(effect, reply)| self.carry_out(effect, reply)).collect();
         failpoint::at("done", &kinds);
         done
+    }
+
+    /// Writes what the journal owes its readers. For when there is nothing else to do.
+    pub(crate) fn rest(&mut self) {
+        if let Err(error) = self.journal.publish() {
+            tracing::warn!(%error, "the entries are durable, but their checkpoint is not written");
+        }
     }
 
     /// Reads back what is archived of the intents that an event is about, so that it is answered as

@@ -16,7 +16,7 @@ use tokio::sync::{
     oneshot, watch,
 };
 
-/// Events in a group at most.
+/// Events and looks in a group at most.
 const GROUP: usize = 64;
 
 type Look = Box<dyn FnOnce(&State, Timestamp) + Send>;
@@ -107,25 +107,43 @@ fn serve(
     mut urgent: Receiver<Asked>,
     told: &watch::Sender<u64>,
 ) -> Result<(), StewardError> {
-    while let Some(first) = inbox.blocking_recv() {
-        let mut events = Vec::new();
-        let mut replies = Vec::new();
-        let mut other = None;
-        while let Ok((event, reply)) = urgent.try_recv() {
-            events.push(event);
-            replies.push(reply);
+    loop {
+        let mut asked: Vec<Asked> = Vec::new();
+        // Before the wait, or a freeze whose wake-up went by unnoticed would wait for the next.
+        while let Ok(freeze) = urgent.try_recv() {
+            asked.push(freeze);
         }
-        let mut next = Some(first);
+        let mut next = inbox.try_recv().ok();
+        if next.is_none() && asked.is_empty() {
+            authority.rest();
+            next = inbox.blocking_recv();
+            if next.is_none() {
+                return authority.close();
+            }
+            while let Ok(freeze) = urgent.try_recv() {
+                asked.push(freeze);
+            }
+        }
+        let (mut events, mut replies): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
+        let mut closes = None;
+        let mut taken = 0;
         while let Some(command) = next.take() {
             match command {
                 Command::Do(event, reply) => {
                     events.push(*event);
                     replies.push(reply);
-                    if events.len() < GROUP {
-                        next = inbox.try_recv().ok();
-                    }
                 }
-                command => other = Some(command),
+                // Sees what is durable, and does not end the group: whoever waits for an event has
+                // it done before he looks.
+                Command::Look(look) => look(authority.state(), authority.now()),
+                Command::Close(reply) => {
+                    closes = Some(reply);
+                    break;
+                }
+            }
+            taken += 1;
+            if taken < GROUP {
+                next = inbox.try_recv().ok();
             }
         }
         if !events.is_empty() {
@@ -136,14 +154,9 @@ fn serve(
                 drop(reply.send(done));
             }
         }
-        match other {
-            Some(Command::Look(look)) => look(authority.state(), authority.now()),
-            Some(Command::Close(reply)) => {
-                drop(reply.send(authority.close()));
-                return Ok(());
-            }
-            _ => {}
+        if let Some(reply) = closes {
+            drop(reply.send(authority.close()));
+            return Ok(());
         }
     }
-    authority.close()
 }

@@ -15,7 +15,7 @@ use crate::{
 use alloy_primitives::{Address, B256, Log};
 use alloy_sol_types::SolEvent as _;
 use marque_contracts::{IERC20, IERC3009};
-use marque_identity::{BlockTag, IdentityError, Rpc, registry};
+use marque_identity::{IdentityError, Rpc, registry};
 use marque_policies::{Intent, Policy, intent::Settle};
 use marque_steward_client::{PaymentState, Proposal};
 use std::{sync::Arc, time::Duration};
@@ -109,7 +109,7 @@ async fn look_up(
     let link = shared.links.get(&standing.policy, standing.chain)?;
     let rpc = &link.rpc;
     ready(shared, agent, standing.policy.hash).await?;
-    let block = rpc.block(BlockTag::Latest).await.map_err(chain_error)?;
+    let block = link.newest().await?;
     facts.block = Some(BlockFacts { number: block.number, timestamp: block.timestamp });
     shared.clock.learn(block.timestamp.saturating_mul(1_000));
     if let Intent::Authorise(_) | Intent::Transfer(_) | Intent::PermitTransfer(_) = intent {

@@ -83,6 +83,7 @@ impl Index {
         let seq = self.store.high_water()?;
         let Some(chunks) = self.store.get(HEAD)? else {
             return Ok(match seq {
+                0 if self.begun()? => Err("its first write was not finished".to_owned()),
                 0 => Ok(None),
                 seq => Err(format!("it has read {seq} entries and does not say what came of them")),
             });
@@ -122,6 +123,16 @@ impl Index {
         Ok(Ok(Some(state)))
     }
 
+    /// Whether there is anything of an intent. A large write begins with the lowest ids.
+    fn begun(&self) -> Result<bool, StoreError> {
+        for kind in [Kind::Intent, Kind::Debits, Kind::Archived] {
+            if !self.store.scan(&[name(kind), &[0]].concat())?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Everything archived.
     fn archived(&self) -> Result<Result<Vec<(IntentId, Archived)>, String>, StoreError> {
         let mut found = Vec::new();
@@ -152,8 +163,12 @@ impl Index {
 
     /// Writes a mark, and waits until it is on the disk.
     pub(crate) fn write(&self, mark: &Mark) -> Result<(), StoreError> {
-        let mut batches = mark.parts.chunks(BATCH).peekable();
-        if mark.parts.len() > BATCH {
+        // Most of what ever was has gone since; a new index never had it.
+        let new = self.store.high_water()? == 0;
+        let parts: Vec<_> =
+            mark.parts.iter().filter(|(.., bytes)| !new || bytes.is_some()).collect();
+        let mut batches = parts.chunks(BATCH).peekable();
+        if parts.len() > BATCH {
             // More than one batch is not one step: a start in between must find nothing.
             self.store.put_batch(&[(HEAD.to_vec(), None)])?;
         }

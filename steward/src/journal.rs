@@ -24,6 +24,7 @@ mod checkpoint;
 mod error;
 mod files;
 mod key;
+mod places;
 mod proof;
 mod record;
 mod segments;
@@ -45,11 +46,15 @@ pub use record::MAX_ENTRY;
 pub use writer::SEGMENT_BYTES;
 
 use alloy_primitives::B256;
+use places::Places;
 use segments::{End, Segments};
 use std::path::{Path, PathBuf};
 use tiles::Nodes;
 use tree::Tree;
 use writer::{Lock, Writer};
+
+/// So many entries may have no tiles and no checkpoint on disk yet.
+const OWED: u64 = 64;
 
 /// Takes one entry after the other: its sequence number and its bytes.
 pub type Visit<'a> = dyn FnMut(u64, &[u8]) + 'a;
@@ -66,6 +71,7 @@ pub struct Journal {
     writer: Writer,
     tree: Tree,
     checkpoint: Checkpoint,
+    places: Places,
     /// How many entries the tiles and the checkpoint on disk cover.
     published: u64,
     recovery: Recovery,
@@ -98,7 +104,8 @@ impl Journal {
         let writer = Writer::open(dir, origin, lock, &end)?;
         let recovery = Recovery::default();
         let dir = dir.to_owned();
-        Ok(Self { dir, origin, signer, writer, tree, checkpoint, published: 0, recovery })
+        let places = Places::default();
+        Ok(Self { dir, origin, signer, writer, tree, checkpoint, places, published: 0, recovery })
     }
 
     /// Opens the journal in `dir` for writing and returns all its entries, in order.
@@ -182,7 +189,8 @@ impl Journal {
         };
         let published = tree.size();
         let dir = dir.to_owned();
-        Ok(Self { dir, origin, signer, writer, tree, checkpoint, published, recovery })
+        let places = Places::default();
+        Ok(Self { dir, origin, signer, writer, tree, checkpoint, places, published, recovery })
     }
 
     /// Appends a group of entries and returns the sequence number of the first (the next free one
@@ -198,6 +206,19 @@ impl Journal {
     /// [`JournalError::Io`] where the disk failed; whether the group is in the journal is then
     /// unknown until it is opened anew, and every later append answers [`JournalError::Failed`].
     pub fn append(&mut self, entries: &[Vec<u8>]) -> Result<u64, JournalError> {
+        let first = self.write(entries)?;
+        if let Err(error) = self.publish() {
+            tracing::warn!(%error, "the entries are durable, but their checkpoint is not written");
+        }
+        Ok(first)
+    }
+
+    /// As [`Self::append`], but tiles and checkpoint stay owed: they are several files, and whoever
+    /// appends often has better to do. At most some 64 entries are owed.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub fn write(&mut self, entries: &[Vec<u8>]) -> Result<u64, JournalError> {
         let first = self.tree.size();
         if entries.is_empty() {
             return Ok(first);
@@ -208,10 +229,20 @@ impl Journal {
         }
         self.checkpoint =
             Checkpoint::sign(self.origin, &self.signer, self.tree.size(), self.tree.root())?;
-        if let Err(error) = self.publish() {
+        if self.tree.size() - self.published >= OWED
+            && let Err(error) = self.publish()
+        {
             tracing::warn!(%error, "the entries are durable, but their checkpoint is not written");
         }
         Ok(first)
+    }
+
+    /// Writes the checkpoint of everything appended, without the tiles.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`]; the entries are not touched.
+    pub fn publish_checkpoint(&self) -> Result<(), JournalError> {
+        self.checkpoint.write(&self.dir)
     }
 
     /// Writes the tiles and the checkpoint of everything appended, where that is still owed.
@@ -240,10 +271,12 @@ impl Journal {
     /// # Errors
     /// [`JournalError::NoEntry`] if there is none, [`JournalError::Rewritten`] if it is another,
     /// [`JournalError::Unproven`] where the tiles are not there to tell.
-    pub fn entry(&self, seq: u64) -> Result<Vec<u8>, JournalError> {
+    pub fn entry(&mut self, seq: u64) -> Result<Vec<u8>, JournalError> {
         let size = self.tree.size();
         let none = JournalError::NoEntry { seq, size };
-        let Some(entry) = Segments::list(&self.dir)?.entry(seq)? else { return Err(none) };
+        self.publish()?;
+        let segments = Segments::list(&self.dir)?;
+        let Some(entry) = self.places.entry(&segments, seq)? else { return Err(none) };
         let nodes = Nodes::new(&self.dir, size);
         let proof = tlog_tiles::prove_record(size, seq, &nodes)
             .map_err(|_| JournalError::Unproven("a tile is missing"))?;

@@ -11,7 +11,7 @@ use std::{
 };
 use tokio::sync::Mutex as AskedOnce;
 
-/// What the witnesses said is good for so long.
+/// What the chain said is good for so long.
 const HEARD: Duration = Duration::from_millis(250);
 
 /// The endpoints of one policy.
@@ -22,6 +22,8 @@ pub(crate) struct Link {
     /// What the witnesses said a moment ago: thousands of questions in a pass need it, and one of
     /// them asks for all.
     heard: Arc<AskedOnce<Option<(Instant, Witnesses)>>>,
+    /// The newest block as heard a moment ago; one of many proposals asks for all.
+    newest: Arc<AskedOnce<Option<(Instant, Block)>>>,
 }
 
 /// Endpoints by themselves, each with the newest block that cannot be taken back, as it says.
@@ -42,13 +44,28 @@ impl Links {
             StewardError::Chain(format!("the policy has no chain with id eip155:{chain}"))
         })?;
         let rpc = Rpc::new(&known.rpc).map_err(chain_error)?;
-        let link = Link { rpc, finality: known.finality, heard: Arc::default() };
+        let link =
+            Link { rpc, finality: known.finality, heard: Arc::default(), newest: Arc::default() };
         links.insert(policy.hash, link.clone());
         Ok(link)
     }
 }
 
 impl Link {
+    /// The newest block. May be a moment old: what is signed then lapses that much sooner.
+    pub(crate) async fn newest(&self) -> Result<Block, StewardError> {
+        let mut newest = self.newest.lock().await;
+        if let Some((at, block)) = *newest
+            && at.elapsed() < HEARD
+        {
+            return Ok(block);
+        }
+        let asked = Instant::now();
+        let block = self.rpc.block(BlockTag::Latest).await.map_err(chain_error)?;
+        *newest = Some((asked, block));
+        Ok(block)
+    }
+
     /// The newest block that cannot be taken back, by the policy's rule, as one endpoint says.
     async fn final_block_by(&self, rpc: &Rpc) -> Result<Block, StewardError> {
         let tag = match self.finality {

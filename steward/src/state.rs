@@ -12,6 +12,7 @@ mod archive;
 mod debits;
 mod mark;
 mod record;
+mod sums;
 mod totals;
 mod tracked;
 mod view;

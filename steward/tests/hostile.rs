@@ -19,7 +19,7 @@ mod support;
 use hostile::{arsenal::Arsenal, judge};
 use marque_policies::{Intent, Statement};
 use marque_steward::{Options, Steward};
-use marque_steward_client::{Answer, Artifact, Client, Outcome, Response, frame};
+use marque_steward_client::{Answer, Artifact, Client, Outcome, PaymentState, Response, frame};
 use std::{
     sync::{
         Arc,
@@ -39,8 +39,11 @@ const CONNECTIONS: u64 = 8;
 /// Messages on a connection before it is asked whether it still stands.
 const BURST: u64 = 40;
 
-/// What may be signed at most: the policy's hour, and the test is over within one.
+/// What the policy lets go in an hour, in base units.
 const HOUR: u64 = 3_000_000;
+
+/// And in a day; the test is over within one.
+const DAY: u64 = 10_000_000;
 
 fn env(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| {
@@ -107,8 +110,11 @@ async fn a_hostile_mind_gets_no_signature_outside_the_policy() {
     // Permits are signed where Permit2 may draw for them.
     let approve = Intent::ApprovePermit2 { amount: town.usdc(100_000_000) };
     let client = Client::connect(&socket).await.unwrap();
-    client.propose(support::proposal("approve", 0, approve)).await.unwrap();
-    town.devnet.mine(2).await.unwrap();
+    let approved = client.propose(support::proposal("approve", 0, approve)).await.unwrap();
+    let Outcome::Allowed { id, .. } = approved else { panic!("{approved:?}") };
+    while client.wait(id, Duration::from_millis(300)).await.unwrap().state != PaymentState::Final {
+        town.devnet.mine(1).await.unwrap();
+    }
     drop(client);
     let (begun, before) = (Instant::now(), resident());
     let sent = Arc::new(AtomicU64::new(0));
@@ -168,7 +174,8 @@ async fn a_hostile_mind_gets_no_signature_outside_the_policy() {
     }
     let thaws = thaws.await.unwrap();
     let (took, after) = (begun.elapsed(), resident());
-    assert!(took < Duration::from_secs(3_500), "the count below is for one hour");
+    // Windows roll: what was signed first leaves the window when the next hour begins.
+    let limit = DAY.min(HOUR * (1 + took.as_secs() / 3_600));
 
     // It still answers, and it ends in order.
     let view = Client::connect(&socket).await.unwrap().view().await.unwrap();
@@ -182,7 +189,8 @@ async fn a_hostile_mind_gets_no_signature_outside_the_policy() {
     let grown = after.saturating_sub(before);
     println!(
         "hostile: {} messages in {:.0} s, {} answers, {} of them faults, {thaws} thaws; {} \
-         signatures, {} of them permits, {} base units let go of {HOUR}; 0 outside the policy, 0 panics; {} journal \
+         signatures, {} of them permits, {} base units let go of {limit}; 0 outside the policy, 0 \
+         panics; {} journal \
          entries; memory {before} -> {after} MiB",
         sent.load(Relaxed),
         took.as_secs_f64(),
@@ -195,7 +203,7 @@ async fn a_hostile_mind_gets_no_signature_outside_the_policy() {
     );
     assert!(verdict.permits > 0, "some permits were signed, or none was tried");
     assert!(verdict.signatures > 0, "some of it was allowed, or nothing was tried");
-    assert!(verdict.let_go <= HOUR, "{} base units were signed away", verdict.let_go);
+    assert!(verdict.let_go <= limit, "{} base units were signed away", verdict.let_go);
     // What is decided is remembered; what is not is not. A decision takes some kilobytes.
     assert!(grown * 1024 <= 64 * 1024 + verdict.entries * 6, "{grown} MiB for {}", verdict.entries);
 }
@@ -229,6 +237,8 @@ async fn a_hostile_mind_cannot_fill_the_memory_of_its_steward() {
             held.remove(0);
         }
     }
+    // What it sent last still counts against whoever asks next.
+    tokio::time::sleep(Duration::from_secs(2)).await;
     let view = Client::connect(&socket).await.unwrap().view().await.unwrap();
     let grown = resident().saturating_sub(before);
     println!("hostile, braked: {sent} messages, {grown} MiB, {} intents", view.intents.len());

@@ -74,7 +74,8 @@ fn id(authority: &Authority, n: u32) -> IntentId {
     IntentId::derive(origin, "scout", "t", n, 0, 0)
 }
 
-fn reopen(home: &Home, authority: Authority) -> Authority {
+fn reopen(home: &Home, mut authority: Authority) -> Authority {
+    authority.rest();
     drop(authority);
     Authority::open(home, unlock()).unwrap()
 }

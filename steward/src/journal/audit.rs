@@ -8,6 +8,7 @@
 use super::checkpoint::Checkpoint;
 use super::error::JournalError;
 use super::key::LogKey;
+use super::places::Places;
 use super::proof::InclusionProof;
 use super::segments::{End, Segments};
 use super::tiles::{self, Nodes};
@@ -168,7 +169,7 @@ impl Prover {
         if seq >= size {
             return Err(JournalError::NoEntry { seq, size });
         }
-        let entry = Segments::list(&self.dir)?.entry(seq)?;
+        let entry = Places::default().entry(&Segments::list(&self.dir)?, seq)?;
         let entry = entry.ok_or(JournalError::NoEntry { seq, size })?;
         if let Ok(proof) = self.from_tiles(seq)
             && proof.holds(&entry, &self.checkpoint).is_ok()

@@ -34,7 +34,7 @@ pub(super) fn header(origin: Origin, first: u64) -> Vec<u8> {
 }
 
 /// Checks the header of the segment that begins with entry `first`; answers the origin it names.
-fn check_header(path: &Path, bytes: &[u8], first: u64) -> Result<Origin, JournalError> {
+pub(super) fn check_header(path: &Path, bytes: &[u8], first: u64) -> Result<Origin, JournalError> {
     let bad = |why| JournalError::Header { path: path.to_owned(), why };
     let (magic, rest) = bytes.split_first_chunk::<8>().ok_or_else(|| bad("it is too short"))?;
     if *magic != MAGIC {
@@ -69,7 +69,7 @@ pub(super) fn frame(entries: &[Vec<u8>]) -> Result<Vec<u8>, JournalError> {
 }
 
 /// The first record of `bytes`, and what follows it.
-fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
+pub(super) fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
     let (len, rest) = bytes.split_first_chunk::<4>().ok_or("its length is cut off")?;
     let (crc, rest) = rest.split_first_chunk::<4>().ok_or("its checksum is cut off")?;
     let len = u32::from_be_bytes(*len) as usize;

@@ -113,23 +113,10 @@ impl Segments {
         }
     }
 
-    /// One entry, checked by its checksum alone.
-    pub(super) fn entry(&self, seq: u64) -> Result<Option<Vec<u8>>, JournalError> {
+    /// The segment that entry `seq` is in, or would be, and whether it is the last.
+    pub(super) fn of(&self, seq: u64) -> Option<(&Segment, bool)> {
         let index = self.index_of(seq);
-        let Some(segment) = self.0.get(index) else { return Ok(None) };
-        let last = index + 1 == self.0.len();
-        let path = &segment.path;
-        let bytes = fs::read(path).map_err(JournalError::io("read", path))?;
-        let mut found = None;
-        Scan { path, bytes: &bytes, first: segment.first, origin: None, last }.each(
-            &mut |at, entry| {
-                if at == seq {
-                    found = Some(entry.to_owned());
-                }
-                Ok(())
-            },
-        )?;
-        Ok(found)
+        self.0.get(index).map(|segment| (segment, index + 1 == self.0.len()))
     }
 }
 

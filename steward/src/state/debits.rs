@@ -1,10 +1,11 @@
 //! What was spent: a row for every reserved amount, never a bare counter.
 //!
-//! Every sum is made from the rows, so a limit and the rows can never disagree. A row that is in
-//! flight counts whatever its age; one that is settled leaves a window when it is older than it;
+//! Every sum follows from the rows and changes with them, so a limit and the rows never disagree. A
+//! row that is in flight counts whatever its age; one that is settled leaves a window when it is older than it;
 //! one that is gone is deleted.
 
 use crate::state::{
+    sums::Sums,
     totals::{Totals, Whose},
     tracked::Tracked,
 };
@@ -15,7 +16,9 @@ use serde::{Deserialize, Serialize};
 /// The rows, by intent, and the sums of those that are older than every window.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Debits {
-    pub(super) rows: Tracked<Vec<Debit>>,
+    rows: Tracked<Vec<Debit>>,
+    #[serde(skip)]
+    sums: Sums,
     pub(super) totals: Totals,
 }
 
@@ -56,26 +59,39 @@ impl Debits {
     /// Saturates: a sum past 2^256 - 1 is above every limit.
     #[must_use]
     pub fn spent(&self, agent: &str, scope: &Scope<'_>, asset: AssetId, since: Timestamp) -> U256 {
-        let own = |debit: &Debit| debit.agent == agent;
-        // What is in the sums is older than the widest window that there is.
-        let summed = match since {
-            0 => self.totals.of(agent, scope, asset),
-            _ => U256::ZERO,
-        };
-        self.rows
-            .values()
-            .flatten()
-            .filter(|debit| debit.amount.asset == asset)
-            .filter(|debit| debit.standing == Standing::InFlight || debit.at > since)
-            .filter(|debit| match scope {
-                Scope::Owner => true,
-                Scope::Agent => own(debit),
-                Scope::SubAgent(name) => own(debit) && debit.sub_agent.as_deref() == Some(*name),
-                Scope::Task(task) => own(debit) && debit.task == *task,
-                Scope::Payee(payee) => own(debit) && debit.payee == Some(*payee),
-                Scope::Pool => own(debit) && debit.pool,
-            })
-            .fold(summed, |sum, debit| sum.saturating_add(debit.amount.units))
+        let sum = self.sums.of(agent, scope, asset, since);
+        // What is in the totals is older than the widest window that there is.
+        match since {
+            0 => sum.saturating_add(self.totals.of(agent, scope, asset)),
+            _ => sum,
+        }
+    }
+
+    /// What is summed up already, without rows.
+    pub(super) fn of_totals(totals: Totals) -> Self {
+        Self { totals, ..Self::default() }
+    }
+
+    /// The rows, to be read.
+    pub(super) const fn rows(&self) -> &Tracked<Vec<Debit>> {
+        &self.rows
+    }
+
+    /// The rows, to be hashed or written.
+    pub(super) const fn tracked(&mut self) -> &mut Tracked<Vec<Debit>> {
+        &mut self.rows
+    }
+
+    /// Sets the rows of an intent.
+    pub(super) fn set(&mut self, id: IntentId, rows: Vec<Debit>) {
+        self.change(id, |all| drop(all.insert(id, rows)));
+    }
+
+    /// The one way to change rows: the sums follow.
+    fn change(&mut self, id: IntentId, change: impl FnOnce(&mut Tracked<Vec<Debit>>)) {
+        self.rows.get(&id).into_iter().flatten().for_each(|row| self.sums.take(row));
+        change(&mut self.rows);
+        self.rows.get(&id).into_iter().flatten().for_each(|row| self.sums.add(row));
     }
 
     /// Folds what was settled before every window that ends at `now` or later into the sums.
@@ -114,7 +130,7 @@ impl Debits {
     /// Adds rows; what an earlier attempt of the same settlement really cost stays.
     pub(super) fn reserve(&mut self, id: IntentId, rows: Vec<Debit>) {
         if !rows.is_empty() {
-            self.rows.or_default(id).extend(rows);
+            self.change(id, |all| all.or_default(id).extend(rows));
         }
     }
 
@@ -125,10 +141,12 @@ impl Debits {
 
     /// Gas may come to more than was reserved for it.
     pub(super) fn raise_gas(&mut self, id: IntentId, gas: Money) {
-        let rows = self.in_flight(id).filter(|row| row.payee.is_none());
-        if let Some(row) = rows.filter(|row| row.amount.asset == gas.asset).last() {
-            row.amount.units = row.amount.units.max(gas.units);
-        }
+        self.change(id, |all| {
+            let rows = in_flight(all, id).filter(|row| row.payee.is_none());
+            if let Some(row) = rows.filter(|row| row.amount.asset == gas.asset).last() {
+                row.amount.units = row.amount.units.max(gas.units);
+            }
+        });
     }
 
     /// Takes back what is in flight but gas.
@@ -138,39 +156,41 @@ impl Debits {
 
     /// A block carries it: the window counts from now.
     pub(super) fn seen(&mut self, id: IntentId, at: Timestamp) {
-        for row in self.in_flight(id) {
-            row.at = row.at.max(at);
-        }
+        self.change(id, |all| in_flight(all, id).for_each(|row| row.at = row.at.max(at)));
     }
 
     /// Settles to what was really debited, never above what was reserved.
     pub(super) fn settle(&mut self, id: IntentId, actual: &[Money], at: Timestamp) {
-        let mut left = actual.to_vec();
-        for row in self.in_flight(id) {
-            let mut units = U256::ZERO;
-            for money in left.iter_mut().filter(|money| money.asset == row.amount.asset) {
-                let taken = money.units.min(row.amount.units.saturating_sub(units));
-                money.units = money.units.saturating_sub(taken);
-                units = units.saturating_add(taken);
+        self.change(id, |all| {
+            let mut left = actual.to_vec();
+            for row in in_flight(all, id) {
+                let mut units = U256::ZERO;
+                for money in left.iter_mut().filter(|money| money.asset == row.amount.asset) {
+                    let taken = money.units.min(row.amount.units.saturating_sub(units));
+                    money.units = money.units.saturating_sub(taken);
+                    units = units.saturating_add(taken);
+                }
+                row.amount.units = units;
+                row.standing = Standing::Settled;
+                row.at = row.at.max(at);
             }
-            row.amount.units = units;
-            row.standing = Standing::Settled;
-            row.at = row.at.max(at);
-        }
+        });
         self.keep(id, |row| !row.amount.units.is_zero());
     }
 
-    fn in_flight(&mut self, id: IntentId) -> impl Iterator<Item = &mut Debit> {
-        let rows = self.rows.get_mut(&id).into_iter().flatten();
-        rows.filter(|row| row.standing == Standing::InFlight)
-    }
-
     fn keep(&mut self, id: IntentId, which: impl Fn(&Debit) -> bool) {
-        if let Some(rows) = self.rows.get_mut(&id) {
-            rows.retain(which);
-            if rows.is_empty() {
-                self.rows.remove(&id);
+        self.change(id, |all| {
+            if let Some(rows) = all.get_mut(&id) {
+                rows.retain(which);
+                if rows.is_empty() {
+                    all.remove(&id);
+                }
             }
-        }
+        });
     }
+}
+
+fn in_flight(all: &mut Tracked<Vec<Debit>>, id: IntentId) -> impl Iterator<Item = &mut Debit> {
+    let rows = all.get_mut(&id).into_iter().flatten();
+    rows.filter(|row| row.standing == Standing::InFlight)
 }

@@ -7,7 +7,7 @@
 use crate::{
     error::StewardError,
     state::{
-        Account, Archived, Debit, Frozen, Record, Rotated, State, debits::Debits, totals::Totals,
+        Account, Archived, Frozen, Record, Rotated, State, debits::Debits, totals::Totals,
         tracked::Tracked,
     },
 };
@@ -66,7 +66,6 @@ impl State {
             archive: _,
             recalled: _,
         } = self;
-        let Debits { totals, rows: _ } = debits;
         Head {
             format: STATE_FORMAT,
             genesis: genesis.clone(),
@@ -75,7 +74,7 @@ impl State {
             time: *time,
             frozen: frozen.clone(),
             agents: agents.clone(),
-            totals: totals.clone(),
+            totals: debits.totals.clone(),
         }
     }
 
@@ -95,7 +94,7 @@ impl State {
         hash.update(b"marque/state/v1");
         hash.update(Sha256::digest(head));
         hash.update(self.intents.hash().map_err(wrong)?);
-        hash.update(self.debits.rows.hash().map_err(wrong)?);
+        hash.update(self.debits.tracked().hash().map_err(wrong)?);
         hash.update(self.archive.hash().map_err(wrong)?);
         Ok(B256::from_slice(&hash.finalize()))
     }
@@ -111,8 +110,8 @@ impl State {
         for id in self.intents.take_changed() {
             parts.push((Kind::Intent, id, bytes(self.intents.get(&id))?));
         }
-        for id in self.debits.rows.take_changed() {
-            parts.push((Kind::Debits, id, bytes(self.debits.rows.get(&id))?));
+        for id in self.debits.tracked().take_changed() {
+            parts.push((Kind::Debits, id, bytes(self.debits.rows().get(&id))?));
         }
         for id in self.archive.take_changed() {
             parts.push((Kind::Archived, id, bytes(self.archive.get(&id))?));
@@ -144,7 +143,7 @@ impl State {
             frozen,
             agents,
             intents: Tracked::default(),
-            debits: Debits { rows: Tracked::default(), totals },
+            debits: Debits::of_totals(totals),
             archive: Tracked::default(),
             recalled: BTreeMap::new(),
         }))
@@ -162,7 +161,7 @@ impl State {
     ) -> Result<(), String> {
         match kind {
             Kind::Intent => drop(self.intents.insert(id, read::<Record>(bytes)?)),
-            Kind::Debits => drop(self.debits.rows.insert(id, read::<Vec<Debit>>(bytes)?)),
+            Kind::Debits => self.debits.set(id, read(bytes)?),
             Kind::Archived => drop(self.archive.insert(id, read::<Archived>(bytes)?)),
         }
         Ok(())
@@ -176,14 +175,14 @@ impl State {
     /// Takes everything as changed: it is written whole.
     pub(crate) fn all_changed(&mut self) {
         self.intents.all_changed();
-        self.debits.rows.all_changed();
+        self.debits.tracked().all_changed();
         self.archive.all_changed();
     }
 
     /// Takes everything as written: nothing has changed.
     pub(crate) fn settle_parts(&mut self) {
         self.intents.take_changed();
-        self.debits.rows.take_changed();
+        self.debits.tracked().take_changed();
         self.archive.take_changed();
     }
 }

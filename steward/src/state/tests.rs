@@ -204,14 +204,14 @@ fn the_hash_of_a_state_that_grew_is_the_hash_of_one_made_at_once() {
     let whole = kept.seal().unwrap();
     let (intent, archived) =
         (*kept.intents.keys().next().unwrap(), *kept.archive.keys().next().unwrap());
-    let debited = *kept.debits.rows.keys().next().unwrap();
+    let debited = *kept.debits.rows().keys().next().unwrap();
     let (record, closed) = (kept.intents.remove(&intent).unwrap(), kept.archive.remove(&archived));
     assert_ne!(kept.seal().unwrap(), whole);
     kept.intents.insert(intent, record);
     assert_ne!(kept.seal().unwrap(), whole);
     kept.archive.insert(archived, closed.unwrap());
     assert_eq!(kept.seal().unwrap(), whole);
-    kept.debits.rows.get_mut(&debited).unwrap()[0].at += 1;
+    kept.debits.tracked().get_mut(&debited).unwrap()[0].at += 1;
     assert_ne!(kept.seal().unwrap(), whole);
     town.write(Body::Stopped);
     assert_ne!(kept.seal().unwrap(), town.state.seal().unwrap());
@@ -230,12 +230,14 @@ fn every_entry_that_changes_the_state_changes_its_hash_from_parts_alone() {
             let mut next = State::of_head(&head).unwrap().unwrap();
             std::mem::swap(&mut next.intents, &mut base.intents);
             std::mem::swap(&mut next.archive, &mut base.archive);
-            std::mem::swap(&mut next.debits.rows, &mut base.debits.rows);
+            let totals =
+                std::mem::replace(&mut next.debits, std::mem::take(&mut base.debits)).totals;
+            next.debits.totals = totals;
             for (kind, id, bytes) in state.take_changed().unwrap() {
                 match (bytes, kind) {
                     (Some(bytes), _) => next.set_part(kind, id, &bytes).unwrap(),
                     (None, Kind::Intent) => drop(next.intents.remove(&id)),
-                    (None, Kind::Debits) => drop(next.debits.rows.remove(&id)),
+                    (None, Kind::Debits) => drop(next.debits.tracked().remove(&id)),
                     (None, Kind::Archived) => drop(next.archive.remove(&id)),
                 }
             }
@@ -304,6 +306,53 @@ fn a_recalled_record_is_the_one_that_was_archived() {
         town.state.forget_recalled();
     }
     assert!(seen > 150);
+}
+
+#[test]
+fn the_sums_are_what_adding_up_the_rows_gives() {
+    let (town, _) = old_town();
+    let mut state = State::default();
+    let mut some = 0;
+    for (n, entry) in town.entries.iter().enumerate() {
+        state.apply(entry).unwrap();
+        let rows: Vec<_> = state.debits().iter().map(|(_, row)| row.clone()).collect();
+        let Some(row) = rows.last() else { continue };
+        let scopes = [
+            Scope::Owner,
+            Scope::Agent,
+            Scope::Pool,
+            Scope::Task(&row.task),
+            Scope::Payee(row.payee.unwrap_or(SHOP)),
+            Scope::SubAgent("helper"),
+        ];
+        for scope in scopes {
+            // At every edge that there is: at the row's own moment it has left the window.
+            let edges = rows.iter().flat_map(|row| [row.at - 1, row.at]);
+            for since in edges.chain([0, entry.at, Timestamp::MAX - 1]).take(60) {
+                let counted = rows.iter().filter(|one| {
+                    one.amount.asset == row.amount.asset
+                        && (one.standing == debits::Standing::InFlight || one.at > since)
+                        && match &scope {
+                            Scope::Owner | Scope::Agent => true,
+                            Scope::Pool => one.pool,
+                            Scope::Task(task) => one.task == *task,
+                            Scope::Payee(payee) => one.payee == Some(*payee),
+                            Scope::SubAgent(name) => one.sub_agent.as_deref() == Some(*name),
+                        }
+                });
+                let sum = counted.fold(U256::ZERO, |sum, one| sum + one.amount.units);
+                let older = if since == 0 {
+                    state.debits().totals.of("scout", &scope, row.amount.asset)
+                } else {
+                    U256::ZERO
+                };
+                let found = state.debits().spent("scout", &scope, row.amount.asset, since);
+                assert_eq!(found, sum + older, "{scope:?} after {since}, entry {n}");
+                some += u64::from(!sum.is_zero());
+            }
+        }
+    }
+    assert!(some > 1_000, "there was something to add up: {some}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use marque_policies::{
 };
 use marque_steward::Home;
 use marque_steward_client::{Authorisation, SignedPermit};
+use std::time::Duration;
 
 #[derive(Debug)]
 pub(crate) struct Town {
@@ -54,7 +55,13 @@ impl Town {
     /// Lets block time pass, in seconds.
     pub(crate) async fn pass(&self, seconds: u64) {
         self.ask("evm_increaseTime", serde_json::json!([seconds])).await;
+        self.leap().await;
+    }
+
+    /// Blocks at a new time. What a steward heard of the newest one is good for a moment.
+    async fn leap(&self) {
         self.devnet.mine(3).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
     }
 
     /// From now on blocks come when they are asked for, and each is a second after the one before:
@@ -72,7 +79,7 @@ impl Town {
     /// The next block has this time, Unix seconds, and two more follow.
     pub(crate) async fn come_to(&self, time: u64) {
         self.ask("evm_setNextBlockTimestamp", serde_json::json!([time])).await;
-        self.devnet.mine(3).await.unwrap();
+        self.leap().await;
     }
 
     /// Asks the chain's endpoint something that no client of ours asks.

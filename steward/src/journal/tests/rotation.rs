@@ -39,7 +39,11 @@ fn a_journal_grows_over_many_segments_and_is_one_journal() {
     let (mut journal, found) = written.open().unwrap();
     assert_eq!(found, entries(300));
     assert_eq!(journal.entry(123).unwrap(), entry(123));
+    assert_eq!(journal.entry(299).unwrap(), entry(299));
     journal.append(&[entry(300)]).unwrap();
+    for n in [300, 0, 123, 299, 298] {
+        assert_eq!(journal.entry(n).unwrap(), entry(usize::try_from(n).unwrap()));
+    }
     assert!(matches!(journal.entry(301), Err(JournalError::NoEntry { .. })));
     assert_eq!(verify(written.dir(), &key()).unwrap().entries, entries(301));
     let error = Journal::open(written.dir(), ORIGIN, signer()).unwrap_err();
@@ -182,7 +186,7 @@ fn damage_of_older_segments_is_found_by_verifying() {
 #[test]
 fn an_entry_that_is_read_back_is_the_one_under_the_root() {
     let written = rotated(300);
-    let (journal, _) = written.open().unwrap();
+    let (mut journal, _) = written.open().unwrap();
     let files = segments(written.dir());
     let first = files[3].file_stem().unwrap().to_str().unwrap().parse::<u64>().unwrap();
     let next = files[4].file_stem().unwrap().to_str().unwrap().parse::<usize>().unwrap();

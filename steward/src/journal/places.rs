@@ -1,0 +1,103 @@
+//! Where entries lie in their segments, so that one can be read again without reading what is
+//! before it.
+//!
+//! A segment is read through once, when first asked for; what was appended to it since is read
+//! when it is asked for. So whoever asks for old entries again and again costs a few microseconds
+//! each, not a segment each.
+
+use super::error::JournalError;
+use super::record::{HEADER, check_header, split};
+use super::segments::{Segment, Segments};
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
+
+/// So many segments are known at a time, some 100 KiB each at the usual length of entries.
+const KNOWN: usize = 32;
+
+/// What is known of segments, the one used last in front.
+#[derive(Debug, Default)]
+pub(super) struct Places(VecDeque<Place>);
+
+/// Where the entries of a segment begin and end, in bytes from its start.
+#[derive(Debug)]
+struct Place {
+    segment: Segment,
+    /// The first entry's start, and each entry's end.
+    bounds: Vec<u64>,
+}
+
+impl Places {
+    /// One entry, checked by its checksum alone; `None` if there is none.
+    pub(super) fn entry(
+        &mut self,
+        segments: &Segments,
+        seq: u64,
+    ) -> Result<Option<Vec<u8>>, JournalError> {
+        let Some((segment, last)) = segments.of(seq) else { return Ok(None) };
+        let at = self.0.iter().position(|place| place.segment == *segment);
+        let mut place = match at.and_then(|at| self.0.remove(at)) {
+            Some(place) => place,
+            None => Place { segment: segment.clone(), bounds: Vec::new() },
+        };
+        if place.bounds_of(seq).is_none() {
+            place.learn(last)?;
+        }
+        let read = place.bounds_of(seq).map(|bounds| place.read(seq, bounds)).transpose();
+        self.0.truncate(KNOWN - 1);
+        self.0.push_front(place);
+        read
+    }
+}
+
+impl Place {
+    fn bounds_of(&self, seq: u64) -> Option<(u64, u64)> {
+        let at = usize::try_from(seq.checked_sub(self.segment.first)?).ok()?;
+        Some((*self.bounds.get(at)?, *self.bounds.get(at + 1)?))
+    }
+
+    /// Reads the segment, or what was appended to it since.
+    fn learn(&mut self, last: bool) -> Result<(), JournalError> {
+        let path = &self.segment.path;
+        let bytes = fs::read(path).map_err(JournalError::io("read", path))?;
+        if self.bounds.is_empty() {
+            check_header(path, &bytes, self.segment.first)?;
+            self.bounds.push(HEADER as u64);
+        }
+        let mut at = self.bounds.last().copied().unwrap_or_default();
+        loop {
+            let rest = usize::try_from(at).ok().and_then(|at| bytes.get(at..)).unwrap_or_default();
+            if rest.is_empty() {
+                return Ok(());
+            }
+            match split(rest) {
+                Ok((_, behind)) => {
+                    at = (bytes.len() - behind.len()) as u64;
+                    self.bounds.push(at);
+                }
+                // An append that was not finished.
+                Err(_) if last => return Ok(()),
+                Err(why) => {
+                    let seq = self.segment.first + self.bounds.len() as u64 - 1;
+                    return Err(JournalError::Damaged { path: path.clone(), seq, offset: at, why });
+                }
+            }
+        }
+    }
+
+    fn read(&self, seq: u64, (start, end): (u64, u64)) -> Result<Vec<u8>, JournalError> {
+        let path = &self.segment.path;
+        let mut bytes = vec![0; usize::try_from(end - start).unwrap_or_default()];
+        let file = File::open(path).map_err(JournalError::io("open", path))?;
+        file.read_exact_at(&mut bytes, start).map_err(JournalError::io("read", path))?;
+        match split(&bytes) {
+            Ok((entry, [])) => Ok(entry.to_owned()),
+            Ok(_) => self.damaged(seq, start, "its length is another than before"),
+            Err(why) => self.damaged(seq, start, why),
+        }
+    }
+
+    fn damaged<T>(&self, seq: u64, offset: u64, why: &'static str) -> Result<T, JournalError> {
+        Err(JournalError::Damaged { path: self.segment.path.clone(), seq, offset, why })
+    }
+}
