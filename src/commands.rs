@@ -7,14 +7,17 @@ mod decide;
 mod demo;
 mod devnet;
 mod doctor;
+mod facilitator;
 mod freeze;
 mod funds;
 mod identity;
+mod income;
 mod mind;
 mod new;
 mod owner;
 mod policy;
 mod run;
+mod sell;
 mod status;
 mod steward;
 mod stop;
@@ -155,6 +158,29 @@ enum Command {
     Thaw(freeze::ThawArgs),
     /// Run an agent on a goal with the built-in tools.
     Run(run::Args),
+    /// Sell a folder's files, or put a price before a service that is there already.
+    ///
+    /// marque sell ./data --price "0.01 USDC": each file costs that; the listing is free.
+    ///
+    /// marque sell http://127.0.0.1:8000 --price "0.002 USDC" --free /health: a reverse proxy that
+    /// reaches that service and nothing else.
+    ///
+    /// Anybody pays who speaks x402, version 2. One payment buys one delivery; a buyer that lost the
+    /// connection sends the same again. The agent's policy has [income] and [limits.gas], as
+    /// marque new shop --policy seller writes it. See what came in with marque income.
+    Sell(sell::Args),
+    /// Verify and settle x402 payments for others: POST /verify, POST /settle, GET /supported.
+    ///
+    /// marque facilitator desk --listen 127.0.0.1:4023
+    ///
+    /// Money goes where its payer signed and nowhere else; this agent pays the fees, within
+    /// [limits.gas], and only by a policy with a section [facilitator].
+    Facilitator(facilitator::Args),
+    /// What was sold: per resource and payer, in any hour, day and 30 days, and what is not on chain
+    /// yet.
+    ///
+    /// marque income --json for scripts. The journal is read; no steward need run.
+    Income(income::Args),
     /// Run a home's steward in the foreground, or install it as a service.
     Steward(steward::Args),
     /// How a home's steward stands: since when, its walls, what waits, what is in flight.
@@ -184,6 +210,9 @@ pub(crate) fn run(cli: Cli) -> Done<ExitCode> {
         // These start processes or fence themselves and bring their own runtime.
         Command::Mind(args) => mind::run(&shared, args),
         Command::Run(args) => run::run(&shared, &args),
+        Command::Sell(args) => sell::run(&shared, &args),
+        Command::Facilitator(args) => facilitator::run(&shared, &args),
+        Command::Income(args) => income::run(&shared, &args),
         Command::Steward(args) => steward::run(&shared, args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -215,6 +244,9 @@ pub(crate) fn run(cli: Cli) -> Done<ExitCode> {
                 Command::Thaw(args) => freeze::thaw(&shared, &args).await,
                 Command::Mind(_)
                 | Command::Run(_)
+                | Command::Sell(_)
+                | Command::Facilitator(_)
+                | Command::Income(_)
                 | Command::Steward(_)
                 | Command::Completions { .. } => {
                     Ok(ExitCode::SUCCESS) // handled above

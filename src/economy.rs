@@ -198,7 +198,7 @@ impl Economy {
             .into_iter()
             .map(OsString::from)
             .collect();
-        if let Some(at) = mind.iter().position(|argument| *argument == "--file") {
+        if let Some(at) = mind.iter().position(|argument| matches!(*argument, "--file" | "--dir")) {
             arguments.push("--read".into());
             arguments.extend(mind.get(at + 1).map(OsString::from));
         }

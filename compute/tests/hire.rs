@@ -72,6 +72,7 @@ impl Steward {
             }],
             budgets: vec![],
             income: vec![USDC],
+            facilitates: vec![],
             pools: vec![],
             intents: vec![],
         };

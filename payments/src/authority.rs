@@ -6,7 +6,9 @@
 use crate::PaymentError;
 use async_trait::async_trait;
 use marque_policies::IntentId;
-use marque_steward_client::{Client, ClientError, IntentState, Outcome, Proposal, Report, View};
+use marque_steward_client::{
+    Client, ClientError, IntentState, Outcome, Preview, Proposal, Report, View,
+};
 use std::{fmt, time::Duration};
 
 /// The steward's four answers that payments are made of.
@@ -19,6 +21,16 @@ pub trait Authority: fmt::Debug + Send + Sync {
     /// [`PaymentError::Fault`] where the steward did not accept the question,
     /// [`PaymentError::Steward`] where it could not be reached.
     async fn propose(&self, proposal: Proposal) -> Result<Outcome, PaymentError>;
+
+    /// What would come of a proposal now; nothing is done. An authority that cannot say leaves it
+    /// out: then what is found out at the settlement is found out then.
+    ///
+    /// # Errors
+    /// [`PaymentError::Unsupported`] where it cannot say, else as for [`Authority::propose`].
+    async fn preview(&self, proposal: Proposal) -> Result<Preview, PaymentError> {
+        let kind = proposal.intent.kind();
+        Err(PaymentError::Unsupported(format!("nobody says what would come of a {kind}")))
+    }
 
     /// What this agent may do and has left.
     ///
@@ -43,6 +55,10 @@ pub trait Authority: fmt::Debug + Send + Sync {
 impl Authority for Client {
     async fn propose(&self, proposal: Proposal) -> Result<Outcome, PaymentError> {
         Self::propose(self, proposal).await.map_err(PaymentError::from)
+    }
+
+    async fn preview(&self, proposal: Proposal) -> Result<Preview, PaymentError> {
+        Self::preview(self, proposal).await.map_err(PaymentError::from)
     }
 
     async fn view(&self) -> Result<View, PaymentError> {

@@ -66,6 +66,14 @@ pub enum PaymentError {
     /// A signed payment was handed over and no goods came.
     #[error(transparent)]
     Undelivered(#[from] Undelivered),
+    /// A facilitator gave no answer to the question.
+    #[error("the facilitator at {url}: {why}")]
+    Facilitator {
+        /// Where it is.
+        url: String,
+        /// What it said instead.
+        why: String,
+    },
     /// A seller's price is not one.
     #[error("\"{text}\" is not a price: {why}")]
     Price {

@@ -12,11 +12,15 @@
 
 pub mod authority;
 pub mod buyer;
+pub mod claim;
 mod error;
+pub mod facilitator;
 pub mod seller;
+pub mod verify;
 pub mod x402;
 
 pub use authority::Authority;
 pub use buyer::{Asked, Buyer, Claim, Deal, Errand, Paid, Purchase, Quote, quote};
 pub use error::{Objection, PaymentError, Rule, Undelivered};
-pub use seller::{Confirm, Paywall, Seller};
+pub use facilitator::Facilitator;
+pub use seller::{Confirm, Meter, Paywall, Seller, Settlement};

@@ -1,9 +1,9 @@
 //! The seller: asks, checks, has its steward settle, delivers.
 //!
-//! Money comes first: the buyer's authorisation is settled on chain by this agent's own steward
-//! before the goods are made, so there is no facilitator to trust and no unpaid work. A `Settle`
-//! intent can only credit this agent. One authorisation buys one delivery of one request; whoever
-//! lost the connection sends the same again and gets the same goods.
+//! The buyer's authorisation is settled on chain by this agent's own steward, so there is no
+//! facilitator to trust; a `Settle` intent can only credit this agent. Money comes first unless the
+//! seller says otherwise ([`Settlement`]). One authorisation buys one delivery of one request;
+//! whoever lost the connection sends the same again and gets the same goods.
 //!
 //! After a restart the shelf is empty and the steward's journal is what remembers: the settlement's
 //! id follows from payer and nonce, and what was sold is part of its body. The same request gets
@@ -16,20 +16,28 @@
 
 mod check;
 mod counter;
+mod meter;
 mod paywall;
-mod settle;
+mod risk;
+mod sale;
+pub(crate) mod settle;
 mod shelf;
+mod standing;
 
 pub use counter::Counter;
+pub use meter::{Charge, Meter, Overcharge};
 pub use paywall::{Paywall, Refusal};
 
 use crate::{
-    Authority, PaymentError,
+    Authority, Facilitator, PaymentError,
     x402::{Method, Terms},
 };
+use alloy_primitives::U256;
 use marque_policies::{Money, money::format_units};
 use marque_steward_client::{AssetView, View};
+use risk::Exposure;
 use shelf::Shelf;
+use standing::{Heritage, Kept};
 use std::{sync::Arc, time::Duration};
 use url::Url;
 
@@ -44,6 +52,25 @@ pub enum Confirm {
     Final,
 }
 
+/// Whether money or goods come first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Settlement {
+    /// The money is on chain before the goods are made.
+    #[default]
+    Before,
+    /// The goods are made, then the money is taken, and they are delivered once it is on chain. An
+    /// error of the handler's costs the buyer nothing; a payment that fails costs the seller its work.
+    After,
+    /// The goods are delivered as soon as the steward has journalled and sent the settlement, before
+    /// the chain has shown it.
+    Background {
+        /// So much is delivered and not seen on chain at once, at most; beyond it, as
+        /// [`Settlement::Before`].
+        risk: Money,
+    },
+}
+
 /// Sells over HTTP on behalf of one agent. Cheap to clone; clones share what they have sold.
 #[derive(Clone, Debug)]
 pub struct Seller {
@@ -51,7 +78,14 @@ pub struct Seller {
     base: Url,
     confirm: Confirm,
     patience: Duration,
+    looks: Duration,
+    settlement: Settlement,
+    payer_risk: Option<Money>,
+    facilitator: Option<Arc<Facilitator>>,
     shelf: Arc<Shelf>,
+    exposure: Exposure,
+    kept: Arc<Kept>,
+    heritage: Arc<Heritage>,
 }
 
 impl Seller {
@@ -64,7 +98,14 @@ impl Seller {
             base,
             confirm: Confirm::default(),
             patience: Duration::from_secs(20),
+            looks: Duration::from_secs(1),
+            settlement: Settlement::default(),
+            payer_risk: None,
+            facilitator: None,
             shelf: Arc::default(),
+            exposure: Exposure::default(),
+            kept: Arc::default(),
+            heritage: Arc::default(),
         }
     }
 
@@ -74,11 +115,43 @@ impl Seller {
         Self { confirm, ..self }
     }
 
+    /// Whether money or goods come first; [`Settlement::Before`] unless said otherwise.
+    #[must_use]
+    pub fn settlement(self, settlement: Settlement) -> Self {
+        Self { settlement, ..self }
+    }
+
+    /// So much of the risk of [`Settlement::Background`] may be one payer's; all of it unless said
+    /// otherwise.
+    #[must_use]
+    pub fn payer_risk(self, each: Money) -> Self {
+        Self { payer_risk: Some(each), ..self }
+    }
+
+    /// Lets a facilitator bring payments to the chain, so that it pays the fees.
+    ///
+    /// Who is believed: the facilitator may refuse a payment, and nothing else. That money has come
+    /// is believed when the steward has found it on chain through its owner's endpoints; where the
+    /// facilitator says so and the chain does not, the steward settles by itself, if its policy has
+    /// fees for that, and what the facilitator said is logged as an error. Metered prices are always
+    /// settled by the steward, which alone the buyer's signature names, and in the background nothing
+    /// is: the settlement of a facilitator is nothing that our journal could bind before it is seen.
+    #[must_use]
+    pub fn through(self, facilitator: Facilitator) -> Self {
+        Self { facilitator: Some(Arc::new(facilitator)), ..self }
+    }
+
     /// How long a buyer is kept waiting for a settlement, 20 s unless said otherwise. After that it
     /// is told to send the same payment again, which is safe.
     #[must_use]
     pub fn patience(self, patience: Duration) -> Self {
         Self { patience, ..self }
+    }
+
+    /// What is delivered and not seen on chain yet, in base units of the risk's asset.
+    #[must_use]
+    pub fn unsettled(&self) -> U256 {
+        self.exposure.open()
     }
 
     /// The steward that settles for this seller.
@@ -99,7 +172,7 @@ impl Seller {
     }
 
     /// What to ask for `price`, if the policy lets this agent be paid in that asset.
-    fn terms(&self, view: &View, price: Money) -> Result<Terms, PaymentError> {
+    fn terms(&self, view: &View, price: Money, metered: bool) -> Result<Terms, PaymentError> {
         let refuse =
             |why: &str| Err(PaymentError::Price { text: show(view, price), why: why.to_owned() });
         let Some(asset) = known(view, price) else {
@@ -114,7 +187,11 @@ impl Seller {
         Ok(Terms {
             amount: price,
             pay_to: view.address,
-            method: Method::Eip3009,
+            method: if metered {
+                Method::Upto { facilitator: view.address }
+            } else {
+                Method::Eip3009
+            },
             domain: Some(domain),
             max_timeout_seconds: MAX_TIMEOUT_SECONDS,
         })

@@ -91,6 +91,7 @@ fn document(policy: &Policy) -> Value {
         tools,
         sub_agents,
         income,
+        facilitator,
         tests,
         forbids,
         hash: _,
@@ -122,6 +123,7 @@ fn document(policy: &Policy) -> Value {
     also(&mut value, "pools", by_asset(pools, pool));
     also(&mut value, "categories", named(categories, bound));
     also(&mut value, "sub_agents", named(sub_agents, sub_agent));
+    also(&mut value, "facilitator", json!(facilitator.iter().map(asset_id).collect::<Vec<_>>()));
     also(&mut value, "forbids", json!(forbids));
     value
 }

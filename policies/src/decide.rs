@@ -32,7 +32,7 @@ use crate::{
     money::{AssetId, Money},
     verdict::{Mark, Row, Verdict},
 };
-use alloy_primitives::U256;
+use alloy_primitives::{Address, U256};
 use recall::Recall;
 
 /// What is to be judged.
@@ -180,13 +180,32 @@ impl Judge<'_> {
         self.positive(amount);
         self.asset_known(amount.asset);
         self.domain_known(amount.asset);
-        self.income(amount);
-        let own = self.ledger.agent_address();
-        self.check("settle.to", settle.to == own, settle.to.to_string(), own.to_string(), || {
-            "only an authorisation that pays this agent can be settled".to_owned()
-        });
+        self.settles("settle.to", settle.to, amount);
         self.fees_known(amount.asset.chain, gas);
         self.fees(gas);
+    }
+
+    /// Whether a payment to `to` may be settled: to this agent where that is income, to others where
+    /// this agent is a facilitator in that asset.
+    fn settles(&mut self, rule: &'static str, to: Address, amount: Money) {
+        let own = self.ledger.agent_address();
+        if to != own && !self.policy.facilitator.is_empty() {
+            let names = self.policy.facilitator.iter().map(|id| self.asset_name(*id));
+            let names = list_all(names);
+            self.check(
+                "facilitator.asset",
+                self.policy.facilitator.contains(&amount.asset),
+                self.policy.show(amount),
+                names,
+                || "add the asset to `facilitator.assets`".to_owned(),
+            );
+            return;
+        }
+        self.income(amount);
+        self.check(rule, to == own, to.to_string(), own.to_string(), || {
+            "only what pays this agent can be settled; for others, by a policy with [facilitator]"
+                .to_owned()
+        });
     }
 
     /// Whether this agent may be paid in the asset.

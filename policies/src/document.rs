@@ -62,6 +62,8 @@ pub struct Policy {
     pub sub_agents: BTreeMap<String, SubAgent>,
     /// Assets in which this agent may be paid; empty unless it sells.
     pub income: Vec<AssetId>,
+    /// Assets in which this agent may settle payments to others; empty unless it is a facilitator.
+    pub facilitator: Vec<AssetId>,
     /// The document's own tests.
     pub tests: Vec<PolicyTest>,
     /// The owner's `policy.cedar`: what is forbidden beyond all that.

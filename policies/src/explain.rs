@@ -125,6 +125,14 @@ fn parties(policy: &Policy, lines: &mut Vec<String>) {
         let names: Vec<&str> = income.map(|(name, _)| name).collect();
         lines.push(format!("It may be paid in {}.", list(&names)));
     }
+    if !policy.facilitator.is_empty() {
+        let settled = policy.facilitator.iter().filter_map(|id| policy.asset(*id));
+        let names: Vec<&str> = settled.map(|(name, _)| name).collect();
+        lines.push(format!(
+            "It may settle payments in {} that others make to others, and pay the fees of that.",
+            list(&names)
+        ));
+    }
 }
 
 /// What is made of the terms of a payment that came from outside.

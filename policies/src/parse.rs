@@ -180,7 +180,8 @@ fn read<'a>(documents: &Documents<'a>, spans: &mut Spans<'a>) -> Result<Policy, 
         times: time::times(root)?,
         labels: labels::label_rules(root)?,
         approvals: time::approvals(documents.either("approvals")?)?,
-        income: income(root, &assets)?,
+        income: settled(root, ("income", keys::INCOME), &assets)?,
+        facilitator: settled(root, ("facilitator", keys::FACILITATOR), &assets)?,
         chains,
         assets,
         limits,
@@ -223,17 +224,19 @@ fn owner<'a>(root: &Section<'a>) -> Result<(Address, Option<Section<'a>>), Polic
     Ok((owner, None))
 }
 
-fn income(
+/// The assets of `[income]` and of `[facilitator]`.
+fn settled(
     root: &Section<'_>,
+    (name, keys): (&str, &'static [&'static str]),
     assets: &BTreeMap<String, Asset>,
 ) -> Result<Vec<AssetId>, PolicyError> {
-    let Some(section) = root.section("income")? else { return Ok(Vec::new()) };
-    section.only(keys::INCOME)?;
+    let Some(section) = root.section(name)? else { return Ok(Vec::new()) };
+    section.only(keys)?;
     let mut income = Vec::new();
     for name in section.texts("assets")?.unwrap_or_default() {
         let asset = limits::asset(root.source, assets, &name)?;
         if asset.id.is_native() {
-            let help = "name a token; income is settled by its EIP-3009 authorisations";
+            let help = "name a token; payments in it are settled by what their payers sign";
             let message = format!("{} is no token", name.value);
             return Err(root.source.meaning(name.span, message, help));
         }

@@ -110,6 +110,8 @@ struct PolicyFile {
     sub_agent: Option<BTreeMap<String, SubAgent>>,
     /// What this agent may be paid in.
     income: Option<Income>,
+    /// What this agent settles for others. Without this section it settles only what pays itself.
+    facilitator: Option<Facilitator>,
     /// What you expect of this policy. `marque policy test` runs these.
     test: Option<Vec<Test>>,
 }
@@ -408,6 +410,14 @@ struct SubAgent {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct Income {
+    /// Names of tokens.
+    assets: Option<Vec<Name>>,
+}
+
+/// What this agent settles for others, as `marque facilitator` does. The money goes where its payer signed; the fees are this agent's, so `limits.gas` is needed.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Facilitator {
     /// Names of tokens.
     assets: Option<Vec<Name>>,
 }

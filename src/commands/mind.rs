@@ -2,11 +2,14 @@
 //! `marque run`, `marque devnet` and `marque demo`.
 
 mod buyer;
+mod facilitator;
 mod robber;
 mod seller;
+mod shop;
 
 pub(crate) use buyer::{MindEvent, tell};
 pub(crate) use robber::Attempt;
+pub(crate) use shop::Terms;
 
 use super::Shared;
 use crate::failure::{Done, Failure};
@@ -45,6 +48,30 @@ enum Job {
         #[arg(long)]
         price: String,
     },
+    /// Sell a folder's files or what a service answers.
+    Sell {
+        #[arg(long)]
+        agent: String,
+        #[arg(long)]
+        dir: Option<PathBuf>,
+        #[arg(long, conflicts_with = "dir")]
+        upstream: Option<url::Url>,
+        #[command(flatten)]
+        terms: Terms,
+        /// Print events as lines of JSON.
+        #[arg(long)]
+        events: bool,
+    },
+    /// Verify and settle payments for others.
+    Facilitate {
+        #[arg(long)]
+        agent: String,
+        #[arg(long)]
+        listen: SocketAddr,
+        /// Print events as lines of JSON.
+        #[arg(long)]
+        events: bool,
+    },
     /// Play a mind that an attacker controls, with everything that it has: the connection.
     Rob {
         #[arg(long)]
@@ -81,6 +108,24 @@ pub(crate) struct Goal {
     pub(crate) events: bool,
 }
 
+/// The agent that is named, or the only one that there is.
+pub(crate) fn only_agent(home: &marque::home::Home, named: Option<&str>) -> Done<String> {
+    let agents = home.agents();
+    match (named, agents.as_slice()) {
+        (Some(name), _) if agents.iter().any(|agent| agent == name) => Ok(name.to_owned()),
+        (Some(name), _) => Err(super::policy::unknown(home, name)),
+        (None, [only]) => Ok(only.clone()),
+        (None, []) => {
+            Err(Failure::usage(format!("there is no agent in {}", home.path().display()))
+                .help("make one: marque new NAME; or name another --home"))
+        }
+        (None, several) => {
+            Err(Failure::usage("which agent?")
+                .help(format!("this home has {}", several.join(", "))))
+        }
+    }
+}
+
 pub(crate) fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
     if !marque::process::is_mind() {
         return Err(Failure::usage("a mind is started by its steward")
@@ -108,6 +153,27 @@ pub(crate) fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
             let (home_of, name_of) = (home.clone(), agent.clone());
             fenced(&home, std::slice::from_ref(&agent), Vec::new(), || async move {
                 seller::inference(&home_of, &name_of, listen, &price).await
+            })
+        }
+        Job::Sell { agent, dir, upstream, terms, events } => {
+            let goods = match (dir, upstream) {
+                (Some(dir), _) => shop::Goods::Folder(dir),
+                (None, Some(url)) => shop::Goods::Service(url),
+                (None, None) => return Err(Failure::usage("nothing to sell: --dir or --upstream")),
+            };
+            let read = match &goods {
+                shop::Goods::Folder(dir) => vec![dir.clone()],
+                shop::Goods::Service(_) => Vec::new(),
+            };
+            let (home_of, name_of) = (home.clone(), agent.clone());
+            fenced(&home, std::slice::from_ref(&agent), read, || async move {
+                shop::sell(&home_of, &name_of, goods, terms, events).await
+            })
+        }
+        Job::Facilitate { agent, listen, events } => {
+            let (home_of, name_of) = (home.clone(), agent.clone());
+            fenced(&home, std::slice::from_ref(&agent), Vec::new(), || async move {
+                facilitator::facilitate(&home_of, &name_of, listen, events).await
             })
         }
         Job::Rob { agent, payee, asset, task } => {

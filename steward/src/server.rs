@@ -10,6 +10,7 @@
 mod answer;
 mod connection;
 mod knocks;
+mod preview;
 mod queue;
 mod rate;
 
@@ -43,6 +44,10 @@ const LONGEST_SOCKET: usize = 107;
 /// Looks and waits at once, and as many again in each 20 s.
 const LOOKS: u32 = 2_000;
 
+/// Settlements at once, and as many again in each 20 s. What others pay comes at their pace, and each
+/// that goes through costs fees, which the policy bounds.
+const SALES: u32 = 2_000;
+
 /// Waits under way at a time, on all connections of one account.
 const WAITS: usize = 64;
 
@@ -60,6 +65,7 @@ pub(crate) struct Seat {
     pub(crate) rate: Mutex<Rate>,
     pub(crate) acts: Mutex<Rate>,
     pub(crate) looks: Mutex<Rate>,
+    pub(crate) sales: Mutex<Rate>,
     pub(crate) waits: Semaphore,
 }
 
@@ -206,7 +212,8 @@ fn seat(
     let rate = Mutex::new(Rate::new(shared.rate));
     let acts = Mutex::new(Rate::new(ACTS));
     let looks = Mutex::new(Rate::new(LOOKS));
-    let seat = Arc::new(Seat { who, rate, acts, looks, waits: Semaphore::new(WAITS) });
+    let sales = Mutex::new(Rate::new(SALES));
+    let seat = Arc::new(Seat { who, rate, acts, looks, sales, waits: Semaphore::new(WAITS) });
     for entrance in entrances {
         let (shared, seat) = (Arc::clone(shared), Arc::clone(&seat));
         seats.spawn(listen(shared, seat, entrance, stopping.clone()));

@@ -6,7 +6,8 @@
 mod support;
 
 use alloy_primitives::{Address, Bytes, U256, hex};
-use marque_contracts::permit2::{EXACT_PROXY, Permit};
+use alloy_sol_types::SolCall as _;
+use marque_contracts::permit2::{EXACT_PROXY, IPermit2, PERMIT2, Permit, place};
 use marque_identity_keys::KeyDir;
 use marque_policies::{Intent, IntentId, intent::PermitVia};
 use marque_steward::{Home, Options, Steward, audit};
@@ -80,6 +81,16 @@ fn permit(made: &SignedPermit) -> Permit {
 /// The call by which anybody settles an `exact` permit.
 fn settling(made: &SignedPermit) -> Bytes {
     permit(made).settle(made.amount, made.signature.to_vec()).into()
+}
+
+/// Somebody with the key gives a nonce up, used or not, and Permit2 says so.
+async fn give_up(town: &Town, key: Address, made: &SignedPermit) {
+    let (word, bit) = place(made.nonce);
+    let data = IPermit2::invalidateUnorderedNoncesCall { wordPos: word, mask: bit }.abi_encode();
+    town.ask("anvil_impersonateAccount", json!([key])).await;
+    let call = json!([{ "from": key, "to": PERMIT2, "data": Bytes::from(data) }]);
+    town.ask("eth_sendTransaction", call).await;
+    town.devnet.mine(3).await.unwrap();
 }
 
 async fn buy(town: &Town, mind: &Client, task: &str, units: u64) -> (IntentId, SignedPermit) {
@@ -208,15 +219,7 @@ async fn a_permit_that_was_drawn_on_and_given_up_afterwards_stays_paid() {
     steward.stop().await.unwrap();
     town.devnet.send(EXACT_PROXY, settling(&made)).await.unwrap();
     town.devnet.mine(2).await.unwrap();
-    // Somebody with the key gives the used nonce up, and says so on chain.
-    use alloy_sol_types::SolCall as _;
-    use marque_contracts::permit2::{IPermit2, PERMIT2, place};
-    let (word, bit) = place(made.nonce);
-    let data = IPermit2::invalidateUnorderedNoncesCall { wordPos: word, mask: bit }.abi_encode();
-    town.ask("anvil_impersonateAccount", json!([key])).await;
-    let call = json!([{ "from": key, "to": PERMIT2, "data": Bytes::from(data) }]);
-    town.ask("eth_sendTransaction", call).await;
-    town.devnet.mine(3).await.unwrap();
+    give_up(&town, key, &made).await;
     let (steward, mind) = start(&home, "scout").await;
     until(&mind, bought, PaymentState::Final).await;
     assert_eq!(mind.view().await.unwrap().budgets[0].spent, town.usdc(20_000));
@@ -292,6 +295,35 @@ async fn a_permit_that_a_contract_passes_on_is_spent_to_its_maximum_and_stops_no
     until(&mind, bought, PaymentState::Final).await;
     let view = mind.view().await.unwrap();
     assert_eq!((view.budgets[0].spent, view.frozen_at), (town.usdc(20_000), None));
+    steward.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_permit_that_was_drawn_on_in_secret_stays_spent_whatever_is_given_up_afterwards() {
+    let town = Town::new().await;
+    let (home, key) = town.home("scout", SHOP).await;
+    let (steward, mind) = start(&home, "scout").await;
+    approve(&town, &mind, 1_000_000).await;
+    let (bought, made) = buy(&town, &mind, "buy", 20_000).await;
+    // A contract that has the whole call in its code: no call data on chain show the nonce.
+    let secret = Address::repeat_byte(0x78);
+    let (call, proxy) = (settling(&made), hex::encode(EXACT_PROXY));
+    let (length, data) = (format!("{:04x}", call.len()), hex::encode(&call));
+    let code =
+        format!("0x61{length}602e5f395f5f61{length}5f5f73{proxy}5af115602a57005b5f5ffd{data}");
+    town.ask("anvil_setCode", json!([secret, code])).await;
+    town.devnet.send(secret, Bytes::new()).await.unwrap();
+    town.devnet.mine(3).await.unwrap();
+    assert_eq!(town.balance(SHOP).await, 20_000);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let view = mind.view().await.unwrap();
+    assert_eq!((view.budgets[0].spent, view.frozen_at), (town.usdc(20_000), None));
+    give_up(&town, key, &made).await;
+    town.pass(200).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let status = mind.wait(bought, Duration::ZERO).await.unwrap();
+    assert_eq!(status.state, PaymentState::Sent, "neither taken back nor expired");
+    assert_eq!(mind.view().await.unwrap().budgets[0].spent, town.usdc(20_000));
     steward.stop().await.unwrap();
 }
 

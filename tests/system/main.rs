@@ -20,6 +20,7 @@ mod owner;
 mod policy;
 mod readme;
 mod robber;
+mod selling;
 mod service;
 mod support;
 mod tampering;

@@ -140,6 +140,7 @@ fn view(tools: &[(&str, &str)]) -> View {
             },
         ],
         income: Vec::new(),
+        facilitates: Vec::new(),
         pools: Vec::new(),
         intents: Vec::new(),
     }

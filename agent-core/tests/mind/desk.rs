@@ -70,6 +70,7 @@ impl Desk {
             assets: Vec::new(),
             budgets: Vec::new(),
             income: Vec::new(),
+            facilitates: Vec::new(),
             pools: Vec::new(),
             intents: Vec::new(),
         };

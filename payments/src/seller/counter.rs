@@ -1,26 +1,27 @@
 //! The counter: the `tower` service that stands before the goods.
 
 use super::{
-    Paywall, Refusal, Seller,
-    check::{self, Payment},
-    paywall::Price,
-    settle::Unsettled,
-    shelf::Goods,
-    show,
+    Paywall, Refusal, Seller, check, paywall::Price, settle::Unsettled, show, standing::Standing,
 };
 use crate::{
     PaymentError,
-    x402::{self, PaymentRequired, PaymentRequirements, Resource, SettlementResponse, Terms},
+    claim::Claim,
+    verify::{Flaw, Reason},
+    x402::{
+        self, PAYMENT_IDENTIFIER, PaymentRequired, PaymentRequirements, Resource,
+        SettlementResponse, Terms,
+    },
 };
 use axum::{
     Json,
-    body::{Body, Bytes, to_bytes},
+    body::to_bytes,
     extract::{OriginalUri, Request},
-    http::{HeaderValue, StatusCode, header::RETRY_AFTER, request::Parts},
+    http::{HeaderMap, HeaderValue, StatusCode, header::RETRY_AFTER, request::Parts},
     response::{IntoResponse, Response},
 };
+use marque_policies::Timestamp;
 use marque_steward_client::View;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 use std::{
     convert::Infallible,
     future::Future,
@@ -28,14 +29,11 @@ use std::{
     sync::Arc,
     task::{Context, Poll},
 };
-use tower::{Service, ServiceExt as _};
+use tower::Service;
 use url::Url;
 
 /// The longest request body that is read, in bytes.
 const MAX_REQUEST: usize = 1024 * 1024;
-
-/// The longest goods that are delivered, in bytes.
-const MAX_GOODS: usize = 16 * 1024 * 1024;
 
 /// Lets requests through to `S` once they are paid for. Made by [`Paywall`].
 #[derive(Clone, Debug)]
@@ -74,10 +72,12 @@ where
 }
 
 /// A request at the counter, with everything that is said about its price.
-struct Order {
-    seller: Seller,
-    view: View,
-    terms: Terms,
+pub(super) struct Order {
+    pub(super) seller: Seller,
+    pub(super) view: Arc<View>,
+    pub(super) now: Timestamp,
+    pub(super) terms: Terms,
+    pub(super) metered: bool,
     resource: Url,
     description: Option<Arc<str>>,
 }
@@ -103,16 +103,11 @@ where
     };
     let checked = payment
         .to_str()
-        .map_err(|_| PaymentError::Header {
-            header: x402::PAYMENT_SIGNATURE,
-            why: "not ASCII text".to_owned(),
-        })
+        .map_err(|_| Flaw::new(Reason::Payload, "PAYMENT-SIGNATURE: not ASCII text"))
         .and_then(|text| check::check(text, &order.terms, &order.resource, &parts, &body));
     let payment = match checked {
         Ok(payment) => payment,
-        Err(error) => {
-            return Ok(order.ask(StatusCode::PAYMENT_REQUIRED, &error.to_string(), None));
-        }
+        Err(flaw) => return Ok(order.refuse(&flaw, None)),
     };
     // A buyer that hangs up has still paid: the sale goes on without it and waits on the shelf.
     let sale = tokio::spawn(order.sell(payment, inner, parts, body));
@@ -127,83 +122,27 @@ where
 
 /// What the request costs, and in which terms.
 async fn order(paywall: Paywall, parts: &Parts, body: &[u8]) -> Result<Order, Refusal> {
-    let Paywall { seller, price, description } = paywall;
+    let Paywall { seller, price, metered, description } = paywall;
     let closed = |error: PaymentError| {
         tracing::error!(%error, "nothing can be sold");
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "this seller cannot sell now")
     };
-    let view = seller.steward.view().await.map_err(closed)?;
+    let Standing { view, now } = seller.standing().await.map_err(closed)?;
     let price = Price::of(&price, &view, parts, body)?;
-    let terms = seller.terms(&view, price).map_err(closed)?;
+    let terms = seller.terms(&view, price, metered).map_err(closed)?;
     let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0);
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let resource = seller.resource(path);
-    Ok(Order { seller, view, terms, resource, description })
+    Ok(Order { seller, view, now, terms, metered, resource, description })
 }
 
 impl Order {
-    /// Settles and delivers, or delivers again.
-    async fn sell<S>(self, payment: Payment, inner: S, parts: Parts, body: Bytes) -> Response
-    where
-        S: Service<Request, Error = Infallible> + Send,
-        S::Response: IntoResponse,
-        S::Future: Send,
-    {
-        let Payment { settle, key, fingerprint } = payment;
-        if let Err(error) = check::in_time(&settle, self.view.now) {
-            return self.unsettled(Unsettled::Refused(error.to_string()));
-        }
-        let slot = match self.seller.shelf.slot(key, fingerprint) {
-            Ok(slot) => slot,
-            Err(_) => return self.unsettled(Unsettled::Taken),
-        };
-        let mut goods = slot.goods.lock().await;
-        if let Some(goods) = goods.as_ref() {
-            return goods.clone().into_response();
-        }
-        let (payer, amount) = (settle.from, settle.amount);
-        let transaction = match self.seller.settle(settle, &self.terms, &self.view).await {
-            Ok(transaction) => transaction,
-            Err(unsettled) => {
-                if matches!(unsettled, Unsettled::Refused(_)) {
-                    self.seller.shelf.clear(&key);
-                }
-                return self.unsettled(unsettled);
-            }
-        };
-        let receipt = SettlementResponse {
-            success: true,
-            error_reason: None,
-            payer: Some(payer.to_string()),
-            transaction: transaction.to_string(),
-            network: self.terms.network(),
-            amount: Some(amount.units.to_string()),
-            extensions: Map::new(),
-        };
-        let delivered = deliver(inner, parts, body, &receipt).await;
-        match delivered {
-            // Goods that could not be made are not kept: the same payment may try again.
-            Ok(made) if made.status < 500 => {
-                let response = made.clone().into_response();
-                if made.keepable() {
-                    *goods = Some(made);
-                }
-                response
-            }
-            Ok(made) => made.into_response(),
-            Err(why) => (StatusCode::INTERNAL_SERVER_ERROR, why).into_response(),
-        }
-    }
-
     /// The answer to a payment that brought no money.
-    fn unsettled(&self, unsettled: Unsettled) -> Response {
+    pub(super) fn unsettled(&self, unsettled: Unsettled, claim: &Claim) -> Response {
         match unsettled {
-            Unsettled::Refused(why) => {
-                self.ask(StatusCode::PAYMENT_REQUIRED, &why, Some(failure(&self.terms, &why)))
-            }
+            Unsettled::Refused(flaw) => self.refuse(&flaw, Some(claim)),
             Unsettled::Taken => {
-                let why = "this authorisation has already bought another request";
-                self.ask(StatusCode::CONFLICT, why, Some(failure(&self.terms, why)))
+                self.conflict("this authorisation has already bought another request", claim)
             }
             Unsettled::NotYet(why) => {
                 let text = format!("{why}; send the same payment again");
@@ -211,6 +150,31 @@ impl Order {
                 response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
                 response
             }
+        }
+    }
+
+    /// The answer to a payment that is bound to something else.
+    pub(super) fn conflict(&self, why: &str, claim: &Claim) -> Response {
+        let flaw = Flaw::new(Reason::TransactionState, why);
+        self.ask(StatusCode::CONFLICT, why, Some(self.failure(&flaw, Some(claim))))
+    }
+
+    /// The answer to a payment that will not do.
+    fn refuse(&self, flaw: &Flaw, claim: Option<&Claim>) -> Response {
+        let receipt = self.failure(flaw, claim);
+        self.ask(StatusCode::PAYMENT_REQUIRED, &flaw.why, Some(receipt))
+    }
+
+    /// The receipt of a payment that was not settled.
+    fn failure(&self, flaw: &Flaw, claim: Option<&Claim>) -> SettlementResponse {
+        SettlementResponse {
+            success: false,
+            error_reason: Some(flaw.reason.to_string()),
+            payer: claim.map(|claim| claim.from().to_string()),
+            transaction: String::new(),
+            network: self.terms.network(),
+            amount: None,
+            extensions: Map::new(),
         }
     }
 
@@ -226,82 +190,47 @@ impl Order {
                 rest: Map::new(),
             },
             accepts: vec![PaymentRequirements::from(&self.terms)],
-            extensions: Map::new(),
+            extensions: identifiers(),
         };
         let price = show(&self.view, self.terms.amount);
         let body = json!({
             "error": why,
-            "price": price,
+            "price": if self.metered { format!("at most {price}") } else { price },
             "payTo": self.terms.pay_to,
             "network": self.terms.network(),
             "resource": self.resource,
             "how": "x402 version 2: the terms are in the PAYMENT-REQUIRED header",
         });
         let mut response = (status, Json(body)).into_response();
-        attach(&mut response, x402::PAYMENT_REQUIRED, &required);
+        attach(response.headers_mut(), x402::PAYMENT_REQUIRED, &required);
         if let Some(receipt) = receipt {
-            attach(&mut response, x402::PAYMENT_RESPONSE, &receipt);
+            attach(response.headers_mut(), x402::PAYMENT_RESPONSE, &receipt);
         }
         response
     }
 }
 
-/// The receipt of a payment that was not settled.
-fn failure(terms: &Terms, why: &str) -> SettlementResponse {
-    SettlementResponse {
-        success: false,
-        error_reason: Some(why.to_owned()),
-        payer: None,
-        transaction: String::new(),
-        network: terms.network(),
-        amount: None,
-        extensions: Map::new(),
-    }
+/// Says that a buyer may call its payment by a name of its own.
+fn identifiers() -> Map<String, Value> {
+    let schema = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "properties": {
+            "required": { "type": "boolean" },
+            "id": { "type": "string", "minLength": 16, "maxLength": 128 },
+        },
+        "required": ["required"],
+    });
+    let extension = json!({ "info": { "required": false }, "schema": schema });
+    Map::from_iter([(PAYMENT_IDENTIFIER.to_owned(), extension)])
 }
 
-/// Has the goods made, and puts the receipt on them.
-async fn deliver<S>(
-    inner: S,
-    mut parts: Parts,
-    body: Bytes,
-    receipt: &SettlementResponse,
-) -> Result<Goods, &'static str>
-where
-    S: Service<Request, Error = Infallible> + Send,
-    S::Response: IntoResponse,
-    S::Future: Send,
-{
-    parts.headers.remove(x402::PAYMENT_SIGNATURE);
-    let request = Request::from_parts(parts, Body::from(body));
-    let mut response = match inner.oneshot(request).await {
-        Ok(response) => response.into_response(),
-        Err(never) => match never {},
-    };
-    attach(&mut response, x402::PAYMENT_RESPONSE, receipt);
-    let (head, body) = response.into_parts();
-    let body = to_bytes(body, MAX_GOODS).await.map_err(|error| {
-        tracing::error!(%error, "goods could not be read");
-        "the goods could not be made; send the same payment again"
-    })?;
-    Ok(Goods { status: head.status.as_u16(), headers: head.headers, body })
-}
-
-fn attach<T: serde::Serialize>(response: &mut Response, name: &'static str, value: &T) {
+pub(super) fn attach<T: serde::Serialize>(headers: &mut HeaderMap, name: &'static str, value: &T) {
     let encoded = x402::encode(name, value).map(HeaderValue::try_from);
     match encoded {
         Ok(Ok(value)) => {
-            response.headers_mut().insert(name, value);
+            headers.insert(name, value);
         }
         _ => tracing::error!(name, "a header could not be written"),
-    }
-}
-
-impl IntoResponse for Goods {
-    fn into_response(self) -> Response {
-        let mut response = Response::new(Body::from(self.body));
-        *response.status_mut() =
-            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        *response.headers_mut() = self.headers;
-        response
     }
 }

@@ -1,4 +1,5 @@
-//! What a route costs: a fixed price in one line, or a price computed from the request.
+//! What a route costs: a fixed price in one line, a price computed from the request, and either of
+//! them as the maximum of what a metered request may use.
 
 use super::{Counter, Seller};
 use crate::PaymentError;
@@ -26,6 +27,7 @@ use tower::Layer;
 pub struct Paywall {
     pub(super) seller: Seller,
     pub(super) price: Price,
+    pub(super) metered: bool,
     pub(super) description: Option<Arc<str>>,
 }
 
@@ -62,7 +64,7 @@ impl Paywall {
             error => Err(wrong(&error.to_string())),
         })?;
         let price = Price::Fixed { amount: amount.into(), asset: asset.into() };
-        Ok(Self { seller, price, description: None })
+        Ok(Self { seller, price, metered: false, description: None })
     }
 
     /// A price that follows from the request's head and body.
@@ -74,7 +76,15 @@ impl Paywall {
     where
         F: Fn(&Parts, &[u8]) -> Result<Money, Refusal> + Send + Sync + 'static,
     {
-        Self { seller, price: Price::Quoted(Arc::new(quote)), description: None }
+        Self { seller, price: Price::Quoted(Arc::new(quote)), metered: false, description: None }
+    }
+
+    /// Makes the price a maximum: the handler says what was used, on its [`Meter`](super::Meter) or by
+    /// a [`Charge`](super::Charge) on its response, and no more than that is taken (`upto`, by
+    /// Permit2).
+    #[must_use]
+    pub fn metered(self) -> Self {
+        Self { metered: true, ..self }
     }
 
     /// What is sold, for people who read the 402 answer.

@@ -9,8 +9,10 @@
 mod buyer;
 mod carriers;
 mod counter;
+mod facilitator;
 mod fuzz;
 mod lies;
 mod seller;
+mod settling;
 mod support;
 mod wire;

@@ -13,7 +13,7 @@ use axum::{
 use marque_contracts::Authorization;
 use marque_net::{Client, Method, Request, Response};
 use marque_payments::{
-    Paywall, Seller,
+    Meter, Paywall, Seller,
     seller::Refusal,
     x402::{
         self, ExactAuthorization, ExactPayload, PAYMENT_REQUIRED, PAYMENT_RESPONSE,
@@ -34,10 +34,12 @@ use url::Url;
 
 /// The goods, and how often they were made.
 #[derive(Debug, Default)]
-struct Kitchen {
-    made: AtomicUsize,
-    broken: AtomicBool,
-    slow: AtomicBool,
+pub(crate) struct Kitchen {
+    pub(crate) made: AtomicUsize,
+    pub(crate) broken: AtomicBool,
+    pub(crate) slow: AtomicBool,
+    /// What a metered dish is charged, if the cook says something.
+    pub(crate) used: Mutex<Option<u64>>,
 }
 
 async fn cook(State(kitchen): State<Arc<Kitchen>>) -> (StatusCode, String) {
@@ -51,46 +53,66 @@ async fn cook(State(kitchen): State<Arc<Kitchen>>) -> (StatusCode, String) {
     (StatusCode::OK, format!("dish {number}"))
 }
 
-struct World {
-    kitchen: Arc<Kitchen>,
-    steward: Arc<Steward>,
-    base: Url,
-    net: Client,
+/// A dish of which the cook says what it used.
+async fn measure(meter: Meter, State(kitchen): State<Arc<Kitchen>>) -> (StatusCode, String) {
+    if let Some(units) = *kitchen.used.lock().unwrap() {
+        meter.charge(usdc(units)).unwrap();
+    }
+    cook(State(kitchen)).await
+}
+
+pub(crate) struct World {
+    pub(crate) kitchen: Arc<Kitchen>,
+    pub(crate) steward: Arc<Steward>,
+    pub(crate) base: Url,
+    pub(crate) net: Client,
+    pub(crate) seller: Seller,
     payer: Key,
     /// One payment of this world has one nonce.
-    nonces: Mutex<u8>,
+    nonces: Mutex<u64>,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
+        Self::selling(|seller| seller).await
+    }
+
+    /// With a seller that was told more.
+    pub(crate) async fn selling(set: impl Fn(Seller) -> Seller) -> Self {
         let steward = Arc::new(Steward::new("feed", 2, STRANGER, "nobody.example"));
         let kitchen = Arc::new(Kitchen::default());
-        let (base, net) = start(&steward, &kitchen).await;
-        Self { kitchen, steward, base, net, payer: Key::new(3), nonces: Mutex::new(0) }
+        let (listener, base, net) = stand().await;
+        let seller = set(seller(&steward, &base));
+        shop(listener, seller.clone(), &kitchen);
+        Self { kitchen, steward, base, net, seller, payer: Key::new(3), nonces: Mutex::new(0) }
     }
 
     /// The same agent after a restart: the steward remembers, the seller does not. It keeps its
     /// name, as a seller behind a proxy does.
-    async fn restart(&self) -> Url {
+    pub(crate) async fn restart(&self) -> Url {
+        self.restart_as(seller(&self.steward, &self.base)).await
+    }
+
+    pub(crate) async fn restart_as(&self, seller: Seller) -> Url {
         let (listener, url, _) = stand().await;
-        shop(listener, self.base.clone(), &self.steward, &self.kitchen);
+        shop(listener, seller, &self.kitchen);
         url
     }
 
-    fn url(&self, path: &str) -> Url {
+    pub(crate) fn url(&self, path: &str) -> Url {
         self.base.join(path).unwrap()
     }
 
-    async fn get(&self, path: &str, payment: Option<&PaymentPayload>) -> Response {
+    pub(crate) async fn get(&self, path: &str, payment: Option<&PaymentPayload>) -> Response {
         send(&self.net, self.url(path), payment).await
     }
 
     /// An honest payment for `path`.
-    fn payment(&self, path: &str) -> PaymentPayload {
+    pub(crate) fn payment(&self, path: &str) -> PaymentPayload {
         self.payment_as(path, |_| {}, USDC)
     }
 
-    fn payment_as(
+    pub(crate) fn payment_as(
         &self,
         path: &str,
         change: impl Fn(&mut Authorization),
@@ -104,7 +126,7 @@ impl World {
             value: U256::from(20_000),
             valid_after: 0,
             valid_before: NOW + 120,
-            nonce: B256::repeat_byte(*nonces),
+            nonce: B256::left_padding_from(&nonces.to_be_bytes()),
         };
         change(&mut authorization);
         let accepted = serde_json::json!({
@@ -134,24 +156,19 @@ impl World {
         }
     }
 
-    fn made(&self) -> usize {
+    pub(crate) fn made(&self) -> usize {
         self.kitchen.made.load(Ordering::SeqCst)
     }
 }
 
-async fn start(steward: &Arc<Steward>, kitchen: &Arc<Kitchen>) -> (Url, Client) {
-    let (listener, base, net) = stand().await;
-    shop(listener, base.clone(), steward, kitchen);
-    (base, net)
+/// A seller that is impatient, and looks at its steward each time.
+pub(crate) fn seller(steward: &Arc<Steward>, base: &Url) -> Seller {
+    Seller::new(Arc::clone(steward) as _, base.clone())
+        .patience(Duration::from_millis(300))
+        .looks(Duration::ZERO)
 }
 
-fn shop(
-    listener: tokio::net::TcpListener,
-    base: Url,
-    steward: &Arc<Steward>,
-    kitchen: &Arc<Kitchen>,
-) {
-    let seller = Seller::new(Arc::clone(steward) as _, base).patience(Duration::from_millis(300));
+fn shop(listener: tokio::net::TcpListener, seller: Seller, kitchen: &Arc<Kitchen>) {
     let by_length = |_: &_, body: &[u8]| match body.len() as u64 {
         0 => Err(Refusal::new(StatusCode::BAD_REQUEST, "nothing to price")),
         length => Ok(usdc(length * 10_000)),
@@ -159,6 +176,11 @@ fn shop(
     let router = Router::new()
         .route("/echo", post(cook))
         .layer(Paywall::quoted(seller.clone(), by_length))
+        .merge(
+            Router::new()
+                .route("/metered", get(measure))
+                .layer(Paywall::fixed(seller.clone(), "0.05 USDC").unwrap().metered()),
+        )
         .merge(
             Router::new()
                 .route("/wind.csv", get(cook))
@@ -169,7 +191,7 @@ fn shop(
     open(listener, router);
 }
 
-async fn send(net: &Client, url: Url, payment: Option<&PaymentPayload>) -> Response {
+pub(crate) async fn send(net: &Client, url: Url, payment: Option<&PaymentPayload>) -> Response {
     let mut request = Request::get(url);
     if let Some(payment) = payment {
         let value = x402::encode(PAYMENT_SIGNATURE, payment).unwrap();
@@ -178,17 +200,17 @@ async fn send(net: &Client, url: Url, payment: Option<&PaymentPayload>) -> Respo
     net.send(request).await.unwrap()
 }
 
-fn receipt(response: &Response) -> SettlementResponse {
+pub(crate) fn receipt(response: &Response) -> SettlementResponse {
     let text = response.headers[PAYMENT_RESPONSE].to_str().unwrap();
     x402::decode(PAYMENT_RESPONSE, text).unwrap()
 }
 
-fn asked(response: &Response) -> PaymentRequired {
+pub(crate) fn asked(response: &Response) -> PaymentRequired {
     let text = response.headers[PAYMENT_REQUIRED].to_str().unwrap();
     x402::decode(PAYMENT_REQUIRED, text).unwrap()
 }
 
-fn text(response: &Response) -> String {
+pub(crate) fn text(response: &Response) -> String {
     String::from_utf8(response.body.clone()).unwrap()
 }
 

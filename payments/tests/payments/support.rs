@@ -12,8 +12,8 @@ use marque_payments::{
 };
 use marque_policies::{AssetId, Intent, IntentId, Mark, Money, Row, money::format_units};
 use marque_steward_client::{
-    Artifact, AssetView, Authorisation, Fault, IntentState, Outcome, PayeeView, PaymentState,
-    Proposal, Report, Said, SignedPermit, View,
+    Artifact, AssetView, Authorisation, Fault, Foreseen, IntentState, IntentView, Outcome,
+    PayeeView, PayerView, PaymentState, Preview, Proposal, Report, Said, SignedPermit, View,
 };
 use std::{
     collections::HashMap,
@@ -98,6 +98,8 @@ pub(crate) struct Steward {
     pub(crate) allowance: Mutex<U256>,
     /// What the agent holds.
     pub(crate) balance: Mutex<U256>,
+    /// What a preview answers; nothing where the steward cannot say.
+    pub(crate) preview: Mutex<Option<(Foreseen, bool, Option<PayerView>)>>,
 }
 
 impl Steward {
@@ -139,6 +141,7 @@ impl Steward {
             ],
             budgets: vec![],
             income: vec![USDC],
+            facilitates: vec![],
             pools: vec![],
             intents: vec![],
         };
@@ -154,7 +157,33 @@ impl Steward {
             settlements: AtomicUsize::new(0),
             allowance: Mutex::default(),
             balance: Mutex::new(U256::from(5_000_000)),
+            preview: Mutex::default(),
         }
+    }
+
+    /// Lists what was settled, as the real steward's view does.
+    pub(crate) fn list(&self) {
+        let mut view = self.view.lock().unwrap();
+        let state = *self.state.lock().unwrap();
+        let origin = view.origin;
+        let agent = view.agent.clone();
+        view.intents = self
+            .proposed()
+            .into_iter()
+            .map(|proposal| IntentView {
+                status: IntentState {
+                    id: proposal.id(origin, &agent),
+                    state,
+                    transaction: None,
+                    block: None,
+                },
+                sub_agent: None,
+                task: proposal.task,
+                body: proposal.intent.body_hash(),
+                intent: proposal.intent,
+                at: NOW * 1000,
+            })
+            .collect();
     }
 
     pub(crate) fn decide(&self, verdict: Verdict) {
@@ -223,7 +252,7 @@ impl Steward {
                 }))
             }
             Intent::ApprovePermit2 { .. } => Artifact::Transaction { hash: transaction(id) },
-            Intent::Settle(_) => {
+            Intent::Settle(_) | Intent::SettlePermit(_) => {
                 self.settlements.fetch_add(1, Ordering::SeqCst);
                 Artifact::Transaction { hash: transaction(id) }
             }
@@ -287,6 +316,16 @@ impl Authority for Steward {
             return Err(fault("id_reused"));
         }
         Ok(Outcome::Allowed { id, artifact: self.allow(id, &proposal.intent, forged) })
+    }
+
+    async fn preview(&self, proposal: Proposal) -> Result<Preview, PaymentError> {
+        let (foreseen, settled, payer) =
+            self.preview.lock().unwrap().clone().ok_or_else(|| {
+                PaymentError::Unsupported("this steward foresees nothing".to_owned())
+            })?;
+        let view = self.view.lock().unwrap().clone();
+        let id = proposal.id(view.origin, &view.agent);
+        Ok(Preview { id, foreseen, settled, payer })
     }
 
     async fn view(&self) -> Result<View, PaymentError> {

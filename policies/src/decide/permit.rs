@@ -32,15 +32,7 @@ impl Judge<'_> {
         self.positive(*amount);
         self.asset_known(amount.asset);
         self.is_token("settle_permit", amount.asset);
-        self.income(*amount);
-        let own = self.ledger.agent_address();
-        self.check(
-            "settle_permit.to",
-            settle.to == own,
-            settle.to.to_string(),
-            own.to_string(),
-            || "only a permit that pays this agent can be settled".to_owned(),
-        );
+        self.settles("settle_permit.to", settle.to, *amount);
         let fits = match via {
             PermitVia::Exact => charge == amount,
             PermitVia::Upto { .. } => charge.asset == amount.asset && charge.units <= amount.units,
@@ -55,6 +47,7 @@ impl Judge<'_> {
             PermitVia::Upto { .. } => "take no more than was permitted".to_owned(),
         });
         if let Some(facilitator) = via.facilitator() {
+            let own = self.ledger.agent_address();
             self.check(
                 "settle_permit.facilitator",
                 facilitator == own,

@@ -19,7 +19,7 @@ use crate::{
     money::{AssetId, Money},
     times::Times,
 };
-use alloy_primitives::{B256, U256};
+use alloy_primitives::{Address, B256, U256};
 use std::collections::BTreeSet;
 
 /// Payees, tools and assets that are tried where a change concerns all of them.
@@ -92,9 +92,14 @@ impl<'a> Cases<'a> {
         let income: BTreeSet<AssetId> =
             self.new.income.iter().chain(&self.old.income).copied().collect();
         let collects = income.into_iter().take(SOME).flat_map(|asset| self.collects(asset));
+        let facilitates: BTreeSet<AssetId> =
+            self.new.facilitator.iter().chain(&self.old.facilitator).copied().collect();
+        let for_others =
+            facilitates.into_iter().take(SOME).flat_map(|asset| self.settles_for(asset));
         let mut cases = self.payments_any();
         cases.extend(uses);
         cases.extend(collects);
+        cases.extend(for_others);
         cases.extend(self.accepts());
         cases
     }
@@ -107,6 +112,7 @@ impl<'a> Cases<'a> {
     pub(super) fn any_in(self, asset: AssetId) -> Vec<Case> {
         let mut cases = self.payments(Who::Any, Some(asset), None);
         cases.extend(self.collects(asset));
+        cases.extend(self.settles_for(asset));
         cases.push(self.sweep(asset));
         cases
     }
@@ -309,11 +315,20 @@ impl<'a> Cases<'a> {
         self.payments(Who::Any, None, Some(name)).into_iter().chain(uses).collect()
     }
 
-    /// Settlements of what others pay.
+    /// Settlements of what others pay this agent.
     pub(super) fn collects(self, asset: AssetId) -> Vec<Case> {
+        self.settles(asset, crate::trial::Past::default().agent)
+    }
+
+    /// Settlements of what others pay to others.
+    pub(super) fn settles_for(self, asset: AssetId) -> Vec<Case> {
+        self.settles(asset, somebody("a seller"))
+    }
+
+    fn settles(self, asset: AssetId, to: Address) -> Vec<Case> {
         let settle = Settle {
             from: somebody("payer"),
-            to: crate::trial::Past::default().agent,
+            to,
             amount: Money::new(self.little(asset), asset),
             valid_after: 0,
             valid_before: u64::MAX,

@@ -93,6 +93,7 @@ impl<'a> Comparison<'a> {
             tools,
             sub_agents,
             income,
+            facilitator,
             tests: _,
             forbids: _,
             hash,
@@ -118,6 +119,7 @@ impl<'a> Comparison<'a> {
         self.tools(tools, &new.tools);
         self.sub_agents(sub_agents, &new.sub_agents);
         self.income(income, &new.income);
+        self.facilitator(facilitator, &new.facilitator);
         self.forbids();
     }
 
@@ -317,6 +319,21 @@ impl<'a> Comparison<'a> {
                 let subject = format!("income.{}", self.cases.asset_name(*asset));
                 let said = if is { "may be received" } else { "may not be received any more" };
                 self.changed(subject, Direction::gained(is), said, |c| c.collects(*asset));
+            }
+        }
+    }
+
+    fn facilitator(&mut self, old: &[AssetId], new: &[AssetId]) {
+        for asset in old.iter().chain(new.iter().filter(|asset| !old.contains(asset))) {
+            let (was, is) = (old.contains(asset), new.contains(asset));
+            if was != is {
+                let subject = format!("facilitator.{}", self.cases.asset_name(*asset));
+                let said = if is {
+                    "payments to others may be settled"
+                } else {
+                    "payments to others may not be settled any more"
+                };
+                self.changed(subject, Direction::gained(is), said, |c| c.settles_for(*asset));
             }
         }
     }

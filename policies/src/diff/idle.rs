@@ -19,7 +19,7 @@ pub(super) fn is_idle(old: &Policy, new: &Policy, subject: &str) -> bool {
         "limits" => is_token(old, new, rest),
         "owner" => rest.strip_prefix("limits.").is_some_and(|rest| is_token(old, new, rest)),
         // A forbid speaks about what is collected as well, which takes an income.
-        "cedar" => new.income.is_empty(),
+        "cedar" => new.income.is_empty() && new.facilitator.is_empty(),
         "approvals" => asks_nothing(new),
         _ => false,
     }

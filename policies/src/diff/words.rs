@@ -108,9 +108,14 @@ fn proposal(cases: Cases<'_>, case: &Case) -> String {
             let how = if amount.asset.is_native() { "pay" } else { "transfer" };
             format!("{how} {} to {payee}{}", show(*amount), at(cases, payee, *to))
         }
-        Intent::Settle(Settle { amount, .. })
-        | Intent::SettlePermit(SettlePermit { charge: amount, .. }) => {
-            format!("collect {}", show(*amount))
+        Intent::Settle(Settle { amount, to, .. })
+        | Intent::SettlePermit(SettlePermit { charge: amount, to, .. }) => {
+            let own = *to == crate::trial::Past::default().agent;
+            if own {
+                format!("collect {}", show(*amount))
+            } else {
+                format!("settle {} that somebody pays to {to}", show(*amount))
+            }
         }
         Intent::AcceptWallet(AcceptWallet { chain, registry, owner, .. }) => {
             format!("become the wallet of an identity of {owner} in {registry} on eip155:{chain}")

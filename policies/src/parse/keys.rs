@@ -21,6 +21,7 @@ pub(crate) const POLICY: &[&str] = &[
     "tool",
     "sub_agent",
     "income",
+    "facilitator",
     "test",
 ];
 
@@ -108,6 +109,9 @@ pub(crate) const SUB_AGENT: &[&str] = &["payees", "tools", "limits"];
 
 /// `[income]`
 pub(crate) const INCOME: &[&str] = &["assets"];
+
+/// `[facilitator]`
+pub(crate) const FACILITATOR: &[&str] = &["assets"];
 
 /// `[[test]]`
 pub(crate) const TEST: &[&str] =

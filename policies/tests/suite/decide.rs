@@ -224,6 +224,37 @@ fn a_settlement_pays_this_agent_in_an_asset_of_its_income() {
 }
 
 #[test]
+fn payments_to_others_are_settled_only_by_a_facilitators_policy() {
+    let gas = Some(wei(GWEI));
+    let text = format!("{GROUND}{PERMISSIONS}");
+    let facilitator = policy(&format!("{text}\n[facilitator]\nassets = [\"USDC\"]\n"));
+    let plain = usual();
+    let judge = |policy, intent: &Intent| judge(policy, intent, gas, &Book::default());
+    let other = Money::new(U256::ONE, AssetId { chain: CHAIN, token: STRANGER });
+    let upto = |facilitator| PermitVia::Upto { facilitator };
+    for (intent, refused) in [
+        (settle(STRANGER, usdc(1)), "settle.to"),
+        (settle_permit(STRANGER, usdc(1), usdc(1), PermitVia::Exact), "settle_permit.to"),
+        (settle_permit(STRANGER, usdc(2), usdc(1), upto(AGENT)), "settle_permit.to"),
+    ] {
+        assert_eq!(failed(&judge(&plain, &intent)), [refused]);
+        assert_eq!(judge(&facilitator, &intent).decision(), Decision::Allow, "{refused}");
+    }
+    assert!(failed(&judge(&facilitator, &settle(STRANGER, other))).contains(&"facilitator.asset"));
+    let theirs = settle_permit(STRANGER, usdc(2), usdc(1), upto(STRANGER));
+    assert_eq!(failed(&judge(&facilitator, &theirs)), ["settle_permit.facilitator"]);
+    // What it earns itself is income still, and fees have their limit.
+    assert_eq!(judge(&facilitator, &settle(AGENT, usdc(1))).decision(), Decision::Allow);
+    let dear = crate::support::judge(
+        &facilitator,
+        &settle(STRANGER, usdc(1)),
+        Some(wei(2_000_001 * GWEI)),
+        &Book::default(),
+    );
+    assert_eq!(failed(&dear), ["limits.gas.day"]);
+}
+
+#[test]
 fn an_identity_is_accepted_only_from_the_owner_and_only_when_approved() {
     let accept =
         AcceptWallet { chain: CHAIN, registry: REGISTRY, agent_id: U256::ONE, owner: OWNER };

@@ -464,6 +464,12 @@ const EDITS: &[Edit<'_>] = &[
         true,
     ),
     (&[("[income]\nassets = [\"USDC\"]", "")], "income.USDC", Narrower, true),
+    (
+        &[("[income]", "[facilitator]\nassets = [\"USDC\"]\n[income]")],
+        "facilitator.USDC",
+        Wider,
+        true,
+    ),
 ];
 
 #[test]
@@ -767,7 +773,8 @@ fn mutate(dice: &mut Dice, s: &mut Sketch) -> Option<()> {
         }
         21 => match dice.below(3) {
             0 => s.subs = other.subs,
-            1 => s.income = other.income,
+            1 if dice.percent(50) => s.income = other.income,
+            1 => s.facilitator = other.facilitator,
             _ => s.domain = !s.domain,
         },
         22 => {

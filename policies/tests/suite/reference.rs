@@ -153,6 +153,7 @@ const FAMILIES: &[&str] = &[
     "cedar.*",
     "chain.known",
     "gas.known",
+    "facilitator.asset",
     "income.asset",
     "labels",
     "limits.*",

@@ -130,6 +130,7 @@ pub(crate) struct Sketch {
     pub(crate) tools: Vec<SketchTool>,
     pub(crate) subs: Vec<SketchSub>,
     pub(crate) income: Vec<Coin>,
+    pub(crate) facilitator: Vec<Coin>,
     pub(crate) forbids: Vec<Forbid>,
 }
 

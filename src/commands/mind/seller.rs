@@ -9,11 +9,20 @@ use marque_models::Llama;
 use marque_payments::{Paywall, Seller};
 use marque_policies::{Money, money::parse_units};
 use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use url::Url;
 
 /// A seller behind `listen`, whose steward is `agent`'s.
-async fn counter(home: &Home, agent: &str, listen: SocketAddr) -> Done<Seller> {
+pub(super) async fn counter(
+    home: &Home,
+    agent: &str,
+    listen: SocketAddr,
+    public: Option<Url>,
+) -> Done<Seller> {
     let steward = connect(&home.socket(agent), Duration::from_secs(5)).await?;
-    let base = format!("http://{listen}").parse().doing("the address")?;
+    let base = match public {
+        Some(public) => public,
+        None => format!("http://{listen}").parse().doing("the address")?,
+    };
     Ok(Seller::new(Arc::new(steward), base))
 }
 
@@ -26,7 +35,7 @@ pub(super) async fn file(
     goods: Vec<u8>,
     price: &str,
 ) -> Done<ExitCode> {
-    let seller = counter(home, agent, listen).await?;
+    let seller = counter(home, agent, listen, None).await?;
     let paywall = Paywall::fixed(seller, price)?.describe(name);
     let goods: &'static [u8] = goods.leak(); // one file for the life of the process
     let kind = if name.ends_with(".csv") { "text/csv" } else { "application/octet-stream" };
@@ -46,7 +55,7 @@ pub(super) async fn inference(
     listen: SocketAddr,
     price: &str,
 ) -> Done<ExitCode> {
-    let seller = counter(home, agent, listen).await?;
+    let seller = counter(home, agent, listen, None).await?;
     let view = seller.steward().view().await?;
     let price = price.split_once(' ').and_then(|(digits, name)| {
         let asset = view.assets.iter().find(|asset| asset.name == name)?;

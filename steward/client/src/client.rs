@@ -8,7 +8,9 @@ use crate::{
     door,
     error::ClientError,
     link::{self, Call},
-    protocol::{Answer, Ask, IntentState, Note, Outcome, Proposal, Queue, Report, Status, View},
+    protocol::{
+        Answer, Ask, IntentState, Note, Outcome, Preview, Proposal, Queue, Report, Status, View,
+    },
 };
 use marque_policies::{IntentId, SignedStatement};
 use std::{
@@ -67,6 +69,17 @@ impl Client {
     pub async fn propose(&self, proposal: Proposal) -> Result<Outcome, ClientError> {
         match self.ask(Ask::Propose(proposal)).await? {
             Answer::Outcome(outcome) => Ok(outcome),
+            _ => Err(ClientError::Unexpected),
+        }
+    }
+
+    /// What would come of a proposal; nothing is done.
+    ///
+    /// # Errors
+    /// [`ClientError`]. A fault that the proposal itself would meet is part of the answer.
+    pub async fn preview(&self, proposal: Proposal) -> Result<Preview, ClientError> {
+        match self.ask(Ask::Preview(proposal)).await? {
+            Answer::Preview(preview) => Ok(*preview),
             _ => Err(ClientError::Unexpected),
         }
     }

@@ -34,6 +34,9 @@ pub struct Request {
 pub enum Ask {
     /// Decide, reserve, journal and, where something is signed, sign.
     Propose(Proposal),
+    /// Say what would come of a proposal now. Nothing is reserved, journalled, signed or sent, and
+    /// it binds nobody: a moment later the answer may be another.
+    Preview(Proposal),
     /// What this agent may do and has left.
     View,
     /// Commit to a step in the journal: the mind's own words stay with the mind.
@@ -186,6 +189,8 @@ pub struct Response {
 pub enum Answer {
     /// To a proposal.
     Outcome(Outcome),
+    /// To a preview.
+    Preview(Box<Preview>),
     /// To `view`.
     View(Box<View>),
     /// To `note`, `report`, `freeze` and `submit`: durable in the journal at this sequence number.
@@ -240,6 +245,57 @@ pub enum Outcome {
         /// Every rule's answer.
         table: Vec<Row>,
     },
+}
+
+/// What would come of a proposal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Preview {
+    /// The id that the intent would have.
+    pub id: IntentId,
+    /// The answer that it would get.
+    pub foreseen: Foreseen,
+    /// For a settlement, whether the chain has it already and it has paid whom it should.
+    #[serde(default)]
+    pub settled: bool,
+    /// For a settlement, what the chain says of the payer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payer: Option<PayerView>,
+}
+
+/// The answer that a proposal would get.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "foreseen", rename_all = "snake_case")]
+pub enum Foreseen {
+    /// It would be decided, reserved and carried out, or it was already.
+    Allowed,
+    /// The owner would be asked.
+    Held {
+        /// Every rule's answer.
+        table: Vec<Row>,
+    },
+    /// The policy would refuse it.
+    Refused {
+        /// Every rule's answer.
+        table: Vec<Row>,
+    },
+    /// It would not be accepted.
+    Fault {
+        /// A stable word, as in [`Fault::code`].
+        code: String,
+        /// One line.
+        message: String,
+    },
+}
+
+/// What the chain says of somebody who wants to pay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PayerView {
+    /// What it holds of the asset, in base units.
+    #[serde(with = "marque_policies::money::decimal")]
+    #[schemars(with = "String")]
+    pub balance: U256,
+    /// Whether its nonce is used: settled, cancelled or invalidated.
+    pub used: bool,
 }
 
 /// What an allowed intent yields.
@@ -419,6 +475,9 @@ pub struct View {
     pub budgets: Vec<Budget>,
     /// Assets in which this agent may be paid.
     pub income: Vec<AssetId>,
+    /// Assets in which this agent may settle payments to others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub facilitates: Vec<AssetId>,
     /// Assets in which peers that are no payees may be paid from a pool.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pools: Vec<AssetId>,

@@ -3,7 +3,7 @@
 use crate::{
     core::{Event, Reply, Surplus},
     error::{StewardError, fault},
-    server::{Who, connection::Told, queue},
+    server::{Who, connection::Told, preview, queue},
     state::{Ledger, State},
     steward::{Shared, as_fault},
 };
@@ -33,6 +33,7 @@ pub(crate) async fn answer(shared: &Shared, who: &Who, ask: Ask, told: &Told) ->
             remember(told, &answer);
             Ok(answer)
         }
+        Ask::Preview(proposal) => preview::preview(shared, who, proposal).await,
         Ask::View => view(shared, who.clone()).await,
         Ask::Note(note) => noted(shared, Event::Note { agent, note }).await,
         Ask::Report(report) => match theirs(shared, who, report.intent).await {
@@ -167,6 +168,7 @@ fn look(state: &State, who: &Who, now: Timestamp) -> Option<View> {
         assets: Vec::new(),
         budgets: Vec::new(),
         income: Vec::new(),
+        facilitates: Vec::new(),
         pools: Vec::new(),
         intents: recent(state, who, now),
     };
@@ -216,6 +218,7 @@ fn show_below(view: &mut View, policy: &Policy, name: &str) {
     view.budgets.retain(|it| !it.rule.starts_with("sub_agent.") || it.rule.starts_with(&limits));
     // Settling and pools are for the agent itself.
     view.income.clear();
+    view.facilitates.clear();
     view.pools.clear();
 }
 
@@ -242,6 +245,7 @@ fn show_policy(view: &mut View, policy: &Policy, pinned: &BTreeMap<String, Addre
     view.payees = policy.payees.iter().map(payee).collect();
     view.assets = policy.assets.iter().map(asset).collect();
     view.income.clone_from(&policy.income);
+    view.facilitates.clone_from(&policy.facilitator);
     view.pools = policy.pools.keys().copied().collect();
 }
 
@@ -300,6 +304,7 @@ one_of = ["Berlin"]
             assets: Vec::new(),
             budgets: Vec::new(),
             income: Vec::new(),
+            facilitates: Vec::new(),
             pools: Vec::new(),
             intents: Vec::new(),
         };

@@ -6,7 +6,7 @@ use crate::{
     server::{Seat, answer},
     steward::Shared,
 };
-use marque_policies::IntentId;
+use marque_policies::{Intent, IntentId};
 use marque_steward_client::{
     Answer, Artifact, Ask, Fault, MAX_FRAME, Outcome, PaymentState, Request, Response, VERSION,
     frame,
@@ -133,6 +133,12 @@ fn parse(bytes: &[u8]) -> Result<Request, (u64, Fault)> {
 fn allowed_now<'s>(seat: &'s Seat, ask: &Ask) -> Result<Option<SemaphorePermit<'s>>, Fault> {
     let bucket = match ask {
         Ask::Freeze { .. } => return Ok(None),
+        Ask::Propose(proposal)
+            if matches!(proposal.intent, Intent::Settle(_) | Intent::SettlePermit(_)) =>
+        {
+            &seat.sales
+        }
+        Ask::Preview(_) => &seat.sales,
         Ask::View | Ask::Wait { .. } | Ask::Status | Ask::Queue { .. } => &seat.looks,
         // An owner's act needs a signature to change anything, and must not wait behind its agent.
         Ask::Submit(_) => &seat.acts,

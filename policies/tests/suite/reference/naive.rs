@@ -298,10 +298,23 @@ impl<'a> Naive<'a> {
         }
     }
 
+    /// To this agent as income, or to others as a facilitator.
+    fn settles(&mut self, to: Address, coin: Option<Coin>, rule: &str) {
+        let listed = |coins: &[Coin]| coin.is_some_and(|coin| coins.contains(&coin));
+        let (income, facilitator) = (&self.sketch.income, &self.sketch.facilitator);
+        if to != AGENT && !facilitator.is_empty() {
+            let listed = listed(facilitator);
+            self.need(listed, format_args!("facilitator.asset"));
+        } else {
+            let listed = listed(income);
+            self.need(listed, format_args!("income.asset"));
+            self.need(to == AGENT, format_args!("{rule}"));
+        }
+    }
+
     fn settle(&mut self, settle: &'a Settle) {
         let coin = Coin::of(settle.amount.asset);
-        let income = coin.is_some_and(|coin| self.sketch.income.contains(&coin));
-        self.need(income, format_args!("income.asset"));
+        self.settles(settle.to, coin, "settle.to");
         self.need(coin.is_some(), format_args!("asset.known"));
         let domain = match coin {
             Some(Coin::Usdc) => self.sketch.domain,
@@ -310,7 +323,6 @@ impl<'a> Naive<'a> {
         };
         self.need(domain, format_args!("asset.domain"));
         self.need(units(settle.amount) > 0, format_args!("amount.positive"));
-        self.need(settle.to == AGENT, format_args!("settle.to"));
         self.need_gas();
         self.fees(false);
         let name = coin.map_or("", Coin::name);
@@ -346,12 +358,10 @@ impl<'a> Naive<'a> {
     fn settle_permit(&mut self, settle: &'a SettlePermit) {
         let SettlePermit { to, amount, charge, via, resource, .. } = settle;
         let coin = Coin::of(amount.asset);
-        let income = coin.is_some_and(|coin| self.sketch.income.contains(&coin));
-        self.need(income, format_args!("income.asset"));
+        self.settles(*to, coin, "settle_permit.to");
         self.need(coin.is_some(), format_args!("asset.known"));
         self.need(amount.asset != ETH, format_args!("settle_permit.token"));
         self.need(units(*amount) > 0, format_args!("amount.positive"));
-        self.need(*to == AGENT, format_args!("settle_permit.to"));
         let taken = match via {
             PermitVia::Exact => units(*charge) == units(*amount),
             PermitVia::Upto { facilitator } => {

@@ -53,6 +53,7 @@ impl Sketch {
                 subs.push(SketchSub { name, payees, tools, account });
             }
         }
+        let facilitator = Coin::ALL.into_iter().take(2).filter(|_| dice.percent(20)).collect();
         let income = Coin::ALL.into_iter().take(2).filter(|_| dice.percent(60)).collect();
         let mut sketch = Self {
             split,
@@ -74,6 +75,7 @@ impl Sketch {
             tools,
             subs,
             income,
+            facilitator,
             forbids: Vec::new(),
         };
         if dice.percent(35) {

@@ -86,6 +86,10 @@ impl Sketch {
             let names: Vec<_> = self.income.iter().map(|coin| coin.name()).collect();
             policy += &format!("\n[income]\nassets = {names:?}\n");
         }
+        if !self.facilitator.is_empty() {
+            let names: Vec<_> = self.facilitator.iter().map(|coin| coin.name()).collect();
+            policy += &format!("\n[facilitator]\nassets = {names:?}\n");
+        }
         let forbids = self.forbids.iter().map(Forbid::text).collect::<String>();
         let cedar = (!forbids.is_empty()).then_some(forbids);
         if self.split {

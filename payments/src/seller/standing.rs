@@ -1,0 +1,81 @@
+//! What the steward says of itself, kept for a moment: a price is asked far more often than a policy
+//! changes. The steward decides each settlement by what holds then, so an old view can spoil an offer
+//! and never a payment.
+
+use super::Seller;
+use crate::{PaymentError, claim::Claim};
+use marque_policies::{IntentId, Timestamp};
+use marque_steward_client::{PaymentState, View};
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::Mutex, time::Instant};
+
+/// The steward lists its newest intents, so many at most.
+const LISTED: usize = 100;
+
+/// What was said, and when.
+#[derive(Debug, Default)]
+pub(super) struct Kept(Mutex<Option<(Instant, Arc<View>)>>);
+
+/// What holds now.
+pub(super) struct Standing {
+    pub(super) view: Arc<View>,
+    /// Time as the steward counts it.
+    pub(super) now: Timestamp,
+}
+
+/// Whether what was delivered before this process began is counted.
+#[derive(Debug, Default)]
+pub(super) struct Heritage(Mutex<bool>);
+
+impl Seller {
+    /// What the steward said at most [`Seller::looks`] ago.
+    pub(super) async fn standing(&self) -> Result<Standing, PaymentError> {
+        let mut kept = self.kept.0.lock().await;
+        if let Some((at, view)) = kept.as_ref()
+            && at.elapsed() < self.looks
+        {
+            let passed = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
+            return Ok(Standing { view: Arc::clone(view), now: view.now.saturating_add(passed) });
+        }
+        let view = Arc::new(self.steward.view().await?);
+        *kept = Some((Instant::now(), Arc::clone(&view)));
+        drop(kept);
+        Ok(Standing { now: view.now, view })
+    }
+
+    /// Counts what an earlier process delivered and the chain has not shown yet, once. Without that
+    /// answer nobody gets credit.
+    pub(super) async fn inherit(&self) -> bool {
+        let mut done = self.heritage.0.lock().await;
+        if *done {
+            return true;
+        }
+        let Ok(view) = self.steward.view().await else { return false };
+        let open = |state| {
+            use PaymentState::{Reserved, Sent, Signed};
+            matches!(state, Reserved | Signed | Sent)
+        };
+        let live: Vec<(IntentId, Claim)> = view
+            .intents
+            .iter()
+            .filter(|intent| open(intent.status.state))
+            .filter_map(|intent| Some((intent.status.id, Claim::of(&intent.intent)?)))
+            .collect();
+        // There may be more than are listed: then all of them have to be seen first.
+        if live.len() >= LISTED {
+            return false;
+        }
+        for (id, claim) in live {
+            let stake = self.exposure.inherited(claim.from(), claim.charge().units);
+            self.clone().watch(id, stake);
+        }
+        *done = true;
+        true
+    }
+
+    /// How old what is known of the steward may be, 1 s unless said otherwise.
+    #[must_use]
+    pub fn looks(self, looks: Duration) -> Self {
+        Self { looks, ..self }
+    }
+}

@@ -1,0 +1,97 @@
+//! `marque sell DIR|URL`: a folder's files, or a service that is there already, for money.
+
+use super::{
+    Shared,
+    mind::{Terms, only_agent},
+};
+use crate::failure::{Done, Failure};
+use std::{
+    ffi::OsString,
+    path::PathBuf,
+    process::{ExitCode, Stdio},
+};
+use url::Url;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A folder whose files are sold, or the URL of a service that is put behind the counter: https,
+    /// or http on this machine.
+    #[arg(value_name = "DIR|URL")]
+    what: String,
+    /// The agent that is paid; needed where the home has several.
+    #[arg(long, value_name = "NAME")]
+    agent: Option<String>,
+    #[command(flatten)]
+    terms: Terms,
+}
+
+pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
+    let home = shared.home()?;
+    let agent = only_agent(&home, args.agent.as_deref())?;
+    let terms = &args.terms;
+    if terms.public_url.is_none() && terms.listen.ip().is_unspecified() {
+        return Err(Failure::usage(format!("buyers cannot reach {} by that name", terms.listen))
+            .help("say how they do: --public-url https://shop.example"));
+    }
+    let mut mind: Vec<OsString> = vec!["mind".into(), "sell".into()];
+    let mut option = |name: &str, value: OsString| mind.extend([OsString::from(name), value]);
+    let mut read = Vec::new();
+    option("--agent", agent.into());
+    if is_url(&args.what) {
+        let url: Url = args.what.parse().map_err(Failure::usage)?;
+        option("--upstream", String::from(url).into());
+    } else {
+        let dir = PathBuf::from(&args.what);
+        let real = dir.canonicalize().map_err(|error| {
+            Failure::usage(format!("{}: {error}", dir.display()))
+                .help("name a folder, or a service as http://127.0.0.1:PORT or https://HOST")
+        })?;
+        if !real.is_dir() {
+            return Err(Failure::usage(format!("{} is no folder", dir.display()))
+                .help("name the folder that it lies in; every file there is sold"));
+        }
+        let steward = super::real(home.path());
+        if steward.starts_with(&real) || real.starts_with(&steward) {
+            return Err(Failure::usage(format!(
+                "{} holds the steward's home, or lies in it; keys and journals are not for sale",
+                real.display()
+            ))
+            .help("name another folder"));
+        }
+        option("--dir", real.clone().into());
+        read.push(real);
+    }
+    option("--price", terms.price.clone().into());
+    option("--listen", terms.listen.to_string().into());
+    let settle = clap::ValueEnum::to_possible_value(&terms.settle);
+    if let Some(settle) = settle {
+        option("--settle", settle.get_name().into());
+    }
+    let urls = [("--public-url", &terms.public_url), ("--facilitator", &terms.facilitator)];
+    for (name, url) in urls {
+        if let Some(url) = url {
+            option(name, url.to_string().into());
+        }
+    }
+    for (name, text) in [("--risk", &terms.risk), ("--risk-per-payer", &terms.risk_per_payer)] {
+        if let Some(text) = text {
+            option(name, text.into());
+        }
+    }
+    for free in &terms.free {
+        if !free.starts_with('/') {
+            return Err(Failure::usage(format!("--free \"{free}\": a path begins with a slash")));
+        }
+        option("--free", free.into());
+    }
+    if shared.json {
+        mind.push("--events".into());
+    }
+    Ok(marque::process::launch(&home, mind, &read, Stdio::null(), |_| {
+        shared.unlock(false).map_err(|failure| failure.to_string())
+    }))
+}
+
+fn is_url(what: &str) -> bool {
+    ["http://", "https://"].iter().any(|scheme| what.starts_with(scheme))
+}
