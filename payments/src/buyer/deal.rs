@@ -4,7 +4,7 @@
 //! and signs; what it signed is compared with what was proposed. What comes out can be handed over
 //! by HTTP, MCP or A2A, and what comes back is read here again.
 
-use super::{Asked, Buyer, Errand, Paid, choice, choice::Choice};
+use super::{Asked, Buyer, Errand, Paid, approval, choice, choice::Choice};
 use crate::{
     PaymentError, Undelivered,
     error::{Objection, Rule, shortened},
@@ -138,10 +138,11 @@ impl Buyer {
             choice::choose(required, asked, &view, errand.max).map_err(PaymentError::Terms)?;
         let labels = errand.labels.clone().with(Label::Web(asked.host().to_owned()));
         let intent = intent(&choice, asked.host(), labels);
-        if matches!(intent, Intent::PermitTransfer(_)) {
+        let mut outcome = self.propose(errand, intent.clone(), &view).await?;
+        if approval::is_wanted(&outcome) {
             self.approve_permit2(choice.terms.amount, &view).await?;
+            outcome = self.propose(errand, intent, &view).await?;
         }
-        let outcome = self.propose(errand, intent, &view).await?;
         let (id, artifact) = match outcome {
             Outcome::Held { id, table } => return Err(PaymentError::Held { id, table }),
             Outcome::Refused { id, table } => return Err(PaymentError::Refused { id, table }),

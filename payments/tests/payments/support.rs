@@ -10,7 +10,7 @@ use marque_payments::{
     Authority, PaymentError,
     x402::{Permit2Authorization, Permit2Witness, Permitted, permit2},
 };
-use marque_policies::{AssetId, Intent, IntentId, Mark, Money, Row};
+use marque_policies::{AssetId, Intent, IntentId, Mark, Money, Row, money::format_units};
 use marque_steward_client::{
     Artifact, AssetView, Authorisation, Fault, Foreseen, IntentState, IntentView, Outcome,
     PayeeView, PayerView, PaymentState, Preview, Proposal, Report, Said, SignedPermit, View,
@@ -94,6 +94,10 @@ pub(crate) struct Steward {
     pub(crate) reports: Mutex<Vec<Said>>,
     pub(crate) bodies: Mutex<HashMap<IntentId, B256>>,
     pub(crate) settlements: AtomicUsize,
+    /// What Permit2 may move.
+    pub(crate) allowance: Mutex<U256>,
+    /// What the agent holds.
+    pub(crate) balance: Mutex<U256>,
     /// What a preview answers; nothing where the steward cannot say.
     pub(crate) preview: Mutex<Option<(Foreseen, bool, Option<PayerView>)>>,
 }
@@ -151,6 +155,8 @@ impl Steward {
             reports: Mutex::default(),
             bodies: Mutex::default(),
             settlements: AtomicUsize::new(0),
+            allowance: Mutex::default(),
+            balance: Mutex::new(U256::from(5_000_000)),
             preview: Mutex::default(),
         }
     }
@@ -288,6 +294,23 @@ impl Authority for Steward {
             Verdict::Sign(authorization) => Some(authorization),
             Verdict::Allow => None,
         };
+        let lacks = |rule: &str, has: U256| {
+            let measured = format!("{} USDC", format_units(has, 6));
+            let row = Row { rule: rule.to_owned(), measured, ..row(Mark::Fail).remove(0) };
+            Ok(Outcome::Refused { id, table: vec![row] })
+        };
+        let (mut allowance, balance) =
+            (self.allowance.lock().unwrap(), *self.balance.lock().unwrap());
+        match &proposal.intent {
+            Intent::PermitTransfer(pay) if pay.amount.units > *allowance => {
+                return lacks("permit2.allowance", *allowance);
+            }
+            Intent::ApprovePermit2 { amount } if amount.units > balance => {
+                return lacks("permit2.balance", balance);
+            }
+            Intent::ApprovePermit2 { amount } => *allowance = amount.units,
+            _ => {}
+        }
         let body = proposal.intent.body_hash();
         if *self.bodies.lock().unwrap().entry(id).or_insert(body) != body {
             return Err(fault("id_reused"));
