@@ -77,7 +77,7 @@ fn mistakes_are_named_with_their_place_and_their_mending() {
         ("rate = \"3/min\"", "rate = \"3 per minute\"", "`rate` cannot be", "60/min"),
         ("sends = \"1 KiB/day\"", "sends = \"1 kB/day\"", "`sends` cannot be", "KiB"),
         ("[income]", "[[income]]", "is a list, not a table", "[income]"),
-        ("assets = [\"USDC\"]", "assets = [\"ETH\"]", "no token", "EIP-3009"),
+        ("assets = [\"USDC\"]", "assets = [\"ETH\"]", "no token", "payers sign"),
         ("[[payee]]", "[payee]", "", ""),
     ];
     for (from, to, message, help) in cases {
