@@ -20,7 +20,9 @@ use crate::{
     state::State,
     steward::Shared,
 };
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, Log, U256};
+use alloy_sol_types::SolEvent as _;
+use marque_contracts::{IERC20, IERC3009};
 use marque_identity::{BlockTag, Sent};
 use marque_policies::Policy;
 use std::{
@@ -187,7 +189,8 @@ async fn settled(
     Ok(read)
 }
 
-/// Adds the transfers from the key that no authorisation of the same transaction explains.
+/// Adds the transfers from the key that no authorisation of the same transaction explains. One of
+/// nothing is none: anybody can have a token write that about any key.
 async fn draws(
     link: &Link,
     (key, token, from): (Address, Address, u64),
@@ -198,9 +201,20 @@ async fn draws(
     let moved = link.rpc.transfers_between(token, (key, None), (from, None)).await;
     let moved = moved.map_err(chain_error)?;
     let transfers = count(moved.iter().map(|it| it.transaction));
-    for it in moved {
-        let transaction = it.transaction;
-        if transfers.get(&transaction) == uses.get(&transaction) {
+    let mut looked = BTreeSet::new();
+    for transaction in moved.iter().map(|it| it.transaction) {
+        let authorised = uses.get(&transaction);
+        if transfers.get(&transaction) == authorised || !looked.insert(transaction) {
+            continue;
+        }
+        let of_it = moved.iter().filter(|it| it.transaction == transaction);
+        let mut drawn: Vec<(Address, U256)> = of_it.map(|it| (it.to, it.value)).collect();
+        if authorised.is_some() {
+            let receipt = link.rpc.receipt(transaction).await.map_err(chain_error)?;
+            drawn = receipt.map(|it| unauthorised(&it.logs, token, key)).unwrap_or_default();
+        }
+        drawn.retain(|(_, value)| !value.is_zero());
+        if drawn.is_empty() {
             continue;
         }
         let known = before.and_then(|look| look.draws.get(&transaction)?.first());
@@ -211,10 +225,32 @@ async fn draws(
         };
         // A transaction that is not known any more was taken back.
         let Some(sent) = sent else { continue };
-        let draw = Draw { token, to: it.to, value: it.value, transaction, sent };
-        read.draws.entry(transaction).or_default().push(draw);
+        let draws = drawn.into_iter().map(|(to, value)| {
+            let sent = sent.clone();
+            Draw { token, to, value, transaction, sent }
+        });
+        read.draws.entry(transaction).or_default().extend(draws);
     }
     Ok(())
+}
+
+/// Transfers from the key that do not follow the use of an authorisation: a token says first that
+/// one is used, and next what it moves.
+fn unauthorised(logs: &[Log], token: Address, key: Address) -> Vec<(Address, U256)> {
+    let mut authorised = false;
+    let mut drawn = Vec::new();
+    for log in logs.iter().filter(|log| log.address == token) {
+        let used = IERC3009::AuthorizationUsed::decode_log(log);
+        if used.is_ok_and(|used| used.authorizer == key) {
+            authorised = true;
+        } else if let Ok(moved) = IERC20::Transfer::decode_log(log)
+            && moved.from == key
+            && !std::mem::take(&mut authorised)
+        {
+            drawn.push((moved.to, moved.value));
+        }
+    }
+    drawn
 }
 
 fn count(transactions: impl Iterator<Item = B256>) -> BTreeMap<B256, usize> {
@@ -281,4 +317,41 @@ pub(crate) async fn freeze(
     let agent = Some(agent.to_owned());
     shared.desk.submit(Event::Freeze { agent, by: "steward", reason, surplus }).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::LogData;
+
+    const TOKEN: Address = Address::repeat_byte(0xaa);
+    const KEY: Address = Address::repeat_byte(1);
+    const PAYEE: Address = Address::repeat_byte(2);
+
+    const fn log(address: Address, data: LogData) -> Log {
+        Log { address, data }
+    }
+
+    fn used(authorizer: Address) -> Log {
+        let event = IERC3009::AuthorizationUsed { authorizer, nonce: B256::ZERO };
+        log(TOKEN, event.encode_log_data())
+    }
+
+    fn moved(from: Address, units: u64) -> Log {
+        let event = IERC20::Transfer { from, to: PAYEE, value: U256::from(units) };
+        log(TOKEN, event.encode_log_data())
+    }
+
+    #[test]
+    fn each_authorisation_explains_the_transfer_that_follows_it_and_no_other() {
+        let drawn = |logs: &[Log]| -> Vec<u64> {
+            unauthorised(logs, TOKEN, KEY).iter().map(|(_, value)| value.to()).collect()
+        };
+        assert!(drawn(&[used(KEY), moved(KEY, 5)]).is_empty());
+        assert_eq!(drawn(&[used(KEY), moved(KEY, 5), moved(KEY, 6)]), [6], "a permit after it");
+        assert_eq!(drawn(&[moved(KEY, 6), used(KEY), moved(KEY, 5)]), [6], "or before it");
+        assert_eq!(drawn(&[used(PAYEE), moved(PAYEE, 5), moved(KEY, 6)]), [6], "somebody else's");
+        let elsewhere = log(PAYEE, used(KEY).data);
+        assert_eq!(drawn(&[elsewhere, moved(KEY, 6)]), [6], "another token's word");
+    }
 }

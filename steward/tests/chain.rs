@@ -4,7 +4,7 @@
 
 mod support;
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, hex, U256};
 use marque_identity_keys::{KeyDir, sign_statement};
 use marque_policies::{Intent, Statement};
 use marque_steward::{Body, Home, Options, Steward, StewardError, audit, entry::Foreign};
@@ -247,6 +247,29 @@ async fn a_key_that_pays_elsewhere_freezes_a_steward_that_has_nothing_to_do() {
     let told = frozen(&home);
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(told[0].1[0].nonce, B256::repeat_byte(5));
+    scout.stop().await.unwrap();
+    feed.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_who_has_a_token_write_of_nothing_freezes_nobody() {
+    let town = Town::new().await;
+    let (seller_home, seller) = town.home("feed", Address::repeat_byte(9)).await;
+    let (home, agent) = town.home("scout", seller).await;
+    let (feed, feed_mind) = start(&seller_home, "feed").await;
+    let (scout, mind) = start(&home, "scout").await;
+    buy(&town, &mind, (&feed_mind, seller), "first").await;
+    // No allowance is needed to move nothing, and the event names the agent's key.
+    let words = [agent.into_word(), Address::repeat_byte(0x66).into_word(), B256::ZERO];
+    let poison = [&hex!("23b872dd")[..], &words.concat()].concat();
+    let receipt = town.devnet.send(town.token, poison.into()).await.unwrap();
+    let moved = receipt.logs.first().unwrap();
+    assert_eq!(moved.topics()[1], agent.into_word(), "it looks like a transfer of the agent's");
+    buy(&town, &mind, (&feed_mind, seller), "second").await;
+    scout.stop().await.unwrap();
+    let (scout, mind) = start(&home, "scout").await;
+    buy(&town, &mind, (&feed_mind, seller), "third").await;
+    assert!(frozen(&home).is_empty(), "{:?}", frozen(&home));
     scout.stop().await.unwrap();
     feed.stop().await.unwrap();
 }

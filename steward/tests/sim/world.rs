@@ -401,10 +401,17 @@ impl World {
         }
         let live: Vec<_> = self.state.intents().values().filter(|it| it.is_live()).collect();
         if let Some(record) = live.first() {
-            let n = live.len();
+            let each = live.iter().map(|it| {
+                let nonce = it.order.as_ref().and_then(Order::transaction).map(|it| it.nonce);
+                format!("{} {:?} nonce {nonce:?}, filled {}", it.decided.id, it.state, it.filled)
+            });
+            let account = self.state.agent(&record.agent).unwrap();
             return Err(format!(
-                "{n} intents never come to an end; {} of {} is {:?}: {:?}",
-                record.decided.id, record.agent, record.state, record.order
+                "of {}, at nonce {} and {} on chain, these never come to an end: {}",
+                record.agent,
+                account.nonce,
+                self.chain.count(account.key),
+                each.collect::<Vec<_>>().join("; ")
             ));
         }
         self.pass(4 * 86_400);
