@@ -270,7 +270,7 @@ async fn advance(
 ) -> Result<(), StewardError> {
     let id = record.decided.id;
     let body = match (record.state, &record.order) {
-        (PaymentState::Seen, _) => confirm(link, record, shared.home.chain()).await?,
+        (PaymentState::Seen, _) => confirm(shared, link, record).await?,
         (_, Some(Order::Authorisation(order))) => {
             let asset = order.amount.asset;
             let terms = (asset.token, order.from, order.nonce);
@@ -579,7 +579,11 @@ async fn gone_for_good(
 }
 
 /// Something that a block carries: still there, and final, as every witness says?
-async fn confirm(link: &Link, record: &Record, chain: u64) -> Result<Option<Body>, StewardError> {
+async fn confirm(
+    shared: &Shared,
+    link: &Link,
+    record: &Record,
+) -> Result<Option<Body>, StewardError> {
     let Some(seen) = record.seen else { return Ok(None) };
     let mut said = Vec::new();
     for (rpc, last) in link.witnesses().await? {
@@ -602,7 +606,30 @@ async fn confirm(link: &Link, record: &Record, chain: u64) -> Result<Option<Body
         };
         said.push(Sight { carried, ours, taken, last });
     }
-    Ok(news::confirmed(record, chain, &said))
+    let body = news::confirmed(record, shared.home.chain(), &said);
+    if body.is_none() && said.iter().all(|sight| sight.ours.is_none()) {
+        resend(shared, link, record).await?;
+    }
+    Ok(body)
+}
+
+/// What was seen may be somebody else's doing, and a reorganisation may have lost our own
+/// transaction meanwhile: later ones wait for its nonce, so the same bytes go out again.
+async fn resend(shared: &Shared, link: &Link, record: &Record) -> Result<(), StewardError> {
+    let id = record.decided.id;
+    if record.order.as_ref().is_none_or(|order| order.transaction().is_none()) {
+        return Ok(());
+    }
+    let frozen = shared.desk.look(|state, _| state.frozen().is_some()).await?;
+    if frozen && !record.passes_frozen() {
+        return Ok(());
+    }
+    if let Some(raw) = shared.outbox.get(id)?
+        && let Err(error) = link.rpc.send_raw(&raw).await
+    {
+        tracing::debug!(%id, %error, "what is seen was sent again");
+    }
+    Ok(())
 }
 
 /// A chain may be reorganised so that what was signed in one block is carried by a lower one.

@@ -4,7 +4,7 @@
 
 mod support;
 
-use alloy_primitives::{Address, B256, hex, U256};
+use alloy_primitives::{Address, B256, U256, hex};
 use marque_identity_keys::{KeyDir, sign_statement};
 use marque_policies::{Intent, Statement};
 use marque_steward::{Body, Home, Options, Steward, StewardError, audit, entry::Foreign};

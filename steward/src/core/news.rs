@@ -112,6 +112,15 @@ pub fn confirmed(record: &Record, chain: u64, said: &[Sight]) -> Option<Body> {
     if !said.iter().all(|sight| carries(sight) && seen.block <= sight.last.number) {
         return None;
     }
+    // Somebody else's may have done it. Ours is out all the same, and what comes after it waits for
+    // its nonce: it has to be in a block as well, or nobody would send it again.
+    let ours =
+        |sight: &Sight| sight.ours.as_ref().is_some_and(|it| it.block_number <= sight.last.number);
+    if record.order.as_ref().is_some_and(|order| order.transaction().is_some())
+        && !said.iter().all(ours)
+    {
+        return None;
+    }
     let actual = cost(record, chain, said);
     Some(Body::Final { id, actual, time: newest(said.iter().map(|sight| &sight.last)) })
 }

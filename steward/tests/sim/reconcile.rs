@@ -330,7 +330,29 @@ impl World {
             }
             said.push(news::Sight { carried, ours, taken: None, last });
         }
-        Ok(news::confirmed(record, CHAIN, &said))
+        let body = news::confirmed(record, CHAIN, &said);
+        let lost = said.iter().all(|sight| sight.ours.is_none());
+        let goes = self.state.frozen().is_none() || record.passes_frozen();
+        if body.is_none() && lost && goes && !self.dice.percent(self.silence) {
+            self.resend(record.decided.id);
+        }
+        Ok(body)
+    }
+
+    /// What is seen may be somebody else's doing, and ours lost.
+    fn resend(&mut self, id: IntentId) {
+        let settles = self.state.intent(id).and_then(|it| settlement(&it.decided.intent));
+        let Some(order) = self.outbox.get(&id).cloned() else { return };
+        let hash = hash(&order);
+        let (order, call) = match order {
+            Order::Transaction(order) => (order, settles.map(Call::Settle)),
+            Order::Cancel(CancelOrder { nonce, transaction, .. }) => {
+                let of = (transaction.from, nonce);
+                (transaction, Some(Call::Cancel(of)))
+            }
+            _ => return,
+        };
+        self.chain.broadcast(Tx { hash, deed: Deed::Ours { order, call } });
     }
 
     pub(crate) fn elsewhere(

@@ -301,7 +301,16 @@ impl World {
 
     fn lose_the_outbox(&mut self) {
         if self.dice.percent(15) {
-            self.outbox.clear();
+            // What is seen is not signed again: its bytes are lost for good, and with them what
+            // waits for their nonce, should a reorganisation want them. That is not tried.
+            let seen: Vec<IntentId> = self
+                .state
+                .intents()
+                .values()
+                .filter(|it| it.state == PaymentState::Seen)
+                .map(|it| it.decided.id)
+                .collect();
+            self.outbox.retain(|id, _| seen.contains(id));
         }
     }
 

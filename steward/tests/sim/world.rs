@@ -401,16 +401,25 @@ impl World {
         }
         let live: Vec<_> = self.state.intents().values().filter(|it| it.is_live()).collect();
         if let Some(record) = live.first() {
-            let each = live.iter().map(|it| {
-                let nonce = it.order.as_ref().and_then(Order::transaction).map(|it| it.nonce);
-                format!("{} {:?} nonce {nonce:?}, filled {}", it.decided.id, it.state, it.filled)
-            });
-            let account = self.state.agent(&record.agent).unwrap();
+            let nonce = |it: &&marque_steward::state::Record| {
+                it.order.as_ref()?.transaction().map(|it| it.nonce)
+            };
+            let key = self.state.agent(&record.agent).unwrap().key;
+            let count = self.chain.count(key);
+            // Whom the owner asks alone is believed: one that called final what a reorganisation
+            // took leaves a nonce that nobody will use.
+            let believed = self.setup.endpoints == 1
+                && self.lied
+                && live.iter().all(|it| it.agent == record.agent && nonce(it) > Some(count));
+            if believed {
+                return Ok(());
+            }
+            let each = live
+                .iter()
+                .map(|it| format!("{} {:?} nonce {:?}", it.decided.id, it.state, nonce(it)));
             return Err(format!(
-                "of {}, at nonce {} and {} on chain, these never come to an end: {}",
+                "{} has {count} on chain, and these never come to an end: {}",
                 record.agent,
-                account.nonce,
-                self.chain.count(account.key),
                 each.collect::<Vec<_>>().join("; ")
             ));
         }
