@@ -51,6 +51,15 @@ fn standing(policy: &Policy, lines: &mut Vec<String>) {
     lines.extend(policy.approvals.held.map(held));
 }
 
+/// An endpoint as it may be read aloud: what follows its host is often a key.
+fn without_key(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return "an endpoint".to_owned() };
+    let (host, more) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    let more = if matches!(more, "" | "/") { more } else { "/…" };
+    format!("{scheme}://{host}{more}")
+}
+
 /// Chains and assets.
 fn ground(policy: &Policy, lines: &mut Vec<String>) {
     for (name, chain) in &policy.chains {
@@ -59,7 +68,8 @@ fn ground(policy: &Policy, lines: &mut Vec<String>) {
             Finality::Finalized => "once the chain calls it final".to_owned(),
             Finality::Confirmations(blocks) => format!("{blocks} blocks later"),
         };
-        let rpc = chain.rpc.join(" and ");
+        let rpc: Vec<String> = chain.rpc.iter().map(|url| without_key(url)).collect();
+        let rpc = rpc.join(" and ");
         let id = chain.id;
         lines.push(format!(
             "On {name} (chain {id}) the steward asks {rpc}; a payment is final {finality}."

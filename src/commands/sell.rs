@@ -33,6 +33,12 @@ pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         return Err(Failure::usage(format!("buyers cannot reach {} by that name", terms.listen))
             .help("say how they do: --public-url https://shop.example"));
     }
+    if let Some(url) = &terms.public_url
+        && (!matches!(url.scheme(), "http" | "https") || url.query().is_some())
+    {
+        return Err(Failure::usage(format!("--public-url {url}: not how buyers reach a shop"))
+            .help("like https://shop.example, with a path if there is one, and no query"));
+    }
     let mut mind: Vec<OsString> = vec!["mind".into(), "sell".into()];
     let mut option = |name: &str, value: OsString| mind.extend([OsString::from(name), value]);
     let mut read = Vec::new();
@@ -50,10 +56,11 @@ pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
             return Err(Failure::usage(format!("{} is no folder", dir.display()))
                 .help("name the folder that it lies in; every file there is sold"));
         }
-        let steward = super::real(home.path());
-        if steward.starts_with(&real) || real.starts_with(&steward) {
+        let homes = [super::real(home.path()), super::real(shared.owner_home()?.path())];
+        if homes.iter().any(|home| home.starts_with(&real) || real.starts_with(home)) {
             return Err(Failure::usage(format!(
-                "{} holds the steward's home, or lies in it; keys and journals are not for sale",
+                "{} holds the steward's or the owner's home, or lies in one; keys and journals are \
+                 not for sale",
                 real.display()
             ))
             .help("name another folder"));

@@ -59,10 +59,11 @@ impl Paywall {
             .filter(|(_, asset)| !asset.is_empty() && !asset.contains(' '))
             .ok_or_else(|| wrong("write an amount and an asset of the policy: \"0.02 USDC\""))?;
         // Digits are counted against the asset's later; nonsense is told now.
-        parse_units(amount, u8::MAX).map(drop).or_else(|error| match error {
-            marque_policies::money::MoneyError::Overflow => Ok(()),
-            error => Err(wrong(&error.to_string())),
-        })?;
+        match parse_units(amount, u8::MAX) {
+            Ok(units) if units.is_zero() => return Err(wrong("zero is no price; give it away free")),
+            Ok(_) | Err(marque_policies::money::MoneyError::Overflow) => {}
+            Err(error) => return Err(wrong(&error.to_string())),
+        }
         let price = Price::Fixed { amount: amount.into(), asset: asset.into() };
         Ok(Self { seller, price, metered: false, description: None })
     }
