@@ -71,7 +71,8 @@ impl Client {
     }
 
     /// Sends a request and follows redirects on the same host, as the policy names hosts. A request
-    /// that carries a payment is not followed anywhere: its 3xx answer is returned as it is.
+    /// that carries a payment is not followed anywhere: its 3xx answer is returned as it is, and so
+    /// is every one where the guard follows none.
     ///
     /// # Errors
     /// [`NetError::RedirectElsewhere`] for a redirect to another host: being allowed to ask one host
@@ -104,10 +105,10 @@ impl Client {
         mut request: Request,
         allow: impl Fn(&Url) -> bool + Send,
     ) -> Result<Response, NetError> {
-        let paid = carries_payment(&request.headers);
+        let once = carries_payment(&request.headers) || self.guard.max_redirects == 0;
         for _ in 0..=self.guard.max_redirects {
             let answer = self.exchange(&request).await?;
-            if paid {
+            if once {
                 return self.take(answer, request.url).await;
             }
             let Some(next) = next_hop(&request, answer.status().as_u16(), answer.headers())? else {

@@ -39,7 +39,7 @@ pub struct Guard {
     pub max_body: usize,
     /// How long one `send` may take, redirects and body included.
     pub timeout: Duration,
-    /// How many redirects are followed.
+    /// How many redirects are followed. With none a 3xx answer is returned as it is.
     pub max_redirects: usize,
 }
 

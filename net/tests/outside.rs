@@ -410,6 +410,13 @@ async fn a_redirect_is_followed_at_home_and_stops_at_another_host() {
 
     let endless = client.send(get(&base, "/loop")).await.unwrap_err();
     assert_eq!(endless, NetError::TooManyRedirects { limit: 5 });
+
+    let client = Client::new(Guard { max_redirects: 0, ..client.guard().clone() }).unwrap();
+    for (path, location) in [("/home", "/landed"), ("/loop", "/loop")] {
+        let answer = client.send(get(&base, path)).await.unwrap();
+        assert_eq!((answer.status, answer.url.path()), (307, path));
+        assert_eq!(answer.headers["location"], location);
+    }
 }
 
 #[tokio::test]

@@ -65,8 +65,9 @@ pub enum Settlement {
     /// The goods are delivered as soon as the steward has journalled and sent the settlement, before
     /// the chain has shown it.
     Background {
-        /// So much is delivered and not seen on chain at once, at most; beyond it, as
-        /// [`Settlement::Before`].
+        /// So much is delivered and not seen on chain, at most; beyond it, as
+        /// [`Settlement::Before`]. What was never paid counts until the process ends, so that this
+        /// is also the most that it can lose.
         risk: Money,
     },
 }
@@ -148,7 +149,7 @@ impl Seller {
         Self { patience, ..self }
     }
 
-    /// What is delivered and not seen on chain yet, in base units of the risk's asset.
+    /// What is delivered and not seen on chain, yet or for good, in base units of the risk's asset.
     #[must_use]
     pub fn unsettled(&self) -> U256 {
         self.exposure.open()

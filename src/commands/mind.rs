@@ -57,7 +57,7 @@ enum Job {
         #[arg(long, conflicts_with = "dir")]
         upstream: Option<url::Url>,
         #[command(flatten)]
-        terms: Terms,
+        terms: Box<Terms>,
         /// Print events as lines of JSON.
         #[arg(long)]
         events: bool,
@@ -167,7 +167,7 @@ pub(crate) fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
             };
             let (home_of, name_of) = (home.clone(), agent.clone());
             fenced(&home, std::slice::from_ref(&agent), read, || async move {
-                shop::sell(&home_of, &name_of, goods, terms, events).await
+                shop::sell(&home_of, &name_of, goods, *terms, events).await
             })
         }
         Job::Facilitate { agent, listen, events } => {

@@ -14,6 +14,9 @@ use tower::Layer;
 
 /// A `tower` layer that lets a request through to the routes below it once it is paid for.
 ///
+/// What is paid is bound to the request's method, URL, content type and body. A route that sells by
+/// another header sells all of its forms for one payment; put what decides into the URL or the body.
+///
 /// ```no_run
 /// # use axum::{Router, routing::get};
 /// # use marque_payments::{Paywall, Seller};

@@ -1,10 +1,12 @@
 //! How much was delivered that is not settled yet, bounded per payer and in all.
 //!
 //! A stake is taken before goods leave and given back when the settlement can be believed. A payer
-//! whose settlement came to nothing is remembered and pays before from then on.
+//! whose settlement came to nothing is remembered and pays before from then on. Its stake is never
+//! given back, because addresses cost nothing: the next one would take the same credit again.
 //!
-//! INVARIANT: open stakes never sum to more than the limit (pinned by
-//! `tests/payments/settling.rs::the_risk_is_never_exceeded`).
+//! INVARIANT: open and lost stakes never sum to more than the limit (pinned by
+//! `tests/payments/settling.rs::the_risk_is_never_exceeded` and
+//! `::new_payers_whose_money_never_comes_cost_no_more_than_the_risk_in_all`).
 
 use alloy_primitives::{Address, U256};
 use marque_policies::Money;
@@ -22,12 +24,13 @@ pub(super) struct Exposure(Arc<Mutex<Open>>);
 
 #[derive(Debug, Default)]
 struct Open {
+    /// What is open, and all that was lost since the process began.
     all: U256,
     payers: HashMap<Address, U256>,
     bad: HashSet<Address>,
 }
 
-/// A delivery that is not settled yet. Given back when it is dropped.
+/// A delivery that is not settled yet. Given back when it is dropped, unless it is lost.
 #[derive(Debug)]
 pub(super) struct Stake {
     exposure: Exposure,
@@ -73,17 +76,22 @@ impl Exposure {
         Stake { exposure: self.clone(), payer, units }
     }
 
-    /// What is open in all, in base units.
+    /// What is open or lost in all, in base units.
     pub(super) fn open(&self) -> U256 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).all
     }
 }
 
 impl Stake {
-    /// The settlement came to nothing: this payer has no more credit.
-    pub(super) fn lost(self) {
+    /// The settlement came to nothing: this payer has no more credit, and everybody so much less,
+    /// for as long as this process lives.
+    pub(super) fn lost(mut self) {
         let mut open = self.exposure.0.lock().unwrap_or_else(PoisonError::into_inner);
         open.bad.insert(self.payer);
+        open.payers.remove(&self.payer);
+        drop(open);
+        // Nothing is left to give back.
+        self.units = U256::ZERO;
     }
 }
 
@@ -124,9 +132,10 @@ mod tests {
         drop(first);
         assert_eq!(exposure.open(), U256::from(40));
         second.lost();
-        assert_eq!(exposure.open(), U256::ZERO);
+        assert_eq!(exposure.open(), U256::from(40), "what is lost is not lent again");
         assert!(stake(other, 1).is_none(), "a bad payer has no credit");
-        assert!(stake(one, 1).is_some());
+        assert!(stake(one, 60).is_some());
+        assert!(stake(one, 61).is_none());
         let other_asset = Money::new(U256::ONE, AssetId::native(1));
         assert!(exposure.stake(one, other_asset, money(100), money(60)).is_none());
     }

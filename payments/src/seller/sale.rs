@@ -129,25 +129,23 @@ impl Order {
         } else {
             self.money_first(&sale, stake, inner, parts, body).await
         };
-        match sold {
+        let response = match sold {
             // Goods that could not be made are not kept: the same payment may try again.
             Ok(goods) if goods.status >= 500 => goods.into_response(),
             Ok(goods) => {
                 place.put(&goods);
                 goods.into_response()
             }
-            Err(End::Unsettled(unsettled)) => {
-                if matches!(unsettled, Unsettled::Refused(_)) {
-                    self.seller.shelf.clear(&key);
-                }
-                self.unsettled(unsettled, &claim)
-            }
-            Err(End::Free(goods)) => {
-                self.seller.shelf.clear(&key);
-                goods.into_response()
-            }
+            Err(End::Unsettled(unsettled)) => self.unsettled(unsettled, &claim),
+            Err(End::Free(goods)) => goods.into_response(),
             Err(End::Broken(why)) => (StatusCode::INTERNAL_SERVER_ERROR, why).into_response(),
+        };
+        let sold = place.sold();
+        drop(place);
+        if !sold {
+            shelf.forget(&key, slot);
         }
+        response
     }
 
     /// Credit for this payer, where the seller gives some.

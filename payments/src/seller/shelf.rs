@@ -2,8 +2,12 @@
 //!
 //! A slot is bound to one request by its fingerprint, and holds the goods once they are made. Its
 //! lock is held while a payment is settled and delivered, so that a repetition waits for the
-//! first instead of doing it again. Slots that nobody uses are forgotten oldest first; the steward's
-//! journal, not the shelf, is what keeps an authorisation from buying twice.
+//! first instead of doing it again. The steward's journal, not the shelf, is what keeps an
+//! authorisation from buying twice.
+//!
+//! Signatures cost nothing, so only a payment that has bought something keeps its slot: else whoever
+//! signs enough of them would have the paid ones forgotten, and their goods made again. Slots that
+//! nobody uses are forgotten oldest first.
 //!
 //! What a buyer calls its payment (`payment-identifier`) is bound to the payment that came with it,
 //! for each payer apart, so that nobody can take another's name.
@@ -85,11 +89,11 @@ impl Shelf {
             return if same { Ok(Arc::clone(slot)) } else { Err(NoSlot::Taken) };
         }
         if slots.oldest_first.len() >= MAX_SLOTS {
-            // A sale that is under way keeps its slot: without it the same payment could be at work
-            // twice.
-            let idle = slots.oldest_first.iter().position(|key| {
-                slots.by_key.get(key).is_none_or(|slot| Arc::strong_count(slot) == 1)
-            });
+            let first = |fits: fn(&Arc<Slot>) -> bool| {
+                slots.oldest_first.iter().position(|key| slots.by_key.get(key).is_none_or(fits))
+            };
+            // A sale that broke off may have left one that bought nothing.
+            let idle = first(|slot| slot.idle() && slot.unsold()).or_else(|| first(Slot::idle));
             let Some(oldest) = idle.and_then(|at| slots.oldest_first.remove(at)) else {
                 return Err(NoSlot::Full);
             };
@@ -118,11 +122,27 @@ impl Shelf {
         true
     }
 
-    /// Forgets a sale that did not come about, so that it can be tried again in any form.
-    pub(super) fn clear(&self, key: &Key) {
+    /// Forgets a sale that did not come about, so that it can be tried again in any form. Where the
+    /// same payment waits for the slot, it is left to that one.
+    pub(super) fn forget(&self, key: &Key, slot: Arc<Slot>) {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.by_key.remove(key);
-        slots.oldest_first.retain(|kept| kept != key);
+        drop(slot);
+        if slots.by_key.get(key).is_some_and(Slot::idle) {
+            slots.by_key.remove(key);
+            slots.oldest_first.retain(|kept| kept != key);
+        }
+    }
+}
+
+impl Slot {
+    /// Whether no sale uses it. One that is under way keeps its slot: without it the same payment
+    /// could be at work twice.
+    fn idle(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) == 1
+    }
+
+    fn unsold(&self) -> bool {
+        self.place.try_lock().is_ok_and(|place| !place.sold())
     }
 }
 
@@ -130,6 +150,11 @@ impl Place {
     /// Whether the goods may be made for it, once more.
     pub(super) const fn may_make(&self) -> bool {
         self.made < MOST_MADE
+    }
+
+    /// Whether anything was delivered for it.
+    pub(super) const fn sold(&self) -> bool {
+        self.made > 0
     }
 
     /// Puts delivered goods there, if they are small enough to keep.
@@ -179,11 +204,33 @@ mod tests {
     }
 
     #[test]
-    fn a_cleared_slot_can_be_bound_again() {
+    fn a_forgotten_slot_can_be_bound_again_once_nobody_waits_for_it() {
         let shelf = Shelf::default();
-        shelf.slot(key(1), B256::repeat_byte(1)).unwrap();
-        shelf.clear(&key(1));
-        assert!(shelf.slot(key(1), B256::repeat_byte(2)).is_ok());
+        let (one, other) = (B256::repeat_byte(1), B256::repeat_byte(2));
+        let slot = shelf.slot(key(1), one).unwrap();
+        let waits = shelf.slot(key(1), one).unwrap();
+        shelf.forget(&key(1), slot);
+        assert_eq!(shelf.slot(key(1), other).unwrap_err(), NoSlot::Taken);
+        shelf.forget(&key(1), waits);
+        assert!(shelf.slot(key(1), other).is_ok());
+        assert_eq!(shelf.0.lock().unwrap().oldest_first.len(), 1);
+    }
+
+    #[test]
+    fn what_was_bought_is_forgotten_after_what_was_not() {
+        let shelf = Shelf::default();
+        let (one, other) = (B256::repeat_byte(1), B256::repeat_byte(2));
+        let long = Bytes::from(vec![0; MAX_KEPT + 1]);
+        let goods = Goods { status: 200, headers: HeaderMap::new(), body: long };
+        for n in 0..MAX_SLOTS as u64 {
+            let slot = shelf.slot(key(n), one).unwrap();
+            if n != 7 {
+                slot.place.try_lock().unwrap().put(&goods);
+            }
+        }
+        shelf.slot(key(9_999), one).unwrap().place.try_lock().unwrap().put(&goods);
+        assert_eq!(shelf.slot(key(0), other).unwrap_err(), NoSlot::Taken, "it was bought");
+        assert!(shelf.slot(key(7), other).is_ok(), "nothing was bought");
     }
 
     #[test]

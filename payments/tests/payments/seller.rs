@@ -67,7 +67,7 @@ pub(crate) struct World {
     pub(crate) base: Url,
     pub(crate) net: Client,
     pub(crate) seller: Seller,
-    payer: Key,
+    pub(crate) payer: Key,
     /// One payment of this world has one nonce.
     nonces: Mutex<u64>,
 }
@@ -420,6 +420,22 @@ async fn goods_that_could_not_be_made_are_made_for_the_same_payment_later() {
     world.kitchen.broken.store(false, Ordering::SeqCst);
     let response = world.get("/wind.csv", Some(&payment)).await;
     assert_eq!((response.status, text(&response)), (200, "dish 2".to_owned()));
+}
+
+#[tokio::test]
+async fn payments_that_bring_nothing_take_no_place_from_those_that_bought() {
+    let world = World::new().await;
+    let paid = world.payment("/wind.csv");
+    assert_eq!(text(&world.get("/wind.csv", Some(&paid)).await), "dish 1");
+    // More of them than the shelf has places, all signed by somebody who has nothing.
+    world.steward.decide(Verdict::Fault("rate"));
+    for _ in 0..520 {
+        let empty = world.payment("/wind.csv");
+        assert_eq!(world.get("/wind.csv", Some(&empty)).await.status, 503);
+    }
+    world.steward.decide(Verdict::Allow);
+    assert_eq!(text(&world.get("/wind.csv", Some(&paid)).await), "dish 1", "it was forgotten");
+    assert_eq!(world.made(), 1);
 }
 
 #[tokio::test]

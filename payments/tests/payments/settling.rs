@@ -179,21 +179,37 @@ async fn one_payer_has_its_own_part_of_the_risk() {
     assert_eq!(world.get("/wind.csv", Some(&world.payment("/wind.csv"))).await.status, 503);
 }
 
+/// Lets the settlements under way come to nothing, and the seller learn it.
+async fn expire(world: &World) {
+    *world.steward.state.lock().unwrap() = PaymentState::Expired;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    *world.steward.state.lock().unwrap() = PaymentState::Sent;
+}
+
 #[tokio::test]
 async fn a_payer_whose_money_never_came_pays_before_from_then_on() {
     let world = World::selling(|seller| seller.settlement(background(5 * DISH))).await;
     *world.steward.state.lock().unwrap() = PaymentState::Sent;
     assert_eq!(world.get("/wind.csv", Some(&world.payment("/wind.csv"))).await.status, 200);
-    *world.steward.state.lock().unwrap() = PaymentState::Expired;
-    for _ in 0..50 {
-        if world.seller.unsettled().is_zero() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    *world.steward.state.lock().unwrap() = PaymentState::Sent;
+    expire(&world).await;
     assert_eq!(world.get("/wind.csv", Some(&world.payment("/wind.csv"))).await.status, 503);
     assert_eq!(world.made(), 1);
+}
+
+#[tokio::test]
+async fn new_payers_whose_money_never_comes_cost_no_more_than_the_risk_in_all() {
+    let mut world = World::selling(|seller| seller.settlement(background(2 * DISH))).await;
+    *world.steward.state.lock().unwrap() = PaymentState::Sent;
+    for (seed, status) in [(10, 200), (11, 200), (12, 503), (13, 503)] {
+        world.payer = Key::new(seed);
+        let response = world.get("/wind.csv", Some(&world.payment("/wind.csv"))).await;
+        assert_eq!(response.status, status, "payer {seed}");
+        expire(&world).await;
+    }
+    assert_eq!((world.made(), world.seller.unsettled()), (2, U256::from(2 * DISH)));
+    // Who pays first still buys.
+    *world.steward.state.lock().unwrap() = PaymentState::Seen;
+    assert_eq!(world.get("/wind.csv", Some(&world.payment("/wind.csv"))).await.status, 200);
 }
 
 #[tokio::test]

@@ -48,7 +48,8 @@ pub(crate) struct Terms {
     /// the chain has shown the money, up to --risk.
     #[arg(long, value_enum, default_value_t = Order::Before)]
     pub(crate) settle: Order,
-    /// The most that is delivered and not seen on chain at once, for --settle background.
+    /// The most that is delivered and not seen on chain, for --settle background. A delivery that is
+    /// never paid uses it up until the shop is opened anew; once it is used up, money comes first.
     #[arg(long, value_name = "AMOUNT ASSET", required_if_eq("settle", "background"))]
     pub(crate) risk: Option<String>,
     /// So much of --risk may be one payer's; else all of it.
