@@ -247,6 +247,22 @@ fn where_nothing_was_used_nothing_is_sent_and_what_others_settled_counts() {
     assert_eq!(bench.state.agent("scout").unwrap().nonce, 0, "no transaction of ours");
 }
 
+/// Whoever reaches a facilitator could have any number of worthless permits journalled: nothing is
+/// taken of them, so nothing of them is looked at on chain.
+#[test]
+fn nothing_is_taken_only_of_what_pays_us() {
+    let mut bench = Bench::new();
+    bench.under(&format!("{}[facilitator]\nassets = [\"USDC\"]\n", policy(2)));
+    let theirs = income(|it| it.to = SHOP);
+    let nothing = SettlePermit { charge: usdc(0), ..theirs.clone() };
+    let reply = bench.propose(proposal("s", 0, Intent::SettlePermit(nothing)));
+    assert_eq!(refused(reply), ["settle_permit.nothing"]);
+    let something = SettlePermit { charge: usdc(1), ..theirs };
+    allowed(bench.propose(proposal("s", 0, Intent::SettlePermit(something))));
+    let ours = SettlePermit { charge: usdc(0), ..income(|it| it.nonce = U256::from(78)) };
+    allowed(bench.propose(proposal("s", 1, Intent::SettlePermit(ours))));
+}
+
 #[test]
 fn a_replay_of_permits_under_the_same_policy_changes_nothing() {
     let mut bench = Bench::new();

@@ -3,10 +3,12 @@
 //! It holds no key and decides nothing. Each settlement is an intent that its own agent's steward
 //! decides by a policy with a `[facilitator]` section, reserves fees for and journals; the
 //! authorisation says who is paid, so there is nothing to steal but fees, and those have limits. What
-//! was settled before is answered as it was.
+//! was settled before is answered as it was; what pays its own agent is that agent's to sell for, and
+//! is not settled here.
 //!
 //! INVARIANT: the same payment is settled once, and told with the same transaction however often it is
-//! asked for (pinned by `tests/payments/facilitator.rs`).
+//! asked for; a payer's nonce that another payment has used, or this one at another charge, is told as
+//! a failure (pinned by `tests/payments/facilitator.rs`).
 
 use super::{FacilitatorRequest, Kind, Supported, VerifyResponse};
 use crate::{
@@ -43,6 +45,10 @@ const PATIENCE: Duration = Duration::from_secs(45);
 
 /// One look at the steward takes at most so long.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// What a settlement for others is for: the same word each time. Whoever asks can say any resource, and
+/// a seller's own settlements are told from these by it.
+const FOR_OTHERS: &str = "x402:for-others";
 
 /// A facilitator whose steward is `steward`.
 pub fn router(steward: Arc<dyn Authority>) -> Router {
@@ -206,9 +212,8 @@ impl Question {
             flawed(Flaw::new(Reason::Verify, "the facilitator cannot work now"))
         })?;
         settled_here(&view, &terms, required).map_err(flawed)?;
-        let resource = asked.payment_payload.resource.as_ref();
-        let resource = resource.map(|it| shortened(&it.url)).unwrap_or_default();
-        let claim = verify::claim(&asked.payment_payload, &terms, resource).map_err(flawed)?;
+        let claim = verify::claim(&asked.payment_payload, &terms, FOR_OTHERS.to_owned());
+        let claim = claim.map_err(flawed)?;
         if claim.amount().units != terms.amount.units {
             let (paid, asked) = (claim.amount().units, terms.amount.units);
             let why = format!("it pays {paid} base units, and {asked} are required");
@@ -272,29 +277,34 @@ impl Question {
             use PaymentState::{Final, Reserved, Seen, Sent, Signed};
             matches!(it.state, Reserved | Signed | Sent | Seen | Final)
         });
-        // One that is settled is told again, also once its time is over; and one that was asked for
-        // in other words is the same payment still.
+        // One that is settled is told again, also once its time is over.
         if !under_way {
             verify::valid_now(&self.claim, self.view.now)?;
-            match steward.propose(proposal).await {
-                Ok(Outcome::Allowed { .. }) => {}
-                Ok(Outcome::Held { id, table } | Outcome::Refused { id, table }) => {
-                    let refused = PaymentError::Refused { id, table };
-                    tracing::warn!(%refused, "the policy does not settle it");
-                    let why = "the facilitator's policy does not allow it now";
-                    return Err(Flaw::new(Reason::Settle, why));
-                }
-                Err(PaymentError::Fault(fault)) if fault.code == "id_reused" => {}
-                Err(PaymentError::Fault(fault)) if fault.code == "chain" => {
-                    return Err(match self.foresee(steward).await {
-                        Err(flaw) => flaw,
-                        Ok(()) => Flaw::new(Reason::Settle, shortened(&fault.message)),
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "not settled");
-                    return Err(Flaw::new(Reason::Settle, "the facilitator cannot work now"));
-                }
+        }
+        // Nothing is taken, so there is nothing to decide and nothing to remember.
+        if self.claim.charge().units.is_zero() {
+            return if under_way { Err(used()) } else { Ok(None) };
+        }
+        // The id is the payer's nonce. That it is this payment which is under way, to this payee and
+        // at this charge, only the steward can say: it has the whole of it.
+        match steward.propose(proposal).await {
+            Ok(Outcome::Allowed { .. }) => {}
+            Ok(Outcome::Held { id, table } | Outcome::Refused { id, table }) => {
+                let refused = PaymentError::Refused { id, table };
+                tracing::warn!(%refused, "the policy does not settle it");
+                let why = "the facilitator's policy does not allow it now";
+                return Err(Flaw::new(Reason::Settle, why));
+            }
+            Err(PaymentError::Fault(fault)) if fault.code == "id_reused" => return Err(used()),
+            Err(PaymentError::Fault(fault)) if fault.code == "chain" => {
+                return Err(match self.foresee(steward).await {
+                    Err(flaw) => flaw,
+                    Ok(()) => Flaw::new(Reason::Settle, shortened(&fault.message)),
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "not settled");
+                return Err(Flaw::new(Reason::Settle, "the facilitator cannot work now"));
             }
         }
         let deadline = Instant::now() + PATIENCE;
@@ -323,8 +333,18 @@ impl Question {
     }
 }
 
+/// The payer's nonce has been settled, and not as it is asked now.
+fn used() -> Flaw {
+    Flaw::new(Reason::TransactionState, "its nonce is settled already, by other terms")
+}
+
 /// Whether the policy in force settles this for others: the asset, under its own signing domain.
 fn settled_here(view: &View, terms: &Terms, required: &PaymentRequirements) -> Result<(), Flaw> {
+    // Its agent may have a shop, which knows by its settlements what was sold.
+    if terms.pay_to == view.address {
+        let why = format!("{} is the facilitator's own, and settled by its sales", terms.pay_to);
+        return Err(Flaw::new(Reason::Requirements, why));
+    }
     let asset = terms.amount.asset;
     let chain = |it: &AssetId| it.chain == asset.chain;
     if !view.facilitates.iter().any(chain) {

@@ -146,10 +146,13 @@ impl Seller {
         }
     }
 
-    /// Whether it is enough and in time, or was settled when it was.
+    /// Whether it is enough, and in time or settled when it was. How it came to be settled says
+    /// nothing about the price, so what is too little stays so.
     async fn fresh(&self, claim: &Claim, sale: &Sale<'_>) -> Result<(), Unsettled> {
         match check::fresh(claim, sale.terms, sale.now) {
-            Err(flaw) if !self.settled_before(claim, sale.view).await => {
+            Err(flaw)
+                if flaw.reason == Reason::Value || !self.settled_before(claim, sale.view).await =>
+            {
                 Err(Unsettled::Refused(flaw))
             }
             _ => Ok(()),
@@ -168,11 +171,16 @@ impl Seller {
             Unsettled::NotYet("the seller cannot settle now".to_owned())
         })?;
         let known = view.intents.iter().find(|intent| intent.status.id == id);
-        match known.and_then(|intent| Claim::of(&intent.intent)) {
-            Some(known) if known.resource() == sale.claim.resource() => Ok(Some(known)),
-            Some(_) => Err(Unsettled::Taken),
-            None => Ok(None),
+        let Some(known) = known.and_then(|intent| Claim::of(&intent.intent)) else {
+            return Ok(None);
+        };
+        // All is signed but the charge, so all else must be the same: payee, maximum, resource.
+        let whole = known.clone().charging(known.amount().units);
+        if whole != *sale.claim {
+            return Err(Unsettled::Taken);
         }
+        self.fresh(&known, sale).await?;
+        Ok(Some(known))
     }
 
     /// Whether the steward has this settlement on its way or behind it.

@@ -3,11 +3,16 @@
 
 use crate::{
     seller::World,
+    settling::metered,
     support::{NOW, STRANGER, Steward, USDC, Verdict, client, open, stand},
 };
-use alloy_primitives::U256;
+use alloy_primitives::{B256, U256};
+use marque_contracts::{Authorization, permit2::Permit};
 use marque_net::{Client, Method, Request};
-use marque_payments::facilitator::{self, Supported};
+use marque_payments::{
+    facilitator::{self, Supported},
+    x402::PaymentPayload,
+};
 use marque_policies::Intent;
 use marque_steward_client::{Foreseen, PayerView, PaymentState};
 use serde_json::{Value, json};
@@ -44,10 +49,32 @@ impl Desk {
 
     /// A good question.
     fn question(&self) -> Value {
-        let payment = self.shop.payment("/wind.csv");
-        let required = payment.accepted.clone();
-        json!({ "x402Version": 2, "paymentPayload": payment, "paymentRequirements": required })
+        about(&self.shop.payment("/wind.csv"))
     }
+
+    /// A payment of at most 0.05 USDC that this facilitator may settle.
+    fn metered(&self, change: impl Fn(&mut Permit)) -> PaymentPayload {
+        let us = self.steward.key.address();
+        let mut payment = metered(&self.shop, 1, |permit| {
+            permit.facilitator = Some(us);
+            change(permit);
+        });
+        payment.accepted.extra["facilitatorAddress"] = json!(us);
+        payment
+    }
+}
+
+/// What a seller asks about a payment.
+fn about(payment: &PaymentPayload) -> Value {
+    let required = &payment.accepted;
+    json!({ "x402Version": 2, "paymentPayload": payment, "paymentRequirements": required })
+}
+
+/// The same, where so much is taken.
+fn taking(payment: &PaymentPayload, units: &str) -> Value {
+    let mut question = about(payment);
+    question["paymentRequirements"]["amount"] = units.into();
+    question
 }
 
 #[tokio::test]
@@ -70,6 +97,83 @@ async fn a_good_payment_is_verified_and_settled_once() {
     assert_eq!(desk.steward.settlements.load(Ordering::SeqCst), 1);
     let Intent::Settle(settle) = desk.steward.proposed().remove(0).intent else { panic!() };
     assert_eq!(settle.to, desk.shop.steward.key.address());
+}
+
+/// A payer could sign one nonce twice, have the payment to itself settled, and the seller was told
+/// that its own was.
+#[tokio::test]
+async fn a_nonce_that_has_paid_somebody_else_has_paid_nobody_else() {
+    let desk = Desk::new().await;
+    let seller = desk.shop.steward.key.address();
+    let pays = |to, units: u64| {
+        let change = |it: &mut Authorization| {
+            (it.to, it.value, it.nonce) = (to, U256::from(units), B256::repeat_byte(1));
+        };
+        about(&desk.shop.payment_as("/wind.csv", change, USDC))
+    };
+    let (own, theirs) = (pays(STRANGER, 1), pays(seller, 100));
+    assert_eq!(desk.ask("/verify", &theirs).await["isValid"], true);
+    let first = desk.ask("/settle", &own).await;
+    assert_eq!((&first["success"], &first["amount"]), (&json!(true), &json!("1")));
+    for state in [PaymentState::Sent, PaymentState::Seen, PaymentState::Final] {
+        *desk.steward.state.lock().unwrap() = state;
+        for other in [&theirs, &pays(seller, 1), &pays(STRANGER, 2)] {
+            let answer = desk.ask("/settle", other).await;
+            assert_eq!(answer["success"], false, "{answer}");
+            assert_eq!(answer["errorReason"], "invalid_transaction_state");
+            assert_eq!((&answer["transaction"], &answer["amount"]), (&json!(""), &Value::Null));
+        }
+    }
+    assert_eq!(desk.ask("/settle", &own).await, first);
+    assert_eq!(desk.steward.settlements.load(Ordering::SeqCst), 1);
+}
+
+/// A payer could have nothing taken, and the seller was told that it had been paid in full.
+#[tokio::test]
+async fn what_is_metered_is_told_with_what_was_taken_and_nothing_is_not_kept() {
+    let desk = Desk::new().await;
+    let payment = desk.metered(|_| {});
+    let nothing = taking(&payment, "0");
+    let answer = desk.ask("/settle", &nothing).await;
+    assert_eq!((&answer["success"], &answer["amount"]), (&json!(true), &json!("0")));
+    assert_eq!(answer["transaction"], "");
+    assert!(
+        desk.steward.proposed().is_empty(),
+        "there is nothing to settle, and nothing to journal"
+    );
+
+    let first = desk.ask("/settle", &taking(&payment, "1858")).await;
+    assert_eq!((&first["success"], &first["amount"]), (&json!(true), &json!("1858")));
+    assert_ne!(first["transaction"], "");
+    let Intent::SettlePermit(settle) = desk.steward.proposed().remove(0).intent else { panic!() };
+    assert_eq!(
+        (settle.charge.units, settle.to),
+        (U256::from(1858), desk.shop.steward.key.address())
+    );
+    for other in ["50000", "1857", "0"] {
+        let answer = desk.ask("/settle", &taking(&payment, other)).await;
+        assert_eq!(answer["errorReason"], "invalid_transaction_state", "{other}: {answer}");
+        assert_eq!((&answer["success"], &answer["amount"]), (&json!(false), &Value::Null));
+    }
+    assert_eq!(desk.ask("/settle", &taking(&payment, "1858")).await, first);
+    let elsewhere = desk.ask("/settle", &about(&desk.metered(|it| it.to = STRANGER))).await;
+    assert_eq!(elsewhere["errorReason"], "invalid_transaction_state");
+    assert_eq!(desk.steward.settlements.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn what_pays_the_facilitators_own_agent_is_not_settled_for_others() {
+    let desk = Desk::new().await;
+    let us = desk.steward.key.address();
+    let exact = desk.shop.payment_as("/wind.csv", |it| it.to = us, USDC);
+    let upto = desk.metered(|it| it.to = us);
+    for question in [about(&exact), about(&upto), taking(&upto, "0")] {
+        let settled = desk.ask("/settle", &question).await;
+        assert_eq!(settled["errorReason"], "invalid_payment_requirements", "{settled}");
+    }
+    let verified = desk.ask("/verify", &about(&exact)).await;
+    assert_eq!(verified["invalidReason"], "invalid_payment_requirements");
+    assert!(desk.steward.proposed().is_empty());
 }
 
 #[tokio::test]

@@ -2,17 +2,20 @@
 
 use crate::{
     seller::{World, asked, receipt, seller, send, text},
-    support::{Key, NOW, Verdict, client, usdc},
+    support::{Key, NOW, STRANGER, USDC, Verdict, client, usdc},
 };
 use alloy_primitives::{Address, B256, U256};
 use axum::{Json, Router, routing::post};
 use marque_contracts::permit2::Permit;
+use marque_net::{Method, Request};
 use marque_payments::{
-    Facilitator, Settlement,
+    Authority as _, Facilitator, Settlement,
+    claim::Claim,
+    facilitator, verify,
     x402::{PaymentPayload, Permit2Authorization, Permit2Payload, Permit2Witness, Permitted},
 };
 use marque_policies::Intent;
-use marque_steward_client::{Foreseen, PayerView, PaymentState};
+use marque_steward_client::{Foreseen, PayerView, PaymentState, Proposal};
 use serde_json::{Value, json};
 use std::{
     sync::{
@@ -29,7 +32,7 @@ fn background(risk: u64) -> Settlement {
 }
 
 /// A metered payment of at most 0.05 USDC, as a buyer signs it.
-fn metered(world: &World, nonce: u64, change: impl Fn(&mut Permit)) -> PaymentPayload {
+pub(crate) fn metered(world: &World, nonce: u64, change: impl Fn(&mut Permit)) -> PaymentPayload {
     let payer = Key::new(3);
     let us = world.steward.key.address();
     let mut permit = Permit {
@@ -302,6 +305,69 @@ async fn after_a_restart_a_metered_charge_stands() {
     let net = client(url.authority());
     let again = send(&net, url.join("/metered").unwrap(), Some(&payment)).await;
     assert_eq!((again.status, receipt(&again).amount.as_deref()), (200, Some("1858")));
+}
+
+/// What a payer had settled for a base unit, or for nothing, was told to pay for the goods once the
+/// shop of the same agent found it settled.
+#[tokio::test]
+async fn a_facilitator_beside_the_shop_makes_nothing_cheaper() {
+    let world = World::new().await;
+    world.steward.view.lock().unwrap().facilitates = vec![USDC];
+    let (listener, desk, _) = crate::support::stand().await;
+    crate::support::open(listener, facilitator::router(Arc::clone(&world.steward) as _));
+    let one = world.payment_as("/wind.csv", |it| it.value = U256::from(1), USDC);
+    let mut none = metered(&world, 1, |_| {});
+    none.resource = serde_json::from_value(json!({ "url": world.url("/metered") })).unwrap();
+    for (payment, amount) in [(&one, "1"), (&none, "0")] {
+        let mut required = payment.accepted.clone();
+        required.amount = amount.into();
+        let question =
+            json!({ "x402Version": 2, "paymentPayload": payment, "paymentRequirements": required });
+        let mut request = Request::get(desk.join("/settle").unwrap());
+        request.method = Method::POST;
+        request.headers.insert("content-type", "application/json".parse().unwrap());
+        request.body = serde_json::to_vec(&question).unwrap();
+        let answer = client(desk.authority()).send(request).await.unwrap();
+        let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(answer["errorReason"], "invalid_payment_requirements", "{answer}");
+        world.steward.list();
+    }
+    assert_eq!(world.get("/wind.csv", Some(&one)).await.status, 402);
+    assert_eq!((world.made(), world.steward.proposed().len()), (0, 0));
+}
+
+#[tokio::test]
+async fn what_was_settled_for_less_than_the_price_buys_nothing() {
+    let world = World::new().await;
+    let settle = async |claim: Claim| {
+        let intent = claim.intent();
+        let task = "elsewhere".to_owned();
+        let proposal = Proposal { task, step: 0, ordinal: 0, attempt: 0, intent };
+        world.steward.propose(proposal).await.unwrap();
+        world.steward.list();
+    };
+    let claim = |payment: &PaymentPayload, path: &str| {
+        let terms = payment.accepted.terms().unwrap();
+        verify::claim(payment, &terms, world.url(path).to_string()).unwrap()
+    };
+    let one = world.payment_as("/wind.csv", |it| it.value = U256::from(1), USDC);
+    settle(claim(&one, "/wind.csv")).await;
+    let answer = world.get("/wind.csv", Some(&one)).await;
+    assert!(asked(&answer).error.unwrap().contains("1 base units, but 20000"));
+
+    let short = metered(&world, 1, |it| it.amount = U256::from(1));
+    settle(claim(&short, "/metered").charging(U256::ZERO)).await;
+    let answer = world.get("/metered", Some(&short)).await;
+    assert!(asked(&answer).error.unwrap().contains("1 base units, but 50000"));
+
+    // Nor does another permit under the same nonce: one for less, or one that paid somebody else.
+    let full = metered(&world, 1, |_| {});
+    assert_eq!(world.get("/metered", Some(&full)).await.status, 409);
+    let theirs = metered(&world, 2, |it| it.to = STRANGER);
+    settle(claim(&theirs, "/metered").charging(U256::ZERO)).await;
+    let ours = metered(&world, 2, |_| {});
+    assert_eq!(world.get("/metered", Some(&ours)).await.status, 409);
+    assert_eq!(world.made(), 0);
 }
 
 #[tokio::test]

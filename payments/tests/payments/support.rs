@@ -253,7 +253,6 @@ impl Steward {
             }
             Intent::ApprovePermit2 { .. } => Artifact::Transaction { hash: transaction(id) },
             Intent::Settle(_) | Intent::SettlePermit(_) => {
-                self.settlements.fetch_add(1, Ordering::SeqCst);
                 Artifact::Transaction { hash: transaction(id) }
             }
             _ => Artifact::Permission,
@@ -312,8 +311,16 @@ impl Authority for Steward {
             _ => {}
         }
         let body = proposal.intent.body_hash();
-        if *self.bodies.lock().unwrap().entry(id).or_insert(body) != body {
+        let mut first = false;
+        let known = *self.bodies.lock().unwrap().entry(id).or_insert_with(|| {
+            first = true;
+            body
+        });
+        if known != body {
             return Err(fault("id_reused"));
+        }
+        if first && matches!(proposal.intent, Intent::Settle(_) | Intent::SettlePermit(_)) {
+            self.settlements.fetch_add(1, Ordering::SeqCst);
         }
         Ok(Outcome::Allowed { id, artifact: self.allow(id, &proposal.intent, forged) })
     }

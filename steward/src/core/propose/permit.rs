@@ -89,6 +89,16 @@ impl Case<'_> {
             mend: (signer != Some(settle.from))
                 .then(|| "have the payer sign these terms".to_owned()),
         });
+        // Nothing of such a permit is looked at on chain, so whoever makes worthless ones up could fill
+        // the journal by way of a facilitator. A seller gives its goods for each of its own.
+        if settle.charge.units.is_zero() && settle.to != self.key {
+            table.push(failed(
+                "settle_permit.nothing",
+                &format!("nothing is taken for {}", settle.to),
+                &format!("nothing is taken for {} only", self.key),
+                "let it end by its deadline; there is nothing to settle",
+            ));
+        }
         let (Some(block), None) = (self.facts.block, self.facts.elsewhere) else { return };
         if !(settle.valid_after..=settle.deadline).contains(&block.timestamp) {
             let measured = format!("block time {}", block.timestamp);
