@@ -63,7 +63,9 @@ impl Paywall {
             .ok_or_else(|| wrong("write an amount and an asset of the policy: \"0.02 USDC\""))?;
         // Digits are counted against the asset's later; nonsense is told now.
         match parse_units(amount, u8::MAX) {
-            Ok(units) if units.is_zero() => return Err(wrong("zero is no price; give it away free")),
+            Ok(units) if units.is_zero() => {
+                return Err(wrong("zero is no price; give it away free"));
+            }
             Ok(_) | Err(marque_policies::money::MoneyError::Overflow) => {}
             Err(error) => return Err(wrong(&error.to_string())),
         }
