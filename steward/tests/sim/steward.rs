@@ -301,16 +301,15 @@ impl World {
 
     fn lose_the_outbox(&mut self) {
         if self.dice.percent(15) {
-            // What is seen is not signed again: its bytes are lost for good, and with them what
-            // waits for their nonce, should a reorganisation want them. That is not tried.
-            let seen: Vec<IntentId> = self
-                .state
-                .intents()
-                .values()
-                .filter(|it| it.state == PaymentState::Seen)
-                .map(|it| it.decided.id)
-                .collect();
-            self.outbox.retain(|id, _| seen.contains(id));
+            // Where somebody else's settlement is seen, ours is not signed again: bytes that are
+            // lost then are lost for good, and with them what waits for their nonce, should a
+            // reorganisation have lost ours on chain, too. That is not tried: see
+            // docs/threat-model.md.
+            let settles = |id: &IntentId| {
+                let record = self.state.intent(*id);
+                record.is_some_and(|it| settlement(&it.decided.intent).is_some())
+            };
+            self.outbox.retain(|id, _| settles(id));
         }
     }
 
