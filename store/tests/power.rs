@@ -8,7 +8,7 @@
 //!
 //! Needs root, loop devices and mkfs.ext4, so it is run by hand:
 //! `MARQUE_CUTS=100 cargo test -p marque-store --test power -- --ignored --nocapture`
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
 use marque_store::{Backend, StoreError, open};
 use std::fs;
