@@ -23,7 +23,7 @@ use crate::{
 use alloy_primitives::{Address, B256, Log, U256};
 use alloy_sol_types::SolEvent as _;
 use marque_contracts::{IERC20, IERC3009};
-use marque_identity::{BlockTag, Sent};
+use marque_identity::{BlockTag, Outgoing, Sent};
 use marque_policies::Policy;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -174,6 +174,10 @@ async fn settled(
         let marked = marks.get(token).copied().unwrap_or(0);
         let seen = before.map_or(marked, |look| look.block);
         let from = seen.min(newest).saturating_sub(MARGIN);
+        // The transfers first: what is settled between the two questions is a use without a transfer,
+        // never a transfer without a use.
+        let moved = link.rpc.transfers_between(*token, (key, None), (from, None)).await;
+        let moved = moved.map_err(chain_error)?;
         // A token that only pays by Permit2 has no authorisations, and no such events.
         let used = link.rpc.authorizations_used_by(*token, key, from).await;
         let used = used.map_err(chain_error)?;
@@ -184,7 +188,7 @@ async fn settled(
             }
         }
         let uses = count(used.iter().map(|(_, transaction, _)| *transaction));
-        draws(link, (key, *token, from), before, &uses, &mut read).await?;
+        draws(link, (key, *token), &moved, before, &uses, &mut read).await?;
     }
     Ok(read)
 }
@@ -193,26 +197,21 @@ async fn settled(
 /// nothing is none: anybody can have a token write that about any key.
 async fn draws(
     link: &Link,
-    (key, token, from): (Address, Address, u64),
+    (key, token): (Address, Address),
+    moved: &[Outgoing],
     before: Option<&Look>,
     uses: &BTreeMap<B256, usize>,
     read: &mut Read,
 ) -> Result<(), StewardError> {
-    let moved = link.rpc.transfers_between(token, (key, None), (from, None)).await;
-    let moved = moved.map_err(chain_error)?;
     let transfers = count(moved.iter().map(|it| it.transaction));
     let mut looked = BTreeSet::new();
     for transaction in moved.iter().map(|it| it.transaction) {
-        let authorised = uses.get(&transaction);
-        if transfers.get(&transaction) == authorised || !looked.insert(transaction) {
+        if transfers.get(&transaction) == uses.get(&transaction) || !looked.insert(transaction) {
             continue;
         }
-        let of_it = moved.iter().filter(|it| it.transaction == transaction);
-        let mut drawn: Vec<(Address, U256)> = of_it.map(|it| (it.to, it.value)).collect();
-        if authorised.is_some() {
-            let receipt = link.rpc.receipt(transaction).await.map_err(chain_error)?;
-            drawn = receipt.map(|it| unauthorised(&it.logs, token, key)).unwrap_or_default();
-        }
+        // An endpoint that is behind may not know of a use: the receipt has both.
+        let receipt = link.rpc.receipt(transaction).await.map_err(chain_error)?;
+        let mut drawn = receipt.map(|it| unauthorised(&it.logs, token, key)).unwrap_or_default();
         drawn.retain(|(_, value)| !value.is_zero());
         if drawn.is_empty() {
             continue;

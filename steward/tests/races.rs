@@ -217,8 +217,7 @@ async fn many_callers_on_one_limit_never_overshoot_it() {
     );
     assert_eq!(town.balance(key).await, 5_000_000 - paid);
     assert!(paid <= HOUR, "{paid} is on chain, seed {seed}");
-    assert!(most > HOUR * 8 / 10, "only {most} was signed: the limit was not tried, seed {seed}");
-    assert!(paid > 0, "nothing of {most} came to the chain, seed {seed}");
+    assert!(paid > HOUR * 8 / 10, "only {paid} is on chain: the limit was not tried, seed {seed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
