@@ -462,7 +462,12 @@ impl Authority {
         // In one group a record may move on between the permit and its use: a permit for what is no
         // longer its order, or for what was given up, signs nothing.
         if let (Some(record), Some(_)) = (record, permit.order().transaction()) {
-            let out = [PaymentState::Reserved, PaymentState::Signed, PaymentState::Sent];
+            let out = [
+                PaymentState::Reserved,
+                PaymentState::Signed,
+                PaymentState::Sent,
+                PaymentState::Seen,
+            ];
             if record.order.as_ref() != Some(permit.order()) || !out.contains(&record.state) {
                 return Err(StewardError::Permit("is for what the intent is no longer"));
             }

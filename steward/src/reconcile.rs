@@ -607,29 +607,18 @@ async fn confirm(
         said.push(Sight { carried, ours, taken, last });
     }
     let body = news::confirmed(record, shared.home.chain(), &said);
-    if body.is_none() && said.iter().all(|sight| sight.ours.is_none()) {
-        resend(shared, link, record).await?;
+    let lost = said.iter().all(|sight| sight.ours.is_none());
+    let transaction = record.order.as_ref().and_then(Order::transaction);
+    // What was seen may be somebody else's doing, and a reorganisation may have lost ours meanwhile:
+    // later ones wait for its nonce, so it goes out again.
+    if body.is_none()
+        && lost
+        && transaction.is_some()
+        && let Err(error) = shared.send(link, record.decided.id).await
+    {
+        tracing::debug!(id = %record.decided.id, %error, "what is seen was sent again");
     }
     Ok(body)
-}
-
-/// What was seen may be somebody else's doing, and a reorganisation may have lost our own
-/// transaction meanwhile: later ones wait for its nonce, so the same bytes go out again.
-async fn resend(shared: &Shared, link: &Link, record: &Record) -> Result<(), StewardError> {
-    let id = record.decided.id;
-    if record.order.as_ref().is_none_or(|order| order.transaction().is_none()) {
-        return Ok(());
-    }
-    let frozen = shared.desk.look(|state, _| state.frozen().is_some()).await?;
-    if frozen && !record.passes_frozen() {
-        return Ok(());
-    }
-    if let Some(raw) = shared.outbox.get(id)?
-        && let Err(error) = link.rpc.send_raw(&raw).await
-    {
-        tracing::debug!(%id, %error, "what is seen was sent again");
-    }
-    Ok(())
 }
 
 /// A chain may be reorganised so that what was signed in one block is carried by a lower one.

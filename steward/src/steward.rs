@@ -318,9 +318,10 @@ impl Shared {
         });
         let Some((standing, unsigned)) = standing.await? else { return Ok(()) };
         let waiting = match standing {
-            PaymentState::Signed | PaymentState::Sent if unsigned => None,
-            PaymentState::Signed | PaymentState::Sent => self.outbox.get(id)?,
             PaymentState::Reserved => None,
+            PaymentState::Signed | PaymentState::Sent | PaymentState::Seen => {
+                self.outbox.get(id)?.filter(|_| !unsigned)
+            }
             _ => return Ok(()),
         };
         let raw = match waiting {

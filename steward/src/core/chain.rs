@@ -151,15 +151,15 @@ pub(super) fn resume(state: &State, id: IntentId, now: Timestamp) -> Step {
     let Some(record) = state.intent(id) else { return Step::nothing() };
     let stopped = state.frozen().is_some() && !record.passes_frozen();
     match (&record.order, record.state) {
-        (Some(order), PaymentState::Reserved | PaymentState::Signed | PaymentState::Sent)
-            if !stopped && order.transaction().is_some() =>
-        {
-            Step {
-                entries: Vec::new(),
-                effect: Effect::Sign(again(record, order, now)),
-                reply: Reply::Allowed(id),
-            }
-        }
+        // What is seen may be somebody else's doing: ours is out all the same.
+        (
+            Some(order),
+            PaymentState::Reserved | PaymentState::Signed | PaymentState::Sent | PaymentState::Seen,
+        ) if !stopped && order.transaction().is_some() => Step {
+            entries: Vec::new(),
+            effect: Effect::Sign(again(record, order, now)),
+            reply: Reply::Allowed(id),
+        },
         _ => Step::nothing(),
     }
 }

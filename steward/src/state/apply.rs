@@ -154,7 +154,9 @@ impl State {
                 if !record.awaits_signature() {
                     return Err("signs what is signed");
                 }
-                record.state = PaymentState::Signed;
+                if record.state != PaymentState::Seen {
+                    record.state = PaymentState::Signed;
+                }
                 record.hash = Some(*hash);
             }
             Body::Sent { id } => {

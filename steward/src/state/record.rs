@@ -125,7 +125,7 @@ impl Record {
     pub const fn awaits_signature(&self) -> bool {
         match self.state {
             PaymentState::Reserved => true,
-            PaymentState::Signed | PaymentState::Sent => {
+            PaymentState::Signed | PaymentState::Sent | PaymentState::Seen => {
                 self.hash.is_none() && !self.earlier.is_empty()
             }
             _ => false,

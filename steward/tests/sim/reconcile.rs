@@ -132,7 +132,13 @@ impl World {
     fn advance(&mut self, record: &Record) -> Result<Result<Option<Body>, Silent>, Stop> {
         let id = record.decided.id;
         let answer = match (record.state, &record.order) {
-            (PaymentState::Seen, _) => self.confirm(record),
+            (PaymentState::Seen, order) => match self.confirm(record) {
+                Ok((None, true)) if order.as_ref().and_then(Order::transaction).is_some() => {
+                    self.send(id)?;
+                    Ok(None)
+                }
+                answer => answer.map(|(body, _)| body),
+            },
             (_, Some(Order::Authorisation(order))) => {
                 let since = order.block.saturating_sub(MARGIN);
                 self.authorised(id, (order.from, order.nonce), since, order.valid_before)
@@ -312,8 +318,9 @@ impl World {
         })
     }
 
-    fn confirm(&mut self, record: &Record) -> Result<Option<Body>, Silent> {
-        let Some(seen) = record.seen else { return Ok(None) };
+    /// Also whether our own transaction is on no chain that is asked.
+    fn confirm(&mut self, record: &Record) -> Result<(Option<Body>, bool), Silent> {
+        let Some(seen) = record.seen else { return Ok((None, false)) };
         let mut said = Vec::new();
         for node in self.nodes.clone() {
             let last = node.last(&self.chain, FINALITY, &mut self.dice)?;
@@ -330,29 +337,8 @@ impl World {
             }
             said.push(news::Sight { carried, ours, taken: None, last });
         }
-        let body = news::confirmed(record, CHAIN, &said);
         let lost = said.iter().all(|sight| sight.ours.is_none());
-        let goes = self.state.frozen().is_none() || record.passes_frozen();
-        if body.is_none() && lost && goes && !self.dice.percent(self.silence) {
-            self.resend(record.decided.id);
-        }
-        Ok(body)
-    }
-
-    /// What is seen may be somebody else's doing, and ours lost.
-    fn resend(&mut self, id: IntentId) {
-        let settles = self.state.intent(id).and_then(|it| settlement(&it.decided.intent));
-        let Some(order) = self.outbox.get(&id).cloned() else { return };
-        let hash = hash(&order);
-        let (order, call) = match order {
-            Order::Transaction(order) => (order, settles.map(Call::Settle)),
-            Order::Cancel(CancelOrder { nonce, transaction, .. }) => {
-                let of = (transaction.from, nonce);
-                (transaction, Some(Call::Cancel(of)))
-            }
-            _ => return,
-        };
-        self.chain.broadcast(Tx { hash, deed: Deed::Ours { order, call } });
+        Ok((news::confirmed(record, CHAIN, &said), lost))
     }
 
     pub(crate) fn elsewhere(
@@ -378,9 +364,10 @@ impl World {
         }
         let settles = settlement(&record.decided.intent).filter(|_| !record.filled);
         let waiting = match record.state {
-            PaymentState::Signed | PaymentState::Sent if record.awaits_signature() => None,
-            PaymentState::Signed | PaymentState::Sent => self.outbox.get(&id).cloned(),
             PaymentState::Reserved => None,
+            PaymentState::Signed | PaymentState::Sent | PaymentState::Seen => {
+                self.outbox.get(&id).filter(|_| !record.awaits_signature()).cloned()
+            }
             _ => return Ok(()),
         };
         let order = match waiting {

@@ -229,7 +229,8 @@ impl World {
             (record.and_then(|it| it.hash), record.and_then(|it| it.order.clone()));
         let order = permit.spend();
         // As the authority does: in one group the record may have moved on.
-        let out = [PaymentState::Reserved, PaymentState::Signed, PaymentState::Sent];
+        let out =
+            [PaymentState::Reserved, PaymentState::Signed, PaymentState::Sent, PaymentState::Seen];
         let stands = record.is_some_and(|record| out.contains(&record.state));
         if order.transaction().is_some() && (now_is.as_ref() != Some(&order) || !stands) {
             return Ok(None);
@@ -301,15 +302,7 @@ impl World {
 
     fn lose_the_outbox(&mut self) {
         if self.dice.percent(15) {
-            // Where somebody else's settlement is seen, ours is not signed again: bytes that are
-            // lost then are lost for good, and with them what waits for their nonce, should a
-            // reorganisation have lost ours on chain, too. That is not tried: see
-            // docs/threat-model.md.
-            let settles = |id: &IntentId| {
-                let record = self.state.intent(*id);
-                record.is_some_and(|it| settlement(&it.decided.intent).is_some())
-            };
-            self.outbox.retain(|id, _| settles(id));
+            self.outbox.clear();
         }
     }
 
