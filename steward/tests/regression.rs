@@ -7,7 +7,7 @@ mod support;
 use alloy_primitives::{B256, U256};
 use marque_identity::{Block, Receipt};
 use marque_identity_keys::{KeyDir, sign_statement};
-use marque_policies::Statement;
+use marque_policies::{AssetId, Money, Statement};
 use marque_steward::{
     Body, Home, audit,
     core::{
@@ -17,7 +17,11 @@ use marque_steward::{
     entry::OnChain,
     submit_offline,
 };
-use support::{Bench, CHAIN, START, allowed, homes, owner, pay, proposal, refused, transfer};
+use marque_steward_client::PaymentState;
+use support::{
+    Bench, CHAIN, START, TOKEN, agent, allowed, homes, key, owner, pay, proposal, refused, settle,
+    transfer,
+};
 
 const PLACE: OnChain =
     OnChain { transaction: B256::repeat_byte(3), block: 5, block_hash: B256::repeat_byte(4) };
@@ -115,6 +119,36 @@ fn a_transaction_that_came_too_late_for_its_nonce_is_closed_and_may_be_made_agai
     let facts = Facts { nonce: Some(1), ..bench.facts() };
     let again = bench.propose_with(proposal("t", 1, transfer(100_000)), facts);
     assert_ne!(allowed(again), id, "the next attempt is another intent, with another nonce");
+}
+
+/// A settlement that failed for good is tried again under the same id. News of the first transaction
+/// that came late gave the second one's fees back while it was out (simulator, seed 60007478).
+#[test]
+fn late_news_of_a_failed_settlement_says_nothing_of_the_next_one() {
+    let mut bench = Bench::new();
+    let intent = settle(&key(7), agent().address(), 1_000, 5, TOKEN);
+    let (first, second) = (B256::repeat_byte(1), B256::repeat_byte(2));
+    let gas = |units: u64| Money::new(U256::from(units), AssetId::native(CHAIN));
+    let failed = |id, transaction, cost| Body::Reverted {
+        id,
+        at: OnChain { transaction, ..PLACE },
+        actual: vec![gas(cost)],
+        time: None,
+    };
+    let id = allowed(bench.propose(proposal("s", 0, intent.clone())));
+    bench.moved(Body::Signed { id, hash: first });
+    bench.moved(Body::Sent { id });
+    bench.moved(failed(id, first, 100));
+    let facts = Facts { nonce: Some(1), ..bench.facts() };
+    assert_eq!(allowed(bench.propose_with(proposal("s", 0, intent), facts)), id);
+    bench.moved(Body::Signed { id, hash: second });
+    bench.moved(Body::Sent { id });
+    let out = bench.state.debits().of(id).to_vec();
+    bench.moved(failed(id, first, 100));
+    assert_eq!(bench.state.intent(id).unwrap().state, PaymentState::Sent, "it is still out");
+    assert_eq!(bench.state.debits().of(id), out, "and its fees are still reserved");
+    bench.moved(failed(id, second, 200));
+    assert_eq!(bench.state.intent(id).unwrap().state, PaymentState::Expired);
 }
 
 /// A kill between making the journal's folder and its first segment left a home that nobody could

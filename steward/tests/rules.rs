@@ -653,7 +653,7 @@ fn a_nonce_with_later_ones_behind_it_is_filled_and_not_given_back() {
     assert!(order.data.is_empty() && record.filled);
     assert_eq!(bench.spent(Scope::Agent), U256::from(50_000), "only gas is kept for it");
     assert_eq!(bench.state.debits().of(first).len(), 1);
-    bench.moved(Body::Signed { id: first, hash: B256::repeat_byte(1) });
+    bench.moved(Body::Signed { id: first, hash: place(3).transaction });
     bench.moved(Body::Sent { id: first });
     bench.moved(Body::Reverted { id: first, at: place(3), actual: Vec::new(), time: None });
     assert!(bench.state.debits().of(first).is_empty());

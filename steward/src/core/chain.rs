@@ -27,6 +27,11 @@ pub(super) fn moved(state: &State, body: Body, now: Timestamp) -> Step {
         Body::Cancelled { .. } => {
             from.contains(&record.state) && record.order.as_ref().is_some_and(Order::is_handed_out)
         }
+        // A settlement that came to nothing is tried again under its id: late news of the first
+        // transaction is none of the second.
+        Body::Reverted { at, .. } => {
+            from.contains(&record.state) && record.hashes().any(|hash| hash == at.transaction)
+        }
         // What fills a nonce is nobody's payment, wherever it is.
         Body::Seen { .. } => from.contains(&record.state) && !record.filled,
         Body::Filled { .. } => from.contains(&record.state) && transaction.is_some(),
