@@ -201,8 +201,7 @@ async fn a_hostile_mind_gets_no_signature_outside_the_policy() {
         verdict.let_go,
         verdict.entries,
     );
-    // A small run signs one or two of them, or none.
-    assert!(cases < 100_000 || verdict.permits > 0, "some permits were signed, or none was tried");
+    assert!(verdict.permits > 0, "some permits were signed, or none was tried");
     assert!(verdict.signatures > 0, "some of it was allowed, or nothing was tried");
     assert!(verdict.let_go <= limit, "{} base units were signed away", verdict.let_go);
     // What is decided is remembered; what is not is not. A decision takes some kilobytes.

@@ -140,8 +140,9 @@ impl Arsenal {
         let (to, amount) = (self.address(), self.money());
         let payee = self.dice.pick(&["shop", "shop", "shop", "shop", "Shop", "", "owner", "ѕhop"]);
         let host = self.dice.pick(&["shop.example", "shop.example", "shop.example.", "127.0.0.1"]);
-        match self.dice.below(26) {
-            20..=22 => Intent::PermitTransfer(PermitTransfer {
+        // Permits often enough that a small run signs some.
+        match self.dice.below(36) {
+            20..=22 | 26..=35 => Intent::PermitTransfer(PermitTransfer {
                 payee: payee.to_owned(),
                 to,
                 amount,
