@@ -12,10 +12,10 @@
 
 pub mod authority;
 pub mod buyer;
-pub mod claim;
 mod error;
 pub mod facilitator;
 pub mod seller;
+pub mod signed_payment;
 pub mod verify;
 pub mod x402;
 

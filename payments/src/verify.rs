@@ -7,12 +7,12 @@
 //! Source: the x402 v2 specification, section 9, and the `exact` and `upto` schemes on EVM.
 
 use crate::{
-    claim::Claim,
     error::{Objection, Rule, shortened},
+    signed_payment::SignedPayment,
     x402::{ExactPayload, Method, PaymentPayload, Permit2Payload, Terms},
 };
 use alloy_primitives::{Address, B256, hex};
-use marque_contracts::{Authorization, TokenDomain, eip3009_digest, permit2::Permit, recover};
+use marque_contracts::{Authorization, TokenDomain, eip3009_digest, recover};
 use marque_policies::{
     Money, Timestamp,
     intent::{PermitVia, Settle, SettlePermit},
@@ -120,7 +120,11 @@ impl From<Objection> for Flaw {
 ///
 /// # Errors
 /// The first flaw.
-pub fn claim(sent: &PaymentPayload, terms: &Terms, resource: String) -> Result<Claim, Flaw> {
+pub fn claim(
+    sent: &PaymentPayload,
+    terms: &Terms,
+    resource: String,
+) -> Result<SignedPayment, Flaw> {
     if sent.x402_version != crate::x402::VERSION {
         let why = format!("x402 version {} is not spoken here", sent.x402_version);
         return Err(Flaw::new(Reason::Version, why));
@@ -161,7 +165,7 @@ fn permit(
     terms: &Terms,
     via: PermitVia,
     resource: String,
-) -> Result<Claim, Flaw> {
+) -> Result<SignedPayment, Flaw> {
     let said: Permit2Payload = serde_json::from_value(sent.payload.clone())
         .map_err(|error| Flaw::new(Reason::Payload, shortened(&error.to_string())))?;
     let signed = said.authorization;
@@ -183,16 +187,7 @@ fn permit(
         };
         return Err(Flaw::new(Reason::Payload, why));
     }
-    let permit = Permit {
-        from: signed.from,
-        to: signed.witness.to,
-        token: asset.token,
-        amount: permitted,
-        facilitator: via.facilitator(),
-        valid_after: signed.witness.valid_after,
-        deadline: signed.deadline,
-        nonce: signed.nonce,
-    };
+    let permit = signed.permit();
     if signed.spender != permit.spender() {
         let why = format!("its spender is {}, not {}", signed.spender, permit.spender());
         return Err(Flaw::new(Reason::Payload, why));
@@ -200,7 +195,7 @@ fn permit(
     let signature = canonical(&said.signature)?;
     by(signed.from, permit.digest(asset.chain), &signature)?;
     let amount = Money::new(permitted, asset);
-    Ok(Claim::Permit(SettlePermit {
+    Ok(SignedPayment::Permit(SettlePermit {
         from: signed.from,
         to: permit.to,
         amount,
@@ -220,7 +215,7 @@ fn exact(
     accepted: &Terms,
     terms: &Terms,
     resource: String,
-) -> Result<Claim, Flaw> {
+) -> Result<SignedPayment, Flaw> {
     let exact: ExactPayload = serde_json::from_value(sent.payload.clone())
         .map_err(|error| Flaw::new(Reason::Payload, shortened(&error.to_string())))?;
     let signed = exact.authorization;
@@ -247,7 +242,7 @@ fn exact(
         },
     );
     by(signed.from, digest, &signature)?;
-    Ok(Claim::Authorisation(Settle {
+    Ok(SignedPayment::Authorisation(Settle {
         from: signed.from,
         to: signed.to,
         amount: Money::new(signed.value, asset),
@@ -296,7 +291,7 @@ const MARGIN: u64 = 6;
 ///
 /// # Errors
 /// What is wrong with its time.
-pub fn valid_now(claim: &Claim, now: Timestamp) -> Result<(), Flaw> {
+pub fn valid_now(claim: &SignedPayment, now: Timestamp) -> Result<(), Flaw> {
     let now = now / 1000;
     let (after, before) = (claim.valid_after(), claim.valid_before());
     if after >= now {

@@ -23,7 +23,6 @@ pub mod a2a;
 pub mod evidence;
 mod header;
 pub mod mcp;
-pub mod permit2;
 mod terms;
 mod wire;
 

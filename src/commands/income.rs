@@ -9,7 +9,7 @@ use crate::{
 };
 use alloy_primitives::{Address, U256};
 use marque::audit::Known;
-use marque_payments::claim::Claim;
+use marque_payments::signed_payment::SignedPayment;
 use marque_policies::{AssetId, IntentId, Money};
 use marque_steward::{Body, Entry, audit::each};
 use std::{collections::BTreeMap, process::ExitCode, time::SystemTime};
@@ -120,7 +120,7 @@ impl Book {
             }
             Body::Allowed(allowed) => {
                 let decided = &allowed.decided;
-                let Some(claim) = Claim::of(&decided.intent) else { return };
+                let Some(claim) = SignedPayment::of(&decided.intent) else { return };
                 let own = self.keys.get(&agent) == Some(&claim.to());
                 let charge = claim.charge();
                 // Nothing is sent for nothing.

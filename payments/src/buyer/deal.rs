@@ -12,7 +12,6 @@ use crate::{
         self, ExactAuthorization, ExactPayload, Method, PaymentPayload, PaymentRequired,
         Permit2Authorization, Permit2Payload, Permit2Witness, Permitted, SettlementResponse, Terms,
         evidence::{self, Signed},
-        permit2,
     },
 };
 use alloy_primitives::{Address, B256, U256};
@@ -328,9 +327,6 @@ fn scheme_payload(
             if token != asset.token {
                 return Err(format!("it pays in {token}, not {}", asset.token));
             }
-            if Some(spender) != permit2::spender(method) {
-                return Err(format!("it may be spent by {spender}"));
-            }
             let wanted = match method {
                 Method::Upto { facilitator } => Some(facilitator),
                 _ => None,
@@ -349,7 +345,11 @@ fn scheme_payload(
                 deadline: signed.deadline,
                 witness: Permit2Witness { to, facilitator, valid_after: signed.valid_after },
             };
-            signed_by(permit2::digest(asset.chain, &authorization), &signed.signature, from)?;
+            let permit = authorization.permit();
+            if spender != permit.spender() {
+                return Err(format!("it may be spent by {spender}"));
+            }
+            signed_by(permit.digest(asset.chain), &signed.signature, from)?;
             json(&Permit2Payload { signature: signed.signature, authorization })
         }
         (_, Method::Eip3009) => Err("it is no authorisation".to_owned()),

@@ -13,9 +13,9 @@
 use super::{FacilitatorRequest, Kind, Supported, VerifyResponse};
 use crate::{
     Authority, PaymentError,
-    claim::Claim,
     error::shortened,
     seller::settle::{not_taken, proposal},
+    signed_payment::SignedPayment,
     verify::{self, Flaw, Reason},
     x402::{EXACT, Method, PaymentRequirements, SettlementResponse, Terms, UPTO, VERSION, units},
 };
@@ -167,7 +167,7 @@ enum Asks {
 
 /// A question that makes sense: a payment signed for what is required.
 struct Question {
-    claim: Claim,
+    claim: SignedPayment,
     terms: Terms,
     view: View,
 }

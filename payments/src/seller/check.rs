@@ -4,8 +4,8 @@
 
 use crate::{
     PaymentError,
-    claim::Claim,
     error::shortened,
+    signed_payment::SignedPayment,
     verify::{self, Flaw, Reason},
     x402::{self, PAYMENT_IDENTIFIER, PaymentPayload, Terms},
 };
@@ -27,7 +27,7 @@ const REPEATABLE: u64 = 3_600;
 #[derive(Clone, Debug)]
 pub(super) struct Payment {
     /// What the steward is asked to settle.
-    pub(super) claim: Claim,
+    pub(super) claim: SignedPayment,
     /// Which request it is for.
     pub(super) fingerprint: B256,
     /// How the buyer calls it, where it does, and the hash of all that it sent.
@@ -90,7 +90,7 @@ fn name(sent: &PaymentPayload) -> Result<Option<String>, Flaw> {
 ///
 /// # Errors
 /// What is wrong with its time.
-pub(super) fn in_time(claim: &Claim, now: Timestamp) -> Result<(), Flaw> {
+pub(super) fn in_time(claim: &SignedPayment, now: Timestamp) -> Result<(), Flaw> {
     let now = now / 1000;
     let before = claim.valid_before();
     if before > now.saturating_add(LONGEST) {
@@ -110,7 +110,7 @@ pub(super) fn in_time(claim: &Claim, now: Timestamp) -> Result<(), Flaw> {
 ///
 /// # Errors
 /// What is missing.
-pub(super) fn fresh(claim: &Claim, terms: &Terms, now: Timestamp) -> Result<(), Flaw> {
+pub(super) fn fresh(claim: &SignedPayment, terms: &Terms, now: Timestamp) -> Result<(), Flaw> {
     let (paid, asked) = (claim.amount().units, terms.amount.units);
     if paid < asked {
         let why = format!("it pays {paid} base units, but {asked} are asked");

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::{
     PaymentError,
-    claim::Claim,
+    signed_payment::SignedPayment,
     verify::{Flaw, Reason},
     x402::{
         self, PAYMENT_IDENTIFIER, PaymentRequired, PaymentRequirements, Resource,
@@ -138,7 +138,7 @@ async fn order(paywall: Paywall, parts: &Parts, body: &[u8]) -> Result<Order, Re
 
 impl Order {
     /// The answer to a payment that brought no money.
-    pub(super) fn unsettled(&self, unsettled: Unsettled, claim: &Claim) -> Response {
+    pub(super) fn unsettled(&self, unsettled: Unsettled, claim: &SignedPayment) -> Response {
         match unsettled {
             Unsettled::Refused(flaw) => self.refuse(&flaw, Some(claim)),
             Unsettled::Taken => {
@@ -154,19 +154,19 @@ impl Order {
     }
 
     /// The answer to a payment that is bound to something else.
-    pub(super) fn conflict(&self, why: &str, claim: &Claim) -> Response {
+    pub(super) fn conflict(&self, why: &str, claim: &SignedPayment) -> Response {
         let flaw = Flaw::new(Reason::TransactionState, why);
         self.ask(StatusCode::CONFLICT, why, Some(self.failure(&flaw, Some(claim))))
     }
 
     /// The answer to a payment that will not do.
-    fn refuse(&self, flaw: &Flaw, claim: Option<&Claim>) -> Response {
+    fn refuse(&self, flaw: &Flaw, claim: Option<&SignedPayment>) -> Response {
         let receipt = self.failure(flaw, claim);
         self.ask(StatusCode::PAYMENT_REQUIRED, &flaw.why, Some(receipt))
     }
 
     /// The receipt of a payment that was not settled.
-    fn failure(&self, flaw: &Flaw, claim: Option<&Claim>) -> SettlementResponse {
+    fn failure(&self, flaw: &Flaw, claim: Option<&SignedPayment>) -> SettlementResponse {
         SettlementResponse {
             success: false,
             error_reason: Some(flaw.reason.to_string()),

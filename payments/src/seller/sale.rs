@@ -21,7 +21,7 @@ use super::{
     shelf::{Goods, NoSlot},
 };
 use crate::{
-    claim::Claim,
+    signed_payment::SignedPayment,
     x402::{self, PaymentPayload, SettlementResponse, Terms},
 };
 use alloy_primitives::{B256, U256};
@@ -45,7 +45,7 @@ const REST: Duration = Duration::from_secs(1);
 
 /// What is known of a sale while it is made.
 pub(super) struct Sale<'a> {
-    pub(super) claim: &'a Claim,
+    pub(super) claim: &'a SignedPayment,
     pub(super) terms: &'a Terms,
     pub(super) view: &'a View,
     pub(super) now: Timestamp,
@@ -149,7 +149,7 @@ impl Order {
     }
 
     /// Credit for this payer, where the seller gives some.
-    async fn stake(&self, claim: &Claim) -> Option<Stake> {
+    async fn stake(&self, claim: &SignedPayment) -> Option<Stake> {
         let Settlement::Background { risk } = self.seller.settlement else { return None };
         if self.seller.facilitator.is_some() || !self.seller.inherit().await {
             return None;
@@ -225,7 +225,7 @@ impl Order {
         }
     }
 
-    fn receipt(&self, claim: &Claim, transaction: Option<B256>) -> SettlementResponse {
+    fn receipt(&self, claim: &SignedPayment, transaction: Option<B256>) -> SettlementResponse {
         SettlementResponse {
             success: true,
             error_reason: None,

@@ -7,8 +7,8 @@
 use super::{Confirm, Seller, check, sale::Sale};
 use crate::{
     PaymentError,
-    claim::Claim,
     error::shortened,
+    signed_payment::SignedPayment,
     verify::{Flaw, Reason},
     x402::{PaymentRequirements, SettlementResponse},
 };
@@ -107,7 +107,11 @@ impl Seller {
 
     /// Has the steward take the payment: decided, journalled, sent. Found settled, it is taken as
     /// well.
-    pub(super) async fn begin(&self, claim: &Claim, sale: &Sale<'_>) -> Result<Begun, Unsettled> {
+    pub(super) async fn begin(
+        &self,
+        claim: &SignedPayment,
+        sale: &Sale<'_>,
+    ) -> Result<Begun, Unsettled> {
         self.fresh(claim, sale).await?;
         self.by_facilitator(claim, sale).await?;
         match self.steward.propose(proposal(claim.intent())).await {
@@ -148,7 +152,7 @@ impl Seller {
 
     /// Whether it is enough, and in time or settled when it was. How it came to be settled says
     /// nothing about the price, so what is too little stays so.
-    async fn fresh(&self, claim: &Claim, sale: &Sale<'_>) -> Result<(), Unsettled> {
+    async fn fresh(&self, claim: &SignedPayment, sale: &Sale<'_>) -> Result<(), Unsettled> {
         match check::fresh(claim, sale.terms, sale.now) {
             Err(flaw)
                 if flaw.reason == Reason::Value || !self.settled_before(claim, sale.view).await =>
@@ -161,7 +165,10 @@ impl Seller {
 
     /// The settlement that the steward has under the same id, where it is one of its newest: it says
     /// what was charged.
-    pub(super) async fn recorded(&self, sale: &Sale<'_>) -> Result<Option<Claim>, Unsettled> {
+    pub(super) async fn recorded(
+        &self,
+        sale: &Sale<'_>,
+    ) -> Result<Option<SignedPayment>, Unsettled> {
         if !self.settled_before(sale.claim, sale.view).await {
             return Ok(None);
         }
@@ -171,7 +178,7 @@ impl Seller {
             Unsettled::NotYet("the seller cannot settle now".to_owned())
         })?;
         let known = view.intents.iter().find(|intent| intent.status.id == id);
-        let Some(known) = known.and_then(|intent| Claim::of(&intent.intent)) else {
+        let Some(known) = known.and_then(|intent| SignedPayment::of(&intent.intent)) else {
             return Ok(None);
         };
         // All is signed but the charge, so all else must be the same: payee, maximum, resource.
@@ -184,7 +191,7 @@ impl Seller {
     }
 
     /// Whether the steward has this settlement on its way or behind it.
-    async fn settled_before(&self, claim: &Claim, view: &View) -> bool {
+    async fn settled_before(&self, claim: &SignedPayment, view: &View) -> bool {
         use PaymentState::{Final, Reserved, Seen, Sent, Signed};
         let id = proposal(claim.intent()).id(view.origin, &view.agent);
         match self.steward.wait(id, Duration::ZERO).await {
@@ -196,7 +203,11 @@ impl Seller {
     /// Lets the facilitator bring the payment to the chain. Its word counts only against a payment:
     /// that it has come is believed when the steward finds it there, and where the steward does not,
     /// it settles by itself, by its own policy.
-    async fn by_facilitator(&self, claim: &Claim, sale: &Sale<'_>) -> Result<(), Unsettled> {
+    async fn by_facilitator(
+        &self,
+        claim: &SignedPayment,
+        sale: &Sale<'_>,
+    ) -> Result<(), Unsettled> {
         // What is metered names our own steward as the one who settles.
         let Some(facilitator) = self.facilitator.as_ref().filter(|_| !metered(claim)) else {
             return Ok(());
@@ -246,7 +257,7 @@ impl Seller {
     }
 
     /// What the steward would make of it, where it can say.
-    async fn preview(&self, claim: &Claim) -> Option<Preview> {
+    async fn preview(&self, claim: &SignedPayment) -> Option<Preview> {
         match self.steward.preview(proposal(claim.intent())).await {
             Ok(preview) => Some(preview),
             Err(PaymentError::Unsupported(_)) => None,
@@ -292,8 +303,8 @@ impl Seller {
     }
 }
 
-const fn metered(claim: &Claim) -> bool {
-    matches!(claim, Claim::Permit(settle) if settle.via.facilitator().is_some())
+const fn metered(claim: &SignedPayment) -> bool {
+    matches!(claim, SignedPayment::Permit(settle) if settle.via.facilitator().is_some())
 }
 
 fn refused_by_policy() -> Unsettled {
@@ -301,7 +312,7 @@ fn refused_by_policy() -> Unsettled {
 }
 
 /// Why the chain would not take it, as well as the preview can tell.
-pub(crate) fn not_taken(preview: &Preview, claim: &Claim, message: &str) -> Flaw {
+pub(crate) fn not_taken(preview: &Preview, claim: &SignedPayment, message: &str) -> Flaw {
     match preview.payer {
         Some(payer) if payer.used => {
             Flaw::new(Reason::TransactionState, "its nonce is used on chain already")

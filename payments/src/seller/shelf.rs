@@ -12,7 +12,7 @@
 //! What a buyer calls its payment (`payment-identifier`) is bound to the payment that came with it,
 //! for each payer apart, so that nobody can take another's name.
 
-use crate::claim::Key;
+use crate::signed_payment::Key;
 use alloy_primitives::{Address, B256};
 use axum::{body::Bytes, http::HeaderMap};
 use std::{

@@ -3,7 +3,7 @@
 //! and never a payment.
 
 use super::Seller;
-use crate::{PaymentError, claim::Claim};
+use crate::{PaymentError, signed_payment::SignedPayment};
 use marque_policies::{IntentId, Timestamp};
 use marque_steward_client::{PaymentState, View};
 use std::{sync::Arc, time::Duration};
@@ -55,11 +55,11 @@ impl Seller {
             use PaymentState::{Reserved, Sent, Signed};
             matches!(state, Reserved | Signed | Sent)
         };
-        let live: Vec<(IntentId, Claim)> = view
+        let live: Vec<(IntentId, SignedPayment)> = view
             .intents
             .iter()
             .filter(|intent| open(intent.status.state))
-            .filter_map(|intent| Some((intent.status.id, Claim::of(&intent.intent)?)))
+            .filter_map(|intent| Some((intent.status.id, SignedPayment::of(&intent.intent)?)))
             .collect();
         // There may be more than are listed: then all of them have to be seen first.
         if live.len() >= LISTED {

@@ -1,6 +1,7 @@
 //! The JSON objects of x402 v2, field by field as the specification names them.
 
 use alloy_primitives::{Address, B256, Bytes, U256};
+use marque_contracts::permit2::Permit;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -142,6 +143,25 @@ pub struct Permit2Authorization {
     pub deadline: u64,
     /// What the proxy is bound to.
     pub witness: Permit2Witness,
+}
+
+impl Permit2Authorization {
+    /// The permit that is signed. Which proxy may spend it follows from the witness: whether that is
+    /// the one that is named here is for the caller to see.
+    #[must_use]
+    pub const fn permit(&self) -> Permit {
+        let Self { from, permitted, nonce, deadline, witness, spender: _ } = *self;
+        Permit {
+            from,
+            to: witness.to,
+            token: permitted.token,
+            amount: permitted.amount,
+            facilitator: witness.facilitator,
+            valid_after: witness.valid_after,
+            deadline,
+            nonce,
+        }
+    }
 }
 
 /// A token and an amount of it.

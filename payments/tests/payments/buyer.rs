@@ -10,13 +10,13 @@ use axum::{
     routing::get,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use marque_contracts::Authorization;
+use marque_contracts::{Authorization, permit2};
 use marque_net::Request;
 use marque_payments::{
     Buyer, Errand, PaymentError, Rule,
     x402::{
         self, ExactPayload, PAYMENT_REQUIRED, PAYMENT_RESPONSE, PAYMENT_SIGNATURE, PaymentPayload,
-        Permit2Payload, permit2,
+        Permit2Payload,
     },
 };
 use marque_policies::{Intent, Labels};
@@ -459,7 +459,7 @@ async fn a_permit_is_approved_once_and_sent_as_it_was_proposed() {
         assert_eq!(wire["witness"].get("facilitator").is_some(), scheme == "upto");
         let sent: Permit2Payload = serde_json::from_value(sent.payload).unwrap();
         assert_eq!((sent.authorization.spender, sent.authorization.witness.to), (spender, SELLER));
-        let digest = permit2::digest(USDC.chain, &sent.authorization);
+        let digest = sent.authorization.permit().digest(USDC.chain);
         let signer = marque_contracts::recover(digest, &sent.signature).unwrap();
         assert_eq!(signer, world.steward.key.address());
     }

@@ -9,9 +9,9 @@ use axum::{Json, Router, routing::post};
 use marque_contracts::permit2::Permit;
 use marque_net::{Method, Request};
 use marque_payments::{
-    Authority as _, Facilitator, Settlement,
-    claim::Claim,
-    facilitator, verify,
+    Authority as _, Facilitator, Settlement, facilitator,
+    signed_payment::SignedPayment,
+    verify,
     x402::{PaymentPayload, Permit2Authorization, Permit2Payload, Permit2Witness, Permitted},
 };
 use marque_policies::Intent;
@@ -339,7 +339,7 @@ async fn a_facilitator_beside_the_shop_makes_nothing_cheaper() {
 #[tokio::test]
 async fn what_was_settled_for_less_than_the_price_buys_nothing() {
     let world = World::new().await;
-    let settle = async |claim: Claim| {
+    let settle = async |claim: SignedPayment| {
         let intent = claim.intent();
         let task = "elsewhere".to_owned();
         let proposal = Proposal { task, step: 0, ordinal: 0, attempt: 0, intent };

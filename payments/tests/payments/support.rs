@@ -4,11 +4,11 @@
 use alloy_primitives::{Address, B256, Bytes, U256, address, keccak256};
 use async_trait::async_trait;
 use k256::ecdsa::SigningKey;
-use marque_contracts::{Authorization, TokenDomain, eip3009_digest};
+use marque_contracts::{Authorization, TokenDomain, eip3009_digest, permit2};
 use marque_net::{Client, Guard};
 use marque_payments::{
     Authority, PaymentError,
-    x402::{Permit2Authorization, Permit2Witness, Permitted, permit2},
+    x402::{Permit2Authorization, Permit2Witness, Permitted},
 };
 use marque_policies::{AssetId, Intent, IntentId, Mark, Money, Row, money::format_units};
 use marque_steward_client::{
@@ -221,8 +221,7 @@ impl Steward {
             }
             Intent::PermitTransfer(pay) => {
                 let facilitator = pay.via.facilitator();
-                let spender =
-                    if facilitator.is_some() { permit2::UPTO_PROXY } else { permit2::EXACT_PROXY };
+                let spender = permit2::proxy(facilitator);
                 let asset = pay.amount.asset;
                 let mut permit = Permit2Authorization {
                     from: self.key.address(),
@@ -235,7 +234,7 @@ impl Steward {
                 if let Some(forge) = *self.forge.lock().unwrap() {
                     forge(&mut permit);
                 }
-                let signature = self.key.sign(permit2::digest(asset.chain, &permit)).into();
+                let signature = self.key.sign(permit.permit().digest(asset.chain)).into();
                 let Permit2Authorization { from, permitted, spender, nonce, deadline, witness } =
                     permit;
                 Artifact::PermitTransfer(Box::new(SignedPermit {

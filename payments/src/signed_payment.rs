@@ -9,7 +9,7 @@ use marque_policies::{
 /// A signed payment that pays somebody once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Claim {
+pub enum SignedPayment {
     /// By EIP-3009: all of it or nothing.
     Authorisation(Settle),
     /// By Permit2: under `upto`, as much of it as was used.
@@ -26,7 +26,7 @@ pub(crate) struct Key {
     pub(crate) permit: bool,
 }
 
-impl Claim {
+impl SignedPayment {
     /// Who pays.
     #[must_use]
     pub const fn from(&self) -> Address {
