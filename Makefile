@@ -19,7 +19,7 @@ help:
 	@echo 'make torture the steward, its journal and the stores at full size: simulated worlds, kills,'
 	@echo '             crashes at every edge, races, hostile messages, damage (hours; each alone: see'
 	@echo '             the Makefile; power cuts need root)'
-	@echo 'make fuzz    every reader of untrusted text under a fuzzer (nightly Rust, cargo-fuzz; RUNS=N)'
+	@echo 'make fuzz    every reader of untrusted text under a fuzzer (nightly Rust, cargo-fuzz are added; RUNS=N)'
 	@echo 'make setup   only install what is missing'
 
 setup:
@@ -84,7 +84,7 @@ torture: setup
 RUNS ?= 100000
 
 fuzz:
-	@cargo fuzz --version >/dev/null 2>&1 || { echo 'cargo-fuzz is missing: cargo install cargo-fuzz --locked' >&2; exit 1; }
+	@scripts/setup fuzz
 	@cd policies/fuzz && for target in amount bundle forbid host policy span verdict; do \
 	    cargo +nightly fuzz run -O -s none $$target -- -runs=$(RUNS) -max_len=6000 || exit 1; done
 	@cd payments/fuzz && for target in address choice header settlement terms; do \
