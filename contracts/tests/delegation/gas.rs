@@ -43,17 +43,23 @@ fn gas_of_payments() {
     println!("gas: direct {first} first, {later} later");
 
     let fixed = Erc20Period::new(token, dollars(10), DAY, MIDNIGHT - DAY).unwrap();
-    let full = estate.grant([
-        AllowedTargets::new([token]).unwrap().caveat(framework),
-        policy(&estate).build().unwrap().caveat(framework),
-        fixed.caveat(framework),
-        Timestamp::until(MIDNIGHT + 60 * DAY).unwrap().caveat(framework),
-        Nonce(U256::ZERO).caveat(framework),
-    ]);
+    let caveats = |limits: RollingSpendBuilder| {
+        [
+            AllowedTargets::new([token]).unwrap().caveat(framework),
+            limits.build().unwrap().caveat(framework),
+            Timestamp::until(MIDNIGHT + 60 * DAY).unwrap().caveat(framework),
+            Nonce(U256::ZERO).caveat(framework),
+        ]
+    };
+    let both = |limits| estate.grant(caveats(limits).into_iter().chain([fixed.caveat(framework)]));
     let day = || estate.limits().window(DAY, dollars(10));
     till.twice("no caveat", &estate.grant([]));
     till.twice("the shipped period alone", &estate.grant([fixed.caveat(framework)]));
     till.twice("a window of a day alone", &estate.grant_limits(day()));
+    let one = || day().to(estate.payee);
+    till.twice("all but the shipped period, four limits", &estate.grant(caveats(policy(&estate))));
+    till.twice("all caveats, one limit", &both(one()));
+    let full = both(policy(&estate));
     till.twice("all caveats, four limits", &full);
     till.twice("all caveats, handed on once", &estate.hand_on(&full, policy(&estate)));
 
@@ -111,7 +117,8 @@ impl Till<'_> {
 
     fn twice(&mut self, what: &str, permission: &Permission) {
         let (first, later) = (self.pay(permission), self.pay(permission));
-        println!("gas: redeemed, {what}: {first} first, {later} later");
+        let bytes = permission.redeem(&self.estate.transfer(self.estate.payee, 1)).len();
+        println!("gas: redeemed, {what}: {first} first, {later} later, {bytes} bytes of data");
     }
 }
 

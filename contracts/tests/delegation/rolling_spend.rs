@@ -12,7 +12,7 @@ use marque_contracts::{
         Caveat, Delegation, Erc20Period, Execution, Permission, RollingSpend, SINGLE_CALL,
         Terms as _,
         binding::{IDelegationManager, IRollingSpendEnforcer},
-        redeem,
+        redeem, revoke,
     },
     permit2::IERC20Approve,
 };
@@ -223,6 +223,36 @@ fn a_looser_delegation_below_is_held_to_the_rest_of_the_one_above() {
         .collect();
     let paid = copies.iter().filter(|copy| estate.pays(copy, 30 * DOLLAR, at + DAY + 100)).count();
     assert_eq!(paid, 1, "30 of 40 are left, once");
+}
+
+/// An owner who delegates to the own key first, and from there to each agent, has limits for all of them
+/// together, which outlive what an agent is given anew.
+#[test]
+fn a_link_of_the_owners_own_limits_all_agents_together() {
+    let estate = Estate::found();
+    let limits = |most| {
+        let limits = estate.limits().window(DAY, dollars(most)).build().unwrap();
+        limits.caveat(&estate.framework)
+    };
+    let own = Delegation::root(estate.account, estate.owner).with(limits(10));
+    let own = Permission::new([estate.sign(&own)]).unwrap();
+    let to = |agent, most| {
+        let link = Delegation::below(leaf(&own), agent).with(limits(most));
+        own.handed_on(estate.sign(&link)).unwrap()
+    };
+    let (agent, helper) = (to(estate.agent, 8), to(estate.helper, 8));
+    assert!(estate.pays(&agent, 8 * DOLLAR, MIDNIGHT));
+    assert!(!estate.pays(&helper, 3 * DOLLAR, MIDNIGHT + 1));
+    let anew = to(estate.agent, 9);
+    assert!(!estate.pays(&anew, 3 * DOLLAR, MIDNIGHT + 2));
+    assert!(estate.pays(&anew, 2 * DOLLAR, MIDNIGHT + 3));
+
+    // The owner's key revokes such a link by a plain transaction.
+    let execution = revoke(&estate.framework, leaf(&agent));
+    let sent = estate.chain.send(estate.owner, Some(execution.target), execution.data);
+    assert!(sent.succeeded);
+    let later = MIDNIGHT + 2 * DAY;
+    assert!(!estate.pays(&agent, 1, later) && estate.pays(&anew, 9 * DOLLAR, later + 1));
 }
 
 #[test]
