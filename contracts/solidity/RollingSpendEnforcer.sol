@@ -31,10 +31,10 @@ import {ICaveatEnforcer} from "./ICaveatEnforcer.sol";
 /// delegation do not share a history.
 ///
 /// All windows of one key look into one history of running totals, kept by the rate limiter for the
-/// widest: one entry a block, dropped when nothing of it is in the widest window. Nothing is
-/// rounded or merged over blocks, so no window is ever looser or stricter than it says. A look-up is a
-/// binary search, so its cost grows with the logarithm of the entries: whoever fills a window with dust
-/// doubles them for 2,100 gas more a limit, and a block adds one entry at most.
+/// widest: one entry a second of block time, dropped when nothing of it is in the widest window.
+/// Nothing is rounded or merged beyond that, so no window is ever looser or stricter than it says. A
+/// look-up is a binary search, so its cost grows with the logarithm of the entries: whoever fills a
+/// window with dust doubles them for 2,100 gas more a limit.
 ///
 /// There is no owner and no setting, and no call leaves this contract.
 contract RollingSpendEnforcer is ICaveatEnforcer {

@@ -11,14 +11,17 @@
 //! # use marque_contracts::delegation::*;
 //! # use alloy_primitives::{Address, B256, U256};
 //! # fn sign(_: B256) -> Vec<u8> { vec![0; 65] }
-//! # fn example(owner: Address, agent: Address, usdc: Address, now: u64) -> Result<(), DelegationError> {
+//! # type Done = Result<(), DelegationError>;
+//! # fn example(owner: Address, agent: Address, usdc: Address, now: u64) -> Done {
 //! let framework = Framework::public(84532).unwrap();
 //! let account = OwnerAccount::of(owner, B256::ZERO)?;
+//! let limits = RollingSpend::erc20(usdc).window(86_400, U256::from(10_000_000)).to(agent).build()?;
 //! let refill = Delegation::root(account.address(&framework), agent)
-//!     .with(RollingSpend::erc20(usdc).window(86_400, U256::from(10_000_000)).to(agent).build()?.caveat(&framework))
+//!     .with(limits.caveat(&framework))
 //!     .with(Timestamp::until(now + 30 * 86_400)?.caveat(&framework))
 //!     .with(Nonce(U256::ZERO).caveat(&framework));
-//! let signature = account.signature(refill.digest(&framework), [&sign(refill.digest(&framework))[..]])?;
+//! let digest = refill.digest(&framework);
+//! let signature = account.signature(digest, [&sign(digest)[..]])?;
 //! let permission = Permission::new([refill.signed(signature)])?;
 //!
 //! // The agent sends this to framework.manager:

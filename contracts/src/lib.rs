@@ -9,9 +9,9 @@
 //! - [`Contract`]: the creation code of what Marque deploys on a development chain, and
 //!   [`everywhere`] the code of what public chains have at one address and it lacks.
 //!
-//! There is no key here, and no I/O but the reading of one npm package: what goes to a chain is encoded with
-//! [`SolCall`](alloy_sol_types::SolCall), what comes back is decoded with it, and logs with
-//! [`SolEvent`](alloy_sol_types::SolEvent).
+//! There is no key here, and no I/O but the reading of one npm package: what goes to a chain is
+//! encoded with [`SolCall`](alloy_sol_types::SolCall), what comes back is decoded with it, and logs
+//! with [`SolEvent`](alloy_sol_types::SolEvent).
 //!
 //! INVARIANT: a binding has no function, event or error that the compiled contract lacks; a changed
 //! argument type in the Solidity fails `bindings_are_those_of_the_compiled_contracts`.

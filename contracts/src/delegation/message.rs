@@ -54,7 +54,8 @@ pub struct Caveat {
 /// # use alloy_primitives::Address;
 /// # let (account, agent, helper) = (Address::ZERO, Address::ZERO, Address::ZERO);
 /// let framework = Framework::public(84532).unwrap();
-/// let root = Delegation::root(account, agent).with(Timestamp::until(1_900_000_000)?.caveat(&framework));
+/// let until = Timestamp::until(1_900_000_000)?.caveat(&framework);
+/// let root = Delegation::root(account, agent).with(until);
 /// let below = Delegation::below(&root, helper);
 /// assert_eq!(below.authority, root.hash());
 /// let to_sign = root.digest(&framework);

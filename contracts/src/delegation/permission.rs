@@ -11,8 +11,9 @@ use alloy_sol_types::{SolCall as _, SolValue as _};
 /// Delegations that hand on one another, from the redeemer's to the one that an account signed.
 ///
 /// INVARIANT: each names the hash of the next as its authority and is delegated by the next one's
-/// delegate, and the last hands nothing on (pinned by `only_delegations_that_hand_on_one_another_are_a_permission`).
-/// So a manager refuses one for its signatures, its caveats or a revocation only.
+/// delegate, and the last hands nothing on (pinned by
+/// `only_delegations_that_hand_on_one_another_are_a_permission`). So a manager refuses one for its
+/// signatures, its caveats or a revocation only.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Permission {
     leaf: SignedDelegation,
