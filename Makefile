@@ -74,6 +74,7 @@ torture: setup
 	@MARQUE_PENDING=10000 $(STEWARD) --test restart -- --nocapture
 	@MARQUE_CASES=1000000 $(STEWARD) --test hostile -- --nocapture
 	@MARQUE_DAMAGES=10000 $(STEWARD) --test damage -- --nocapture
+	@MARQUE_CASES=2000 cargo test -p marque-contracts --test delegation model -- --nocapture
 	@MARQUE_TAMPERS=10000 MARQUE_TREES=10000 cargo test -p marque-steward --lib journal -- --nocapture
 	@MARQUE_KILLS=1000 MARQUE_FLIPS=1000 cargo test -p marque-store --test kill --test suite -- --nocapture
 	@if [ "$$(id -u)" = 0 ]; then \
