@@ -319,7 +319,8 @@ impl Cx {
     /// # Errors
     /// [`ToolError::Arguments`] for anything else.
     pub async fn amount(&self, text: &str) -> Result<Money, ToolError> {
-        let view = self.view().await?;
+        let standing = self.scope.steward.standing().await;
+        let view = standing.map_err(|error| self.scope.sort(error.into()))?;
         let bad = |why: String| ToolError::Arguments(format!("\"{text}\": {why}"));
         let (number, name) = text.split_once(' ').ok_or_else(|| {
             bad("an amount is a number and an asset, such as \"0.05 USDC\"".into())

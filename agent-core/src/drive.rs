@@ -85,7 +85,7 @@ impl Agent {
     async fn think<T: JsonSchema>(&self, task: &Task) -> Result<String, AgentError> {
         let core = &self.core;
         core.emit(Event::Thinking { task: task.id().to_owned(), step: task.step() });
-        let view = self.view().await?;
+        let view = self.standing().await?;
         if let Some(entry) = view.frozen_at {
             return Err(AgentError::Frozen(entry));
         }
@@ -121,7 +121,7 @@ impl Agent {
         let Some(tool) = self.tools.iter().find(|tool| tool.name() == call.tool) else {
             return Ok((json!({ "error": "no such tool" }), Labels::default()));
         };
-        let view = self.view().await?;
+        let view = self.standing().await?;
         let cx = Cx::new(self.scope(task, call, step, &view)?);
         let span = tracing::info_span!(
             "execute_tool",

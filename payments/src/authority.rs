@@ -38,6 +38,14 @@ pub trait Authority: fmt::Debug + Send + Sync {
     /// As for [`Authority::propose`].
     async fn view(&self) -> Result<View, PaymentError>;
 
+    /// The same; an authority that can leaves the intents out, which are most of it.
+    ///
+    /// # Errors
+    /// As for [`Authority::propose`].
+    async fn standing(&self) -> Result<View, PaymentError> {
+        self.view().await
+    }
+
     /// Tells what a counterparty answered.
     ///
     /// # Errors
@@ -63,6 +71,10 @@ impl Authority for Client {
 
     async fn view(&self) -> Result<View, PaymentError> {
         Self::view(self).await.map_err(PaymentError::from)
+    }
+
+    async fn standing(&self) -> Result<View, PaymentError> {
+        Self::standing(self).await.map_err(PaymentError::from)
     }
 
     async fn report(&self, report: Report) -> Result<(), PaymentError> {

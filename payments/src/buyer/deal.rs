@@ -15,6 +15,7 @@ use crate::{
     },
 };
 use alloy_primitives::{Address, B256, U256};
+use futures::future::join_all;
 use marque_contracts::{Authorization, TokenDomain, eip3009_digest, recover};
 use marque_policies::{
     Intent, IntentId, Label, Labels, Money,
@@ -132,7 +133,7 @@ impl Buyer {
         asked: &Asked,
         errand: &Errand,
     ) -> Result<Deal, PaymentError> {
-        let view = self.steward.view().await?;
+        let view = self.steward.standing().await?;
         let choice =
             choice::choose(required, asked, &view, errand.max).map_err(PaymentError::Terms)?;
         let labels = errand.labels.clone().with(Label::Web(asked.host().to_owned()));
@@ -186,19 +187,21 @@ impl Buyer {
         if let Some(doubt) = &doubt {
             tracing::warn!(id = %deal.id, %doubt, "the goods came with a settlement that is not theirs");
         }
+        let mut said = Vec::new();
         if let Some(Claim { transaction: Some(transaction), charged, .. }) = &claim {
-            let (transaction, amount) = (*transaction, Some(*charged));
-            self.tell(deal.id, Said::Settled { transaction, amount }).await;
+            said.push(Said::Settled { transaction: *transaction, amount: Some(*charged) });
         }
         let receipt = claim.as_ref().and_then(|claim| claim.receipt.as_ref());
         for (what, signed) in [(Evidence::Offer, deal.offer.as_ref()), (Evidence::Receipt, receipt)]
         {
             if let Some(Signed { hash, by, .. }) = signed {
-                self.tell(deal.id, Said::Signed { what, hash: *hash, by: *by }).await;
+                said.push(Said::Signed { what, hash: *hash, by: *by });
             }
         }
         let body = B256::from_slice(&Sha256::digest(goods));
-        self.tell(deal.id, Said::Delivered { body }).await;
+        said.push(Said::Delivered { body });
+        // Together they are one group in the journal.
+        join_all(said.into_iter().map(|said| self.tell(deal.id, said))).await;
         let charged = claim.as_ref().map(|claim| claim.charged);
         let transaction = claim.as_ref().and_then(|claim| claim.transaction);
         Paid {

@@ -63,7 +63,7 @@ pub fn router(steward: Arc<dyn Authority>) -> Router {
 type Steward = Arc<dyn Authority>;
 
 async fn supported(State(steward): State<Steward>) -> Response {
-    match steward.view().await {
+    match steward.standing().await {
         Ok(view) => Json(Supported::of(&view)).into_response(),
         Err(error) => {
             tracing::error!(%error, "the steward does not answer");
@@ -207,7 +207,7 @@ impl Question {
         }
         let required = &required;
         let terms = required.terms().map_err(|objection| flawed(objection.into()))?;
-        let view = steward.view().await.map_err(|error| {
+        let view = steward.standing().await.map_err(|error| {
             tracing::error!(%error, "the steward does not answer");
             flawed(Flaw::new(Reason::Verify, "the facilitator cannot work now"))
         })?;

@@ -40,7 +40,7 @@ impl Seller {
             let passed = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
             return Ok(Standing { view: Arc::clone(view), now: view.now.saturating_add(passed) });
         }
-        let view = tokio::time::timeout(ANSWERS_WITHIN, self.steward.view()).await;
+        let view = tokio::time::timeout(ANSWERS_WITHIN, self.steward.standing()).await;
         let view = view.map_err(|_| PaymentError::Steward("it does not answer".to_owned()))?;
         let view = Arc::new(view?);
         *kept = Some((Instant::now(), Arc::clone(&view)));

@@ -94,7 +94,19 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn view(&self) -> Result<View, ClientError> {
-        match self.ask(Ask::View).await? {
+        self.look(Ask::View).await
+    }
+
+    /// What this agent may do and has left: a [`View`] without the intents, and quick.
+    ///
+    /// # Errors
+    /// As for [`Client::propose`].
+    pub async fn standing(&self) -> Result<View, ClientError> {
+        self.look(Ask::Standing).await
+    }
+
+    async fn look(&self, ask: Ask) -> Result<View, ClientError> {
+        match self.ask(ask).await? {
             Answer::View(view) => Ok(*view),
             _ => Err(ClientError::Unexpected),
         }

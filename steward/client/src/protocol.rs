@@ -37,8 +37,10 @@ pub enum Ask {
     /// Say what would come of a proposal now. Nothing is reserved, journalled, signed or sent, and
     /// it binds nobody: a moment later the answer may be another.
     Preview(Proposal),
-    /// What this agent may do and has left.
+    /// What this agent may do and has left, and its intents.
     View,
+    /// The same without its intents: what a payment is made by, and a much shorter answer.
+    Standing,
     /// Commit to a step in the journal: the mind's own words stay with the mind.
     Note(Note),
     /// Say what a counterparty answered.

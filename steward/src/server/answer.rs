@@ -34,7 +34,8 @@ pub(crate) async fn answer(shared: &Shared, who: &Who, ask: Ask, told: &Told) ->
             Ok(answer)
         }
         Ask::Preview(proposal) => preview::preview(shared, who, proposal).await,
-        Ask::View => view(shared, who.clone()).await,
+        Ask::View => view(shared, who.clone(), recent).await,
+        Ask::Standing => view(shared, who.clone(), |_, _, _| Vec::new()).await,
         Ask::Note(note) => noted(shared, Event::Note { agent, note }).await,
         Ask::Report(report) => match theirs(shared, who, report.intent).await {
             Ok(true) => noted(shared, Event::Report { agent, report }).await,
@@ -140,8 +141,11 @@ fn remember(told: &Told, answer: &Answer) {
     told.lock().unwrap_or_else(PoisonError::into_inner).insert(id, state);
 }
 
-async fn view(shared: &Shared, who: Who) -> Result<Answer, StewardError> {
-    let view = shared.desk.look(move |state, now| look(state, &who, now)).await?;
+/// Which intents a view has.
+type Listed = fn(&State, &Who, Timestamp) -> Vec<IntentView>;
+
+async fn view(shared: &Shared, who: Who, listed: Listed) -> Result<Answer, StewardError> {
+    let view = shared.desk.look(move |state, now| look(state, &who, now, listed)).await?;
     Ok(match view {
         Some(view) => Answer::View(Box::new(view)),
         None => Answer::Error(fault("unknown", "this agent is not enrolled")),
@@ -149,7 +153,7 @@ async fn view(shared: &Shared, who: Who) -> Result<Answer, StewardError> {
 }
 
 /// Everything that an account may see of its own standing.
-fn look(state: &State, who: &Who, now: Timestamp) -> Option<View> {
+fn look(state: &State, who: &Who, now: Timestamp, listed: Listed) -> Option<View> {
     let (agent, sub_agent) = (who.agent.as_str(), who.sub_agent.as_deref());
     let (begun, account) = (state.genesis()?, state.agent(agent)?);
     let mut view = View {
@@ -170,7 +174,7 @@ fn look(state: &State, who: &Who, now: Timestamp) -> Option<View> {
         income: Vec::new(),
         facilitates: Vec::new(),
         pools: Vec::new(),
-        intents: recent(state, who, now),
+        intents: listed(state, who, now),
     };
     if let Some(adopted) = &account.policy {
         view.policy_version = adopted.version;
