@@ -11,6 +11,12 @@ use crate::{
     state::State,
 };
 use marque_policies::Timestamp;
+use std::{
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    thread::Thread,
+    time::{Duration, Instant},
+};
 use tokio::sync::{
     mpsc::{self, Receiver, Sender},
     oneshot, watch,
@@ -18,6 +24,10 @@ use tokio::sync::{
 
 /// Events and looks in a group at most.
 const GROUP: usize = 64;
+
+/// So long after an answer the next question is waited for, before the tiles are written: whoever
+/// asks all the time asks again sooner, and the tiles of each moment are several files.
+const LULL: Duration = Duration::from_millis(10);
 
 type Look = Box<dyn FnOnce(&State, Timestamp) + Send>;
 
@@ -101,6 +111,25 @@ impl Desk {
     }
 }
 
+/// The next command, if one comes within so long.
+fn within(patience: Duration, inbox: &mut Receiver<Command>) -> Option<Command> {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let until = Instant::now() + patience;
+    loop {
+        if let Poll::Ready(next) = inbox.poll_recv(&mut Context::from_waker(&waker)) {
+            return next;
+        }
+        let left = until.checked_duration_since(Instant::now())?;
+        std::thread::park_timeout(left);
+    }
+}
+
 fn serve(
     mut authority: Authority,
     mut inbox: Receiver<Command>,
@@ -115,8 +144,11 @@ fn serve(
         }
         let mut next = inbox.try_recv().ok();
         if next.is_none() && asked.is_empty() {
-            authority.rest();
-            next = inbox.blocking_recv();
+            next = within(LULL, &mut inbox);
+            if next.is_none() {
+                authority.rest();
+                next = inbox.blocking_recv();
+            }
             if next.is_none() {
                 return authority.close();
             }
@@ -168,7 +200,7 @@ mod tests {
         authority::tests::{event, laid_out},
         core::{Reply, Surplus},
     };
-    use std::{sync::mpsc, time::Duration};
+    use std::sync::mpsc;
 
     fn freeze() -> Event {
         let (agent, reason) = (Some("scout".to_owned()), "stop".to_owned());

@@ -9,6 +9,7 @@
 //! `tests/chain.rs`, the purchase).
 
 use crate::{
+    canonical,
     core::{BlockFacts, GasPlan},
     error::StewardError,
 };
@@ -683,7 +684,7 @@ impl Entry {
     /// cannot carry exactly.
     pub fn encode(&self) -> Result<Vec<u8>, StewardError> {
         let wrong = |why: String| StewardError::Entry { seq: self.seq, why };
-        let bytes = serde_json_canonicalizer::to_vec(self).map_err(|e| wrong(e.to_string()))?;
+        let bytes = canonical::to_vec(self).map_err(|e| wrong(e.to_string()))?;
         if bytes.len() > MAX_ENTRY {
             return Err(wrong(format!("{} bytes, and at most {MAX_ENTRY} fit", bytes.len())));
         }

@@ -14,6 +14,7 @@
 
 pub mod audit;
 mod authority;
+mod canonical;
 pub mod check;
 mod clock;
 mod copies;

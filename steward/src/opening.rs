@@ -8,11 +8,16 @@ use crate::{
     entry::{Body, Entry},
     error::StewardError,
     index::Index,
-    journal::{self, Journal, JournalError, LogSigner, Origin},
+    journal::{self, Journal, JournalError, LogSigner, Origin, Visit},
     state::{STATE_FORMAT, State},
 };
 use alloy_primitives::B256;
-use std::path::Path;
+use std::{
+    borrow::Cow,
+    collections::VecDeque,
+    path::Path,
+    thread::{Scope, ScopedJoinHandle},
+};
 
 /// What opening found.
 #[derive(Debug)]
@@ -32,6 +37,17 @@ pub(crate) struct Opened {
 /// Opens the journal in `dir` with what the index says. `signer` gives the log key anew for each
 /// try.
 pub(crate) fn open(
+    dir: &Path,
+    index: &Path,
+    origin: Origin,
+    signer: impl Fn() -> Result<LogSigner, StewardError>,
+) -> Result<Opened, StewardError> {
+    let opened = find(dir, index, origin, signer)?;
+    opened.state.prepare();
+    Ok(opened)
+}
+
+fn find(
     dir: &Path,
     index: &Path,
     origin: Origin,
@@ -103,14 +119,10 @@ pub(crate) fn again(dir: &Path, index: Option<&Index>) -> Result<State, StewardE
 
 fn read_from(dir: &Path, mut state: State, promise: Option<(u64, B256)>) -> Result<State, Trouble> {
     let from = state.next();
-    let mut folding = Folding::new(&mut state, promise);
-    let size = journal::each(dir, from, &mut |seq, bytes| folding.take(seq, bytes))
-        .map_err(StewardError::from)?;
-    folding.catch_up();
-    let trouble = folding.trouble.or_else(|| folding.promise.map(|(mark, _)| beyond(mark, from)));
-    if let Some(trouble) = trouble {
-        return Err(trouble);
-    }
+    let size = folded(&mut state, promise, |visit| {
+        let size = journal::each(dir, from, visit)?;
+        Ok((size, size))
+    })?;
     whole(&state, size)?;
     Ok(state)
 }
@@ -152,94 +164,146 @@ fn fold_from(
     promise: Option<(u64, B256)>,
 ) -> Result<(Journal, State), Trouble> {
     let from = state.next();
-    let mut folding = Folding::new(&mut state, promise);
-    let journal = Journal::open_from(dir, origin, signer, from, &mut |seq, bytes| {
-        folding.take(seq, bytes);
-    });
-    folding.catch_up();
-    let Folding { trouble, promise, .. } = folding;
-    let journal = match journal {
-        Ok(journal) => journal,
-        Err(error) => return Err(Trouble::Error(error.into())),
-    };
-    if let Some(trouble) = trouble {
-        return Err(trouble);
-    }
-    if let Some((mark, _)) = promise {
-        return Err(beyond(mark, journal.size()));
-    }
+    let journal = folded(&mut state, promise, |visit| {
+        let journal = Journal::open_from(dir, origin, signer, from, visit)?;
+        let size = journal.size();
+        Ok((journal, size))
+    })?;
     whole(&state, journal.size())?;
     Ok((journal, state))
 }
 
-/// Entries that are read before they are folded: reading their JSON is most of the work, and is
-/// shared by the processors.
-const AHEAD: usize = 4_096;
+/// Folds what `read` visits, which answers with something and the number of entries.
+fn folded<T>(
+    state: &mut State,
+    promise: Option<(u64, B256)>,
+    read: impl FnOnce(&mut Visit<'_>) -> Result<(T, u64), JournalError>,
+) -> Result<T, Trouble> {
+    std::thread::scope(|scope| {
+        let mut folding = Folding::new(state, promise, scope);
+        let read = read(&mut |seq, bytes| folding.take(seq, bytes));
+        folding.catch_up();
+        let Folding { trouble, promise, .. } = folding;
+        let (found, size) = read.map_err(StewardError::from)?;
+        match (trouble, promise) {
+            (Some(trouble), _) => Err(trouble),
+            (None, Some((mark, _))) => Err(beyond(mark, size)),
+            (None, None) => Ok(found),
+        }
+    })
+}
 
-/// So many are not worth a thread.
-const FEW: usize = 256;
+/// So many entries are read into one batch, which one thread decodes: reading JSON is most of the
+/// work, and goes on beside reading the next batch and folding the one before.
+const BATCH: usize = 1_024;
+
+/// Entries that were read.
+#[derive(Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    /// Their numbers and where they end.
+    ends: Vec<(u64, usize)>,
+}
+
+type Decoded = Vec<(u64, Result<Entry, StewardError>)>;
+
+impl Batch {
+    fn decode(self) -> Decoded {
+        let mut start = 0;
+        let entry = |(seq, end): (u64, usize)| {
+            let bytes = self.bytes.get(start..end).unwrap_or_default();
+            start = end;
+            (seq, Entry::decode(bytes))
+        };
+        self.ends.iter().copied().map(entry).collect()
+    }
+}
 
 /// A fold under way.
-struct Folding<'a> {
+struct Folding<'a, 'scope, 'env> {
     state: &'a mut State,
-    /// Not folded yet.
-    ahead: Vec<(u64, Vec<u8>)>,
+    scope: &'scope Scope<'scope, 'env>,
+    batch: Batch,
+    /// Batches that are being decoded, in order, so many at most.
+    decoding: VecDeque<ScopedJoinHandle<'scope, Decoded>>,
+    most: usize,
     /// The entry that has to attest this hash; gone once it did.
     promise: Option<(u64, B256)>,
     trouble: Option<Trouble>,
 }
 
-impl<'a> Folding<'a> {
-    fn new(state: &'a mut State, promise: Option<(u64, B256)>) -> Self {
-        Self { state, ahead: Vec::new(), promise, trouble: None }
+impl<'a, 'scope, 'env> Folding<'a, 'scope, 'env> {
+    fn new(
+        state: &'a mut State,
+        promise: Option<(u64, B256)>,
+        scope: &'scope Scope<'scope, 'env>,
+    ) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            state,
+            scope,
+            batch: Batch::default(),
+            decoding: VecDeque::new(),
+            most: processors.clamp(2, 8) - 1,
+            promise,
+            trouble: None,
+        }
     }
 
     fn take(&mut self, seq: u64, bytes: &[u8]) {
-        self.ahead.push((seq, bytes.to_owned()));
-        if self.ahead.len() >= AHEAD {
-            self.catch_up();
+        self.batch.bytes.extend_from_slice(bytes);
+        self.batch.ends.push((seq, self.batch.bytes.len()));
+        if self.batch.ends.len() < BATCH {
+            return;
+        }
+        let batch = std::mem::take(&mut self.batch);
+        if self.trouble.is_none() {
+            self.decoding.push_back(self.scope.spawn(|| batch.decode()));
+            self.wait(self.most);
         }
     }
 
     /// Folds what was taken. To be called once more after the last entry.
     fn catch_up(&mut self) {
-        let ahead = std::mem::take(&mut self.ahead);
-        if self.trouble.is_some() {
-            return;
-        }
-        let decode = |(seq, bytes): &(u64, Vec<u8>)| (*seq, Entry::decode(bytes));
-        let entries: Vec<_> = if ahead.len() < FEW {
-            ahead.iter().map(decode).collect()
-        } else {
-            let workers = std::thread::available_parallelism().map_or(1, usize::from).min(8);
-            std::thread::scope(|scope| {
-                let share = ahead.len().div_ceil(workers);
-                let shares = ahead.chunks(share);
-                let all = |share: &'_ [_]| share.iter().map(decode).collect::<Vec<_>>();
-                let started: Vec<_> = shares.map(|share| scope.spawn(move || all(share))).collect();
-                // A thread that died has no entries, and the next one is out of its place then.
-                started.into_iter().flat_map(|it| it.join().unwrap_or_default()).collect()
-            })
-        };
-        for (seq, entry) in entries {
-            let taken = entry.map_err(Trouble::from).and_then(|entry| self.fold(seq, &entry));
-            if let Err(trouble) = taken {
-                self.trouble = Some(trouble);
-                return;
-            }
+        self.wait(0);
+        let rest = std::mem::take(&mut self.batch).decode();
+        self.fold_all(rest);
+    }
+
+    /// Folds until no more than so many batches are being decoded.
+    fn wait(&mut self, most: usize) {
+        while self.decoding.len() > most
+            && let Some(batch) = self.decoding.pop_front()
+        {
+            // A thread that died has no entries, and the next one is out of its place then.
+            let entries = batch.join().unwrap_or_default();
+            self.fold_all(entries);
         }
     }
 
-    fn fold(&mut self, seq: u64, entry: &Entry) -> Result<(), Trouble> {
+    fn fold_all(&mut self, entries: Decoded) {
+        for (seq, entry) in entries {
+            if self.trouble.is_some() {
+                return;
+            }
+            let taken = entry.map_err(Trouble::from).and_then(|entry| self.fold(seq, entry));
+            self.trouble = taken.err();
+        }
+    }
+
+    fn fold(&mut self, seq: u64, entry: Entry) -> Result<(), Trouble> {
         if let Some((_, hash)) = self.promise.take_if(|(mark, _)| *mark == seq) {
             match entry.body {
-                Body::Checkpointed { format: STATE_FORMAT, state } if state == hash => {}
+                Body::Checkpointed { format: STATE_FORMAT, state } if state == hash => {
+                    // The index holds all of it.
+                    self.state.settle_parts();
+                }
                 _ => {
                     let why = format!("what it holds is not what entry {seq} attests");
                     return Err(Trouble::Doubt(why));
                 }
             }
         }
-        Ok(self.state.apply(entry)?)
+        Ok(self.state.absorb(Cow::Owned(entry))?)
     }
 }

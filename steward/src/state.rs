@@ -29,7 +29,10 @@ pub(crate) use record::passes_frozen;
 pub use record::{Approval, Record};
 pub use view::Ledger;
 
-use crate::entry::{Foreign, Genesis};
+use crate::{
+    canonical,
+    entry::{Foreign, Genesis},
+};
 use alloy_primitives::{Address, B256};
 use marque_policies::{IntentId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -214,7 +217,7 @@ impl State {
     #[must_use]
     pub fn hash(&self) -> B256 {
         // Maps with text keys, texts and integers: it always serialises.
-        let bytes = serde_json_canonicalizer::to_vec(self).unwrap_or_default();
+        let bytes = canonical::to_vec(self).unwrap_or_default();
         B256::from_slice(&Sha256::digest(bytes))
     }
 }

@@ -5,6 +5,7 @@
 //! before allowed.
 
 use crate::{
+    canonical,
     core::{
         Effect, HELD_AT_ONCE, REFUSAL_REST, Reply, Step, chain::SIGN_WITHIN, chain::again,
         enrolled, fees, permit::Permit, task_name,
@@ -176,7 +177,7 @@ pub(super) fn propose(
 /// Bounds, and numbers that JSON carries exactly.
 fn well_formed(proposal: &Proposal) -> Result<(), Fault> {
     task_name(&proposal.task)?;
-    let bytes = serde_json_canonicalizer::to_vec(&proposal.intent)
+    let bytes = canonical::to_vec(&proposal.intent)
         .map_err(|error| fault("malformed", format!("the intent: {error}")))?;
     if bytes.len() > MAX_INTENT {
         let line = format!("the intent has {} bytes, and at most {MAX_INTENT} pass", bytes.len());

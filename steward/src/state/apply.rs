@@ -11,7 +11,7 @@ use crate::{
 use alloy_primitives::U256;
 use marque_policies::{AssetId, Intent, IntentId, Money, Timestamp, document::Payee};
 use marque_steward_client::{PaymentState, Said};
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 impl State {
     /// Folds a whole journal.
@@ -32,10 +32,16 @@ impl State {
     /// [`StewardError::Entry`] where it does not follow from what came before. The state is then
     /// not to be used any more.
     pub fn apply(&mut self, entry: &Entry) -> Result<(), StewardError> {
-        let outcome = self.place(entry).and_then(|()| self.take(entry));
-        outcome.map_err(|why| StewardError::Entry { seq: entry.seq, why: why.to_owned() })?;
+        self.absorb(Cow::Borrowed(entry))
+    }
+
+    /// The same; what is kept of an entry that nobody else needs is not copied.
+    pub(crate) fn absorb(&mut self, entry: Cow<'_, Entry>) -> Result<(), StewardError> {
+        let (seq, at) = (entry.seq, entry.at);
+        let outcome = self.place(&entry).and_then(|()| self.take(entry));
+        outcome.map_err(|why| StewardError::Entry { seq, why: why.to_owned() })?;
         self.next += 1;
-        self.time = entry.at;
+        self.time = at;
         Ok(())
     }
 
@@ -53,10 +59,17 @@ impl State {
         }
     }
 
-    fn take(&mut self, entry: &Entry) -> Result<(), &'static str> {
-        let Entry { seq, at, agent, .. } = entry;
+    fn take(&mut self, entry: Cow<'_, Entry>) -> Result<(), &'static str> {
+        const NAMELESS: &str = "names no agent";
+        let entry = match entry {
+            Cow::Owned(Entry { seq, at, agent, body: Body::Allowed(allowed), .. }) => {
+                return self.allow(agent.as_deref().ok_or(NAMELESS)?, *allowed, seq, at);
+            }
+            entry => entry,
+        };
+        let Entry { seq, at, agent, .. } = &*entry;
         let (seq, at) = (*seq, *at);
-        let name = || agent.as_deref().ok_or("names no agent");
+        let name = || agent.as_deref().ok_or(NAMELESS);
         match &entry.body {
             Body::Genesis(genesis) => self.genesis = Some(Genesis::clone(genesis)),
             Body::Enroll { key, .. } => {
@@ -145,10 +158,14 @@ impl State {
                 }
             }
             Body::Refused(decided) => {
+                let decided = Decided::clone(decided);
                 self.decide(name()?, decided, PaymentState::Refused, seq, at)?;
             }
-            Body::Held(decided) => self.decide(name()?, decided, PaymentState::Held, seq, at)?,
-            Body::Allowed(allowed) => self.allow(name()?, allowed, seq, at)?,
+            Body::Held(decided) => {
+                let decided = Decided::clone(decided);
+                self.decide(name()?, decided, PaymentState::Held, seq, at)?;
+            }
+            Body::Allowed(allowed) => self.allow(name()?, Allowed::clone(allowed), seq, at)?,
             Body::Signed { id, hash } => {
                 let record = self.intents.get_mut(id).ok_or("names an unknown intent")?;
                 if !record.awaits_signature() {
@@ -264,22 +281,23 @@ impl State {
     fn decide(
         &mut self,
         agent: &str,
-        decided: &Decided,
+        decided: Decided,
         state: PaymentState,
         entry: u64,
         at: Timestamp,
     ) -> Result<(), &'static str> {
+        let id = decided.id;
         let policy = self.account(agent)?.policy.as_ref();
         let held = policy.and_then(|adopted| adopted.policy.approvals.held).unwrap_or(HELD_FOR);
-        if self.intents.get(&decided.id).is_some_and(Record::is_spent)
-            || self.archive.get(&decided.id).is_some_and(Archived::is_spent)
+        if self.intents.get(&id).is_some_and(Record::is_spent)
+            || self.archive.get(&id).is_some_and(Archived::is_spent)
         {
             return Err("decides again what was allowed");
         }
-        self.archive.remove(&decided.id);
+        self.archive.remove(&id);
         let record = Record {
             agent: agent.to_owned(),
-            decided: decided.clone(),
+            decided,
             at,
             entry,
             closes: at.saturating_add(held),
@@ -293,7 +311,7 @@ impl State {
             seen: None,
             claim: None,
         };
-        self.intents.insert(decided.id, record);
+        self.intents.insert(id, record);
         Ok(())
     }
 
@@ -301,7 +319,7 @@ impl State {
     fn allow(
         &mut self,
         agent: &str,
-        allowed: &Allowed,
+        allowed: Allowed,
         entry: u64,
         at: Timestamp,
     ) -> Result<(), &'static str> {
@@ -316,7 +334,6 @@ impl State {
             }
             Order::Transaction(_) | Order::Cancel(_) => PaymentState::Reserved,
         };
-        self.decide(agent, decided, state, entry, at)?;
         let paid = payee(&decided.intent);
         let spends = decided.intent.spends();
         let known = self.known(agent, &decided.intent);
@@ -331,16 +348,26 @@ impl State {
             at,
             standing: Standing::InFlight,
         });
-        let rows = rows.collect();
+        let rows: Vec<Debit> = rows.collect();
         // Approved by the owner and not denied by the policy: from now on this host has an address.
         let pin = known
             .filter(|payee| approved && payee.address.is_none())
             .and_then(|payee| payee.host.clone())
             .zip(paid);
+        let used = match &decided.intent {
+            Intent::Tool(used) => Some(Use {
+                at,
+                tool: used.tool.clone(),
+                bytes: used.fetch.as_ref().map_or(0, |fetch| fetch.bytes_out),
+            }),
+            _ => None,
+        };
+        let nonce = order.transaction().map(|transaction| transaction.nonce);
+        self.decide(agent, decided, state, entry, at)?;
         self.debits.reserve(id, rows);
         if let Some(record) = self.intents.get_mut(&id) {
-            record.debits.clone_from(debits);
-            record.order = Some(order.clone());
+            record.debits = debits;
+            record.order = Some(order);
         }
         // The owner has looked at this payee: what it failed to deliver before is forgiven.
         let forgiven: Vec<IntentId> = match (approved, paid) {
@@ -352,19 +379,15 @@ impl State {
         if let Some((host, address)) = pin {
             account.pinned.entry(host).or_insert(address);
         }
-        match (&decided.intent, order.transaction()) {
-            (Intent::Tool(used), _) => account.uses.push(Use {
-                at,
-                tool: used.tool.clone(),
-                bytes: used.fetch.as_ref().map_or(0, |fetch| fetch.bytes_out),
-            }),
-            (_, Some(transaction)) => {
-                if transaction.nonce < account.nonce {
+        match (used, nonce) {
+            (Some(used), _) => account.uses.push(used),
+            (None, Some(nonce)) => {
+                if nonce < account.nonce {
                     return Err("uses an account nonce again");
                 }
-                account.nonce = transaction.nonce + 1;
+                account.nonce = nonce + 1;
             }
-            _ => {}
+            (None, None) => {}
         }
         Ok(())
     }

@@ -12,13 +12,22 @@ use crate::state::{
 use alloy_primitives::{Address, U256};
 use marque_policies::{AssetId, IntentId, Money, Scope, Timestamp, document::DAYS30};
 use serde::{Deserialize, Serialize};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, BinaryHeap},
+    sync::OnceLock,
+};
 
 /// The rows, by intent, and the sums of those that are older than every window.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Debits {
     rows: Tracked<Vec<Debit>>,
+    /// Made when first asked for: a fold over a long journal asks for none.
     #[serde(skip)]
-    sums: Sums,
+    sums: OnceLock<Sums>,
+    /// What has settled rows, the oldest first, so that nobody looks for them among all.
+    #[serde(skip)]
+    settled: BinaryHeap<Reverse<(Timestamp, IntentId)>>,
     pub(super) totals: Totals,
 }
 
@@ -59,12 +68,21 @@ impl Debits {
     /// Saturates: a sum past 2^256 - 1 is above every limit.
     #[must_use]
     pub fn spent(&self, agent: &str, scope: &Scope<'_>, asset: AssetId, since: Timestamp) -> U256 {
-        let sum = self.sums.of(agent, scope, asset, since);
+        let sum = self.sums().of(agent, scope, asset, since);
         // What is in the totals is older than the widest window that there is.
         match since {
             0 => sum.saturating_add(self.totals.of(agent, scope, asset)),
             _ => sum,
         }
+    }
+
+    fn sums(&self) -> &Sums {
+        self.sums.get_or_init(|| Sums::new(self.rows.values().flatten()))
+    }
+
+    /// Makes the sums now, so that the first payment does not wait for them.
+    pub(super) fn prepare(&self) {
+        self.sums();
     }
 
     /// What is summed up already, without rows.
@@ -85,21 +103,35 @@ impl Debits {
     /// Sets the rows of an intent.
     pub(super) fn set(&mut self, id: IntentId, rows: Vec<Debit>) {
         self.change(id, |all| drop(all.insert(id, rows)));
+        self.queue(id);
+    }
+
+    /// Notes when the settled rows of an intent were settled. That never changes again.
+    fn queue(&mut self, id: IntentId) {
+        let rows = self.rows.get(&id).into_iter().flatten();
+        let settled = rows.filter(|row| row.standing == Standing::Settled);
+        self.settled.extend(settled.map(|row| Reverse((row.at, id))));
     }
 
     /// The one way to change rows: the sums follow.
     fn change(&mut self, id: IntentId, change: impl FnOnce(&mut Tracked<Vec<Debit>>)) {
-        self.rows.get(&id).into_iter().flatten().for_each(|row| self.sums.take(row));
+        let Some(sums) = self.sums.get_mut() else { return change(&mut self.rows) };
+        self.rows.get(&id).into_iter().flatten().for_each(|row| sums.take(row));
         change(&mut self.rows);
-        self.rows.get(&id).into_iter().flatten().for_each(|row| self.sums.add(row));
+        self.rows.get(&id).into_iter().flatten().for_each(|row| sums.add(row));
     }
 
     /// Folds what was settled before every window that ends at `now` or later into the sums.
     pub(super) fn sum_up(&mut self, now: Timestamp) {
         let old = now.saturating_sub(DAYS30);
         let is_old = |row: &Debit| row.standing == Standing::Settled && row.at <= old;
-        let some = self.rows.iter().filter(|(_, rows)| rows.iter().any(is_old));
-        let ids: Vec<IntentId> = some.map(|(id, _)| *id).collect();
+        let mut ids = BTreeSet::new();
+        while let Some(Reverse((at, id))) = self.settled.peek()
+            && *at <= old
+        {
+            ids.insert(*id);
+            self.settled.pop();
+        }
         for id in ids {
             for row in self.rows.get(&id).into_iter().flatten().filter(|row| is_old(row)) {
                 let Money { units, asset } = row.amount;
@@ -176,6 +208,7 @@ impl Debits {
             }
         });
         self.keep(id, |row| !row.amount.units.is_zero());
+        self.queue(id);
     }
 
     fn keep(&mut self, id: IntentId, which: impl Fn(&Debit) -> bool) {

@@ -93,9 +93,17 @@ impl State {
         let mut hash = Sha256::new();
         hash.update(b"marque/state/v1");
         hash.update(Sha256::digest(head));
-        hash.update(self.intents.hash().map_err(wrong)?);
-        hash.update(self.debits.tracked().hash().map_err(wrong)?);
-        hash.update(self.archive.hash().map_err(wrong)?);
+        let Self { intents, debits, archive, .. } = self;
+        // After a start all of it is hashed, and half of that is what is archived.
+        let parts = std::thread::scope(|scope| {
+            let archive = scope.spawn(|| archive.hash());
+            let (intents, debits) = (intents.hash(), debits.tracked().hash());
+            let died = |_| Err(serde::ser::Error::custom("the thread that hashes died"));
+            [intents, debits, archive.join().unwrap_or_else(died)]
+        });
+        for part in parts {
+            hash.update(part.map_err(wrong)?);
+        }
         Ok(B256::from_slice(&hash.finalize()))
     }
 
@@ -172,6 +180,11 @@ impl State {
         self.archive = Tracked::of(archived.into_iter().collect());
     }
 
+    /// Makes now what the first payment would wait for.
+    pub(crate) fn prepare(&self) {
+        self.debits.prepare();
+    }
+
     /// Takes everything as changed: it is written whole.
     pub(crate) fn all_changed(&mut self) {
         self.intents.all_changed();
@@ -181,9 +194,9 @@ impl State {
 
     /// Takes everything as written: nothing has changed.
     pub(crate) fn settle_parts(&mut self) {
-        self.intents.take_changed();
-        self.debits.tracked().take_changed();
-        self.archive.take_changed();
+        self.intents.settle();
+        self.debits.tracked().settle();
+        self.archive.settle();
     }
 }
 

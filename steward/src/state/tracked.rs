@@ -18,19 +18,35 @@ use std::{
 pub(super) struct Tracked<V> {
     map: BTreeMap<IntentId, V>,
     /// Changed since [`Tracked::take_changed`].
-    changed: BTreeSet<IntentId>,
+    changed: Touched<IntentId>,
     /// Changed since [`Tracked::hash`], by the first two bytes of the id.
-    stale: BTreeSet<u16>,
+    stale: Touched<u16>,
     /// Hashes of what begins with these two bytes, where there is something.
     hashes: BTreeMap<u16, B256>,
+}
+
+/// What was touched since somebody looked. Before anybody has, that is all there is, and noting it
+/// one by one would be most of the work of reading a long journal.
+#[derive(Clone, Debug)]
+enum Touched<K> {
+    All,
+    These(BTreeSet<K>),
+}
+
+impl<K: Ord> Touched<K> {
+    fn note(&mut self, key: K) {
+        if let Self::These(keys) = self {
+            keys.insert(key);
+        }
+    }
 }
 
 impl<V> Default for Tracked<V> {
     fn default() -> Self {
         Self {
             map: BTreeMap::new(),
-            changed: BTreeSet::new(),
-            stale: BTreeSet::new(),
+            changed: Touched::All,
+            stale: Touched::All,
             hashes: BTreeMap::new(),
         }
     }
@@ -53,13 +69,12 @@ impl<V: Serialize> Serialize for Tracked<V> {
 impl<V> Tracked<V> {
     /// All of it at once; nothing is hashed yet, and nothing counts as changed.
     pub(super) fn of(map: BTreeMap<IntentId, V>) -> Self {
-        let stale = map.keys().copied().map(bucket).collect();
-        Self { map, stale, ..Self::default() }
+        Self { map, changed: Touched::These(BTreeSet::new()), ..Self::default() }
     }
 
     fn note(&mut self, id: IntentId) {
-        self.changed.insert(id);
-        self.stale.insert(bucket(id));
+        self.changed.note(id);
+        self.stale.note(bucket(id));
     }
 
     pub(super) fn insert(&mut self, id: IntentId, value: V) -> Option<V> {
@@ -92,12 +107,22 @@ impl<V> Tracked<V> {
 
     /// Takes everything as changed.
     pub(super) fn all_changed(&mut self) {
-        self.changed.extend(self.map.keys().copied());
+        if let Touched::These(changed) = &mut self.changed {
+            changed.extend(self.map.keys());
+        }
     }
 
     /// Which values were set or removed since this was last asked.
     pub(super) fn take_changed(&mut self) -> BTreeSet<IntentId> {
-        std::mem::take(&mut self.changed)
+        match std::mem::replace(&mut self.changed, Touched::These(BTreeSet::new())) {
+            Touched::All => self.map.keys().copied().collect(),
+            Touched::These(changed) => changed,
+        }
+    }
+
+    /// Takes everything as written.
+    pub(super) fn settle(&mut self) {
+        self.changed = Touched::These(BTreeSet::new());
     }
 }
 
@@ -105,14 +130,24 @@ impl<V: Serialize> Tracked<V> {
     /// A hash of everything in it. Costs what was changed since the last time, and the neighbours
     /// of that.
     pub(super) fn hash(&mut self) -> serde_json::Result<B256> {
-        while let Some(bucket) = self.stale.first().copied() {
+        // Until the end of this nothing is known to be hashed.
+        let stale = match std::mem::replace(&mut self.stale, Touched::All) {
+            Touched::These(stale) => stale,
+            Touched::All => {
+                self.hashes.clear();
+                self.map.keys().copied().map(bucket).collect()
+            }
+        };
+        let mut bytes = Vec::new();
+        for bucket in stale {
             let mut hash = Sha256::new();
             let mut some = false;
             for (id, value) in self.map.range(first(bucket)..=last(bucket)) {
-                let bytes = serde_json::to_vec(value)?;
+                bytes.clear();
+                serde_json::to_writer(&mut bytes, value)?;
                 hash.update(id.0);
                 hash.update((bytes.len() as u64).to_be_bytes());
-                hash.update(bytes);
+                hash.update(&bytes);
                 some = true;
             }
             if some {
@@ -120,8 +155,8 @@ impl<V: Serialize> Tracked<V> {
             } else {
                 self.hashes.remove(&bucket);
             }
-            self.stale.remove(&bucket);
         }
+        self.stale = Touched::These(BTreeSet::new());
         let mut hash = Sha256::new();
         for (bucket, each) in &self.hashes {
             hash.update(bucket.to_be_bytes());
