@@ -26,7 +26,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     process::ExitCode,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 #[derive(Debug, clap::Args)]
@@ -184,21 +184,39 @@ pub(crate) async fn views(home: &Home) -> Done<Vec<(Client, View)>> {
     Ok(views)
 }
 
-/// A connection for each agent; an error where no steward answers.
+/// A steward that works and does not take a command's connection is asked again for so long.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A connection for each agent; an error where no steward answers. One that has the home and lets
+/// nobody in, since it is just starting or is crowded, is asked for a few seconds.
 pub(crate) async fn clients(home: &Home) -> Done<Vec<Client>> {
     may_look(home)?;
-    let (mut clients, mut shut) = (Vec::new(), None);
-    for agent in home.agents() {
-        match connect(&home.socket(&agent), Duration::ZERO).await {
-            Ok(client) => clients.push(client),
-            Err(ClientError::NoSteward { path, source })
-                if source.kind() == io::ErrorKind::PermissionDenied =>
-            {
-                shut = Some(path);
+    let begun = Instant::now();
+    let mut told = false;
+    let (clients, shut) = loop {
+        let (mut clients, mut shut, mut busy) = (Vec::new(), None, false);
+        for agent in home.agents() {
+            match connect(&home.owner_socket(&agent), Duration::ZERO).await {
+                Ok(client) => clients.push(client),
+                Err(ClientError::NoSteward { path, source }) => match source.kind() {
+                    io::ErrorKind::PermissionDenied => shut = Some(path),
+                    // A draft that no policy was adopted from has no socket.
+                    io::ErrorKind::NotFound => {}
+                    _ => busy = true,
+                },
+                Err(_) => busy = true,
             }
-            Err(_) => {}
         }
-    }
+        let waits = busy || (clients.is_empty() && shut.is_none());
+        if !waits || begun.elapsed() >= PATIENCE || !is_held(home) {
+            break (clients, shut);
+        }
+        if !std::mem::replace(&mut told, true) {
+            let line = "the steward does not answer yet: trying for";
+            anstream::eprintln!("{line} {} s", PATIENCE.as_secs());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
     match (clients.is_empty(), shut) {
         (false, _) => Ok(clients),
         (true, Some(path)) => Err(Failure::new(format!("{}: permission denied", path.display()))
@@ -208,6 +226,12 @@ pub(crate) async fn clients(home: &Home) -> Done<Vec<Client>> {
                 .help("start one with marque steward run, or run the agent"))
         }
     }
+}
+
+/// Whether a steward has the home.
+fn is_held(home: &Home) -> bool {
+    let laid_out = marque_steward::Home::open(home.path());
+    laid_out.is_ok_and(|home| home.holder().is_ok_and(|holder| holder.is_some()))
 }
 
 /// A home that this user may not look into is told from one in which nothing runs.

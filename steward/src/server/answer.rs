@@ -3,7 +3,7 @@
 use crate::{
     core::{Event, Reply, Surplus},
     error::{StewardError, fault},
-    server::{Who, connection::Told, preview, queue},
+    server::{Seat, Who, connection::Told, preview, queue},
     state::{Ledger, State},
     steward::{Shared, as_fault},
 };
@@ -25,7 +25,8 @@ const ROOM: usize = MAX_FRAME / 2;
 /// The longest wait.
 const LONGEST_WAIT: u64 = 60_000;
 
-pub(crate) async fn answer(shared: &Shared, who: &Who, ask: Ask, told: &Told) -> Answer {
+pub(crate) async fn answer(shared: &Shared, seat: &Seat, ask: Ask, told: &Told) -> Answer {
+    let who = &seat.who;
     let Who { agent, sub_agent } = who.clone();
     let answer = match ask {
         Ask::Propose(proposal) => {
@@ -56,7 +57,8 @@ pub(crate) async fn answer(shared: &Shared, who: &Who, ask: Ask, told: &Told) ->
             Ok(Answer::Error(fault("unknown", "only the agent's own socket tells the queue")))
         }
         Ask::Queue { seen, timeout_ms } => {
-            queue::queue(shared, agent, seen, timeout_ms.min(LONGEST_WAIT)).await
+            let places = shared.watchers.at(seat.entrance);
+            queue::queue(shared, places, agent, (seen, timeout_ms.min(LONGEST_WAIT))).await
         }
         _ => Ok(Answer::Error(fault("malformed", "this question is not known here"))),
     };
