@@ -154,7 +154,9 @@ fn allowed_now<'s>(seat: &'s Seat, ask: &Ask) -> Result<Option<SemaphorePermit<'
             &seat.sales
         }
         Ask::Preview(_) => &seat.sales,
-        Ask::View | Ask::Wait { .. } | Ask::Status | Ask::Queue { .. } => &seat.looks,
+        Ask::View | Ask::Wait { .. } | Ask::Status | Ask::Queue { .. } | Ask::Settling { .. } => {
+            &seat.looks
+        }
         // An owner's act needs a signature to change anything, and must not wait behind its agent.
         Ask::Submit(_) => &seat.acts,
         _ => &seat.rate,
