@@ -2,6 +2,7 @@
 //! into a request for another machine, or told to a command of the owner's.
 
 mod hook;
+mod past;
 mod show;
 mod watch;
 
@@ -118,9 +119,11 @@ fn left(home: &Home) -> Done<Option<Vec<Item>>> {
             version: adopted.version,
             chain: laid_out.chain(),
             origin: laid_out.origin(),
+            past: Vec::new(),
         }));
     }
     items.sort_by_key(|item| item.held.at);
+    past::tell(home, &mut items, now)?;
     Ok(Some(items))
 }
 
@@ -258,7 +261,8 @@ pub(crate) async fn waiting(home: &Home) -> Done<Vec<(Client, Item)>> {
             );
         }
         let names = Names::from(&view);
-        let items = items(&view.agent, &names, queue);
+        let mut items = items(&view.agent, &names, queue);
+        past::tell(home, &mut items, now())?;
         waiting.extend(items.into_iter().map(|item| (client.clone(), item)));
     }
     waiting.sort_by_key(|(_, item)| item.held.at);
@@ -274,6 +278,7 @@ fn items(agent: &str, names: &Names, queue: Queue) -> Vec<Item> {
         version,
         chain,
         origin,
+        past: Vec::new(),
     };
     held.into_iter().map(item).collect()
 }
@@ -296,6 +301,7 @@ pub(crate) fn requested(request: &Checked) -> Vec<Item> {
             version: policy.version,
             chain: request.chain,
             origin: request.origin,
+            past: Vec::new(),
         }));
     }
     items.sort_by_key(|item| item.held.at);
