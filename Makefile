@@ -19,7 +19,7 @@ help:
 	@echo 'make torture the steward, its journal and the stores at full size: simulated worlds, kills,'
 	@echo '             crashes at every edge, races, hostile messages, damage (hours; each alone: see'
 	@echo '             the Makefile; power cuts need root)'
-	@echo 'make fuzz    every reader of untrusted text under a fuzzer (nightly Rust, cargo-fuzz; RUNS=N)'
+	@echo 'make fuzz    every reader of untrusted text under a fuzzer (nightly Rust, cargo-fuzz are added; RUNS=N)'
 	@echo 'make setup   only install what is missing'
 
 setup:
@@ -74,6 +74,7 @@ torture: setup
 	@MARQUE_PENDING=10000 $(STEWARD) --test restart -- --nocapture
 	@MARQUE_CASES=1000000 $(STEWARD) --test hostile -- --nocapture
 	@MARQUE_DAMAGES=10000 $(STEWARD) --test damage -- --nocapture
+	@MARQUE_CASES=2000 cargo test -p marque-contracts --test delegation model -- --nocapture
 	@MARQUE_TAMPERS=10000 MARQUE_TREES=10000 cargo test -p marque-steward --lib journal -- --nocapture
 	@MARQUE_KILLS=1000 MARQUE_FLIPS=1000 cargo test -p marque-store --test kill --test suite -- --nocapture
 	@if [ "$$(id -u)" = 0 ]; then \
@@ -84,7 +85,7 @@ torture: setup
 RUNS ?= 100000
 
 fuzz:
-	@cargo fuzz --version >/dev/null 2>&1 || { echo 'cargo-fuzz is missing: cargo install cargo-fuzz --locked' >&2; exit 1; }
+	@scripts/setup fuzz
 	@cd policies/fuzz && for target in amount bundle forbid host policy span verdict; do \
 	    cargo +nightly fuzz run -O -s none $$target -- -runs=$(RUNS) -max_len=6000 || exit 1; done
 	@cd payments/fuzz && for target in address choice header settlement terms; do \

@@ -78,7 +78,8 @@ pub(crate) struct Shared {
     /// Read the owner's passphrase from this file descriptor instead of asking.
     #[arg(long, global = true, help_heading = "Everywhere", value_name = "N")]
     owner_fd: Option<i32>,
-    /// Print JSON for scripts instead of text for people.
+    /// Print JSON for scripts instead of text for people; an error is an object on standard error,
+    /// with its "code".
     #[arg(long, global = true, help_heading = "Everywhere")]
     pub(crate) json: bool,
 }
@@ -201,6 +202,13 @@ enum Command {
     /// A mind process; started by a steward, fenced before it does anything.
     #[command(hide = true)]
     Mind(mind::Args),
+}
+
+impl Cli {
+    /// Whether a script reads what is said.
+    pub(crate) const fn json(&self) -> bool {
+        self.shared.json
+    }
 }
 
 /// Runs the command.

@@ -72,6 +72,11 @@ impl Finding {
 impl Examination<'_> {
     /// Looks at everything; `tell` hears each finding as it comes.
     pub async fn run(&self, mut tell: impl FnMut(Finding)) {
+        if self.policy.owner.as_slice().starts_with(&[0; 16]) {
+            let found = format!("{} is nobody's address: who could adopt this?", self.policy.owner);
+            let mend = "write your own: marque owner show";
+            tell(Finding::wrong("owner", found, mend));
+        }
         for (name, chain) in &self.policy.chains {
             let alive = match Rpc::new(&chain.rpc) {
                 Ok(rpc) => endpoints::look(self, name, chain, &rpc, &mut tell).await,
@@ -97,6 +102,22 @@ impl Examination<'_> {
             facilitator::look(self.policy, url, &mut tell).await;
         }
     }
+}
+
+/// Whether an agent can pay for its own transactions, as whoever settles must: what is not well with
+/// that, on each chain of its policy.
+pub async fn fees(policy: &Policy, agent: &str, address: Address) -> Vec<Finding> {
+    let mut heard = Vec::new();
+    for (name, chain) in &policy.chains {
+        let mut tell = |finding: Finding| heard.push(finding);
+        let asked = match Rpc::new(&chain.rpc) {
+            Ok(rpc) => agent::fees(policy, agent, address, chain, &rpc, &mut tell).await,
+            Err(error) => Err(error),
+        };
+        contracts::tell_or_fail(name, asked, &mut tell);
+    }
+    heard.retain(|finding| finding.health != Health::Good);
+    heard
 }
 
 /// Whether a chain is one for development, on which a missing contract is no surprise.

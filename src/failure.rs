@@ -60,6 +60,12 @@ impl Failure {
         if self.help.is_some() || self.report.is_some() { self } else { self.help(help) }
     }
 
+    /// The same for scripts, on one line.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        let Self { message, help, code, .. } = self;
+        serde_json::json!({ "error": message, "help": help, "code": code })
+    }
+
     /// The exit code.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.code)

@@ -5,7 +5,7 @@ mod failure;
 mod story;
 
 use clap::Parser as _;
-use std::process::ExitCode;
+use std::{io::IsTerminal as _, process::ExitCode};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -15,7 +15,13 @@ fn main() -> ExitCode {
     let cli = commands::Cli::parse();
     // What is worth a line beside the command's own: warnings, or what MARQUE_LOG names.
     let wanted = EnvFilter::try_from_env("MARQUE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(wanted).with_writer(std::io::stderr).compact().init();
+    tracing_subscriber::fmt()
+        .with_env_filter(wanted)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .compact()
+        .init();
+    let json = cli.json();
     let done = commands::run(cli);
     match (done, story::unwritten()) {
         (Ok(code), None) => code,
@@ -24,7 +30,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
         (Err(failure), _) => {
-            anstream::eprintln!("error: {failure}");
+            if json {
+                eprintln!("{}", failure.json());
+            } else {
+                anstream::eprintln!("error: {failure}");
+            }
             failure.exit_code()
         }
     }

@@ -27,7 +27,13 @@ const ROLE: &str = "MARQUE_ROLE";
 const DOORMAN: &str = "doorman";
 
 /// How long a mind that was told to stop may take.
-const GRACE: Duration = Duration::from_millis(300);
+pub const AT_ONCE: Duration = Duration::from_millis(600);
+
+/// How long one may take that has customers at its counter: longer than a buyer is kept waiting.
+pub const AFTER_THE_CUSTOMERS: Duration = Duration::from_secs(25);
+
+/// So soon a mind is told what its terminal may have told it already.
+const TOLD: Duration = Duration::from_millis(300);
 
 /// Runs the first process as the steward and the second as the mind, which runs `mind`.
 pub fn main<F, Fut, E>(mind: F) -> ExitCode
@@ -55,7 +61,7 @@ where
     }
     let command = || std::env::args_os().skip(1).collect::<Vec<_>>();
     // Its own `main` may read what the terminal says; the secret never comes that way here.
-    launch(&home, command(), &[], Stdio::inherit(), |home| {
+    launch(&home, command(), &[], Stdio::inherit(), AT_ONCE, |home| {
         let text = format!("Unlock secret of the steward in {}", home.path().display());
         secret(None, "marque-unlock", &text, false).map_err(|error| error.to_string())
     })
@@ -86,13 +92,14 @@ pub fn doorman() -> ExitCode {
 }
 
 /// Becomes the steward of `home` and starts this same program again, with `args`, as its mind,
-/// which reads `stdin`. Where a steward is already at work, it is used. The exit code is the
-/// mind's.
+/// which reads `stdin` and may take `grace` to end. Where a steward is already at work, it is used.
+/// The exit code is the mind's.
 pub fn launch(
     home: &Home,
     args: Vec<std::ffi::OsString>,
     read: &[PathBuf],
     stdin: Stdio,
+    grace: Duration,
     unlock: impl FnOnce(&Home) -> Result<SecretString, String>,
 ) -> ExitCode {
     // The mind is fenced and can write nowhere but its folder, so the built-in model is put into
@@ -132,7 +139,7 @@ pub fn launch(
                 }
             },
         };
-        let code = match run_mind(home, args, stdin).await {
+        let code = match run_mind(home, args, stdin, grace).await {
             Ok(code) => code,
             Err(error) => fail(&error),
         };
@@ -224,7 +231,8 @@ pub fn mind_command(
     Ok(command)
 }
 
-/// Starts this program again as a mind and waits for it; Ctrl-C is the mind's to answer.
+/// Starts this program again as a mind and waits for it; Ctrl-C is the mind's to answer, within
+/// `grace`. A second one ends it at once.
 ///
 /// # Errors
 /// Where the process cannot be started.
@@ -232,33 +240,41 @@ pub async fn run_mind(
     home: &Home,
     args: Vec<std::ffi::OsString>,
     stdin: Stdio,
+    grace: Duration,
 ) -> Result<ExitCode, String> {
-    let mut stop = Box::pin(stop_signal());
+    let stop = stop_signal();
     let mut child = mind_command(home, args)?
         .stdin(stdin)
         .spawn()
         .map_err(|error| format!("cannot start the mind: {error}"))?;
-    loop {
-        tokio::select! {
-            status = child.wait() => {
-                let status = status.map_err(|error| format!("the mind is lost: {error}"))?;
-                let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
-                return Ok(ExitCode::from(code));
-            }
-            () = &mut stop => {
-                stop = Box::pin(stop_signal());
-                // A terminal sends the signal to both; a supervisor only to us.
-                tokio::time::sleep(GRACE).await;
-                if let Ok(None) = child.try_wait() {
-                    terminate(&child);
-                    tokio::time::sleep(GRACE).await;
-                }
-                if let Ok(None) = child.try_wait() {
-                    child.start_kill().map_err(|error| format!("cannot stop the mind: {error}"))?;
-                }
-            }
-        }
+    let lost = |error| format!("the mind is lost: {error}");
+    tokio::select! {
+        status = child.wait() => return status.map(exit_code).map_err(lost),
+        () = stop => {}
     }
+    let again = stop_signal();
+    // A terminal sends the signal to both; a supervisor only to us.
+    let ends = async {
+        if let Ok(status) = tokio::time::timeout(TOLD, child.wait()).await {
+            return Some(status);
+        }
+        terminate(&child);
+        tokio::time::timeout(grace.saturating_sub(TOLD), child.wait()).await.ok()
+    };
+    let ended = tokio::select! {
+        ended = ends => ended,
+        () = again => None,
+    };
+    if let Some(status) = ended {
+        return status.map(exit_code).map_err(lost);
+    }
+    child.start_kill().map_err(|error| format!("cannot stop the mind: {error}"))?;
+    child.wait().await.map(exit_code).map_err(lost)
+}
+
+/// A mind's own code, or 1 where a signal ended it.
+fn exit_code(status: std::process::ExitStatus) -> ExitCode {
+    ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
 
 /// Asks a mind to end, which may have something to say yet.

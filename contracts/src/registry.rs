@@ -34,6 +34,9 @@ sol! {
         /// The agent has another owner, and no wallet any more.
         event Transfer(address indexed from, address indexed to, uint256 indexed tokenId);
 
+        /// Whether the contract speaks an interface (ERC-165).
+        function supportsInterface(bytes4 interfaceId) external view returns (bool);
+
         /// Registers an agent that gets its URI later.
         function register() external returns (uint256 agentId);
         /// Registers an agent whose registration file is at `agentURI`.

@@ -6,16 +6,33 @@
 use alloy_primitives::{B256, b256, keccak256};
 use alloy_sol_types::{SolEventInterface, SolInterface, SolStruct};
 use marque_contracts::{
-    Contract, IERC20, IERC3009, IERC3009Bytes, IdentityRegistry, TestDollar, bytecode, everywhere,
+    Contract, IERC20, IERC3009, IERC3009Bytes, IdentityRegistry, TestDollar, bytecode, delegation,
+    everywhere,
     permit2::{IERC20Approve, IExactProxy, IPermit2, IUptoProxy},
     registry, token,
 };
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 fn artifact(name: &str) -> Value {
-    let path = format!("{}/artifacts/{name}.json", env!("CARGO_MANIFEST_DIR"));
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    serde_json::from_str(&text(&format!("artifacts/{name}.json"))).unwrap()
+}
+
+/// Of ours from the artifact, of the framework's from its npm package: a module that holds one array.
+fn abi(name: &str) -> Value {
+    let package = "node_modules/@metamask/delegation-abis/dist/abis";
+    let own = format!("{}/artifacts/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    if Path::new(&own).exists() {
+        return artifact(name)["abi"].take();
+    }
+    let module = text(&format!("{package}/{name}.mjs"));
+    let (begin, end) = (module.find('[').unwrap(), module.rfind("];").unwrap());
+    serde_json::from_str(module.get(begin..=end).unwrap()).unwrap()
+}
+
+fn text(file: &str) -> String {
+    let path = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}; run npm ci"))
 }
 
 /// `name(type,...)` as selectors are made of, tuples written out.
@@ -36,7 +53,7 @@ fn signature(item: &Value) -> String {
 }
 
 fn hashes(name: &str, kind: &str) -> BTreeSet<B256> {
-    artifact(name)["abi"]
+    abi(name)
         .as_array()
         .unwrap()
         .iter()
@@ -52,6 +69,15 @@ fn assert_calls<I: SolInterface>(name: &str) {
         assert!(compiled.contains(&selector), "{name} has no function 0x{}", hex::encode(selector));
     }
     assert!(I::COUNT > 0);
+}
+
+fn assert_errors<E: SolInterface>(name: &str) {
+    let compiled: BTreeSet<[u8; 4]> =
+        hashes(name, "error").iter().map(|hash| hash[..4].try_into().unwrap()).collect();
+    for selector in E::selectors() {
+        assert!(compiled.contains(&selector), "{name} has no error 0x{}", hex::encode(selector));
+    }
+    assert!(E::COUNT > 0);
 }
 
 fn assert_events<E: SolEventInterface>(name: &str, topics: &[B256]) {
@@ -92,10 +118,66 @@ fn bindings_are_those_of_the_compiled_contracts() {
 }
 
 #[test]
+fn bindings_are_those_of_the_delegation_framework() {
+    use marque_contracts::delegation::binding::{
+        IDelegationManager as Manager, IErc20PeriodEnforcer as Erc20Period,
+        IErc20TotalEnforcer as Erc20Total, ILimitedCallsEnforcer as LimitedCalls,
+        IMultiSigAccount as Account, INativePeriodEnforcer as NativePeriod,
+        INonceEnforcer as Nonce, IRollingSpendEnforcer as RollingSpend,
+    };
+    assert_calls::<Manager::IDelegationManagerCalls>("DelegationManager");
+    assert_errors::<Manager::IDelegationManagerErrors>("DelegationManager");
+    assert_calls::<Account::IMultiSigAccountCalls>("MultiSigDeleGator");
+    assert_calls::<Nonce::INonceEnforcerCalls>("NonceEnforcer");
+    assert_calls::<Erc20Period::IErc20PeriodEnforcerCalls>("ERC20PeriodTransferEnforcer");
+    assert_calls::<Erc20Total::IErc20TotalEnforcerCalls>("ERC20TransferAmountEnforcer");
+    assert_calls::<LimitedCalls::ILimitedCallsEnforcerCalls>("LimitedCallsEnforcer");
+    assert_calls::<NativePeriod::INativePeriodEnforcerCalls>("NativeTokenPeriodTransferEnforcer");
+    assert_calls::<RollingSpend::IRollingSpendEnforcerCalls>("RollingSpendEnforcer");
+    assert_errors::<RollingSpend::IRollingSpendEnforcerErrors>("RollingSpendEnforcer");
+
+    let topics =
+        |selectors: &[[u8; 32]]| selectors.iter().copied().map(B256::from).collect::<Vec<_>>();
+    assert_events::<Manager::IDelegationManagerEvents>(
+        "DelegationManager",
+        &topics(Manager::IDelegationManagerEvents::SELECTORS),
+    );
+    assert_events::<Nonce::INonceEnforcerEvents>(
+        "NonceEnforcer",
+        &topics(Nonce::INonceEnforcerEvents::SELECTORS),
+    );
+    assert_events::<RollingSpend::IRollingSpendEnforcerEvents>(
+        "RollingSpendEnforcer",
+        &topics(RollingSpend::IRollingSpendEnforcerEvents::SELECTORS),
+    );
+}
+
+/// The enforcer of our own fits the hooks that a manager calls.
+#[test]
+fn our_enforcer_has_the_hooks_of_the_framework() {
+    let hooks = hashes("ICaveatEnforcer", "function");
+    assert_eq!(hooks.len(), 4);
+    assert!(hooks.is_subset(&hashes("RollingSpendEnforcer", "function")));
+}
+
+#[test]
+fn code_hashes_are_those_of_the_artifacts() {
+    let deployed = |name: &str| {
+        let code = artifact(name)["deployedBytecode"].as_str().unwrap().to_owned();
+        keccak256(hex::decode(code.trim_start_matches("0x")).unwrap())
+    };
+    assert_eq!(deployed("RollingSpendEnforcer"), delegation::ROLLING_SPEND);
+    assert_eq!(deployed("AccountProxy"), delegation::ACCOUNT_PROXY);
+}
+
+#[test]
 fn bytecode_is_that_of_the_artifact() {
-    for (contract, name) in
-        [(Contract::TestDollar, "TestDollar"), (Contract::IdentityRegistry, "IdentityRegistry")]
-    {
+    for (contract, name) in [
+        (Contract::AccountProxy, "AccountProxy"),
+        (Contract::IdentityRegistry, "IdentityRegistry"),
+        (Contract::RollingSpendEnforcer, "RollingSpendEnforcer"),
+        (Contract::TestDollar, "TestDollar"),
+    ] {
         assert_eq!(artifact(name)["bytecode"], format!("{}", bytecode(contract)), "{name}");
     }
     for ((_, code), name) in everywhere().iter().zip(["Permit2", "X402ExactProxy", "X402UptoProxy"])

@@ -5,9 +5,12 @@
 //! people: what binds a signature is the separator that they hash to.
 
 use crate::{BlockTag, IdentityError, Rpc};
-use alloy_primitives::{Address, B256, Bytes, U64};
-use marque_contracts::{IERC20, IERC3009, TestDollar};
+use alloy_primitives::{Address, B256, Bytes, FixedBytes, U64, fixed_bytes};
+use marque_contracts::{IERC20, IERC3009, IdentityRegistry, TestDollar};
 use serde_json::{Value, json};
+
+/// ERC-165's name for ERC-721.
+const ERC721: FixedBytes<4> = fixed_bytes!("0x80ac58cd");
 
 /// What a token says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +62,15 @@ impl Rpc {
         let state = self.authorization_state(token, Address::ZERO, B256::ZERO).await;
         let authorisations = told(state)?.is_some();
         Ok(TokenFacts { decimals, symbol, name, version, separator, authorisations })
+    }
+
+    /// Whether the contract at an address keeps ERC-721 tokens, as every identity registry does.
+    ///
+    /// # Errors
+    /// [`IdentityError::Unreachable`] where nobody answers.
+    pub async fn is_registry(&self, at: Address) -> Result<bool, IdentityError> {
+        let call = IdentityRegistry::supportsInterfaceCall { interfaceId: ERC721 };
+        Ok(told(self.view("supportsInterface", at, call).await)?.unwrap_or(false))
     }
 
     /// Asks for the logs of one contract in the newest `blocks` blocks, as a start does.

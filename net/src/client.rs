@@ -105,14 +105,16 @@ impl Client {
         mut request: Request,
         allow: impl Fn(&Url) -> bool + Send,
     ) -> Result<Response, NetError> {
-        let once = carries_payment(&request.headers) || self.guard.max_redirects == 0;
+        let pays = carries_payment(&request.headers);
+        let limit = if pays { self.guard.max_goods } else { self.guard.max_body };
+        let once = pays || self.guard.max_redirects == 0;
         for _ in 0..=self.guard.max_redirects {
             let answer = self.exchange(&request).await?;
             if once {
-                return self.take(answer, request.url).await;
+                return self.take(answer, request.url, limit).await;
             }
             let Some(next) = next_hop(&request, answer.status().as_u16(), answer.headers())? else {
-                return self.take(answer, request.url).await;
+                return self.take(answer, request.url, limit).await;
             };
             self.guard.vet(&next.url)?;
             let (from, to) = (host_port(&request.url), host_port(&next.url));
@@ -141,9 +143,13 @@ impl Client {
     }
 
     /// The whole answer, unpacked, or an error as soon as it gets too long.
-    async fn take(&self, answer: reqwest::Response, url: Url) -> Result<Response, NetError> {
+    async fn take(
+        &self,
+        answer: reqwest::Response,
+        url: Url,
+        limit: usize,
+    ) -> Result<Response, NetError> {
         let host = host_port(&url);
-        let limit = self.guard.max_body;
         let status = answer.status().as_u16();
         let mut headers = answer.headers().clone();
         let coding = coding(&headers)

@@ -37,6 +37,8 @@ pub struct Guard {
     pub ports: Vec<u16>,
     /// The longest body that is accepted, in bytes.
     pub max_body: usize,
+    /// The same where the request carries a payment: what is paid for is not thrown away lightly.
+    pub max_goods: usize,
     /// How long one `send` may take, redirects and body included.
     pub timeout: Duration,
     /// How many redirects are followed. With none a 3xx answer is returned as it is.
@@ -44,12 +46,13 @@ pub struct Guard {
 }
 
 impl Default for Guard {
-    /// No loopback, the web's ports, 2 MiB, 30 s, 5 redirects.
+    /// No loopback, the web's ports, 2 MiB, 16 MiB for what is paid, 30 s, 5 redirects.
     fn default() -> Self {
         Self {
             loopback: Vec::new(),
             ports: Vec::new(),
             max_body: 2 * 1024 * 1024,
+            max_goods: 16 * 1024 * 1024,
             timeout: Duration::from_secs(30),
             max_redirects: 5,
         }

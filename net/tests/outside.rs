@@ -447,12 +447,22 @@ async fn a_body_is_cut_off_at_the_cap_whether_or_not_its_length_is_announced() {
         .route("/unannounced", any(async move || Body::from_stream(chunks().take(3))))
         .route("/endless", any(async move || Body::from_stream(chunks())));
     let (base, guard) = server(router).await;
-    let client = Client::new(Guard { max_body: 10_000, ..guard }).unwrap();
+    let client = Client::new(Guard { max_body: 10_000, max_goods: 20_000, ..guard }).unwrap();
     assert_eq!(client.send(get(&base, "/exact")).await.unwrap().body.len(), 10_000);
     for path in ["/announced", "/unannounced", "/endless"] {
         let error = client.send(get(&base, path)).await.unwrap_err();
         assert!(matches!(error, NetError::TooLong { limit: 10_000, .. }), "{path}: {error}");
     }
+    let paid = |path| {
+        let mut request = get(&base, path);
+        request.headers.insert("payment-signature", "signed".parse().unwrap());
+        request
+    };
+    for (path, length) in [("/announced", 10_001), ("/unannounced", 12_288)] {
+        assert_eq!(client.send(paid(path)).await.unwrap().body.len(), length, "what is paid for");
+    }
+    let error = client.send(paid("/endless")).await.unwrap_err();
+    assert!(matches!(error, NetError::TooLong { limit: 20_000, .. }), "{error}");
 }
 
 /// What `bytes` are as gzip.

@@ -79,6 +79,19 @@ pub struct Kind {
     pub extra: Map<String, Value>,
 }
 
+impl Supported {
+    /// Whether payments of a scheme on a network (CAIP-2) are settled, by version 2.
+    #[must_use]
+    pub fn settles(&self, scheme: &str, network: &str) -> bool {
+        self.kinds.iter().any(|kind| {
+            kind.x402_version == VERSION
+                && kind.scheme == scheme
+                && (kind.network == network
+                    || kind.network.strip_suffix('*').is_some_and(|of| network.starts_with(of)))
+        })
+    }
+}
+
 /// A facilitator somewhere, reached through the guarded client.
 #[derive(Clone, Debug)]
 pub struct Facilitator {

@@ -91,7 +91,15 @@ impl Place {
                 fs::read_dir(&entries).map_err(|error| unreadable(&entries, &error))?;
                 Ok(dir.clone())
             }
-            None => Ok(shared.home()?.journal()),
+            None => {
+                let home = shared.home()?;
+                if !home.journal().join("entries").is_dir() {
+                    let why = format!("there is no journal in {}", home.path().display());
+                    return Err(Failure::usage(why)
+                        .help("name the steward's home, --home DIR, or a journal, --journal DIR"));
+                }
+                Ok(home.journal())
+            }
         }
     }
 }

@@ -1,6 +1,9 @@
 //! `marque doctor`: whether a set-up would work, before money depends on it.
 
-use super::{Shared, policy::Companions};
+use super::{
+    Shared,
+    policy::{Companions, Named},
+};
 use crate::{
     failure::{Done, Failure},
     story::say,
@@ -69,6 +72,22 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         findings.extend(heard);
     }
     conclude(shared, &findings)
+}
+
+/// Says of an agent that is to settle what would keep it from that.
+pub(crate) fn warn_of_fees(shared: &Shared, agent: &str) -> Done {
+    let Ok(named) =
+        Named::find(&shared.home()?, &format!("{agent}@adopted"), &Companions::default())
+    else {
+        return Ok(()); // nothing is in force: the steward says so
+    };
+    let address = super::funds::agent_address(shared, agent)?;
+    let heard = marque::doctor::fees(&named.policy, agent, address);
+    for Finding { subject, found, mend, .. } in super::runtime()?.block_on(heard) {
+        let mend = mend.map(|mend| format!("; {mend}")).unwrap_or_default();
+        tracing::warn!("{subject}: {found}{mend}");
+    }
+    Ok(())
 }
 
 /// The chain and its first block, as the owner's genesis names them.

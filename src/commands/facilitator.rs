@@ -21,12 +21,14 @@ pub(crate) struct Args {
 pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     let home = shared.home()?;
     let agent = only_agent(&home, args.agent.as_deref())?;
+    super::doctor::warn_of_fees(shared, &agent)?;
     let mut mind: Vec<OsString> = vec!["mind".into(), "facilitate".into(), "--agent".into()];
     mind.extend([agent.into(), "--listen".into(), args.listen.to_string().into()]);
     if shared.json {
         mind.push("--events".into());
     }
-    Ok(marque::process::launch(&home, mind, &[], Stdio::null(), |_| {
+    let grace = marque::process::AFTER_THE_CUSTOMERS;
+    Ok(marque::process::launch(&home, mind, &[], Stdio::null(), grace, |_| {
         shared.unlock(false).map_err(|failure| failure.to_string())
     }))
 }

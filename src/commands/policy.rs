@@ -11,7 +11,7 @@ mod replay;
 pub(crate) use address::owner as owner_address;
 pub(crate) use adopt::chain_of;
 pub(crate) use create::{Answers, kinds, params};
-pub(crate) use draft::{Companions, draft_of, unknown};
+pub(crate) use draft::{Companions, Named, draft_of, unknown};
 
 use super::Shared;
 use crate::{

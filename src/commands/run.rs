@@ -43,7 +43,8 @@ pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     if shared.json {
         mind.push("--events".into());
     }
-    Ok(marque::process::launch(&home, mind, args.model.as_slice(), Stdio::null(), |_| {
+    let grace = marque::process::AT_ONCE;
+    Ok(marque::process::launch(&home, mind, args.model.as_slice(), Stdio::null(), grace, |_| {
         shared.unlock(false).map_err(|failure| failure.to_string())
     }))
 }

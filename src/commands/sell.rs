@@ -2,7 +2,7 @@
 
 use super::{
     Shared,
-    mind::{Terms, only_agent},
+    mind::{Order, Terms, only_agent},
 };
 use crate::failure::{Done, Failure};
 use std::{
@@ -38,6 +38,13 @@ pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     {
         return Err(Failure::usage(format!("--public-url {url}: not how buyers reach a shop"))
             .help("like https://shop.example, with a path if there is one, and no query"));
+    }
+    if terms.risk.is_some() && terms.settle != Order::Background {
+        return Err(Failure::usage("--risk is what is delivered before the money is seen")
+            .help("add --settle background, or leave it out: otherwise nothing is at risk"));
+    }
+    if terms.facilitator.is_none() {
+        super::doctor::warn_of_fees(shared, &agent)?;
     }
     let mut mind: Vec<OsString> = vec!["mind".into(), "sell".into()];
     let mut option = |name: &str, value: OsString| mind.extend([OsString::from(name), value]);
@@ -94,7 +101,8 @@ pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     if shared.json {
         mind.push("--events".into());
     }
-    Ok(marque::process::launch(&home, mind, &read, Stdio::null(), |_| {
+    let grace = marque::process::AFTER_THE_CUSTOMERS;
+    Ok(marque::process::launch(&home, mind, &read, Stdio::null(), grace, |_| {
         shared.unlock(false).map_err(|failure| failure.to_string())
     }))
 }

@@ -8,7 +8,7 @@ mod unit;
 use super::{Shared, runtime};
 use crate::failure::{Done, Failure};
 use marque::notify::notify;
-use marque::process::{run_mind, start, stop_signal, walls};
+use marque::process::{AFTER_THE_CUSTOMERS, run_mind, start, stop_signal, walls};
 use marque_steward::Minds;
 use std::{
     path::PathBuf,
@@ -99,7 +99,9 @@ pub(crate) fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
                 }
             }
         } else {
-            run_mind(&home, args.mind, Stdio::null()).await.map_err(Failure::new)?
+            run_mind(&home, args.mind, Stdio::null(), AFTER_THE_CUSTOMERS)
+                .await
+                .map_err(Failure::new)?
         };
         notify("STOPPING=1");
         steward.stop().await?;

@@ -1,9 +1,9 @@
 //! What an agent holds: enough to pay, and enough for the fees.
 
-use super::{Examination, Finding, contracts::tell_or_fail};
+use super::{Examination, Finding, contracts::tell_or_fail, is_devnet};
 use alloy_primitives::{Address, U256};
 use marque_identity::{IdentityError, Rpc};
-use marque_policies::{AssetId, Money, document::Chain};
+use marque_policies::{AssetId, Money, Policy, document::Chain};
 
 /// Gas of a settlement or a cancellation, with room.
 const GAS: u64 = 120_000;
@@ -18,13 +18,14 @@ pub(super) async fn look(
     rpc: &Rpc,
     tell: &mut impl FnMut(Finding),
 ) {
-    tell_or_fail(agent, gas(of, agent, address, chain, rpc, tell).await, tell);
+    tell_or_fail(agent, fees(of.policy, agent, address, chain, rpc, tell).await, tell);
     tell_or_fail(agent, tokens(of, agent, address, chain, rpc, tell).await, tell);
     tell_or_fail(agent, waiting(agent, address, rpc, tell).await, tell);
 }
 
-async fn gas(
-    of: &Examination<'_>,
+/// Whether it can pay for its transactions, as whoever settles must.
+pub(super) async fn fees(
+    policy: &Policy,
     agent: &str,
     address: Address,
     chain: &Chain,
@@ -35,8 +36,8 @@ async fn gas(
     let held = rpc.balance(address).await?;
     let one = U256::from(GAS) * U256::from(rpc.fees().await?.max_fee_per_gas);
     let count = held.checked_div(one).unwrap_or(U256::MAX);
-    let shown = of.policy.show(Money::new(held, native));
-    if !of.policy.gas.contains_key(&native) && !of.policy.limits.contains_key(&native) {
+    let shown = policy.show(Money::new(held, native));
+    if !policy.gas.contains_key(&native) && !policy.limits.contains_key(&native) {
         let mend = format!("[limits.gas] day = \"0.002 {}\"", chain.native);
         let found =
             "the policy allows no fees: it can sign payments, and neither settle nor take one back";
@@ -47,12 +48,27 @@ async fn gas(
         return Ok(());
     }
     let found = format!("{address} has {shown} for fees, enough for {count} transactions");
-    let wanted = of.policy.show(Money::new(one.saturating_mul(U256::from(ENOUGH)), native));
+    let wanted = one.saturating_mul(U256::from(ENOUGH)).saturating_sub(held);
+    let wanted = policy.show(Money::new(round_up(wanted), native));
     let mend = format!(
-        "marque fund {agent} \"{wanted}\": a seller settles with it, a freeze takes payments back with it"
+        "{}: a seller settles with it, a freeze takes payments back with it",
+        fund(agent, &wanted, chain)
     );
     tell(Finding::odd(agent, found, mend));
     Ok(())
+}
+
+/// The command that brings it money.
+fn fund(agent: &str, amount: &str, chain: &Chain) -> String {
+    let faucet = if is_devnet(chain) { " --faucet" } else { "" };
+    format!("marque fund {agent} \"{amount}\"{faucet}")
+}
+
+/// An amount that a person would type: two digits, and no less.
+fn round_up(units: U256) -> U256 {
+    let digits = units.to_string().len();
+    let step = U256::from(10).pow(U256::from(digits.saturating_sub(2)));
+    units.div_ceil(step).saturating_mul(step)
 }
 
 async fn tokens(
@@ -74,7 +90,7 @@ async fn tokens(
             true => Finding::odd(
                 agent,
                 format!("it has {shown} to spend"),
-                format!("marque fund {agent} \"1 {name}\""),
+                fund(agent, &format!("1 {name}"), chain),
             ),
             false => Finding::good(agent, format!("it has {shown} to spend")),
         });
@@ -112,4 +128,24 @@ async fn waiting(
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_to_be_funded_has_two_digits_and_is_enough() {
+        let cases: [(u64, u64); 6] = [
+            (0, 0),
+            (7, 7),
+            (10, 10),
+            (123, 130),
+            (999, 1_000),
+            (3_000_000_000_001, 3_100_000_000_000),
+        ];
+        for (units, rounded) in cases {
+            assert_eq!(round_up(U256::from(units)), U256::from(rounded), "{units}");
+        }
+    }
 }

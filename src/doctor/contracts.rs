@@ -182,14 +182,17 @@ async fn identity_registry(
         11_155_111 | 84_532 => Some(TESTNETS),
         _ => None,
     };
+    let mend = match public {
+        Some(public) => format!("the public one here is {public}"),
+        None => format!("mend identity_registry in [chain.{name}]"),
+    };
     if rpc.code(at).await?.is_empty() {
-        let mend = match public {
-            Some(public) => format!("the public one here is {public}"),
-            None => format!("mend identity_registry in [chain.{name}]"),
-        };
         tell(Finding::wrong(name, format!("there is no identity registry at {at}"), mend));
+    } else if !rpc.is_registry(at).await? {
+        let found =
+            format!("the contract at {at} is no identity registry: it keeps no ERC-721 tokens");
+        tell(Finding::wrong(name, found, mend));
     } else if public.is_some_and(|public| public != at) {
-        let mend = format!("the public one here is {}", public.unwrap_or_default());
         tell(Finding::odd(
             name,
             format!("{at} is not the public ERC-8004 identity registry"),

@@ -81,6 +81,7 @@ async fn each_mistake_in_a_set_up_is_named_and_ends_with_1() {
     let stranger = "0x6666666666666666666666666666666666666666";
     let dead = "http://127.0.0.1:9";
     let two = format!("\"{rpc}\", \"{dead}\"");
+    let owner = scout.party.owner.address().to_string();
     let feed_address = feed.party.address.to_string();
     let mistakes = [
         ("eip155:31337", "eip155:84532", "it serves chain 31337, and the policy says 84532"),
@@ -91,6 +92,8 @@ async fn each_mistake_in_a_set_up_is_named_and_ends_with_1() {
         ("Marque Test Dollar", "USD Coin", "name = \"Marque Test Dollar\""),
         (&feed_address, stranger, "and pinned to 0x6666"),
         (&town.economy.registry.to_string(), stranger, "there is no identity registry at"),
+        (&town.economy.registry.to_string(), &dollar, "is no identity registry"),
+        (&owner, "0x0000000000000000000000000000000000000001", "is nobody's address"),
     ];
     for (right, mistake, found) in mistakes {
         assert!(policy.contains(right), "{right}: {policy}");
@@ -116,6 +119,7 @@ async fn each_mistake_in_a_set_up_is_named_and_ends_with_1() {
     let (findings, code) = examined(dir.path(), poor.home.path(), &["poor"]);
     let odd = of(&findings, "odd").join("\n");
     assert!(odd.contains("enough for 0 transactions") && odd.contains("marque fund poor"), "{odd}");
+    assert!(odd.contains("--faucet"), "{odd}");
     assert_eq!(code, 0, "{findings:?}");
 }
 

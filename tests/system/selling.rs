@@ -1,9 +1,9 @@
 //! `marque sell`, `marque facilitator` and `marque income`, on a real chain with real processes.
 
-use crate::support::{Citizen, MARQUE, Town, eventually, free_address};
+use crate::support::{Citizen, MARQUE, Town, buy, eventually, free_address};
 use alloy_primitives::{B256, hex};
 use axum::{Router, routing::get};
-use marque_net::{Client as Net, Guard, Request};
+use marque_net::{Client as Net, Guard, Method, Request};
 use marque_payments::{Paywall, Seller, Settlement};
 use marque_policies::{
     AssetId, Intent, Labels, Mark, Money,
@@ -83,6 +83,12 @@ async fn a_folder_is_sold_file_by_file_and_the_income_is_told() {
     assert_eq!(look(&host, "/.key").await.status, 404);
     assert_eq!(look(&host, "/none.csv").await.status, 404);
     assert_eq!(look(&host, "/a.csv").await.status, 402);
+    let head = Request {
+        method: Method::HEAD,
+        ..Request::get(format!("http://{host}/a.csv").parse().unwrap())
+    };
+    let head = net(&host).send(head).await.unwrap();
+    assert!(head.status == 402 && head.headers.contains_key("payment-required"));
     for (path, body, task) in [("/a.csv", "14.2", "one"), ("/b.csv", "9.9", "two")] {
         let bought = scout.buy(&format!("http://{host}{path}"), task).await.unwrap();
         assert_eq!(bought.response.body, body.as_bytes());
@@ -132,6 +138,41 @@ async fn a_service_is_sold_through_the_counter_and_only_what_is_free_is_free() {
     // What the service does not have costs nothing.
     let error = scout.buy(&format!("http://{host}/none"), "none").await;
     assert!(error.is_err());
+    assert_eq!(town.dollars(&shop).await, 20_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_at_the_counter_when_the_shop_closes_is_served() {
+    let town = Town::new().await;
+    let behind = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = format!("http://{}/", behind.local_addr().unwrap());
+    let asked = Arc::new(tokio::sync::Notify::new());
+    let heard = Arc::clone(&asked);
+    let wind = get(move || {
+        heard.notify_one();
+        async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            "14.2"
+        }
+    });
+    let service = Router::new().route("/wind", wind);
+    tokio::spawn(async move { axum::serve(behind, service).await });
+    let host = free_address();
+    let mut mind = vec!["mind", "sell", "--agent", "shop", "--upstream", &upstream];
+    mind.extend(["--price", "0.02 tUSD", "--listen", &host, "--settle", "after"]);
+    let mut shop = agent(&town, "shop", INCOME, &host, &mind).await;
+    up(&host).await;
+    let scout = town.buyer("scout", &[&shop], "").await;
+    let (client, url) = (scout.client().clone(), format!("http://{host}/wind"));
+    let buying = tokio::spawn(async move { buy(client, &url, "wind").await });
+    asked.notified().await;
+    let mut steward = shop.running.take().unwrap().child;
+    let pid = steward.id().and_then(|pid| i32::try_from(pid).ok()).unwrap();
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let status = steward.wait().await.unwrap();
+    assert!(status.success(), "{status}");
+    assert_eq!(buying.await.unwrap().unwrap().response.body, b"14.2");
     assert_eq!(town.dollars(&shop).await, 20_000);
 }
 

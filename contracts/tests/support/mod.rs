@@ -35,8 +35,14 @@ impl Receipt {
 
 impl Chain {
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With these options of anvil's beside ours.
+    pub(crate) fn start_with(options: &[&str]) -> Self {
         let mut anvil = Command::new(binary())
-            .args(["--port", "0", "--accounts", "4"])
+            .args(["--port", "0", "--accounts", "6"])
+            .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -81,9 +87,9 @@ impl Chain {
         self.send(from, Some(to), call.abi_encode().into())
     }
 
-    fn send(&self, from: Address, to: Option<Address>, data: Bytes) -> Receipt {
+    pub(crate) fn send(&self, from: Address, to: Option<Address>, data: Bytes) -> Receipt {
         // The gas is given, so that anvil mines a failing transaction as well.
-        let transaction = json!([{ "from": from, "to": to, "data": data, "gas": "0x4c4b40" }]);
+        let transaction = json!([{ "from": from, "to": to, "data": data, "gas": "0x7a1200" }]);
         let hash = self.rpc("eth_sendTransaction", transaction).unwrap();
         let receipt = self.receipt(&hash);
         let logs = receipt["logs"].as_array().unwrap().iter().map(|log| {

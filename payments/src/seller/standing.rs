@@ -12,6 +12,9 @@ use tokio::{sync::Mutex, time::Instant};
 /// A view lists the newest intents, so many at most.
 const LISTED: usize = 100;
 
+/// A steward that says nothing for so long has nothing to sell; the buyer hears that, and asks later.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
+
 /// What was said, and when.
 #[derive(Debug, Default)]
 pub(super) struct Kept(Mutex<Option<(Instant, Arc<View>)>>);
@@ -37,7 +40,9 @@ impl Seller {
             let passed = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
             return Ok(Standing { view: Arc::clone(view), now: view.now.saturating_add(passed) });
         }
-        let view = Arc::new(self.steward.view().await?);
+        let view = tokio::time::timeout(ANSWERS_WITHIN, self.steward.view()).await;
+        let view = view.map_err(|_| PaymentError::Steward("it does not answer".to_owned()))?;
+        let view = Arc::new(view?);
         *kept = Some((Instant::now(), Arc::clone(&view)));
         drop(kept);
         Ok(Standing { now: view.now, view })

@@ -7,7 +7,7 @@ mod upstream;
 use super::seller::counter;
 use crate::{
     failure::{Context as _, Done, Failure},
-    story::{detail, good, harmless, say},
+    story::{detail, good, harmless, say, stopped},
 };
 use axum::{
     Router,
@@ -127,11 +127,13 @@ pub(super) async fn sell(
     if let Some(each) = &terms.risk_per_payer {
         seller = seller.payer_risk(money(each)?);
     }
+    let mut facilitator = None;
     if let Some(url) = &terms.facilitator {
         let guard = Guard::naming([host_port(url).as_str()]);
         guard.vet(url).map_err(Failure::usage)?;
-        seller = seller
-            .through(Facilitator::new(Client::new(guard).map_err(Failure::new)?, url.clone()));
+        let named = Facilitator::new(Client::new(guard).map_err(Failure::new)?, url.clone());
+        seller = seller.through(named.clone());
+        facilitator = Some(named);
     }
     let behind = match &goods {
         Goods::Folder(dir) => Behind::Folder(Arc::new(Folder::open(dir, &terms.price)?)),
@@ -147,6 +149,9 @@ pub(super) async fn sell(
     };
     let url = base.map_or_else(|| format!("http://{place}/"), |url| url.to_string());
     opened(&view, &goods, &terms, &url, json);
+    for doubt in doubts(&shop.goods, facilitator.as_ref(), &view, price).await {
+        tracing::warn!("{doubt}");
+    }
     let router = Router::new().fallback(serve).with_state(shop);
     axum::serve(listener, router).with_graceful_shutdown(stop_signal()).await.doing("the shop")?;
     if !json {
@@ -173,10 +178,12 @@ fn opened(view: &View, goods: &Goods, terms: &Terms, url: &str, json: bool) {
         return;
     }
     good(&format!("{} sells {what} at {url} for {} each", view.agent, terms.price));
-    detail(
-        &format!("paid to {}, settled {:?} the delivery", view.address, terms.settle)
-            .to_lowercase(),
-    );
+    let when = match terms.settle {
+        Order::Before => "before the goods are delivered",
+        Order::After => "once the goods are made",
+        Order::Background => "while the goods are on their way",
+    };
+    detail(&format!("paid to {}; the money is taken {when}", view.address));
     if let Some(facilitator) = &terms.facilitator {
         detail(&format!(
             "brought to the chain by {facilitator}, believed when the steward sees it"
@@ -185,16 +192,44 @@ fn opened(view: &View, goods: &Goods, terms: &Terms, url: &str, json: bool) {
     say!("\nCtrl-C closes the shop.");
 }
 
+/// What would keep the shop from selling, though it is open: others that it needs, and that may come
+/// yet.
+async fn doubts(
+    goods: &Behind,
+    facilitator: Option<&Facilitator>,
+    view: &View,
+    price: Money,
+) -> Vec<String> {
+    let mut doubts = Vec::new();
+    if let Behind::Service(upstream) = goods
+        && let Err(error) = upstream.knock().await
+    {
+        doubts.push(format!("the service behind the counter does not answer yet: {error}"));
+    }
+    if let Some(facilitator) = facilitator {
+        let network = format!("eip155:{}", price.asset.chain);
+        match facilitator.supported().await {
+            Ok(supported) if supported.settles("exact", &network) => {}
+            Ok(_) => doubts.push(format!(
+                "the facilitator settles no \"exact\" on {network}; the steward of {} will have to",
+                view.agent
+            )),
+            Err(error) => doubts.push(error.to_string()),
+        }
+    }
+    doubts
+}
+
 /// An amount and an asset's name, exactly.
 fn money(view: &View, text: &str) -> Done<Money> {
     let wrong = || Failure::usage(format!("\"{text}\" is no amount of an asset of the policy"));
     let names = || {
-        let names: Vec<&str> = view.assets.iter().map(|asset| asset.name.as_str()).collect();
-        format!(
-            "like \"0.01 {}\"; the policy knows {}",
-            names.first().unwrap_or(&"USDC"),
-            names.join(", ")
-        )
+        let earned = view.assets.iter().filter(|asset| view.income.contains(&asset.id));
+        let names: Vec<&str> = earned.map(|asset| asset.name.as_str()).collect();
+        match names.first() {
+            Some(first) => format!("like \"0.01 {first}\"; it may be paid in {}", names.join(", ")),
+            None => "the policy lets it be paid in nothing; see [income]".to_owned(),
+        }
     };
     let (digits, name) = text.split_once(' ').ok_or_else(|| wrong().help(names()))?;
     let asset = view.assets.iter().find(|asset| asset.name == name);
@@ -237,11 +272,15 @@ async fn make(State(behind): State<Behind>, request: Request) -> Response {
     }
 }
 
-async fn serve(State(shop): State<Shop>, request: Request) -> Response {
+async fn serve(State(shop): State<Shop>, mut request: Request) -> Response {
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let headers = request.headers().clone();
+    let paid = headers.contains_key(x402::PAYMENT_SIGNATURE);
     if let Behind::Folder(folder) = &shop.goods {
-        if method != Method::GET {
+        // A look at the head costs nothing, and nobody buys one.
+        if method == Method::HEAD && !paid {
+            *request.method_mut() = Method::GET;
+        } else if method != Method::GET {
             return (StatusCode::METHOD_NOT_ALLOWED, "files are sold by GET").into_response();
         }
         if let Some(listing) = folder.listing(uri.path(), &headers).await {
@@ -251,7 +290,6 @@ async fn serve(State(shop): State<Shop>, request: Request) -> Response {
     if shop.is_free(&uri) {
         return make(State(shop.goods), request).await;
     }
-    let paid = headers.contains_key(x402::PAYMENT_SIGNATURE);
     let Ok(answer) = shop.paid.clone().oneshot(request).await;
     if paid {
         shop.tell(&method, &uri, answer.status(), answer.headers());
@@ -296,7 +334,12 @@ impl Shop {
         match receipt {
             Some(SettlementResponse { success: true, payer, transaction, .. }) => {
                 let payer = payer.unwrap_or_default();
-                good(&harmless(&format!("sold {path} to {payer}, transaction {transaction}")));
+                let text = harmless(&format!("{path} to {payer}, transaction {transaction}"));
+                if status.is_success() {
+                    good(&format!("sold {text}"));
+                } else {
+                    stopped(&format!("sold, but the goods are an error ({status}): {text}"));
+                }
             }
             Some(SettlementResponse { error_reason, .. }) => {
                 let why = error_reason.unwrap_or_default();

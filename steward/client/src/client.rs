@@ -35,12 +35,17 @@ impl Client {
     /// # Errors
     /// [`ClientError::NoSteward`] where nobody listens there.
     pub async fn connect(path: impl AsRef<Path>) -> Result<Self, ClientError> {
-        let path = path.as_ref().to_owned();
+        Self::within(path.as_ref(), link::BACK_WITHIN).await
+    }
+
+    /// The same, for a steward that has another time to come back.
+    pub(crate) async fn within(path: &Path, back: Duration) -> Result<Self, ClientError> {
+        let path = path.to_owned();
         let stream = door::to(&path)
             .await
             .map_err(|source| ClientError::NoSteward { path: path.clone(), source })?;
         let (calls, inbox) = mpsc::channel(64);
-        tokio::spawn(link::run(path, stream, inbox));
+        tokio::spawn(link::run(path, stream, inbox, back));
         Ok(Self { calls })
     }
 

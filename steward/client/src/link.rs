@@ -45,21 +45,34 @@ enum End {
     NobodyAsks,
 }
 
-/// Serves calls until every client is gone or the steward stays away.
-pub(crate) async fn run(path: PathBuf, stream: UnixStream, mut calls: mpsc::Receiver<Call>) {
+/// Serves calls until every client is gone. Where the steward stays away, the open questions fail, and
+/// the next one looks for it again.
+pub(crate) async fn run(
+    path: PathBuf,
+    stream: UnixStream,
+    mut calls: mpsc::Receiver<Call>,
+    back_within: Duration,
+) {
     let mut open = Open::default();
     let mut next = Some(stream);
-    while let Some(stream) = next {
-        match converse(stream, &mut calls, &mut open).await {
-            End::NobodyAsks => return,
-            End::Lost => {
-                tracing::debug!(open = open.questions.len(), "lost the steward, connecting again");
-                next = connect_again(&path).await;
+    loop {
+        if let Some(stream) = next {
+            match converse(stream, &mut calls, &mut open).await {
+                End::NobodyAsks => return,
+                End::Lost => {
+                    tracing::debug!(open = open.questions.len(), "lost the steward");
+                }
             }
+        } else {
+            let asked = std::mem::take(&mut open.questions).into_values().map(|(_, reply)| reply);
+            let waiting = std::iter::from_fn(|| calls.try_recv().ok()).map(|call| call.reply);
+            for reply in asked.chain(waiting) {
+                answer(reply, Err(ClientError::Lost(back_within.as_secs())));
+            }
+            let Some(call) = calls.recv().await else { return };
+            open.add(call);
         }
-    }
-    for (_, (_, reply)) in open.questions {
-        answer(reply, Err(ClientError::Lost(BACK_WITHIN.as_secs())));
+        next = connect_again(&path, back_within).await;
     }
 }
 
@@ -134,8 +147,8 @@ async fn listen(mut read: OwnedReadHalf, heard: mpsc::Sender<Response>) {
 }
 
 /// Connects again, with growing pauses.
-async fn connect_again(path: &Path) -> Option<UnixStream> {
-    let deadline = Instant::now() + BACK_WITHIN;
+async fn connect_again(path: &Path, within: Duration) -> Option<UnixStream> {
+    let deadline = Instant::now() + within;
     let mut pause = Duration::from_millis(20);
     while Instant::now() < deadline {
         tokio::time::sleep(pause).await;
@@ -156,7 +169,7 @@ fn answer(reply: Reply, said: Result<Answer, ClientError>) {
 #[cfg(test)]
 mod tests {
     use crate::{Answer, Client, ClientError, Fault, Request, Response, VERSION, frame};
-    use std::path::Path;
+    use std::{path::Path, time::Duration};
     use tokio::net::{UnixListener, UnixStream};
 
     async fn hear(stream: &mut UnixStream) -> Request {
@@ -205,6 +218,26 @@ mod tests {
         let listener = bind(&path);
         let (mut stream, _) = listener.accept().await.unwrap();
         assert_eq!(hear(&mut stream).await, asked);
+        say(&mut stream, asked.seq, Answer::Noted { entry: 9 }).await;
+        assert_eq!(question.await.unwrap().unwrap(), 9);
+    }
+
+    #[tokio::test]
+    async fn a_steward_that_was_away_for_long_is_found_by_the_next_question() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let listener = bind(&path);
+        let client = Client::within(&path, Duration::from_millis(100)).await.unwrap();
+        drop((listener.accept().await.unwrap(), listener));
+        for _ in 0..2 {
+            let (one, two) = tokio::join!(client.freeze("one"), client.freeze("two"));
+            assert!(matches!(one, Err(ClientError::Lost(_))), "{one:?}");
+            assert!(matches!(two, Err(ClientError::Lost(_))), "{two:?}");
+        }
+        let listener = bind(&path);
+        let question = tokio::spawn(async move { client.freeze("stop").await });
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let asked = hear(&mut stream).await;
         say(&mut stream, asked.seq, Answer::Noted { entry: 9 }).await;
         assert_eq!(question.await.unwrap().unwrap(), 9);
     }

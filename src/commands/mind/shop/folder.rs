@@ -65,14 +65,7 @@ impl Folder {
     /// Whether a path names a file that is sold.
     pub(super) fn sellable(&self, path: &str) -> Result<(), Unsold> {
         let found = self.find(path).ok_or(NOT_THERE)?;
-        let about = fs::metadata(found).map_err(|_| NOT_THERE)?;
-        if !about.is_file() {
-            return Err(NOT_THERE);
-        }
-        if about.len() > MAX_FILE {
-            return Err((StatusCode::PAYLOAD_TOO_LARGE, "the file is longer than 16 MiB"));
-        }
-        Ok(())
+        sold(&fs::metadata(found).map_err(|_| NOT_THERE)?)
     }
 
     /// The file that a path names.
@@ -100,9 +93,12 @@ impl Folder {
         for entry in fs::read_dir(&found).ok()?.flatten().take(MAX_LISTED) {
             let name = entry.file_name().to_string_lossy().into_owned();
             let place = format!("{}/{}", path.trim_end_matches('/'), encoded(&name));
-            let Some(real) = self.find(&place) else { continue };
-            let Ok(about) = fs::metadata(real) else { continue };
-            names.push((name, place, about.is_dir(), about.len()));
+            let Some(about) = self.find(&place).and_then(|real| fs::metadata(real).ok()) else {
+                continue;
+            };
+            if about.is_dir() || sold(&about).is_ok() {
+                names.push((name, place, about.is_dir(), about.len()));
+            }
         }
         names.sort();
         let wants_json = headers
@@ -141,6 +137,17 @@ impl Folder {
             .into_response()
         })
     }
+}
+
+/// Whether something of that kind and size is sold.
+fn sold(about: &fs::Metadata) -> Result<(), Unsold> {
+    if !about.is_file() {
+        return Err(NOT_THERE);
+    }
+    if about.len() > MAX_FILE {
+        return Err((StatusCode::PAYLOAD_TOO_LARGE, "the file is longer than 16 MiB"));
+    }
+    Ok(())
 }
 
 /// A part of a path without its percent signs; `None` for what is no text.
@@ -210,6 +217,8 @@ mod tests {
         symlink(place.path(), root.join("up")).unwrap();
         symlink(root.join(".env"), root.join("env")).unwrap();
         symlink(root.join("data/c.csv"), root.join("link.csv")).unwrap();
+        fs::File::create(root.join("long")).unwrap().set_len(MAX_FILE + 1).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap());
         let shop = Folder::open(&root, "0.01 USDC").unwrap();
         for sold in ["/a%20b.csv", "/data/c.csv", "//data//c.csv", "/link.csv", "/x%252Fy"] {
             assert_eq!(shop.sellable(sold), Ok(()), "{sold}");
@@ -219,6 +228,8 @@ mod tests {
             "/data",
             "/data/",
             "/none",
+            "/long",
+            "/socket",
             "/.env",
             "/.git/config",
             "/env",
@@ -247,7 +258,7 @@ mod tests {
         for shown in ["/a%20b.csv", "/data/", "/link.csv", "0.01 USDC"] {
             assert!(text.contains(shown), "{shown}: {text}");
         }
-        for hidden in [".env", ".git", "secret", ">out<", ">up", ">env<"] {
+        for hidden in [".env", ".git", "secret", ">out<", ">up", ">env<", "long", "socket"] {
             assert!(!text.contains(hidden), "{hidden}: {text}");
         }
         for none in ["/.git/", "/up/", "/../", "/a%20b.csv"] {

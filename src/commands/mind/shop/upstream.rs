@@ -68,6 +68,13 @@ impl Upstream {
         Ok(Self { net: Client::new(guard).map_err(Failure::new)?, base })
     }
 
+    /// Whether anybody answers there.
+    pub(super) async fn knock(&self) -> Result<(), marque_net::NetError> {
+        let method = marque_net::Method::HEAD;
+        let request = marque_net::Request { method, ..marque_net::Request::get(self.base.clone()) };
+        self.net.send(request).await.map(drop)
+    }
+
     /// Where a request goes: below the service's own URL, or nowhere.
     pub(super) fn target(&self, uri: &Uri) -> Option<Url> {
         let mut url = self.base.clone();
