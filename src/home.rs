@@ -35,10 +35,17 @@ impl Home {
         self.0.join("agents").join(name)
     }
 
-    /// The socket on which that agent's mind and its owner reach the steward.
+    /// The socket on which that agent's mind reaches the steward.
     #[must_use]
     pub fn socket(&self, name: &str) -> PathBuf {
         self.agent(name).join("steward.sock")
+    }
+
+    /// The socket on which the owner's commands reach the steward, about that agent: no crowd of its
+    /// mind's stands before it.
+    #[must_use]
+    pub fn owner_socket(&self, name: &str) -> PathBuf {
+        self.agent(name).join("owner.sock")
     }
 
     /// The agent's policy draft; what is in force lives in the journal.

@@ -7,7 +7,7 @@ use crate::PaymentError;
 use async_trait::async_trait;
 use marque_policies::IntentId;
 use marque_steward_client::{
-    Client, ClientError, IntentState, Outcome, Preview, Proposal, Report, View,
+    Client, ClientError, IntentState, Outcome, Preview, Proposal, Report, SettlingView, View,
 };
 use std::{fmt, time::Duration};
 
@@ -30,6 +30,15 @@ pub trait Authority: fmt::Debug + Send + Sync {
     async fn preview(&self, proposal: Proposal) -> Result<Preview, PaymentError> {
         let kind = proposal.intent.kind();
         Err(PaymentError::Unsupported(format!("nobody says what would come of a {kind}")))
+    }
+
+    /// Settlements under way that no block was seen to carry, ordered by id: a page of those after
+    /// `after`; an empty one is the last.
+    ///
+    /// # Errors
+    /// [`PaymentError::Unsupported`] where it cannot say, else as for [`Authority::propose`].
+    async fn settling(&self, _after: Option<IntentId>) -> Result<Vec<SettlingView>, PaymentError> {
+        Err(PaymentError::Unsupported("nobody says which settlements are under way".to_owned()))
     }
 
     /// What this agent may do and has left.
@@ -67,6 +76,10 @@ impl Authority for Client {
 
     async fn preview(&self, proposal: Proposal) -> Result<Preview, PaymentError> {
         Self::preview(self, proposal).await.map_err(PaymentError::from)
+    }
+
+    async fn settling(&self, after: Option<IntentId>) -> Result<Vec<SettlingView>, PaymentError> {
+        Self::settling(self, after).await.map_err(PaymentError::from)
     }
 
     async fn view(&self) -> Result<View, PaymentError> {

@@ -2,6 +2,7 @@
 //! into a request for another machine, or told to a command of the owner's.
 
 mod hook;
+mod past;
 mod show;
 mod watch;
 
@@ -26,7 +27,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     process::ExitCode,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 #[derive(Debug, clap::Args)]
@@ -118,9 +119,11 @@ fn left(home: &Home) -> Done<Option<Vec<Item>>> {
             version: adopted.version,
             chain: laid_out.chain(),
             origin: laid_out.origin(),
+            past: Vec::new(),
         }));
     }
     items.sort_by_key(|item| item.held.at);
+    past::tell(home, &mut items, now)?;
     Ok(Some(items))
 }
 
@@ -184,21 +187,39 @@ pub(crate) async fn views(home: &Home) -> Done<Vec<(Client, View)>> {
     Ok(views)
 }
 
-/// A connection for each agent; an error where no steward answers.
+/// A steward that works and does not take a command's connection is asked again for so long.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A connection for each agent; an error where no steward answers. One that has the home and lets
+/// nobody in, since it is just starting or is crowded, is asked for a few seconds.
 pub(crate) async fn clients(home: &Home) -> Done<Vec<Client>> {
     may_look(home)?;
-    let (mut clients, mut shut) = (Vec::new(), None);
-    for agent in home.agents() {
-        match connect(&home.socket(&agent), Duration::ZERO).await {
-            Ok(client) => clients.push(client),
-            Err(ClientError::NoSteward { path, source })
-                if source.kind() == io::ErrorKind::PermissionDenied =>
-            {
-                shut = Some(path);
+    let begun = Instant::now();
+    let mut told = false;
+    let (clients, shut) = loop {
+        let (mut clients, mut shut, mut busy) = (Vec::new(), None, false);
+        for agent in home.agents() {
+            match connect(&home.owner_socket(&agent), Duration::ZERO).await {
+                Ok(client) => clients.push(client),
+                Err(ClientError::NoSteward { path, source }) => match source.kind() {
+                    io::ErrorKind::PermissionDenied => shut = Some(path),
+                    // A draft that no policy was adopted from has no socket.
+                    io::ErrorKind::NotFound => {}
+                    _ => busy = true,
+                },
+                Err(_) => busy = true,
             }
-            Err(_) => {}
         }
-    }
+        let waits = busy || (clients.is_empty() && shut.is_none());
+        if !waits || begun.elapsed() >= PATIENCE || !is_held(home) {
+            break (clients, shut);
+        }
+        if !std::mem::replace(&mut told, true) {
+            let line = "the steward does not answer yet: trying for";
+            anstream::eprintln!("{line} {} s", PATIENCE.as_secs());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
     match (clients.is_empty(), shut) {
         (false, _) => Ok(clients),
         (true, Some(path)) => Err(Failure::new(format!("{}: permission denied", path.display()))
@@ -208,6 +229,12 @@ pub(crate) async fn clients(home: &Home) -> Done<Vec<Client>> {
                 .help("start one with marque steward run, or run the agent"))
         }
     }
+}
+
+/// Whether a steward has the home.
+fn is_held(home: &Home) -> bool {
+    let laid_out = marque_steward::Home::open(home.path());
+    laid_out.is_ok_and(|home| home.holder().is_ok_and(|holder| holder.is_some()))
 }
 
 /// A home that this user may not look into is told from one in which nothing runs.
@@ -234,7 +261,8 @@ pub(crate) async fn waiting(home: &Home) -> Done<Vec<(Client, Item)>> {
             );
         }
         let names = Names::from(&view);
-        let items = items(&view.agent, &names, queue);
+        let mut items = items(&view.agent, &names, queue);
+        past::tell(home, &mut items, now())?;
         waiting.extend(items.into_iter().map(|item| (client.clone(), item)));
     }
     waiting.sort_by_key(|(_, item)| item.held.at);
@@ -250,6 +278,7 @@ fn items(agent: &str, names: &Names, queue: Queue) -> Vec<Item> {
         version,
         chain,
         origin,
+        past: Vec::new(),
     };
     held.into_iter().map(item).collect()
 }
@@ -272,6 +301,7 @@ pub(crate) fn requested(request: &Checked) -> Vec<Item> {
             version: policy.version,
             chain: request.chain,
             origin: request.origin,
+            past: Vec::new(),
         }));
     }
     items.sort_by_key(|item| item.held.at);

@@ -80,7 +80,7 @@ pub(crate) async fn run(shared: &Shared, args: &BudgetArgs) -> Done<ExitCode> {
 async fn look(home: &Home, only: Option<&str>, journal: &mut Journal) -> Done<Vec<Purse>> {
     let mut purses = Vec::new();
     for agent in home.agents().into_iter().filter(|agent| only.is_none_or(|only| only == agent)) {
-        let view = match connect(&home.socket(&agent), Duration::ZERO).await {
+        let view = match connect(&home.owner_socket(&agent), Duration::ZERO).await {
             Ok(client) => client.view().await.ok(),
             Err(_) => None,
         };

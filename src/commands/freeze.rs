@@ -34,9 +34,7 @@ pub(crate) struct ThawArgs {
 
 /// `marque freeze`: one steward serves all agents of a home, so one connection stops them all.
 pub(crate) async fn freeze(shared: &Shared, args: &FreezeArgs) -> Done<ExitCode> {
-    let clients = clients(&shared.home()?).await?;
-    let client = clients.first().ok_or_else(|| Failure::new("no steward answers"))?;
-    let entry = client.freeze(&args.reason).await?;
+    let entry = stop_all(&clients(&shared.home()?).await?, &args.reason).await?;
     if shared.json {
         say!("{}", serde_json::json!({ "frozen_at": entry }));
     } else {
@@ -45,6 +43,24 @@ pub(crate) async fn freeze(shared: &Shared, args: &FreezeArgs) -> Done<ExitCode>
         say!("  to go on: marque thaw (needs the owner's key)");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Freezes by the connection that answers first: one that hangs must not keep the others waiting.
+async fn stop_all(clients: &[Client], reason: &str) -> Done<u64> {
+    let mut failed = Failure::new("no steward answers");
+    let mut asked = tokio::task::JoinSet::new();
+    for client in clients {
+        let (client, reason) = (client.clone(), reason.to_owned());
+        asked.spawn(async move { client.freeze(reason).await });
+    }
+    while let Some(answer) = asked.join_next().await {
+        match answer {
+            Ok(Ok(entry)) => return Ok(entry),
+            Ok(Err(error)) => failed = error.into(),
+            Err(error) => failed = Failure::new(error),
+        }
+    }
+    Err(failed)
 }
 
 /// `marque thaw`.

@@ -151,7 +151,7 @@ pub(crate) async fn balance(shared: &Shared, args: &BalanceArgs) -> Done<ExitCod
         let units = holding(&rpc, asset.id.token, address).await?;
         held.push((name.clone(), Money::new(units, asset.id), asset.decimals));
     }
-    let view = match connect(&home.socket(&args.agent), Duration::ZERO).await {
+    let view = match connect(&home.owner_socket(&args.agent), Duration::ZERO).await {
         Ok(client) => Some(client.view().await?),
         Err(_) => None, // no steward runs; the chain alone answers
     };
@@ -196,7 +196,7 @@ pub(crate) async fn withdraw(shared: &Shared, args: &WithdrawArgs) -> Done<ExitC
     let home = shared.home()?;
     let policy = draft_of(&home, &args.agent)?;
     let money = amount(&policy, &args.amount)?;
-    let client = connect(&home.socket(&args.agent), Duration::ZERO).await.map_err(|_| {
+    let client = connect(&home.owner_socket(&args.agent), Duration::ZERO).await.map_err(|_| {
         Failure::new(format!("no steward answers for {}", args.agent))
             .help("in another terminal: marque steward run; then withdraw again")
     })?;

@@ -91,9 +91,10 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
             }
         }
         Act::Register { agent, endpoint, description } => {
-            let steward = connect(&home.socket(&agent), Duration::ZERO).await.map_err(|error| {
-                Failure::new(error).help("in another terminal: marque steward run")
-            })?;
+            let steward =
+                connect(&home.owner_socket(&agent), Duration::ZERO).await.map_err(|error| {
+                    Failure::new(error).help("in another terminal: marque steward run")
+                })?;
             let owner = Owner::unlock(&shared.owner_home()?, &shared.owner_secret(false)?)?;
             let uri = card(&agent, &description, endpoint.as_deref()).to_data_uri();
             gas(&rpc, owner.address(), &agent).await?;

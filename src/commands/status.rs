@@ -85,7 +85,7 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     let laid_out = marque_steward::Home::open(home.path());
     let mut told = Vec::new();
     for name in home.agents() {
-        if let Ok(client) = connect(&home.socket(&name), Duration::ZERO).await {
+        if let Ok(client) = connect(&home.owner_socket(&name), Duration::ZERO).await {
             told.push(client.status().await.map_err(older)?);
         }
     }

@@ -101,7 +101,7 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
 async fn live(home: &Home) -> Vec<Live> {
     let mut live = Vec::new();
     for name in home.agents() {
-        let Ok(client) = connect(&home.socket(&name), Duration::ZERO).await else { continue };
+        let Ok(client) = connect(&home.owner_socket(&name), Duration::ZERO).await else { continue };
         // One that hangs is stopped all the same.
         let view = tokio::time::timeout(Duration::from_secs(5), client.view()).await;
         let Ok(Ok(view)) = view else { continue };

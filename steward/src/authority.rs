@@ -38,6 +38,9 @@ use std::{
 /// The whole state is attested, and the index brought up to it, every so many entries.
 const MARK_EVERY: u64 = 4_096;
 
+/// The longest reason that is kept for a freeze which the disk had no room for, in bytes.
+const LONGEST_NOTE: usize = 1_024;
+
 /// At an orderly end that is worth it for so many.
 const MARK_AT_END: u64 = 256;
 
@@ -53,6 +56,9 @@ pub(crate) struct Authority {
     mark: u64,
     /// The disk had no room; nothing is decided until it has.
     full: bool,
+    /// Why everything stops, where the disk had no room for that either: it is the first entry that
+    /// is written once there is.
+    owed: Option<String>,
     /// Older segments of the journal were not read at the start.
     quick: bool,
     copies: Option<Copies>,
@@ -87,6 +93,7 @@ impl Authority {
         failpoint("opening");
         let Recovery { cut, unsigned, checkpoint_missing } = opened.journal.recovery();
         let mut authority = Self::with(home, opened, keys)?;
+        authority.remember_stop()?;
         let mended = cut > 0 || unsigned > 0 || checkpoint_missing;
         if mended && authority.state.genesis().is_some() {
             let body = Body::Recovered { cut, unsigned, checkpoint_missing };
@@ -155,6 +162,7 @@ impl Authority {
             index,
             mark,
             full: false,
+            owed: None,
             quick,
             copies: None,
             keys,
@@ -279,8 +287,17 @@ impl Authority {
     /// # Errors
     /// Where the journal failed or the core contradicts the fold: the steward must end.
     pub(crate) fn handle(&mut self, events: Vec<Event>) -> Result<Vec<Done>, StewardError> {
-        if self.full && !self.has_room() {
-            return Ok(no_room(events.len()));
+        if self.full && !self.has_room()? {
+            let freezes = |event: &Event| match event {
+                Event::Freeze { reason, .. } => {
+                    Some(format!("asked for while the disk was full: {reason}"))
+                }
+                _ => None,
+            };
+            if let Some(reason) = events.iter().find_map(freezes) {
+                self.owe(reason);
+            }
+            return Ok(no_room(events.len(), self.owed.is_some()));
         }
         let asked = events.len();
         let mut bytes = Vec::new();
@@ -329,7 +346,7 @@ impl Authority {
             Ok(_) => {}
             Err(JournalError::Full(_)) => {
                 self.stop_for_room()?;
-                return Ok(no_room(asked));
+                return Ok(no_room(asked, true));
             }
             Err(error) => return Err(error.into()),
         }
@@ -377,13 +394,38 @@ impl Authority {
         Ok(())
     }
 
-    /// Whether the disk has room again.
-    fn has_room(&mut self) -> bool {
-        match self.journal.keep_reserve() {
-            Ok(()) => self.full = false,
-            Err(error) => tracing::warn!(%error, "nothing is decided"),
+    /// What the last steward here could not write for a full disk. Without room for the next freeze
+    /// nothing is decided.
+    fn remember_stop(&mut self) -> Result<(), StewardError> {
+        let frozen = self.state.frozen().is_some();
+        match self.journal.note()? {
+            Some(_) if frozen => self.journal.leave_note(&[])?,
+            Some(note) => {
+                let note = String::from_utf8_lossy(&note);
+                let lost = "its steward was stopped on a full disk, and the reason is lost";
+                self.owed = Some(if note.is_empty() { lost.to_owned() } else { note.into_owned() });
+            }
+            None => {}
         }
-        !self.full
+        self.full = self.owed.is_some()
+            || matches!(self.journal.keep_reserve(), Err(JournalError::Full(_)));
+        if self.full {
+            self.has_room()?;
+        }
+        Ok(())
+    }
+
+    /// Whether the disk has room again. What is owed is written first of all.
+    fn has_room(&mut self) -> Result<bool, StewardError> {
+        if let Err(error) = self.journal.keep_reserve() {
+            tracing::warn!(%error, "nothing is decided");
+            return Ok(false);
+        }
+        if let Some(reason) = self.owed.clone() {
+            self.write_freeze(reason)?;
+        }
+        self.full = self.owed.is_some();
+        Ok(!self.full)
     }
 
     /// The disk had no room for a group. Nothing of it happened: the state is made again from what
@@ -394,19 +436,40 @@ impl Authority {
         self.state.all_changed();
         let reason = "the disk is full: make room, then thaw".to_owned();
         tracing::error!(reason, "frozen");
+        // Others may take the room first: a mind that fills the disk is asked to do just that.
+        self.owe(reason.clone());
+        self.write_freeze(reason)
+    }
+
+    /// Remembers that everything stops, over a restart as well, without any room.
+    fn owe(&mut self, reason: String) {
+        if self.owed.is_some() || self.state.frozen().is_some() {
+            return;
+        }
+        let note = reason.get(..reason.floor_char_boundary(LONGEST_NOTE)).unwrap_or_default();
+        if let Err(error) = self.journal.leave_note(note.as_bytes()) {
+            tracing::error!(%error, "a freeze is remembered until this process ends, and no longer");
+        }
+        self.owed = Some(reason);
+    }
+
+    /// Writes the entry that freezes, where there is room for it.
+    fn write_freeze(&mut self, reason: String) -> Result<(), StewardError> {
         let (agent, by, surplus) = (None, "steward", Surplus::default());
         let now = self.now();
         let mut next = step(&self.state, Event::Freeze { agent, by, reason, surplus }, now);
         let entries = next.number(&self.state, now);
         let bytes = entries.iter().map(Entry::encode).collect::<Result<Vec<_>, _>>()?;
         match self.journal.append(&bytes) {
-            Ok(_) => entries.iter().try_for_each(|entry| self.state.apply(entry)),
+            Ok(_) => entries.iter().try_for_each(|entry| self.state.apply(entry))?,
             Err(error @ JournalError::Full(_)) => {
-                tracing::error!(%error, "not even the freezing could be written");
-                Ok(())
+                tracing::error!(%error, "not even the freezing could be written yet");
+                return Ok(());
             }
-            Err(error) => Err(error.into()),
+            Err(error) => return Err(error.into()),
         }
+        self.owed = None;
+        Ok(self.journal.leave_note(&[])?)
     }
 
     /// What only this home can tell about an event.
@@ -499,8 +562,11 @@ impl Authority {
 }
 
 /// The answers to a group that the disk had no room for.
-fn no_room(events: usize) -> Vec<Done> {
-    let line = "the disk is full; nothing is decided until there is room";
+fn no_room(events: usize, frozen: bool) -> Vec<Done> {
+    let line = match frozen {
+        false => "the disk is full; nothing is decided until there is room",
+        true => "the disk is full; nothing is decided until there is room, and it is frozen then",
+    };
     let done = || Done { reply: Reply::Fault(fault("full", line)), made: None };
     std::iter::repeat_with(done).take(events).collect()
 }

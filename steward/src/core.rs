@@ -12,10 +12,13 @@ mod chain;
 mod fees;
 pub mod news;
 mod owner;
+mod payer;
 mod permit;
 mod propose;
 
 pub(crate) use owner::genesis;
+pub use payer::Payer;
+pub(crate) use payer::{Owed, owed, paying};
 pub use permit::Permit;
 pub use propose::{BlockFacts, Facts, GasPlan};
 pub(crate) use propose::{CANCEL_GAS, CLOCK_SKEW, Call, knows_more};

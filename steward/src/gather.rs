@@ -4,7 +4,7 @@
 //! named whom to ask; the core refuses them if another one is in force by then.
 
 use crate::{
-    core::{BlockFacts, CANCEL_GAS, Call, Facts, GasPlan},
+    core::{BlockFacts, CANCEL_GAS, Call, Facts, GasPlan, Owed, Payer, owed, paying},
     entry::{OnChain, Order},
     error::StewardError,
     links::{Link, chain_error},
@@ -15,7 +15,7 @@ use crate::{
 use alloy_primitives::{Address, B256, Log};
 use alloy_sol_types::SolEvent as _;
 use marque_contracts::{IERC20, IERC3009};
-use marque_identity::{IdentityError, Rpc, registry};
+use marque_identity::{BlockTag, IdentityError, Rpc, registry};
 use marque_policies::{Intent, Policy, intent::Settle};
 use marque_steward_client::{PaymentState, Proposal};
 use std::{sync::Arc, time::Duration};
@@ -39,6 +39,8 @@ struct Standing {
     answered: bool,
     /// Token and nonce of the authorisation that is to be cancelled.
     cancelled: Option<(Address, B256)>,
+    /// Settlements under way that take from the same payer.
+    owed: Vec<Owed>,
 }
 
 /// Finds out what the core needs to know about a proposal.
@@ -96,7 +98,8 @@ fn standing(
         }),
         _ => None,
     };
-    Some(Standing { policy, key: account.key, owner, chain: begun.chain, answered, cancelled })
+    let (key, chain, owed) = (account.key, begun.chain, owed(state, &proposal.intent, id));
+    Some(Standing { policy, key, owner, chain, answered, cancelled, owed })
 }
 
 async fn look_up(
@@ -120,6 +123,7 @@ async fn look_up(
             facts.elsewhere =
                 elsewhere(rpc, settle, block.number.saturating_sub(LOOK_BACK)).await?;
             if facts.elsewhere.is_none() {
+                facts.payer = payer(rpc, intent, &standing.owed).await?;
                 transaction(&link, standing, intent, facts).await?;
             }
         }
@@ -149,6 +153,7 @@ async fn look_up(
             let from = block.number.saturating_sub(LOOK_BACK);
             facts.elsewhere = permits::elsewhere(rpc, settle, from).await?;
             if facts.elsewhere.is_none() {
+                facts.payer = payer(rpc, intent, &standing.owed).await?;
                 transaction(&link, standing, intent, facts).await?;
             }
         }
@@ -166,6 +171,41 @@ async fn look_up(
         _ => {}
     }
     Ok(())
+}
+
+/// So many settlements of one payer are looked at, whether they have taken their money.
+const LOOKED_AT: usize = 32;
+
+/// What the payer of a settlement has, and which of those under way are in that already.
+async fn payer(rpc: &Rpc, intent: &Intent, owed: &[Owed]) -> Result<Option<Payer>, StewardError> {
+    let Some((from, asset, units, (_, by_permit))) = paying(intent) else { return Ok(None) };
+    let token = asset.token;
+    let funds = async || {
+        let balance = rpc.erc20_balance(token, from).await.map_err(chain_error)?;
+        if !by_permit {
+            return Ok(balance);
+        }
+        let allowed = rpc.permit2_allowance(token, from).await.map_err(chain_error)?;
+        Ok::<_, StewardError>(balance.min(allowed))
+    };
+    let mut payer = Payer { balance: funds().await?, ..Payer::default() };
+    if payer.left(owed) >= units {
+        return Ok(Some(payer));
+    }
+    // The oldest first, which are the likeliest. Before the balance: what is settled between the two
+    // counts twice for a moment, and never not at all.
+    for Owed { id, nonce: (nonce, by_permit), .. } in owed.iter().rev().take(LOOKED_AT) {
+        let used = if *by_permit {
+            rpc.permit_used(from, (*nonce).into(), BlockTag::Latest).await
+        } else {
+            rpc.authorization_state(token, from, *nonce).await
+        };
+        if used.map_err(chain_error)? {
+            payer.taken.insert(*id);
+        }
+    }
+    payer.balance = funds().await?;
+    Ok(Some(payer))
 }
 
 /// What a cancellation may cost. It cannot be tried out: its data is made when it is signed.

@@ -3,7 +3,7 @@
 //! ```text
 //! home.json          which chain, which journal; written once
 //! lock               held by the steward that works here, with its process id in it
-//! agents/NAME/       policy.toml and agent.toml (drafts), mind/, steward.sock
+//! agents/NAME/       policy.toml and agent.toml (drafts), mind/, steward.sock and owner.sock
 //!   sub/SUB/         steward.sock of a sub-agent that the policy in force names
 //! journal/           the truth
 //! index/             disposable
@@ -230,6 +230,12 @@ impl Home {
     #[must_use]
     pub fn socket(&self, name: &str) -> PathBuf {
         self.agent(name).join("steward.sock")
+    }
+
+    /// The socket of an agent for its owner's commands; its mind's fence has no door to it.
+    #[must_use]
+    pub fn owner_socket(&self, name: &str) -> PathBuf {
+        self.agent(name).join("owner.sock")
     }
 
     /// The socket of an account below an agent.

@@ -12,7 +12,7 @@
 //! journal/entries/<first entry>.seg          records: length, CRC32C, bytes; the only input
 //! journal/tile/<level>/<index>[.p/<width>]   C2SP tlog-tiles, rebuilt from the entries
 //! journal/checkpoint                         C2SP signed note: origin, size, root
-//! journal/reserve                            room for stopping in order on a full disk
+//! journal/reserve                            room for stopping in order on a full disk, after a note
 //! ```
 //!
 //! Damage is never repaired. The one thing that is cut off is what a crash leaves behind an
@@ -264,6 +264,23 @@ impl Journal {
     /// [`JournalError::Full`] where there is still none.
     pub fn keep_reserve(&self) -> Result<(), JournalError> {
         self.writer.keep_reserve()
+    }
+
+    /// Leaves a note for the next start, for when a full disk takes no entry: it needs no room. An
+    /// empty one takes back what was left.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`].
+    pub(crate) fn leave_note(&self, note: &[u8]) -> Result<(), JournalError> {
+        self.writer.leave_note(note)
+    }
+
+    /// The note that was left; an empty one where it cannot be read.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`].
+    pub(crate) fn note(&self) -> Result<Option<Vec<u8>>, JournalError> {
+        self.writer.note()
     }
 
     /// One entry, read back from the disk and proven to be the one that is under the present root.

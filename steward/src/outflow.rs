@@ -262,7 +262,11 @@ fn count(transactions: impl Iterator<Item = B256>) -> BTreeMap<B256, usize> {
 
 /// Which payment of the ledger a transfer would have to be; `None` where it is explained without
 /// one: transactions of the key's own are counted by themselves.
-fn explained(state: &State, (agent, key): (&str, Address), draw: &Draw) -> Option<Foreign> {
+pub(crate) fn explained(
+    state: &State,
+    (agent, key): (&str, Address),
+    draw: &Draw,
+) -> Option<Foreign> {
     let Draw { token, to, value, transaction, sent } = draw;
     if sent.from == key && sent.drawn().is_none() {
         return None;
@@ -283,12 +287,12 @@ fn explained(state: &State, (agent, key): (&str, Address), draw: &Draw) -> Optio
             (order.amount.asset.token, order.to) == (*token, *to) && order.amount.units >= *value
         })
         .collect();
-    let named = permits.iter().find(|order| permits::names(sent, order.nonce));
-    match named.or(permits.first()) {
-        Some(order) => foreign(order.nonce.into()),
-        // Nothing that was ever signed: it goes by its transaction.
-        None => foreign(*transaction),
+    if let Some(order) = permits.iter().find(|order| permits::names(sent, order.nonce)) {
+        return foreign(order.nonce.into());
     }
+    let archived = state.archived_draw(agent, (*token, *to, *value), *transaction);
+    // Nothing that was ever signed goes by its transaction.
+    foreign(permits.first().map(|order| order.nonce.into()).or(archived).unwrap_or(*transaction))
 }
 
 /// Why everything stops where the chain has authorisations that the ledger has not.

@@ -2,8 +2,8 @@
 //!
 //! Permit2 sets a bit for a nonce that is used and says nothing of the transfer. Which transaction
 //! it was, and how much was taken, is read from the call data of transactions that went to an x402
-//! proxy. One that was drawn on some other way is spent all the same: the bit says so, and until its
-//! transaction is known all of it counts.
+//! proxy. One that was drawn on some other way is spent all the same: the bit says so, and all of it
+//! counts, until its transaction is known or, past its deadline, for good.
 
 use crate::{
     core::news,
@@ -59,7 +59,10 @@ pub(crate) async fn permitted(
     if rpc.permit_used(terms.from, terms.nonce, BlockTag::Latest).await.map_err(chain_error)? {
         return match draw(rpc, terms, since).await? {
             Some((at, _)) => Ok(Some(Body::Seen { id, at })),
-            None => given_up(link, id, terms, since).await,
+            None => match given_up(link, id, terms, since).await? {
+                Some(body) => Ok(Some(body)),
+                None => drawn_in_secret(link, id, order).await,
+            },
         };
     }
     lapsed(link, id, terms, order.deadline).await
@@ -101,6 +104,25 @@ async fn given_up(
         said.push((rpc.receipt(transaction).await.map_err(chain_error)?, last));
     }
     Ok(news::cancelled(id, &said))
+}
+
+/// A permit that was drawn on in a transaction that does not show it, as every witness says: past
+/// its deadline its maximum is spent for good. Once more than that is known, that counts.
+async fn drawn_in_secret(
+    link: &Link,
+    id: IntentId,
+    order: &PermitOrder,
+) -> Result<Option<Body>, StewardError> {
+    let mut said = Vec::new();
+    for (rpc, last) in link.witnesses().await? {
+        if last.timestamp <= order.deadline {
+            return Ok(None);
+        }
+        let at = BlockTag::Number(last.number);
+        let used = rpc.permit_used(order.from, order.nonce, at).await.map_err(chain_error)?;
+        said.push((used, last));
+    }
+    Ok(news::drawn_in_secret(id, order.amount, order.deadline, &said))
 }
 
 /// A permit that the chain can no longer accept, as every witness says. Its deadline itself is still

@@ -362,6 +362,7 @@ impl Replayer {
             nonce: account.map(|account| account.nonce),
             elsewhere: allowed.filter(|allowed| allowed.order == Order::Elsewhere).map(|_| NOWHERE),
             cover: found.cover,
+            payer: None,
             trouble: None,
         }
     }

@@ -4,22 +4,27 @@
 //! In the home there is a socket for each agent, and who connects there must run as the steward's
 //! own user. Where the owner said that an agent's mind runs as another user ([`Minds`]), the agent
 //! has a second socket outside of the home, which stays closed to others, and that user may connect
-//! to it. Frames, connections, questions under way and what may be journalled in a while are
-//! bounded, for an agent and not for a socket.
+//! to it. The owner's commands have a third, in the home, which no fenced mind reaches.
+//!
+//! Frames, connections, questions under way and what may be journalled in a while are bounded: for
+//! each user of an agent over the sockets of its minds together, and apart from those for the owner's
+//! entrance, so that no mind takes what its owner needs to stop it.
 
 mod answer;
 mod connection;
 mod knocks;
+mod places;
 mod preview;
 mod queue;
 mod rate;
 
 use crate::{error::StewardError, home::make_dir, steward::Shared};
 use knocks::Knocks;
+use places::{Places, Pulse};
 pub(crate) use queue::{Decisions, Watchers};
 use rate::Rate;
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -27,13 +32,10 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    net::{UnixListener, UnixStream},
+    net::UnixListener,
     sync::{Semaphore, watch},
-    task::{AbortHandle, JoinSet},
+    task::JoinSet,
 };
-
-/// Connections of one agent at a time.
-const CONNECTIONS: usize = 32;
 
 /// Acts of the owner at once, and as many again in each 20 s.
 const ACTS: u32 = 1_000;
@@ -48,7 +50,7 @@ const LOOKS: u32 = 2_000;
 /// that goes through costs fees, which the policy bounds.
 const SALES: u32 = 2_000;
 
-/// Waits under way at a time, on all connections of one account.
+/// Waits under way at a time, on all connections of one user to one account.
 const WAITS: usize = 64;
 
 /// Who speaks on a socket: an agent, or an account below it.
@@ -58,15 +60,25 @@ pub(crate) struct Who {
     pub(crate) sub_agent: Option<String>,
 }
 
-/// An account and those who may speak for it.
+/// An account and one user who may speak for it, as a mind or as the owner.
 #[derive(Debug)]
 pub(crate) struct Seat {
     pub(crate) who: Who,
+    pub(crate) entrance: Kind,
     pub(crate) rate: Mutex<Rate>,
     pub(crate) acts: Mutex<Rate>,
     pub(crate) looks: Mutex<Rate>,
     pub(crate) sales: Mutex<Rate>,
     pub(crate) waits: Semaphore,
+}
+
+/// Whom a socket is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// An agent's mind, and whoever else speaks for the agent.
+    Mind,
+    /// The owner's commands. It gives no right that a mind has not: it is a way of their own.
+    Owner,
 }
 
 /// Minds that run as other users than the steward. The owner names them when the steward is
@@ -83,6 +95,7 @@ pub struct Minds {
 /// One socket and the users that may connect to it.
 #[derive(Debug)]
 pub(crate) struct Entrance {
+    kind: Kind,
     listener: UnixListener,
     users: BTreeSet<u32>,
 }
@@ -160,14 +173,20 @@ fn bind(shared: &Shared, who: &Who) -> Result<Vec<Entrance>, StewardError> {
     if let Some(folder) = path.parent() {
         make_dir(folder)?;
     }
-    let own = bind_at(&path, 0o600)?;
-    let mut entrances = vec![Entrance { listener: own, users: users.clone() }];
+    let mut entrances = Vec::new();
+    // The owner's first: where the agent's answers, it is there.
+    if sub_agent.is_none() {
+        let (kind, listener) = (Kind::Owner, bind_at(&shared.home.owner_socket(agent), 0o600)?);
+        entrances.push(Entrance { kind, listener, users: users.clone() });
+    }
+    let (kind, listener) = (Kind::Mind, bind_at(&path, 0o600)?);
+    entrances.push(Entrance { kind, listener, users: users.clone() });
     if let Some(minds) = shared.minds.users.get(agent) {
         users.extend(minds);
         // Open to all by its mode, since a socket cannot be given to another user without
         // privileges; the kernel says who knocks, and only the users named are let in.
         let listener = bind_at(&shared.minds.socket(agent, sub_agent.as_deref()), 0o666)?;
-        entrances.push(Entrance { listener, users });
+        entrances.push(Entrance { kind, listener, users });
     }
     Ok(entrances)
 }
@@ -201,7 +220,17 @@ impl Minds {
     }
 }
 
-/// Serves all sockets of an account; what it may ask in a while is counted over all of them.
+impl Seat {
+    fn new(who: &Who, entrance: Kind, rate: u32) -> Arc<Self> {
+        let bucket = |burst| Mutex::new(Rate::new(burst));
+        let (acts, looks, sales) = (bucket(ACTS), bucket(LOOKS), bucket(SALES));
+        let (who, rate, waits) = (who.clone(), bucket(rate), Semaphore::new(WAITS));
+        Arc::new(Self { who, entrance, rate, acts, looks, sales, waits })
+    }
+}
+
+/// Serves all sockets of an account. What each user may ask in a while is counted over those of its
+/// minds together, and for the owner's entrance by itself.
 fn seat(
     shared: &Arc<Shared>,
     seats: &mut JoinSet<()>,
@@ -209,26 +238,28 @@ fn seat(
     entrances: Vec<Entrance>,
     stopping: &watch::Receiver<bool>,
 ) {
-    let rate = Mutex::new(Rate::new(shared.rate));
-    let acts = Mutex::new(Rate::new(ACTS));
-    let looks = Mutex::new(Rate::new(LOOKS));
-    let sales = Mutex::new(Rate::new(SALES));
-    let seat = Arc::new(Seat { who, rate, acts, looks, sales, waits: Semaphore::new(WAITS) });
-    for entrance in entrances {
-        let (shared, seat) = (Arc::clone(shared), Arc::clone(&seat));
-        seats.spawn(listen(shared, seat, entrance, stopping.clone()));
+    let mut of_minds: BTreeMap<u32, Arc<Seat>> = BTreeMap::new();
+    for Entrance { kind, listener, users } in entrances {
+        let new = || Seat::new(&who, kind, shared.rate);
+        let users = users.into_iter().map(|user| {
+            let seat = match kind {
+                Kind::Owner => new(),
+                Kind::Mind => Arc::clone(of_minds.entry(user).or_insert_with(new)),
+            };
+            (user, (seat, Places::default()))
+        });
+        seats.spawn(listen(Arc::clone(shared), listener, users.collect(), stopping.clone()));
     }
 }
 
 async fn listen(
     shared: Arc<Shared>,
-    seat: Arc<Seat>,
-    Entrance { listener, users }: Entrance,
+    listener: UnixListener,
+    mut users: BTreeMap<u32, (Arc<Seat>, Places)>,
     mut stopping: watch::Receiver<bool>,
 ) {
     let mut knocks = Knocks::default();
     let mut open = JoinSet::new();
-    let mut oldest_first = VecDeque::new();
     loop {
         let stream = tokio::select! {
             () = stopped(&mut stopping) => return,
@@ -243,17 +274,22 @@ async fn listen(
             },
         };
         while open.try_join_next().is_some() {}
-        if let Some(stream) = admit(stream, &users, &mut knocks) {
-            // Where all places are taken the oldest connection gives way, so that a mind that holds
-            // them all cannot keep its owner out. What it had asked stands, and can be asked again.
-            oldest_first.retain(|task: &AbortHandle| !task.is_finished());
-            if oldest_first.len() >= CONNECTIONS
-                && let Some(oldest) = oldest_first.pop_front()
-            {
-                oldest.abort();
+        let peer = stream.peer_cred().ok().map(|peer| (peer.uid(), peer.pid()));
+        // Only the users of this socket may speak.
+        let known = peer.and_then(|(user, process)| Some((users.get_mut(&user)?, process)));
+        let Some(((seat, places), process)) = known else {
+            if let Some(times) = knocks.tell() {
+                let uid = peer.map(|(user, _)| user);
+                tracing::warn!(uid, times, "somebody knocked who may not enter");
             }
-            let (shared, seat) = (Arc::clone(&shared), Arc::clone(&seat));
-            oldest_first.push_back(open.spawn(connection::serve(shared, seat, stream)));
+            continue;
+        };
+        // Who finds no place tries again: the client does by itself.
+        if places.make_room(process) {
+            let pulse = Arc::<Pulse>::default();
+            let (shared, seat) = (Arc::clone(&shared), Arc::clone(seat));
+            let task = open.spawn(connection::serve(shared, seat, Arc::clone(&pulse), stream));
+            places.take(process, pulse, task);
         }
     }
 }
@@ -261,17 +297,4 @@ async fn listen(
 async fn stopped(stopping: &mut watch::Receiver<bool>) {
     // An error is a steward that was dropped: that is a stop as well.
     drop(stopping.wait_for(|stop| *stop).await);
-}
-
-/// Only the users of this socket may speak.
-fn admit(stream: UnixStream, users: &BTreeSet<u32>, knocks: &mut Knocks) -> Option<UnixStream> {
-    let who = match stream.peer_cred() {
-        Ok(peer) if users.contains(&peer.uid()) => return Some(stream),
-        Ok(peer) => Some(peer.uid()),
-        Err(_) => None,
-    };
-    if let Some(times) = knocks.tell() {
-        tracing::warn!(uid = who, times, "somebody knocked who may not enter");
-    }
-    None
 }

@@ -197,6 +197,7 @@ impl Steward {
         }
         for name in self.shared.ready.borrow().keys() {
             drop(std::fs::remove_file(self.shared.home.socket(name)));
+            drop(std::fs::remove_file(self.shared.home.owner_socket(name)));
         }
         for name in self.shared.minds.users.keys() {
             drop(std::fs::remove_file(self.shared.minds.socket(name, None)));

@@ -311,3 +311,52 @@ async fn another_chain_than_genesis_names_is_refused_at_the_start() {
     let error = Steward::start(home, homes::unlock(), Options::default()).await.unwrap_err();
     assert!(matches!(error, StewardError::Wrong(_)), "{error}");
 }
+
+/// Each authorisation by itself is good: the chain shows all of the balance until one is settled.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_balance_that_is_signed_away_many_times_costs_its_seller_one_fee() {
+    let town = Town::new().await;
+    let (home, shop) = town.home("feed", Address::repeat_byte(9)).await;
+    let (feed, mind) = start(&home, "feed").await;
+    let payer = support::key(7);
+    town.devnet.mint(town.token, payer.address(), U256::from(800_000)).await.unwrap();
+    // No block comes while they are asked for.
+    town.devnet.set_interval(0).await.unwrap();
+    town.ask("evm_setAutomine", serde_json::json!([false])).await;
+    let sales = (0..12).map(|nonce| {
+        let intent = support::settle(&payer, shop, 400_000, nonce, town.token);
+        let (mind, sale) = (mind.clone(), proposal("sell", 0, intent));
+        tokio::spawn(async move { (sale.clone(), mind.propose(sale).await) })
+    });
+    let (mut sold, mut refused) = (Vec::new(), Vec::new());
+    for sale in sales.collect::<Vec<_>>() {
+        match sale.await.unwrap() {
+            (_, Ok(outcome)) => sold.push(id(&outcome)),
+            (sale, Err(error)) => {
+                let why = error.to_string();
+                assert!(why.contains("it would fail: of the payer's 800000 base units 0"), "{why}");
+                refused.push(sale);
+            }
+        }
+    }
+    assert_eq!((sold.len(), refused.len()), (2, 10), "the balance is good for two");
+    let under_way = mind.settling(None).await.unwrap();
+    let told: Vec<_> = under_way.iter().map(|it| (it.from, it.charge)).collect();
+    assert_eq!(told, [(payer.address(), town.usdc(400_000)); 2]);
+    let rest = mind.settling(Some(under_way[0].id)).await.unwrap();
+    assert_eq!(rest, under_way[1..]);
+    // Who asks what would come of one more is told the same.
+    let preview = mind.preview(refused[0].clone()).await.unwrap();
+    assert_eq!(preview.payer.unwrap().balance, U256::ZERO);
+    town.devnet.set_interval(1).await.unwrap();
+    for id in sold {
+        until(&mind, id, PaymentState::Final).await;
+    }
+    assert_eq!(town.balance(shop).await, 5_800_000);
+    // One that was refused is good once there is money for it.
+    town.devnet.mint(town.token, payer.address(), U256::from(400_000)).await.unwrap();
+    let outcome = mind.propose(refused.remove(0)).await.unwrap();
+    until(&mind, id(&outcome), PaymentState::Final).await;
+    assert_eq!(town.devnet.rpc().transaction_count(shop, false).await.unwrap(), 3);
+    feed.stop().await.unwrap();
+}

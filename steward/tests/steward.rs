@@ -207,6 +207,62 @@ async fn a_mind_that_holds_every_connection_cannot_keep_its_owner_out() {
     steward.stop().await.unwrap();
 }
 
+/// A mind that runs as its owner's user takes all that its socket gives: places, waits, and what may
+/// be asked in a while.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_mind_takes_of_its_socket_its_owner_does_not_miss() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = laid_out(&dir);
+    let (steward, mind) = start(&home).await;
+    let garbage = || {
+        let statement = Statement::Thaw { frozen_at: 9 };
+        marque_identity_keys::sign_statement(&support::key(9), statement, CHAIN, B256::ZERO, None)
+    };
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..1_500 {
+        let (mind, garbage) = (mind.clone(), garbage());
+        asked.spawn(async move { mind.submit(garbage).await.map_err(code).unwrap_err() });
+    }
+    let answers = asked.join_all().await;
+    assert!(answers.iter().any(|code| code == "rate"), "a mind's acts are counted");
+    let flood = home.socket("scout");
+    let flood = tokio::spawn(async move {
+        let mut connections = Vec::new();
+        loop {
+            connections.push(UnixStream::connect(&flood).await);
+            tokio::task::yield_now().await;
+            if connections.len() > 200 {
+                connections.clear();
+            }
+        }
+    });
+    // A mind that goes on asking, on a connection of its own.
+    let asks = tokio::spawn(async move {
+        loop {
+            drop(mind.submit(garbage()).await);
+        }
+    });
+
+    let owner_client = Client::connect(home.owner_socket("scout")).await.unwrap();
+    let soon = Duration::from_secs(5);
+    let frozen_at = tokio::time::timeout(soon, owner_client.freeze("enough")).await.unwrap();
+    let frozen_at = frozen_at.unwrap();
+    let signs = |statement, document| {
+        marque_identity_keys::sign_statement(&owner(), statement, CHAIN, home.origin(), document)
+    };
+    for act in [
+        support::adopt(&owner(), "scout", &policy(2), home.origin()),
+        signs(Statement::Thaw { frozen_at }, None),
+    ] {
+        tokio::time::timeout(soon, owner_client.submit(act)).await.unwrap().unwrap();
+    }
+    let queue = tokio::time::timeout(soon, owner_client.queue(None, Duration::ZERO)).await;
+    assert_eq!(queue.unwrap().unwrap().policy_version, 2);
+    flood.abort();
+    asks.abort();
+    steward.stop().await.unwrap();
+}
+
 #[test]
 fn an_index_in_doubt_is_set_aside_and_made_again() {
     let dir = tempfile::tempdir().unwrap();

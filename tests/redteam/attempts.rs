@@ -260,6 +260,9 @@ async fn sockets(scene: &Scene) {
     attempt("speak for another agent of its owner", SECCOMP, UnixStream::connect(&sibling));
     attempt("speak for another agent through its door", "the door", door::raw(&sibling).await);
     attempt("reach another steward through its door", "the door", door::raw(&scene.rival).await);
+    let owners = scene.home.join("agents/scout/owner.sock");
+    attempt("come in by its owner's entrance", SECCOMP, UnixStream::connect(&owners));
+    attempt("come in there through its door", "the door", door::raw(&owners).await);
     Client::connect(scene.home.join("agents/scout/steward.sock"))
         .await
         .expect("its own steward answers")
@@ -314,7 +317,11 @@ async fn flood(scene: &Scene) {
         }
     }
     let what = "flood the steward's socket";
-    tell(what, Some(format!("32 places, the oldest gives way ({} were opened)", held.len())), None);
+    tell(
+        what,
+        Some(format!("32 places, and the owner has others ({} were opened)", held.len())),
+        None,
+    );
     // The owner comes in now; the flood stays a little longer.
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
 }

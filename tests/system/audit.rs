@@ -41,6 +41,11 @@ fn objects(out: &Output) -> Vec<Value> {
     ok(out).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// What waits for the owner, as people read it.
+pub(crate) fn approvals(citizen: &Citizen) -> String {
+    ok(&marque(citizen, &["approvals"]))
+}
+
 pub(crate) fn shown(citizen: &Citizen, filters: &[&str]) -> Vec<Value> {
     objects(&marque(citizen, &[&["--json", "audit", "show"], filters].concat()))
 }

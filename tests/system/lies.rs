@@ -2,7 +2,7 @@
 //! payment, so that a refusal means something.
 
 use crate::{
-    audit::shown,
+    audit::{approvals, shown},
     support::{Citizen, Town, eventually, free_address},
 };
 use alloy_primitives::B256;
@@ -18,7 +18,7 @@ use marque_payments::{
     x402::{self, ExactPayload, PaymentPayload},
 };
 use marque_policies::{AssetId, Intent, Mark, Money, intent::Settle};
-use marque_steward_client::{Client, Outcome, PaymentState, Proposal};
+use marque_steward_client::{Client, Outcome, PaymentState, Proposal, Report, Said};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -163,6 +163,19 @@ async fn a_seller_that_takes_the_money_and_does_not_deliver_is_held_the_next_tim
     assert_eq!(asks.len(), 1, "{table:?}");
     assert_eq!(asks[0].rule, "payee.feed.delivery");
     assert_eq!(town.dollars(&feed).await, 20_000, "and no more of it");
+
+    // Its owner reads what happened. That a retry delivered is the runtime's word: it waits all the same.
+    let told = approvals(&scout);
+    let took = told.lines().find(|line| line.contains("it took 0.02 tUSD")).unwrap_or(&told);
+    let nothing = "the runtime says that nothing came: \"status 500: out of wind\"";
+    assert!(took.contains(nothing), "{told}");
+    let said = Said::Delivered { body: B256::ZERO };
+    scout.client().report(Report { intent: lost.id, said }).await.unwrap();
+    let told = approvals(&scout);
+    let took = told.lines().find(|line| line.contains("it took 0.02 tUSD")).unwrap_or(&told);
+    assert!(took.contains("that a retry delivered"), "{told}");
+    let error = scout.buy(&feed.goods(), "third").await.unwrap_err();
+    assert!(matches!(error, PaymentError::Held { .. }), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

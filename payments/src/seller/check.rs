@@ -85,6 +85,11 @@ fn name(sent: &PaymentPayload) -> Result<Option<String>, Flaw> {
     }
 }
 
+/// Until when the buyer of a settled payment may ask for the goods again, in Unix seconds.
+pub(super) fn repeatable_until(claim: &SignedPayment) -> u64 {
+    claim.valid_before().saturating_add(REPEATABLE)
+}
+
 /// Whether a payment is one of these days. Once it is settled its bytes are on chain for all to
 /// read, so that a repetition, which needs nobody's signature anew, has an end.
 ///
@@ -97,7 +102,7 @@ pub(super) fn in_time(claim: &SignedPayment, now: Timestamp) -> Result<(), Flaw>
         let why = format!("it is valid for more than {LONGEST} s; sign a shorter one");
         return Err(Flaw::new(Reason::ValidBefore, why));
     }
-    if before.saturating_add(REPEATABLE) < now {
+    if repeatable_until(claim) < now {
         let why = format!(
             "it has expired, at {before}; what it bought is delivered for {REPEATABLE} s after that"
         );

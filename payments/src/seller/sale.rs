@@ -99,7 +99,8 @@ impl Order {
         {
             return self.conflict("this payment identifier was used for another payment", &claim);
         }
-        let slot = match shelf.slot(key, fingerprint) {
+        let times = (self.now / 1_000, super::check::repeatable_until(&claim));
+        let slot = match shelf.slot(key, fingerprint, times) {
             Ok(slot) => slot,
             Err(NoSlot::Taken) => return self.unsettled(Unsettled::Taken, &claim),
             Err(NoSlot::Full) => {
@@ -129,23 +130,17 @@ impl Order {
         } else {
             self.money_first(&sale, stake, inner, parts, body).await
         };
-        let response = match sold {
+        match sold {
             // Goods that could not be made are not kept: the same payment may try again.
             Ok(goods) if goods.status >= 500 => goods.into_response(),
             Ok(goods) => {
-                place.put(&goods);
+                slot.put(&mut place, &goods);
                 goods.into_response()
             }
             Err(End::Unsettled(unsettled)) => self.unsettled(unsettled, &claim),
             Err(End::Free(goods)) => goods.into_response(),
             Err(End::Broken(why)) => (StatusCode::INTERNAL_SERVER_ERROR, why).into_response(),
-        };
-        let sold = place.sold();
-        drop(place);
-        if !sold {
-            shelf.forget(&key, slot);
         }
-        response
     }
 
     /// Credit for this payer, where the seller gives some.

@@ -4,12 +4,12 @@
 
 use super::Seller;
 use crate::{PaymentError, signed_payment::SignedPayment};
-use marque_policies::{IntentId, Timestamp};
-use marque_steward_client::{PaymentState, View};
+use marque_policies::Timestamp;
+use marque_steward_client::{PaymentState, SettlingView, View};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::Mutex, time::Instant};
 
-/// The steward lists its newest intents, so many at most.
+/// A view lists the newest intents, so many at most.
 const LISTED: usize = 100;
 
 /// A steward that says nothing for so long has nothing to sell; the buyer hears that, and asks later.
@@ -55,27 +55,51 @@ impl Seller {
         if *done {
             return true;
         }
-        let Ok(view) = self.steward.view().await else { return false };
-        let open = |state| {
-            use PaymentState::{Reserved, Sent, Signed};
-            matches!(state, Reserved | Signed | Sent)
+        let live = match self.under_way().await {
+            Ok(Some(live)) => live,
+            Ok(None) => return false,
+            Err(error) => {
+                tracing::warn!(%error, "it is not known what was delivered before");
+                return false;
+            }
         };
-        let live: Vec<(IntentId, SignedPayment)> = view
-            .intents
-            .iter()
-            .filter(|intent| open(intent.status.state))
-            .filter_map(|intent| Some((intent.status.id, SignedPayment::of(&intent.intent)?)))
-            .collect();
-        // There may be more than are listed: then all of them have to be seen first.
-        if live.len() >= LISTED {
-            return false;
-        }
-        for (id, claim) in live {
-            let stake = self.exposure.inherited(claim.from(), claim.charge().units);
+        for SettlingView { id, from, charge } in live {
+            let stake = self.exposure.inherited(from, charge.units);
             self.clone().watch(id, stake);
         }
         *done = true;
         true
+    }
+
+    /// All settlements that no block was seen to carry; `None` where the steward does not say all.
+    async fn under_way(&self) -> Result<Option<Vec<SettlingView>>, PaymentError> {
+        let mut all: Vec<SettlingView> = Vec::new();
+        loop {
+            let page = match self.steward.settling(all.last().map(|it| it.id)).await {
+                Ok(page) => page,
+                Err(PaymentError::Unsupported(_)) if all.is_empty() => return self.listed().await,
+                Err(error) => return Err(error),
+            };
+            if page.is_empty() {
+                return Ok(Some(all));
+            }
+            all.extend(page);
+        }
+    }
+
+    /// The same by an authority that shows its newest intents only: as long as that is all of them.
+    async fn listed(&self) -> Result<Option<Vec<SettlingView>>, PaymentError> {
+        let view = self.steward.view().await?;
+        let open = |state| {
+            use PaymentState::{Reserved, Sent, Signed};
+            matches!(state, Reserved | Signed | Sent)
+        };
+        let live = view.intents.iter().filter(|it| open(it.status.state)).filter_map(|intent| {
+            let claim = SignedPayment::of(&intent.intent)?;
+            let (id, from) = (intent.status.id, claim.from());
+            Some(SettlingView { id, from, charge: claim.charge() })
+        });
+        Ok((view.intents.len() < LISTED).then(|| live.collect()))
     }
 
     /// How old what is known of the steward may be, 1 s unless said otherwise.

@@ -14,8 +14,8 @@ use marque_payments::{
     verify,
     x402::{PaymentPayload, Permit2Authorization, Permit2Payload, Permit2Witness, Permitted},
 };
-use marque_policies::Intent;
-use marque_steward_client::{Foreseen, PayerView, PaymentState, Proposal};
+use marque_policies::{Intent, IntentId, Money};
+use marque_steward_client::{Foreseen, PayerView, PaymentState, Proposal, SettlingView};
 use serde_json::{Value, json};
 use std::{
     sync::{
@@ -225,6 +225,20 @@ async fn what_was_open_before_a_restart_is_open_after_it() {
         send(&net, url.join("/wind.csv").unwrap(), Some(&world.payment("/wind.csv"))).await;
     assert_eq!(response.status, 503, "the risk is taken already");
     assert_eq!(again.unsettled(), U256::from(DISH));
+}
+
+#[tokio::test]
+async fn all_that_was_open_before_a_restart_counts_however_much_it_is() {
+    let world = World::selling(|seller| seller.settlement(background(251 * DISH))).await;
+    *world.steward.state.lock().unwrap() = PaymentState::Sent;
+    let id = |n| IntentId::derive(B256::ZERO, "feed", "sales", n, 0, 0);
+    let (from, charge) = (Address::repeat_byte(7), Money::new(U256::from(DISH), USDC));
+    let mut all: Vec<_> = (0..250).map(|n| SettlingView { id: id(n), from, charge }).collect();
+    all.sort_by_key(|it| it.id);
+    *world.steward.under_way.lock().unwrap() = Some(all);
+    // One more has room, and the next has none.
+    assert_eq!(world.get("/wind.csv", Some(&world.payment("/wind.csv"))).await.status, 200);
+    assert_eq!(world.get("/wind.csv", Some(&world.payment("/wind.csv"))).await.status, 503);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,7 +13,8 @@ use marque_payments::{
 use marque_policies::{AssetId, Intent, IntentId, Mark, Money, Row, money::format_units};
 use marque_steward_client::{
     Artifact, AssetView, Authorisation, Fault, Foreseen, IntentState, IntentView, Outcome,
-    PayeeView, PayerView, PaymentState, Preview, Proposal, Report, Said, SignedPermit, View,
+    PayeeView, PayerView, PaymentState, Preview, Proposal, Report, Said, SettlingView,
+    SignedPermit, View,
 };
 use std::{
     collections::HashMap,
@@ -98,6 +99,8 @@ pub(crate) struct Steward {
     pub(crate) allowance: Mutex<U256>,
     /// What the agent holds.
     pub(crate) balance: Mutex<U256>,
+    /// What it says is under way; nothing where the steward cannot say.
+    pub(crate) under_way: Mutex<Option<Vec<SettlingView>>>,
     /// What a preview answers; nothing where the steward cannot say.
     pub(crate) preview: Mutex<Option<(Foreseen, bool, Option<PayerView>)>>,
 }
@@ -157,6 +160,7 @@ impl Steward {
             settlements: AtomicUsize::new(0),
             allowance: Mutex::default(),
             balance: Mutex::new(U256::from(5_000_000)),
+            under_way: Mutex::default(),
             preview: Mutex::default(),
         }
     }
@@ -322,6 +326,15 @@ impl Authority for Steward {
             self.settlements.fetch_add(1, Ordering::SeqCst);
         }
         Ok(Outcome::Allowed { id, artifact: self.allow(id, &proposal.intent, forged) })
+    }
+
+    async fn settling(&self, after: Option<IntentId>) -> Result<Vec<SettlingView>, PaymentError> {
+        let all = self.under_way.lock().unwrap();
+        let Some(all) = all.as_ref() else {
+            return Err(PaymentError::Unsupported("not told".to_owned()));
+        };
+        let later = all.iter().filter(|it| after.is_none_or(|after| it.id > after));
+        Ok(later.take(100).copied().collect())
     }
 
     async fn preview(&self, proposal: Proposal) -> Result<Preview, PaymentError> {

@@ -54,6 +54,8 @@ pub(crate) struct Item {
     pub(crate) version: u64,
     pub(crate) chain: u64,
     pub(crate) origin: alloy_primitives::B256,
+    /// What happened before with whom it pays, where it is held for that.
+    pub(crate) past: Vec<String>,
 }
 
 /// An intent, decoded.
@@ -85,6 +87,9 @@ impl Item {
         for row in &self.held.why {
             line("held by", &asks(row));
         }
+        for before in &self.past {
+            line("before", before);
+        }
         let (at, closes) = (self.held.at, self.held.closes);
         let asked = format!("{} ago", span(now.saturating_sub(at)));
         match closes.checked_sub(now) {
@@ -106,7 +111,7 @@ impl Item {
         let held = &self.held;
         json!({
             "id": held.id, "agent": self.agent, "what": head, "facts": facts,
-            "why": held.why, "at": held.at, "closes": held.closes, "body": held.body,
+            "why": held.why, "before": self.past, "at": held.at, "closes": held.closes, "body": held.body,
             "policy_version": self.version, "origin": self.origin, "chain": self.chain,
             "intent": held.intent, "words": { "task": held.task },
         })
@@ -118,15 +123,20 @@ pub(crate) fn head(names: &Names, agent: &str, intent: &Intent) -> String {
     format!("{}: {}", harmless(agent), told(names, intent).head)
 }
 
+/// An amount as people read it.
+pub(super) fn amount(names: &Names, amount: Money) -> String {
+    match names.assets.get(&amount.asset) {
+        Some((name, decimals)) => format!("{} {name}", format_units(amount.units, *decimals)),
+        None => format!("{} units of {}", amount.units, amount.asset),
+    }
+}
+
 fn asks(row: &Row) -> String {
     harmless(&format!("{}: {}, limit {}", row.rule, row.measured, row.limit))
 }
 
 fn told(names: &Names, intent: &Intent) -> Told {
-    let money = |amount: &Money| match names.assets.get(&amount.asset) {
-        Some((name, decimals)) => format!("{} {name}", format_units(amount.units, *decimals)),
-        None => format!("{} units of {}", amount.units, amount.asset),
-    };
+    let money = |it: &Money| amount(names, *it);
     let (mut facts, mut words) = (Vec::new(), Vec::new());
     let head = match intent {
         Intent::Tool(tool) => {
@@ -260,7 +270,15 @@ pub(super) mod tests {
         let feed = (Some(Address::repeat_byte(7)), None);
         let payees = BTreeMap::from([("feed".to_owned(), feed)]);
         let names = Names { assets, payees };
-        Item { agent: "scout".to_owned(), held, names, version: 1, chain: 1, origin: B256::ZERO }
+        Item {
+            agent: "scout".to_owned(),
+            held,
+            names,
+            version: 1,
+            chain: 1,
+            origin: B256::ZERO,
+            past: Vec::new(),
+        }
     }
 
     #[test]

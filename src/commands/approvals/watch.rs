@@ -74,7 +74,7 @@ pub(super) async fn watch(
                 let wanted = |name: &String| agent.as_ref().is_none_or(|agent| agent == name);
                 for name in home.agents().into_iter().filter(wanted) {
                     if watched.insert(name.clone()) {
-                        tokio::spawn(follow(home.socket(&name), name, tell.clone()));
+                        tokio::spawn(follow(home.owner_socket(&name), name, tell.clone()));
                     }
                 }
             }

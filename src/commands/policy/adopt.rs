@@ -230,8 +230,9 @@ async fn adopt(
     if marque::process::answers(home) {
         let mut entry = 0;
         // A new agent has no socket of its own yet: any of this home's will do.
-        let socket = home.agents().into_iter().map(|name| home.socket(&name)).find(|s| s.exists());
-        let socket = socket.unwrap_or_else(|| home.socket(agent));
+        let socket =
+            home.agents().into_iter().map(|name| home.owner_socket(&name)).find(|s| s.exists());
+        let socket = socket.unwrap_or_else(|| home.owner_socket(agent));
         let client = marque::owner::connect(&socket, Duration::from_secs(2)).await?;
         for act in acts {
             entry = client.submit(act).await?;

@@ -9,7 +9,8 @@ use crate::{
     error::ClientError,
     link::{self, Call},
     protocol::{
-        Answer, Ask, IntentState, Note, Outcome, Preview, Proposal, Queue, Report, Status, View,
+        Answer, Ask, IntentState, Note, Outcome, Preview, Proposal, Queue, Report, SettlingView,
+        Status, View,
     },
 };
 use marque_policies::{IntentId, SignedStatement};
@@ -180,6 +181,21 @@ impl Client {
     pub async fn queue(&self, seen: Option<u64>, timeout: Duration) -> Result<Queue, ClientError> {
         match self.ask(Ask::Queue { seen, timeout_ms: millis(timeout) }).await? {
             Answer::Queue(queue) => Ok(*queue),
+            _ => Err(ClientError::Unexpected),
+        }
+    }
+
+    /// Settlements that are under way and that no block was seen to carry, ordered by id: those after
+    /// `after`, a page of them. An empty page is the last.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn settling(
+        &self,
+        after: Option<IntentId>,
+    ) -> Result<Vec<SettlingView>, ClientError> {
+        match self.ask(Ask::Settling { after }).await? {
+            Answer::Settling { settlements } => Ok(settlements),
             _ => Err(ClientError::Unexpected),
         }
     }

@@ -70,6 +70,25 @@ pub enum Ask {
         /// Answer at the latest after so many milliseconds; at most 60,000.
         timeout_ms: u64,
     },
+    /// Settlements of this account's that are under way and that no block was seen to carry, ordered
+    /// by id: a page of them.
+    Settling {
+        /// The last id of the page before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<IntentId>,
+    },
+}
+
+/// A settlement that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SettlingView {
+    /// The intent.
+    pub id: IntentId,
+    /// Who pays.
+    #[schemars(with = "String")]
+    pub from: Address,
+    /// What is taken.
+    pub charge: Money,
 }
 
 /// An intent and its place in the mind's work, from which its id follows.
@@ -206,6 +225,11 @@ pub enum Answer {
     Status(Box<Status>),
     /// To `queue`.
     Queue(Box<Queue>),
+    /// To `settling`: a page, of which an empty one is the last.
+    Settling {
+        /// What is under way.
+        settlements: Vec<SettlingView>,
+    },
     /// The question was not accepted; nothing was changed.
     Error(Fault),
 }
@@ -292,7 +316,7 @@ pub enum Foreseen {
 /// What the chain says of somebody who wants to pay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PayerView {
-    /// What it holds of the asset, in base units.
+    /// What it holds of the asset, in base units, less what settlements under way take.
     #[serde(with = "marque_policies::money::decimal")]
     #[schemars(with = "String")]
     pub balance: U256,

@@ -400,6 +400,109 @@ fn a_disk_that_is_full_freezes_loses_nothing_and_works_again_when_there_is_room(
     crate::audit::verify(&home.journal(), &key).unwrap();
 }
 
+/// Writes entries until the journal's last page on the disk is full to its last byte.
+fn fill_the_page(home: &Home, authority: &mut Authority) {
+    let segment = home.journal().join("entries").join(format!("{:020}.seg", 0));
+    let lacks = || 4_096 - usize::try_from(segment.metadata().unwrap().len()).unwrap() % 4_096;
+    let mut write = |task: usize| {
+        let (before, task) = (lacks(), "t".repeat(task));
+        let note = Note { task, step: 0, what: "call".to_owned(), commitment: B256::ZERO };
+        authority.handle(vec![Event::Note { agent: "scout".to_owned(), note }]).unwrap();
+        (before + 4_096 - lacks()) % 4_096
+    };
+    for _ in 0..1_000 {
+        let base = write(1) - 1;
+        if let Some(task @ 1..=100) = lacks().checked_sub(base) {
+            write(task);
+            break;
+        }
+    }
+    assert_eq!(lacks(), 4_096);
+}
+
+/// Others take the room that is kept for the freezing, as a mind can that fills the disk.
+#[test]
+fn a_freeze_that_a_full_disk_has_no_room_for_is_remembered_after_a_restart() {
+    let Some(disk) = SmallDisk::mount() else {
+        println!("not tried: no small file system can be mounted here");
+        return;
+    };
+    let (home, mut authority) = laid_out(&disk.0);
+    assert!(matches!(propose(&mut authority, 0, "now"), Reply::Allowed(_)));
+    let reserve = home.journal().join("reserve");
+    for (round, restart) in [true, false].into_iter().enumerate() {
+        fill_the_page(&home, &mut authority);
+        std::fs::File::options().write(true).open(&reserve).unwrap().set_len(4_096).unwrap();
+        disk.fill();
+        disk.fill();
+        let (mut n, first) = (1_000 * (round as u32 + 1), authority.state.next());
+        let before = loop {
+            let before = authority.state.next();
+            if let Reply::Fault(fault) = propose(&mut authority, n, "now") {
+                assert_eq!(fault.code, "full", "{fault:?}");
+                break before;
+            }
+            n += 1;
+        };
+        assert!(before < first + 400, "the disk never filled");
+        assert_eq!(authority.state.next(), before, "not even the freezing had room");
+        assert!(authority.state.frozen().is_none());
+        if restart {
+            // Killed on the full disk. There it does not start again, and later it does.
+            drop(authority);
+            let why = Authority::open(&home, unlock()).unwrap_err().to_string();
+            assert!(why.contains("No space left"), "{why}");
+            disk.empty();
+            authority = Authority::open(&home, unlock()).unwrap();
+        } else {
+            disk.empty();
+        }
+        let reply = propose(&mut authority, n, "now");
+        assert!(matches!(&reply, Reply::Fault(fault) if fault.code == "frozen"), "{reply:?}");
+        let frozen = authority.state.frozen().unwrap();
+        assert!(frozen.reason.contains("full"), "{}", frozen.reason);
+        let frozen_at = frozen.seq;
+        assert_eq!(std::fs::metadata(&reserve).unwrap().len(), 512 * 1024, "kept again");
+        let by = Key::from_bytes(&Zeroizing::new([1; 32])).unwrap();
+        let thaw = sign_statement(&by, Statement::Thaw { frozen_at }, 1, home.origin(), None);
+        authority.handle(vec![Event::Submit(Box::new(thaw))]).unwrap();
+        // Once is enough.
+        authority = reopen(&home, authority);
+        assert!(matches!(propose(&mut authority, n, "now"), Reply::Allowed(_)));
+    }
+}
+
+#[test]
+fn who_asks_to_stop_while_the_disk_is_full_is_heard_after_a_restart() {
+    let Some(disk) = SmallDisk::mount() else {
+        println!("not tried: no small file system can be mounted here");
+        return;
+    };
+    let (home, mut authority) = laid_out(&disk.0);
+    let reserve = home.journal().join("reserve");
+    std::fs::File::options().write(true).open(reserve).unwrap().set_len(4_096).unwrap();
+    disk.fill();
+    disk.fill();
+    // As after a start that found no room for its next freeze: it decides nothing, and nothing is
+    // amiss so far.
+    authority.remember_stop().unwrap();
+    assert!(authority.full && authority.owed.is_none());
+    let fault = |reply| match reply {
+        Reply::Fault(fault) => fault,
+        reply => panic!("{reply:?}"),
+    };
+    assert_eq!(fault(propose(&mut authority, 0, "now")).code, "full");
+    let reason = "é".repeat(2_000);
+    let freeze = Event::Freeze { agent: None, by: "mind", reason, surplus: Surplus::default() };
+    let done = authority.handle(vec![freeze]).unwrap().pop().unwrap();
+    assert!(fault(done.reply).message.contains("frozen then"));
+    drop(authority);
+    disk.empty();
+    let authority = Authority::open(&home, unlock()).unwrap();
+    let reason = &authority.state.frozen().unwrap().reason;
+    assert!(reason.starts_with("asked for while the disk was full: éé"), "{reason}");
+}
+
 /// A file system of eight megabytes, for root.
 struct SmallDisk(std::path::PathBuf, tempfile::TempDir);
 

@@ -32,6 +32,12 @@ pub(super) fn moved(state: &State, body: Body, now: Timestamp) -> Step {
         Body::Reverted { at, .. } => {
             from.contains(&record.state) && record.hashes().any(|hash| hash == at.transaction)
         }
+        // A permit that was drawn on in secret is in no block that anybody knows.
+        Body::Final { .. } => {
+            record.state == PaymentState::Seen
+                || (from.contains(&record.state)
+                    && matches!(record.order, Some(Order::PermitTransfer(_))))
+        }
         // What fills a nonce is nobody's payment, wherever it is.
         Body::Seen { .. } => from.contains(&record.state) && !record.filled,
         Body::Filled { .. } => from.contains(&record.state) && transaction.is_some(),
@@ -77,7 +83,8 @@ const fn origin(body: &Body) -> Option<(IntentId, &'static [PaymentState])> {
         | Body::Reverted { id, .. }
         | Body::Cancelled { id, .. }
         | Body::Expired { id, .. } => (*id, &[Signed, Sent]),
-        Body::Unseen { id } | Body::Final { id, .. } => (*id, &[Seen]),
+        Body::Unseen { id } => (*id, &[Seen]),
+        Body::Final { id, .. } => (*id, &[Seen, Sent]),
         _ => return None,
     })
 }

@@ -37,6 +37,21 @@ pub fn lapsed(id: IntentId, valid_before: u64, said: &[(bool, Block)]) -> Option
     over.then_some(Body::Expired { id, block })
 }
 
+/// A permit that was drawn on in a transaction which does not show it: its nonce is used for good, it
+/// is past its deadline, and nobody gave it up. All of it is spent. Each witness says whether it is
+/// used, as of the newest block that cannot be taken back, and which that is.
+#[must_use]
+pub fn drawn_in_secret(
+    id: IntentId,
+    most: Money,
+    deadline: u64,
+    said: &[(bool, Block)],
+) -> Option<Body> {
+    let over = said.iter().all(|(used, last)| *used && last.timestamp > deadline);
+    let time = newest(said.iter().map(|(_, last)| last));
+    (over && time.is_some()).then(|| Body::Final { id, actual: vec![most], time })
+}
+
 /// A transaction of ours that can no longer be mined, for another has taken its account nonce for
 /// good. Each witness says whether it has one of ours, how many transactions the account had sent by
 /// its newest block that cannot be taken back, and which that is.
@@ -172,5 +187,26 @@ pub const fn place(receipt: &Receipt) -> OnChain {
         transaction: receipt.transaction,
         block: receipt.block_number,
         block_hash: receipt.block_hash,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::B256;
+
+    #[test]
+    fn a_permit_is_spent_in_secret_once_every_witness_says_so_past_its_deadline() {
+        let id = IntentId::derive(B256::ZERO, "scout", "t", 0, 0, 0);
+        let most = Money::new(U256::from(5), AssetId { chain: 1, token: Default::default() });
+        let last = |timestamp| Block { number: timestamp, timestamp, hash: B256::ZERO };
+        let told = |said: &[(bool, Block)]| drawn_in_secret(id, most, 100, said);
+        assert_eq!(told(&[]), None);
+        assert_eq!(told(&[(true, last(100))]), None, "its deadline itself is still in time");
+        assert_eq!(told(&[(true, last(101)), (false, last(101))]), None);
+        assert_eq!(told(&[(true, last(101)), (true, last(99))]), None);
+        let actual = vec![most];
+        let all = Body::Final { id, actual, time: Some(103) };
+        assert_eq!(told(&[(true, last(101)), (true, last(103))]), Some(all));
     }
 }

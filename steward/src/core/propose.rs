@@ -8,7 +8,7 @@ use crate::{
     canonical,
     core::{
         Effect, HELD_AT_ONCE, REFUSAL_REST, Reply, Step, chain::SIGN_WITHIN, chain::again,
-        enrolled, fees, permit::Permit, task_name,
+        enrolled, fees, owed, payer::Payer, paying, permit::Permit, task_name,
     },
     entry::{
         Allowed, AuthorisationOrder, Body, CancelOrder, Decided, Found, Genesis, OnChain, Order,
@@ -71,6 +71,8 @@ pub struct Facts {
     /// Base units of the token that cover it: for a permit what Permit2 may move, for an approval of
     /// Permit2 what the agent holds.
     pub cover: Option<U256>,
+    /// Who pays with a settlement that we would bring to the chain.
+    pub payer: Option<Payer>,
     /// Why it would not work on chain, or why that could not be found out.
     pub trouble: Option<String>,
 }
@@ -728,12 +730,33 @@ impl Case<'_> {
         })
     }
 
+    /// Whether the payer still has what this settlement takes once those under way have taken theirs:
+    /// decided here, where one is decided after the other.
+    fn paid_for(&self) -> Result<(), Fault> {
+        let intent = &self.proposal.intent;
+        let (Some(payer), Some((_, _, units, _))) = (&self.facts.payer, paying(intent)) else {
+            return Ok(());
+        };
+        let left = payer.left(&owed(self.state, intent, self.id));
+        if left >= units {
+            return Ok(());
+        }
+        let line = format!(
+            "it would fail: of the payer's {} base units {left} are left when the settlements under \
+             way have taken theirs, and this takes {units}",
+            payer.balance
+        );
+        Err(fault("chain", line))
+    }
+
     /// The transaction of a call: with the next account nonce, and as much gas as was estimated.
     fn transaction(&self, call: Call) -> Result<TransactionOrder, Fault> {
         let trouble = |what: &str| {
             let why = self.facts.trouble.as_deref().unwrap_or("the chain was not asked");
             fault("chain", format!("{what}: {why}"))
         };
+        // Where the balance is what is wrong, that is said, whatever trying it out says.
+        self.paid_for()?;
         if self.facts.trouble.is_some() {
             return Err(trouble("it would fail"));
         }

@@ -5,7 +5,9 @@
 //! old segments with at most a torn last group, or those and an empty new one.
 //!
 //! Where the disk is full nothing of the group stays, the reserve is given back, and what was
-//! acknowledged is untouched: there is room for the entry that stops everything.
+//! acknowledged is untouched: there is room for the entry that stops everything. Should others take
+//! that room first, there is still the first page of the reserve, which is never given back: a note
+//! of that entry is written over it, which takes no room.
 
 use super::error::JournalError;
 use super::files;
@@ -14,7 +16,7 @@ use super::record::{self, HEADER};
 use super::segments::{End, Segment, Segments};
 use crate::failpoint::failpoint;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write as _};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 /// A segment takes no further group once it would grow beyond so many bytes.
@@ -22,6 +24,9 @@ pub const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
 
 /// So many bytes are kept for the entries that stop everything when the disk is full.
 pub(super) const RESERVE_BYTES: u64 = 512 * 1024;
+
+/// The part of them that is kept for a note.
+const NOTE_BYTES: usize = 4096;
 
 /// The newest segment, open for appending; the first one is locked against a second writer.
 #[derive(Debug)]
@@ -160,11 +165,14 @@ impl Writer {
         Ok(())
     }
 
-    /// Undoes a write that the disk had no room for. What the reserve took is free then.
+    /// Undoes a write that the disk had no room for. What the reserve took is free then, but for the
+    /// note's page.
     fn take_back(&self) -> Result<(), JournalError> {
         self.file.set_len(self.len).map_err(JournalError::io("cut", &self.path))?;
         self.file.sync_all().map_err(JournalError::io("sync", &self.path))?;
-        drop(fs::remove_file(reserve(&self.dir)));
+        if let Err(error) = give_back(&reserve(&self.dir)) {
+            tracing::warn!(%error, "the room that was kept is not given back");
+        }
         Ok(())
     }
 
@@ -176,22 +184,56 @@ impl Writer {
             return Ok(());
         }
         let take = || {
-            let mut file = File::create(&path)?;
-            let zeros = [0; 4096];
+            // Not truncated: there may be a note in it.
+            let mut file =
+                OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
+            let page = NOTE_BYTES as u64;
+            let has = file.metadata()?.len().div_ceil(page);
+            file.seek(SeekFrom::Start(has * page))?;
             // Written, not only sized: a hole is no room.
-            for _ in 0..RESERVE_BYTES / zeros.len() as u64 {
-                file.write_all(&zeros)?;
+            for _ in has..RESERVE_BYTES / page {
+                file.write_all(&[0; NOTE_BYTES])?;
             }
+            file.set_len(RESERVE_BYTES)?;
             file.sync_data()
         };
         take().map_err(|error| {
-            drop(fs::remove_file(&path));
+            drop(give_back(&path));
             if is_full(&error) {
                 JournalError::Full(self.dir.clone())
             } else {
                 JournalError::io("reserve", &path)(error)
             }
         })
+    }
+
+    /// Leaves a note for the next start, in room that is taken already; an empty one is none.
+    pub(super) fn leave_note(&self, note: &[u8]) -> Result<(), JournalError> {
+        let path = reserve(&self.dir);
+        let write = || {
+            let mut page = [0; NOTE_BYTES];
+            if !note.is_empty() {
+                let framed = record::frame(&[note.to_vec()]).map_err(io::Error::other)?;
+                let room = page.get_mut(..framed.len());
+                let room = room.ok_or_else(|| io::Error::other("the note is too long"))?;
+                room.copy_from_slice(&framed);
+            }
+            let mut file =
+                OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
+            file.write_all(&page)?;
+            file.sync_all()
+        };
+        write().map_err(JournalError::io("note in", &path))
+    }
+
+    /// The note that was left, if one was. One that cannot be read any more is an empty one.
+    pub(super) fn note(&self) -> Result<Option<Vec<u8>>, JournalError> {
+        let Some(bytes) = files::read_if_there(&reserve(&self.dir))? else { return Ok(None) };
+        let page = bytes.get(..NOTE_BYTES).unwrap_or(&bytes);
+        if page.iter().all(|byte| *byte == 0) {
+            return Ok(None);
+        }
+        Ok(Some(record::split(page).map(|(note, _)| note.to_vec()).unwrap_or_default()))
     }
 
     /// How often an append waited for the disk.
@@ -213,6 +255,15 @@ impl Writer {
 
 fn append_to(path: &Path) -> Result<File, JournalError> {
     OpenOptions::new().append(true).open(path).map_err(JournalError::io("open", path))
+}
+
+/// Frees what is reserved at `path`, all but the note's page.
+fn give_back(path: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    if file.metadata()?.len() > NOTE_BYTES as u64 {
+        file.set_len(NOTE_BYTES as u64)?;
+    }
+    file.sync_all()
 }
 
 fn reserve(dir: &Path) -> PathBuf {

@@ -1,17 +1,17 @@
 //! What is answered to each kind of question.
 
 use crate::{
-    core::{Event, Reply, Surplus},
+    core::{Event, Reply, Surplus, paying},
     error::{StewardError, fault},
-    server::{Who, connection::Told, preview, queue},
+    server::{Seat, Who, connection::Told, preview, queue},
     state::{Ledger, State},
     steward::{Shared, as_fault},
 };
 use alloy_primitives::Address;
-use marque_policies::{IntentId, Policy, Timestamp, budgets};
+use marque_policies::{IntentId, Money, Policy, Timestamp, budgets};
 use marque_steward_client::{
     Answer, Ask, AssetView, Budget, IntentState, IntentView, MAX_FRAME, Outcome, PayeeView,
-    PaymentState, ToolView, View,
+    PaymentState, SettlingView, ToolView, View,
 };
 use std::{cmp::Reverse, collections::BTreeMap, sync::PoisonError, time::Duration};
 use tokio::time::Instant;
@@ -25,7 +25,8 @@ const ROOM: usize = MAX_FRAME / 2;
 /// The longest wait.
 const LONGEST_WAIT: u64 = 60_000;
 
-pub(crate) async fn answer(shared: &Shared, who: &Who, ask: Ask, told: &Told) -> Answer {
+pub(crate) async fn answer(shared: &Shared, seat: &Seat, ask: Ask, told: &Told) -> Answer {
+    let who = &seat.who;
     let Who { agent, sub_agent } = who.clone();
     let answer = match ask {
         Ask::Propose(proposal) => {
@@ -57,11 +58,40 @@ pub(crate) async fn answer(shared: &Shared, who: &Who, ask: Ask, told: &Told) ->
             Ok(Answer::Error(fault("unknown", "only the agent's own socket tells the queue")))
         }
         Ask::Queue { seen, timeout_ms } => {
-            queue::queue(shared, agent, seen, timeout_ms.min(LONGEST_WAIT)).await
+            let places = shared.watchers.at(seat.entrance);
+            queue::queue(shared, places, agent, (seen, timeout_ms.min(LONGEST_WAIT))).await
         }
+        Ask::Settling { after } => settling(shared, who.clone(), after).await,
         _ => Ok(Answer::Error(fault("malformed", "this question is not known here"))),
     };
     answer.unwrap_or_else(|error| Answer::Error(as_fault(error)))
+}
+
+/// A page of the settlements that take their money a moment later.
+async fn settling(
+    shared: &Shared,
+    who: Who,
+    after: Option<IntentId>,
+) -> Result<Answer, StewardError> {
+    let page = shared.desk.look(move |state, _| {
+        let (agent, sub_agent) = (who.agent.as_str(), who.sub_agent.as_deref());
+        let mut all: Vec<SettlingView> = state
+            .intents()
+            .iter()
+            .filter(|(id, record)| {
+                after.is_none_or(|after| **id > after) && record.is_of(agent, sub_agent)
+            })
+            .filter(|(_, record)| record.is_live() && record.state != PaymentState::Seen)
+            .filter_map(|(id, record)| {
+                let (from, asset, units, _) = paying(&record.decided.intent)?;
+                Some(SettlingView { id: *id, from, charge: Money::new(units, asset) })
+            })
+            .collect();
+        all.sort_unstable_by_key(|it| it.id);
+        all.truncate(SHOWN);
+        all
+    });
+    Ok(Answer::Settling { settlements: page.await? })
 }
 
 pub(super) async fn noted(shared: &Shared, event: Event) -> Result<Answer, StewardError> {

@@ -3,7 +3,7 @@
 use crate::{
     error::fault,
     failpoint::failpoint,
-    server::{Seat, answer},
+    server::{Seat, answer, places::Pulse},
     steward::Shared,
 };
 use marque_policies::{Intent, IntentId};
@@ -37,7 +37,12 @@ struct Head {
 }
 
 /// Serves until the other side closes or says what is no frame.
-pub(crate) async fn serve(shared: Arc<Shared>, seat: Arc<Seat>, stream: UnixStream) {
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    seat: Arc<Seat>,
+    pulse: Arc<Pulse>,
+    stream: UnixStream,
+) {
     let (mut read, mut write) = stream.into_split();
     let (say, mut said) = mpsc::channel::<Response>(QUESTIONS);
     let writer = tokio::spawn(async move {
@@ -78,12 +83,17 @@ pub(crate) async fn serve(shared: Arc<Shared>, seat: Arc<Seat>, stream: UnixStre
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
         let (shared, seat) = (Arc::clone(&shared), Arc::clone(&seat));
         let (told, say) = (Arc::clone(&told), say.clone());
+        let work = pulse.work();
+        // Who only waits for news does nothing meanwhile, and can wait again.
+        let work = (!waits(&request.ask)).then_some(work);
         questions.spawn(async move {
             let Request { seq, ask, .. } = request;
             let answer = match allowed_now(&seat, &ask) {
-                Ok(_held) => answer::answer(&shared, &seat.who, ask, &told).await,
+                Ok(_held) => answer::answer(&shared, &seat, ask, &told).await,
                 Err(fault) => Answer::Error(fault),
             };
+            // Before the answer is taken: one who never reads it is idle as well.
+            drop(work);
             // The other side may have gone; what was decided stands.
             drop(say.send(Response { v: VERSION, seq, answer }).await);
             drop(place);
@@ -128,6 +138,11 @@ fn parse(bytes: &[u8]) -> Result<Request, (u64, Fault)> {
         .map_err(|error| (head.seq, fault("malformed", format!("the question: {error}"))))
 }
 
+/// Whether a question may only be waiting for something to happen.
+const fn waits(ask: &Ask) -> bool {
+    matches!(ask, Ask::Wait { .. } | Ask::Queue { timeout_ms: 1.., .. })
+}
+
 /// Everything but stopping is counted: what may be journalled, what only looks, and apart from both
 /// what the owner hands in. Waits under way are few, as each looks again at every entry.
 fn allowed_now<'s>(seat: &'s Seat, ask: &Ask) -> Result<Option<SemaphorePermit<'s>>, Fault> {
@@ -139,9 +154,12 @@ fn allowed_now<'s>(seat: &'s Seat, ask: &Ask) -> Result<Option<SemaphorePermit<'
             &seat.sales
         }
         Ask::Preview(_) => &seat.sales,
-        Ask::View | Ask::Standing | Ask::Wait { .. } | Ask::Status | Ask::Queue { .. } => {
-            &seat.looks
-        }
+        Ask::View
+        | Ask::Standing
+        | Ask::Wait { .. }
+        | Ask::Status
+        | Ask::Queue { .. }
+        | Ask::Settling { .. } => &seat.looks,
         // An owner's act needs a signature to change anything, and must not wait behind its agent.
         Ask::Submit(_) => &seat.acts,
         _ => &seat.rate,

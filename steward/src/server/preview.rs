@@ -7,7 +7,7 @@
 //! `a_policy_without_the_section_settles_nothing_for_others`).
 
 use crate::{
-    core::{Event, Reply, step},
+    core::{Event, Reply, owed, step},
     error::StewardError,
     gather,
     links::chain_error,
@@ -36,11 +36,13 @@ pub(super) async fn preview(
         let id = asked.id_of(origin, &name, below.as_deref());
         let adopted = state.agent(&name)?.policy.as_ref()?;
         let policy = Arc::clone(&adopted.policy);
+        // What those under way take is not this one's, also where the rules say something else first.
+        let left = facts.payer.as_ref().map(|it| it.left(&owed(state, &asked.intent, id)));
         let event =
             Event::Propose { agent: name, proposal: Box::new(asked), facts: Box::new(facts) };
-        Some((id, policy, step(state, event, now).reply))
+        Some((id, policy, left, step(state, event, now).reply))
     };
-    let Some((id, policy, reply)) = shared.desk.look(look).await? else {
+    let Some((id, policy, left, reply)) = shared.desk.look(look).await? else {
         let line = format!("\"{agent}\" has no policy yet");
         return Ok(Answer::Error(crate::error::fault("unknown", line)));
     };
@@ -54,11 +56,14 @@ pub(super) async fn preview(
             message: "a proposal was merely noted".to_owned(),
         },
     };
-    let payer = match &proposal.intent {
+    let mut payer = match &proposal.intent {
         Intent::Settle(settle) => payer(shared, &policy, settle).await,
         Intent::SettlePermit(settle) => permitter(shared, &policy, settle).await,
         _ => None,
     };
+    if let (Some(payer), Some(left)) = (&mut payer, left) {
+        payer.balance = payer.balance.min(left);
+    }
     Ok(Answer::Preview(Box::new(Preview { id, foreseen, settled, payer })))
 }
 

@@ -6,7 +6,7 @@
 use crate::{
     core::Event,
     error::{StewardError, fault},
-    server::answer::noted,
+    server::{Kind, answer::noted},
     state::{Record, State},
     steward::Shared,
 };
@@ -33,17 +33,29 @@ const ROOM: usize = MAX_FRAME / 2;
 /// The pause between two looks at a journal that grows all the time.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// How many may wait for news at a time, over all agents; whoever comes then is answered at once and
-/// asks again. A mind that waits a thousandfold would have each entry looked at so often.
+/// How many may wait for news at a time, over all agents: so many minds, and so many of the owner's
+/// commands. Whoever comes then is answered at once and asks again. A mind that waits a thousandfold would have each entry looked at so often.
 const WATCHERS: usize = 16;
 
 /// The places of those who wait for news.
 #[derive(Debug)]
-pub(crate) struct Watchers(Semaphore);
+pub(crate) struct Watchers {
+    minds: Semaphore,
+    owners: Semaphore,
+}
 
 impl Default for Watchers {
     fn default() -> Self {
-        Self(Semaphore::new(WATCHERS))
+        Self { minds: Semaphore::new(WATCHERS), owners: Semaphore::new(WATCHERS) }
+    }
+}
+
+impl Watchers {
+    pub(super) const fn at(&self, entrance: Kind) -> &Semaphore {
+        match entrance {
+            Kind::Mind => &self.minds,
+            Kind::Owner => &self.owners,
+        }
     }
 }
 
@@ -141,11 +153,11 @@ fn frozen(state: &State, agent: &str) -> Option<FrozenView> {
 /// Answers with the queue, once it is another than the one that is `seen`.
 pub(super) async fn queue(
     shared: &Shared,
+    places: &Semaphore,
     agent: String,
-    seen: Option<u64>,
-    timeout_ms: u64,
+    (seen, timeout_ms): (Option<u64>, u64),
 ) -> Result<Answer, StewardError> {
-    let place = shared.watchers.0.try_acquire();
+    let place = places.try_acquire();
     let patience = if place.is_ok() { timeout_ms } else { 0 };
     let mut deadline = Instant::now() + Duration::from_millis(patience);
     let mut changes = shared.desk.changes();

@@ -191,7 +191,16 @@ impl State {
                 record.seen = None;
             }
             Body::Final { id, actual, time } => {
-                self.record(*id, &[PaymentState::Seen])?.state = PaymentState::Final;
+                let record = self.record(*id, &[PaymentState::Seen, PaymentState::Sent])?;
+                // Without a block that carries it a permit's maximum is spent, and nothing else is.
+                let all = match &record.order {
+                    Some(Order::PermitTransfer(order)) => actual.as_slice() == [order.amount],
+                    _ => false,
+                };
+                if record.state != PaymentState::Seen && !all {
+                    return Err("settles what was seen in no block");
+                }
+                record.state = PaymentState::Final;
                 self.debits.settle(*id, actual, latest(at, *time));
             }
             Body::Reverted { id, at: place, actual, time } => {

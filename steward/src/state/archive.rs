@@ -7,10 +7,10 @@
 //! [`Body::Checkpointed`]: crate::entry::Body::Checkpointed
 
 use crate::{
-    entry::{Body, Entry, OnChain, Order},
+    entry::{Body, Entry, OnChain, Order, PermitOrder},
     state::{Record, State},
 };
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 use marque_policies::{IntentId, Timestamp};
 use marque_steward_client::{IntentState, PaymentState};
 use serde::{Deserialize, Serialize};
@@ -65,13 +65,23 @@ pub struct Payment {
     /// Where on chain it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<OnChain>,
+    /// The most that a permit let go, where nobody knows in which transaction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most: Option<U256>,
 }
 
 impl Archived {
     fn of(record: &Record, enrolled: u64, now: Timestamp) -> Self {
         let authorisation = record.order.as_ref().and_then(Order::signed_payment);
         let (payee, hash, seen) = (record.payee(), record.hash, record.seen);
-        let payment = Payment { payee, authorisation, hash, seen };
+        let hidden = |order: &PermitOrder| {
+            (record.state == PaymentState::Final && seen.is_none()).then_some(order.amount.units)
+        };
+        let most = match &record.order {
+            Some(Order::PermitTransfer(order)) => hidden(order),
+            _ => None,
+        };
+        let payment = Payment { payee, authorisation, hash, seen, most };
         Self {
             enrolled,
             entry: record.entry,
@@ -177,6 +187,37 @@ impl State {
         let archived = self.archive.get(&id)?;
         let own = sub_agent.is_none_or(|name| archived.sub_agent.as_deref() == Some(name));
         (own && self.is_of(archived, agent)).then(|| archived.status(id))
+    }
+
+    /// The nonce of an archived permit of `agent` that a transfer to its payee may have been by: the
+    /// one that was drawn on in that transaction, or else one that was drawn on nobody knows where.
+    #[must_use]
+    pub fn archived_draw(
+        &self,
+        agent: &str,
+        (token, to, value): (Address, Address, U256),
+        transaction: B256,
+    ) -> Option<B256> {
+        let mut hidden = None;
+        for (id, archived) in self.archive.iter() {
+            let Some(payment) = archived.payment.as_ref().filter(|_| archived.is_spent()) else {
+                continue;
+            };
+            let Some((of, nonce)) = payment.authorisation else { continue };
+            if (of, payment.payee) != (token, Some(to)) {
+                continue;
+            }
+            let here = payment.seen.is_some_and(|seen| seen.transaction == transaction);
+            let may_be = payment.most.is_some_and(|most| most >= value);
+            let is_permit = || B256::from(id.permit_nonce()) == nonce;
+            if (here || may_be) && self.is_of(archived, agent) && is_permit() {
+                if here {
+                    return Some(nonce);
+                }
+                hidden = Some(nonce);
+            }
+        }
+        hidden
     }
 
     /// Whether an archived intent is this agent's.

@@ -3,9 +3,11 @@
 use super::*;
 use crate::{
     core::{Event, Facts, Reply, step},
-    entry::{Body, Entry, OnChain, VERSION, Word},
+    entry::{Body, Entry, OnChain, Order, PermitOrder, VERSION, Word},
+    outflow::Draw,
 };
 use alloy_primitives::U256;
+use marque_identity::Sent;
 use marque_policies::{
     AssetId, Intent, Labels, Money, Scope,
     intent::{ToolUse, Transfer},
@@ -382,4 +384,117 @@ fn totals_stay_exact_when_old_debits_are_folded_into_sums() {
     assert!(town.state.debits().iter().count() < 2 * 45, "old rows are gone");
     let replayed = State::fold(&town.entries).unwrap();
     assert_eq!(replayed.hash(), town.state.hash());
+}
+
+/// A permit that was allowed, in place of a transfer.
+fn permit(town: &mut Town, n: u32) -> (IntentId, B256) {
+    let mut before = Town { entries: Vec::new(), state: town.state.clone(), now: town.now };
+    let Reply::Allowed(id) = before.propose(n, pay()) else { panic!() };
+    let Body::Allowed(mut allowed) = before.entries.pop().unwrap().body else { panic!() };
+    let via = marque_policies::intent::PermitVia::Exact;
+    let order = PermitOrder {
+        amount: usdc(),
+        from: KEY,
+        to: SHOP,
+        via,
+        valid_after: 0,
+        deadline: 9,
+        nonce: id.permit_nonce(),
+        block: 9,
+    };
+    allowed.decided.intent = Intent::PermitTransfer(marque_policies::intent::PermitTransfer {
+        payee: "shop".to_owned(),
+        to: SHOP,
+        amount: usdc(),
+        host: "shop.example".to_owned(),
+        resource: "https://shop.example/data".to_owned(),
+        via,
+        labels: Labels::default(),
+    });
+    allowed.decided.body = allowed.decided.intent.body_hash();
+    allowed.debits = vec![usdc()];
+    let nonce = order.nonce.into();
+    allowed.order = Order::PermitTransfer(order);
+    town.write(Body::Allowed(allowed));
+    (id, nonce)
+}
+
+const KEY: Address = Address::repeat_byte(2);
+
+/// A transfer of the key's to the shop, in a transaction of some contract that hides what it calls.
+fn drawn(value: u64, transaction: B256) -> Draw {
+    let sent = Sent {
+        from: Address::repeat_byte(0x55),
+        to: Some(Address::repeat_byte(0x77)),
+        input: Default::default(),
+    };
+    Draw { token: TOKEN, to: SHOP, value: U256::from(value), transaction, sent }
+}
+
+#[test]
+fn what_an_archived_permit_let_go_is_no_theft_and_hides_none() {
+    let mut town = Town::new();
+    let (seen, seen_nonce) = permit(&mut town, 0);
+    let carried = B256::repeat_byte(0x11);
+    let at = OnChain { transaction: carried, block: 1, block_hash: B256::ZERO };
+    town.write(Body::Seen { id: seen, at });
+    town.write(Body::Final { id: seen, actual: vec![usdc()], time: None });
+    let (expired, _) = permit(&mut town, 1);
+    town.write(Body::Expired { id: expired, block: 9 });
+    let foreign = |town: &Town, value, transaction: u8, to: Address| {
+        let draw = Draw { to, ..drawn(value, B256::repeat_byte(transaction)) };
+        let told = crate::outflow::explained(&town.state, ("scout", KEY), &draw).unwrap();
+        let nonce = told.nonce;
+        (town.state.foreign("scout", vec![told]).len(), nonce)
+    };
+    let archive = |town: &mut Town, from: u32| {
+        for n in from..from + 200 {
+            drop(town.propose(n, tool("now")));
+        }
+        town.now += 2 * 3_600_000;
+        town.mark();
+    };
+    archive(&mut town, 100);
+    assert!(town.state.archived(seen).is_some() && town.state.archived(expired).is_some());
+    // A start that reads older blocks again finds the payment once more.
+    assert_eq!(foreign(&town, 5, 0x11, SHOP), (0, seen_nonce));
+    // The same from another transaction, or to somebody else, is nobody's payment of ours.
+    assert_eq!(foreign(&town, 5, 0x22, SHOP).0, 1);
+    assert_eq!(foreign(&town, 5, 0x11, Address::repeat_byte(0x66)).0, 1);
+
+    // One that was drawn on nobody knows where explains no more than it let go.
+    let (hidden, nonce) = permit(&mut town, 2);
+    let actual = vec![usdc()];
+    town.write(Body::Final { id: hidden, actual, time: None });
+    town.now += 1_000;
+    archive(&mut town, 400);
+    assert!(town.state.archived(hidden).is_some());
+    assert_eq!(foreign(&town, 5, 0x22, SHOP), (0, nonce));
+    assert_eq!(foreign(&town, 6, 0x22, SHOP).0, 1);
+    assert_eq!(foreign(&town, 5, 0x11, SHOP), (0, seen_nonce));
+    assert_eq!(State::fold(&town.entries).unwrap().hash(), town.state.hash());
+}
+
+#[test]
+fn only_a_permit_is_final_without_a_block_and_only_for_all_of_it() {
+    let mut town = Town::new();
+    let entry = |town: &Town, body| Entry {
+        v: VERSION,
+        seq: town.state.next(),
+        at: town.state.now(town.now),
+        agent: Some("scout".to_owned()),
+        word: Word::Attested,
+        body,
+    };
+    let (id, _) = permit(&mut town, 0);
+    let half = vec![Money::new(U256::from(2), usdc().asset)];
+    let less = entry(&town, Body::Final { id, actual: half, time: None });
+    assert!(town.state.clone().apply(&less).is_err());
+    let all = entry(&town, Body::Final { id, actual: vec![usdc()], time: None });
+    town.state.clone().apply(&all).unwrap();
+    let Reply::Allowed(id) = town.propose(1, pay()) else { panic!() };
+    town.write(Body::Signed { id, hash: B256::ZERO });
+    town.write(Body::Sent { id });
+    let sent = entry(&town, Body::Final { id, actual: vec![usdc()], time: None });
+    assert!(town.state.clone().apply(&sent).is_err());
 }
