@@ -18,7 +18,7 @@ use marque_steward_client::PaymentState;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// So many are worth asking for together.
-const MANY: usize = 32;
+const MANY: usize = 4;
 
 /// What is known of all.
 pub(super) struct Told {
