@@ -6,7 +6,9 @@ use crate::{
     support::{MARQUE, Town},
 };
 use alloy_primitives::{Address, Bytes, U256};
-use marque_contracts::delegation::{Delegation, Execution, Permission};
+use axum::{Json, Router, routing::post};
+use marque::owner::account_of;
+use marque_contracts::delegation::{Delegation, Execution, Framework, Permission};
 use marque_identity::{IdentityError, account::Permissions};
 use marque_identity_keys::{Key, KeyDir, UnsignedTransaction};
 use marque_policies::AssetId;
@@ -62,6 +64,11 @@ impl Estate {
     }
 
     fn adopt(&self, version: u64, limits: &str, together: &str) {
+        self.draft(version, limits, together);
+        ok(&self.marque(&["policy", "adopt", "scout"]));
+    }
+
+    fn draft(&self, version: u64, limits: &str, together: &str) {
         let devnet = &self.town.economy.devnet;
         let text = format!(
             "format = 1\nversion = {version}\nowner = {{ address = \"{}\"{together} }}\n\n\
@@ -75,7 +82,6 @@ impl Estate {
             self.town.economy.dollar,
         );
         std::fs::write(self.path().join("home/agents/scout/policy.toml"), text).unwrap();
-        ok(&self.marque(&["policy", "adopt", "scout"]));
     }
 
     fn path(&self) -> &Path {
@@ -289,6 +295,45 @@ async fn the_limits_of_all_agents_outlive_what_one_is_given_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_chains_own_coin_is_drawn_within_its_limits_too() {
+    let estate = Estate::new().await;
+    let file = estate.path().join("home/agents/scout/policy.toml");
+    estate.draft(2, "total = \"5.00\"", "");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let gas = "[limits.gas]\nday = \"0.05 ETH\"";
+    assert!(text.contains(gas));
+    std::fs::write(&file, text.replace(gas, "[limits.ETH]\nday = \"0.5\"")).unwrap();
+    ok(&estate.marque(&["policy", "adopt", "scout"]));
+    ok(&estate.account(&["deploy", "scout"]));
+    ok(&estate.marque(&["fund", "scout", "2 ETH", "--account", "--faucet"]));
+    ok(&estate.account(&["delegate", "scout", "--yes"]));
+    let permissions = estate.permissions();
+    let ether = U256::from(10).pow(U256::from(18));
+    let coin = permissions.permission(AssetId::native(permissions.framework.chain)).unwrap();
+    let pay = |payee, tenths: u64| {
+        let wei = ether / U256::from(10) * U256::from(tenths);
+        estate.send(permissions.framework.manager, coin.redeem(&Execution::pay(payee, wei)))
+    };
+    let scout = estate.stolen().address();
+    // The feed is paid in tUSD alone, as its own limit is in that.
+    for stranger in [FEED, STRANGER] {
+        let refused = pay(stranger, 1).await.unwrap_err();
+        assert!(refused.contains("target-address-not-allowed"), "{refused}");
+    }
+    pay(scout, 3).await.unwrap();
+    let refused = pay(scout, 3).await.unwrap_err();
+    assert!(refused.contains("has room for 200000000000000000"), "{refused}");
+    pay(scout, 2).await.unwrap();
+    // The token goes by its total, and each by its own permission.
+    estate.draw(&permissions, FEED, 2 * DOLLAR).await.unwrap();
+    let wrong = coin.redeem(&Execution::transfer(estate.town.economy.dollar, scout, U256::from(1)));
+    assert!(estate.send(permissions.framework.manager, wrong).await.is_err());
+    let (said, code) = estate.status();
+    assert_eq!((code, said["assets"].as_array().unwrap().len()), (0, 2), "{said}");
+    assert_eq!(said["assets"][0]["windows"][0]["used"]["units"], "500000000000000000");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_ends_what_was_delegated_and_it_can_be_delegated_again() {
     let estate = Estate::delegated().await;
     let (permissions, scout) = (estate.permissions(), estate.stolen().address());
@@ -315,6 +360,11 @@ async fn a_revocation_ends_what_was_delegated_and_it_can_be_delegated_again() {
         forged.redeem(&Execution::transfer(estate.town.economy.dollar, scout, U256::from(1)));
     assert!(estate.send(again.framework.manager, data).await.is_err());
     assert_eq!(estate.has(scout).await, 2 * DOLLAR);
+
+    // A policy whose sums nothing limits is not delegated.
+    estate.adopt(2, "", "");
+    let (text, code) = failure(&estate.account(&["delegate", "scout", "--yes"]));
+    assert!(code == 3 && text.contains("nothing to delegate"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -363,11 +413,111 @@ async fn a_prepared_kill_switch_works_without_the_owners_key() {
 
     // What is no kill switch is not sent with the friend's key.
     let text = std::fs::read_to_string(&next).unwrap();
-    let mut other: Value = serde_json::from_str(&text).unwrap();
-    other["data"] = json!("0xa9059cbb");
-    std::fs::write(&next, other.to_string()).unwrap();
-    let (text, code) = failure(&elsewhere(&[next.to_str().unwrap()]));
-    assert!(code == 1 && text.contains("redeems no delegation"), "{text}");
+    let agents = estate.permissions().permission(estate.dollars()).unwrap();
+    let token = estate.town.economy.dollar;
+    let agents = agents.redeem(&Execution::transfer(token, scout, U256::from(1)));
+    for (field, with, why) in [
+        ("data", json!("0xa9059cbb"), "redeems no delegation"),
+        ("data", json!(agents), "is no kill switch of the account"),
+        ("account", json!(STRANGER), "is no kill switch of the account"),
+        ("format", json!(2), "its format is 2"),
+        ("chain", json!(1), "the message is for 1"),
+    ] {
+        let mut other: Value = serde_json::from_str(&text).unwrap();
+        other[field] = with;
+        std::fs::write(&next, other.to_string()).unwrap();
+        let (text, code) = failure(&elsewhere(&[next.to_str().unwrap()]));
+        assert!(code > 0 && text.contains(why), "{field}: {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_stays_with_the_key_that_it_was_made_for() {
+    let mut estate = Estate::delegated().await;
+    let (before, scout, old) =
+        (estate.permissions(), estate.stolen().address(), estate.owner.clone());
+    let folder = estate.path().join("successor");
+    let successor = ["--owner-home", folder.to_str().unwrap()];
+    let with = |args: &[&str]| estate.marque(&[&successor, args].concat());
+    let made: Value = serde_json::from_str(&ok(&with(&["--json", "owner", "init"]))).unwrap();
+    let rotate = ["owner", "rotate", "--yes", "--new-owner-home", successor[1]];
+    let credentials = estate.path().join("credentials");
+    std::fs::copy(credentials.join("marque-owner"), credentials.join("marque-new-owner")).unwrap();
+    ok(&estate.marque(&rotate));
+    let new = made["address"].as_str().unwrap().to_owned();
+    let ether = U256::from(10).pow(U256::from(18));
+    estate.town.economy.devnet.give_eth(new.parse().unwrap(), ether).await.unwrap();
+    estate.owner.clone_from(&new);
+    estate.draft(2, "day = \"3.00\"", "");
+    let with = |args: &[&str]| estate.marque(&[&successor, args].concat());
+    ok(&with(&["policy", "adopt", "scout"]));
+
+    let (said, code) = estate.status();
+    assert_eq!((code, &said["drift"][0]["rule"]), (1, &json!("owner")), "{said}");
+    ok(&with(&["account", "deploy", "scout"]));
+    let (text, code) = failure(&with(&["account", "delegate", "scout", "--yes"]));
+    assert!(code == 1 && text.contains("still draws on") && text.contains(&old), "{text}");
+    estate.draw(&before, scout, DOLLAR).await.unwrap();
+    let (text, _) = failure(&with(&["account", "revoke", "scout"]));
+    assert!(text.contains("your key is"), "{text}");
+
+    // Only the old key ends it and empties the account; then the new one begins.
+    ok(&estate.account(&["revoke", "scout"]));
+    assert!(estate.draw(&before, scout, 1).await.is_err());
+    ok(&estate.account(&["withdraw", "scout", "19 tUSD"]));
+    assert_eq!(estate.has(old.parse().unwrap()).await, 19 * DOLLAR);
+    ok(&with(&["account", "delegate", "scout", "--yes"]));
+    assert_ne!(estate.permissions().account, before.account);
+    assert_eq!(estate.status().1, 0);
+}
+
+/// A node of a public chain on which there is nothing where the framework should be.
+async fn empty_chain() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let answer = |Json(asked): Json<Value>| async move {
+        let result = match asked["method"].as_str().unwrap() {
+            "eth_chainId" => json!("0x14a34"),
+            "eth_getCode" => json!("0x"),
+            method => panic!("it asks {method}"),
+        };
+        Json(json!({ "jsonrpc": "2.0", "id": asked["id"], "result": result }))
+    };
+    let app = Router::new().route("/", post(answer));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_chain_without_the_framework_nothing_is_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| tokio::task::block_in_place(|| marque(dir.path(), args));
+    let owner: Value = serde_json::from_str(&ok(&run(&["--json", "owner", "init"]))).unwrap();
+    ok(&run(&["new", "scout"]));
+    let rpc = empty_chain().await;
+    let draft = |chain: u64| {
+        let text = format!(
+            "format = 1\nversion = 1\nowner = {}\n[chain.public]\nid = \"eip155:{chain}\"\n\
+             rpc = [\"{rpc}\"]\nfinality = \"safe\"\nnative = \"ETH\"\n",
+            owner["address"]
+        );
+        std::fs::write(dir.path().join("home/agents/scout/policy.toml"), text).unwrap();
+    };
+    draft(84_532);
+    let out = run(&["account", "deploy", "scout"]);
+    let (text, code) = failure(&out);
+    assert!(
+        text.contains("there is no EntryPoint at") && text.contains("nothing was sent"),
+        "{text}"
+    );
+    assert_eq!(code, 1);
+    // The address is said all the same: it follows from the owner alone.
+    let account = account_of(owner["address"].as_str().unwrap().parse().unwrap()).unwrap();
+    let account = account.address(&Framework::public(84_532).unwrap()).to_string();
+    assert!(String::from_utf8_lossy(&out.stdout).contains(&account));
+    draft(100);
+    let (text, code) = failure(&run(&["account", "deploy", "scout"]));
+    assert!(code == 1 && text.contains("knows no Delegation Framework on chain 100"), "{text}");
 }
 
 /// What the page tells an owner to type, typed.
