@@ -23,7 +23,7 @@ mod permissions;
 mod rules;
 
 pub(crate) use chain::NOBODY;
-pub use chain::{Standing, Used, Withdrawable, framework, is_deployed, lacking, nonce};
+pub use chain::{AssetStanding, Standing, Used, framework, is_deployed, lacking, nonce};
 pub use compile::{Grant, Ground, compile, drawn, end};
 pub use drift::{Drift, drift};
 pub use permissions::{Permissions, PermissionsError, SignedGrant};

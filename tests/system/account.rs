@@ -8,7 +8,7 @@ use crate::{
 use alloy_primitives::{Address, Bytes, U256};
 use axum::{Json, Router, routing::post};
 use marque::owner::account_of;
-use marque_contracts::delegation::{Delegation, Execution, Framework, Permission};
+use marque_contracts::delegation::{DEPLOYER, Delegation, Execution, Framework, Permission};
 use marque_identity::{IdentityError, account::Permissions};
 use marque_identity_keys::{Key, KeyDir, UnsignedTransaction};
 use marque_policies::AssetId;
@@ -292,6 +292,33 @@ async fn the_limits_of_all_agents_outlive_what_one_is_given_anew() {
     let windows = said["assets"][0]["windows"].as_array().unwrap();
     let all = windows.iter().find(|it| it["rule"] == "owner.limits.day").unwrap();
     assert_eq!(all["used"]["units"], "4000000");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manager_that_its_makers_paused_is_told() {
+    let estate = Estate::delegated().await;
+    let permissions = estate.permissions();
+    assert_eq!(estate.status().0["paused"], json!(false));
+    // On a development chain only a contract could, which cannot; anvil plays it.
+    let devnet = &estate.town.economy.devnet;
+    devnet.give_eth(DEPLOYER, U256::from(10).pow(U256::from(18))).await.unwrap();
+    let ask = async |method: &str, params: Value| {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let answer = client.post(devnet.url()).json(&body).send().await.unwrap();
+        let answer: Value = answer.json().await.unwrap();
+        assert!(answer.get("error").is_none(), "{method}: {answer}");
+    };
+    ask("anvil_impersonateAccount", json!([DEPLOYER])).await;
+    let pause =
+        json!([{ "from": DEPLOYER, "to": permissions.framework.manager, "data": "0x8456cb59" }]);
+    ask("eth_sendTransaction", pause).await;
+    devnet.mine(1).await.unwrap();
+    assert_eq!(estate.status().0["paused"], json!(true));
+    let refused = estate.draw(&permissions, FEED, 1).await.unwrap_err();
+    assert!(refused.contains("the delegation manager is paused"), "{refused}");
+    let (text, _) = failure(&estate.account(&["withdraw", "scout", "1 tUSD"]));
+    assert!(text.contains("the delegation manager is paused"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

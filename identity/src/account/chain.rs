@@ -18,17 +18,19 @@ use serde::Serialize;
 pub struct Standing {
     /// Whether all of the account's delegations were ended since.
     pub ended: bool,
+    /// Whether the manager is paused: as long as it is, nobody redeems anything, the owner neither.
+    pub paused: bool,
     /// Block time, in Unix seconds.
     pub now: u64,
     /// Whether their time is over.
     pub expired: bool,
     /// An asset each.
-    pub assets: Vec<Withdrawable>,
+    pub assets: Vec<AssetStanding>,
 }
 
 /// How it stands with one asset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Withdrawable {
+pub struct AssetStanding {
     /// The asset.
     pub asset: AssetId,
     /// Whether its delegations were revoked.
@@ -150,6 +152,8 @@ impl Permissions {
     pub async fn standing(&self, rpc: &Rpc) -> Result<Standing, IdentityError> {
         let now = rpc.block(BlockTag::Latest).await?.timestamp;
         let nonce = nonce(rpc, &self.framework, self.account).await?;
+        let call = IDelegationManager::pausedCall {};
+        let paused = rpc.view("paused", self.framework.manager, call).await?;
         let mut assets = Vec::new();
         for grant in &self.grants {
             let asset = grant.asset;
@@ -180,10 +184,10 @@ impl Permissions {
             let (account, float) =
                 (held(rpc, asset, self.account).await?, held(rpc, asset, self.agent).await?);
             let (account, float) = (money(account), money(float));
-            assets.push(Withdrawable { asset, revoked, account, float, windows });
+            assets.push(AssetStanding { asset, revoked, account, float, windows });
         }
         let expired = now >= self.until;
-        Ok(Standing { ended: nonce != self.nonce, now, expired, assets })
+        Ok(Standing { ended: nonce != self.nonce, paused, now, expired, assets })
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     failure::Done,
     story::{bar, say},
 };
-use marque_identity::account::{Drift, Standing, Used, Withdrawable};
+use marque_identity::account::{AssetStanding, Drift, Standing, Used};
 use marque_policies::{AssetId, Money, Policy};
 use std::process::ExitCode;
 
@@ -26,7 +26,7 @@ pub(super) async fn run(shared: &Shared, agent: &str) -> Done<ExitCode> {
     let drift = site.drift(shared, &delegated)?;
     let well = drift.is_empty() && !standing.is_over();
     if shared.json {
-        let windows = |it: &Withdrawable| -> Vec<_> {
+        let windows = |it: &AssetStanding| -> Vec<_> {
             let window = |used: &Used| {
                 serde_json::json!({
                     "rule": used.rule, "used": used.used, "limit": used.limit,
@@ -50,6 +50,7 @@ pub(super) async fn run(shared: &Shared, agent: &str) -> Done<ExitCode> {
             serde_json::json!({
                 "account": delegated.account, "agent": delegated.agent, "delegated": true,
                 "expires": delegated.until, "expired": standing.expired, "ended": standing.ended,
+                "paused": standing.paused,
                 "assets": assets, "drift": drift,
             })
         );
@@ -92,6 +93,9 @@ fn tell(site: &Site, standing: &Standing, drift: &[Drift]) {
                 policy.show(left)
             );
         }
+    }
+    if standing.paused {
+        say!("the DelegationManager is paused by its makers: nothing moves until it is not");
     }
     match (standing.ended, standing.expired) {
         (true, _) => say!("all delegations of the account were ended: nothing can be drawn"),
