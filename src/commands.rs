@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, this one for what they share.
 
+mod account;
 mod approvals;
 mod audit;
 mod budget;
@@ -113,6 +114,13 @@ enum Command {
     Budget(budget::BudgetArgs),
     /// Return an agent's money to its owner.
     Withdraw(funds::WithdrawArgs),
+    /// The owner's account on chain, and what agents may draw on it even if their host is stolen.
+    ///
+    /// marque account deploy scout; then send it money, and marque account delegate scout
+    ///
+    /// The account holds the money; an agent's key holds a small float and draws on the account within
+    /// the limits of its policy, which the chain itself then judges: docs/on-chain-limits.md.
+    Account(account::Args),
     /// Show or register an agent's ERC-8004 identity.
     Identity(identity::Args),
     /// Make, check, test, explain, compare and adopt policies.
@@ -239,6 +247,7 @@ pub(crate) fn run(cli: Cli) -> Done<ExitCode> {
                 Command::Balance(args) => funds::balance(&shared, &args).await,
                 Command::Budget(args) => budget::run(&shared, &args).await,
                 Command::Withdraw(args) => funds::withdraw(&shared, &args).await,
+                Command::Account(args) => account::run(&shared, args).await,
                 Command::Identity(args) => identity::run(&shared, args).await,
                 Command::Policy(args) => policy::run(&shared, args).await,
                 Command::Approvals(args) => approvals::list(&shared, args).await,

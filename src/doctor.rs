@@ -11,7 +11,7 @@ mod endpoints;
 mod facilitator;
 
 use alloy_primitives::{Address, B256};
-use marque_identity::Rpc;
+use marque_identity::{Rpc, account::Permissions};
 use marque_policies::{Policy, document::Chain};
 use serde::Serialize;
 
@@ -50,6 +50,8 @@ pub struct Examination<'a> {
     pub agent: Option<(&'a str, Address)>,
     /// First blocks that the owner's genesis names, where there is a journal.
     pub genesis: Option<(u64, B256)>,
+    /// What was delegated to the agent on chain, where anything was.
+    pub delegated: Option<&'a Permissions>,
     /// A facilitator's URL.
     pub facilitator: Option<&'a url::Url>,
 }

@@ -60,6 +60,12 @@ impl Home {
         self.agent(name).join("policy.cedar")
     }
 
+    /// What the owner signed for the agent to draw on the account on chain; need not exist.
+    #[must_use]
+    pub fn delegation(&self, name: &str) -> PathBuf {
+        self.agent(name).join("delegation.json")
+    }
+
     /// What the drafts of all agents share; need not exist.
     #[must_use]
     pub fn shared_policy(&self) -> PathBuf {

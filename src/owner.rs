@@ -3,6 +3,10 @@
 //! The owner's key is unlocked on the owner's machine, for one command, and never enters the
 //! steward's home.
 
+mod account;
+
+pub use account::account_of;
+
 use crate::home::OwnerHome;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use marque_identity::{Receipt, Rpc, registry};
@@ -29,6 +33,9 @@ pub enum OwnerError {
     /// The chain.
     #[error(transparent)]
     Chain(#[from] marque_identity::IdentityError),
+    /// What is delegated on chain.
+    #[error(transparent)]
+    Delegation(#[from] marque_contracts::delegation::DelegationError),
     /// The steward.
     #[error(transparent)]
     Steward(#[from] marque_steward_client::ClientError),

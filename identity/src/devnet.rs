@@ -9,7 +9,10 @@ mod find;
 use crate::{IdentityError, Receipt, Rpc};
 use alloy_primitives::{Address, B256, Bytes, U64, U256};
 use alloy_sol_types::SolCall as _;
-use marque_contracts::TestDollar;
+use marque_contracts::{
+    TestDollar,
+    delegation::{DEPLOYER, Deployment, Framework, Package},
+};
 use serde_json::{Value, json};
 use std::{
     net::{Ipv4Addr, TcpListener},
@@ -276,6 +279,33 @@ pub async fn faucet(
     let hash: B256 = rpc.ask("eth_sendTransaction", call).await?;
     let receipt = rpc.wait_receipt(hash, MINED).await?;
     if receipt.success { Ok(()) } else { Err(DevnetError::Failed(hash).into()) }
+}
+
+/// Puts the Delegation Framework onto the development chain behind `rpc`, which somebody else started, as
+/// far as it is not there yet; answers where it is. Nobody can pause it.
+///
+/// # Errors
+/// [`IdentityError::Delegation`] where the framework's package is missing; a chain that is no
+/// development chain has no account that sends.
+pub async fn place_framework(rpc: &Rpc) -> Result<Framework, IdentityError> {
+    let package = Package::find()?;
+    let Deployment { framework, transactions } =
+        package.deployment(rpc.chain_id().await?, crate::account::NOBODY)?;
+    let accounts: Vec<Address> = rpc.ask("eth_accounts", json!([])).await?;
+    let from = accounts.first();
+    for (at, data) in transactions {
+        if !rpc.code(at).await?.is_empty() {
+            continue;
+        }
+        let call = json!([{ "from": from, "to": DEPLOYER, "data": data }]);
+        let hash: B256 = rpc.ask("eth_sendTransaction", call).await?;
+        rpc.ask_maybe::<Value>("anvil_mine", json!([U64::from(1)])).await?;
+        let receipt = rpc.wait_receipt(hash, MINED).await?;
+        if !receipt.success {
+            return Err(DevnetError::Failed(hash).into());
+        }
+    }
+    Ok(framework)
 }
 
 fn command(program: &PathBuf, port: u16, options: &Options) -> Command {

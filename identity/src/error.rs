@@ -67,6 +67,9 @@ pub enum IdentityError {
     /// A registration file.
     #[error(transparent)]
     Card(#[from] CardError),
+    /// A delegation, or the contracts that judge it.
+    #[error(transparent)]
+    Delegation(#[from] marque_contracts::delegation::DelegationError),
     /// A development chain.
     #[error(transparent)]
     Devnet(#[from] DevnetError),

@@ -4,12 +4,15 @@
 //!   broadcasts bytes that somebody signed; it holds no key and no nonce.
 //! - [`registry`] resolves an agent id to its owner and wallet, and builds the calls of an owner who
 //!   registers one.
+//! - [`account`] compiles a policy into what the owner's account on chain lets the agent draw, and
+//!   reads how that stands.
 //! - [`card`] is the registration file that an agent's id points to.
 //! - [`devnet`] runs a development chain.
 //!
 //! What a chain answers is believed only as far as an endpoint can be: who needs more asks each
 //! endpoint by itself ([`Rpc::each`]) and compares.
 
+pub mod account;
 pub mod card;
 mod chain;
 pub mod devnet;

@@ -167,8 +167,12 @@ fn refused(host: &str, method: &'static str, refusal: &ErrorPayload) -> Identity
     }
 }
 
-/// Revert data in words: `Error(string)`, `Panic(uint256)`, else as hex.
+/// Revert data in words: `Error(string)`, `Panic(uint256)`, what a delegation is refused for, else as
+/// hex.
 fn explain(data: &Bytes) -> String {
+    if let Some(reason) = marque_contracts::delegation::refusal(data) {
+        return shortened(&reason);
+    }
     match alloy_sol_types::decode_revert_reason(data) {
         Some(reason) => shortened(reason.trim_start_matches("revert: ")),
         None => shortened(&data.to_string()),

@@ -9,6 +9,7 @@ use crate::{
     story::say,
 };
 use marque::doctor::{Examination, Finding, Health};
+use marque_identity::account::Permissions;
 use owo_colors::OwoColorize as _;
 use std::process::ExitCode;
 use url::Url;
@@ -51,10 +52,15 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         let agent = name.strip_suffix("@adopted").unwrap_or(name);
         let keys = marque_identity_keys::KeyDir::open(home.keys()).ok();
         let address = keys.and_then(|keys| keys.address(agent).ok());
+        let delegated = match address {
+            Some(_) => Permissions::read(&home.delegation(agent))?,
+            None => None,
+        };
         let examination = Examination {
             policy: &named.policy,
             agent: address.map(|address| (agent, address)),
             genesis: begun(&home),
+            delegated: delegated.as_ref(),
             facilitator: args.facilitator.as_ref(),
         };
         if !shared.json && policies.len() > 1 {

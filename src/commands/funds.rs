@@ -34,6 +34,9 @@ pub(crate) struct FundArgs {
     /// Let the faucet pay the owner, who needs ETH to register an identity or to fund an agent.
     #[arg(long, requires = "faucet")]
     owner: bool,
+    /// Send it to the owner's account on chain, on which agents draw, instead of the agent's key.
+    #[arg(long, conflicts_with = "owner")]
+    account: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -52,7 +55,7 @@ pub(crate) struct WithdrawArgs {
 }
 
 /// Reads "5 USDC" against a policy's assets.
-fn amount(policy: &Policy, text: &str) -> Done<Money> {
+pub(super) fn amount(policy: &Policy, text: &str) -> Done<Money> {
     let names: Vec<String> = policy.assets.keys().map(|name| format!("\"5 {name}\"")).collect();
     let usage = |message: String| {
         Failure::usage(message).help(format!("write it like {}", names.join(" or ")))
@@ -85,6 +88,8 @@ pub(crate) async fn fund(shared: &Shared, args: &FundArgs) -> Done<ExitCode> {
     let (_, rpc) = chain_of(&policy)?;
     let (to, whose) = if args.owner {
         (policy.owner, format!("the owner of {}", args.agent))
+    } else if args.account {
+        (super::account::address(&policy)?, "the account".to_owned())
     } else {
         (agent_address(shared, &args.agent)?, args.agent.clone())
     };

@@ -2,7 +2,10 @@
 
 use super::{Examination, Finding, contracts::tell_or_fail, is_devnet};
 use alloy_primitives::{Address, U256};
-use marque_identity::{IdentityError, Rpc};
+use marque_identity::{
+    IdentityError, Rpc,
+    account::{Permissions, drift},
+};
 use marque_policies::{AssetId, Money, Policy, document::Chain};
 
 /// Gas of a settlement or a cancellation, with room.
@@ -21,6 +24,41 @@ pub(super) async fn look(
     tell_or_fail(agent, fees(of.policy, agent, address, chain, rpc, tell).await, tell);
     tell_or_fail(agent, tokens(of, agent, address, chain, rpc, tell).await, tell);
     tell_or_fail(agent, waiting(agent, address, rpc, tell).await, tell);
+    let delegated = of.delegated.filter(|it| it.framework.chain == chain.id);
+    if let Some(delegated) = delegated {
+        tell_or_fail(agent, drawn(of.policy, (agent, address), delegated, rpc, tell).await, tell);
+    }
+}
+
+/// Whether what it may draw on the owner's account is what its policy says.
+async fn drawn(
+    policy: &Policy,
+    (agent, address): (&str, Address),
+    delegated: &Permissions,
+    rpc: &Rpc,
+    tell: &mut impl FnMut(Finding),
+) -> Result<(), IdentityError> {
+    let account = delegated.account;
+    let over = delegated.standing(rpc).await?.is_over();
+    let differs: Vec<String> =
+        drift(policy, address, delegated)?.into_iter().map(|drift| drift.rule).collect();
+    tell(match (over, differs.is_empty()) {
+        (true, _) => Finding::odd(
+            agent,
+            format!("what it could draw on the account {account} has ended"),
+            format!("marque account delegate {agent}, if it should again"),
+        ),
+        (false, true) => {
+            let found = format!("it may draw on the account {account} what this policy says");
+            Finding::good(agent, found)
+        }
+        (false, false) => Finding::odd(
+            agent,
+            format!("on the account {account} the chain says otherwise: {}", differs.join(", ")),
+            format!("marque account status {agent}, then marque account delegate {agent}"),
+        ),
+    });
+    Ok(())
 }
 
 /// Whether it can pay for its transactions, as whoever settles must.

@@ -7,6 +7,7 @@
     reason = "helpers of tests, which may fail loudly as tests may"
 )]
 
+mod account;
 mod audit;
 mod canary;
 mod command;

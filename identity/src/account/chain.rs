@@ -1,0 +1,200 @@
+//! How it stands on chain: the contracts, the account, and what is left of what was delegated.
+
+use super::{
+    Permissions,
+    drift::{called, rolling},
+};
+use crate::{BlockTag, IdentityError, Rpc};
+use alloy_primitives::{Address, U256, keccak256};
+use marque_contracts::delegation::{
+    ACCOUNT_PROXY, DelegationError, Framework, OwnerAccount, Package, Part,
+    binding::{IDelegationManager, IMultiSigAccount, INonceEnforcer, IRollingSpendEnforcer},
+};
+use marque_policies::{AssetId, Money};
+use serde::Serialize;
+
+/// How permissions stand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Standing {
+    /// Whether all of the account's delegations were ended since.
+    pub ended: bool,
+    /// Whether the manager is paused: as long as it is, nobody redeems anything, the owner neither.
+    pub paused: bool,
+    /// Block time, in Unix seconds.
+    pub now: u64,
+    /// Whether their time is over.
+    pub expired: bool,
+    /// An asset each.
+    pub assets: Vec<AssetStanding>,
+}
+
+/// How it stands with one asset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AssetStanding {
+    /// The asset.
+    pub asset: AssetId,
+    /// Whether its delegations were revoked.
+    pub revoked: bool,
+    /// What the account holds.
+    pub account: Money,
+    /// What the agent's key holds.
+    pub float: Money,
+    /// Every window of every limit.
+    pub windows: Vec<Used>,
+}
+
+/// A limit on chain, and what is used of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Used {
+    /// As the policy calls it, without the asset: `limits.day`, `owner.limits.day`.
+    pub rule: String,
+    /// What counts in its window now. Nothing counts in that of a single payment.
+    pub used: Money,
+    /// The limit.
+    pub limit: Money,
+}
+
+impl Standing {
+    /// Whether the agent can draw nothing any more, of no asset.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.ended || self.expired || self.assets.iter().all(|asset| asset.revoked)
+    }
+}
+
+/// Where the framework is on a chain, for accounts of Marque's: at its public addresses, or where a
+/// development chain has it. There nobody can pause it.
+///
+/// # Errors
+/// [`DelegationError`] where the development chain's package is missing.
+pub fn framework(chain: u64) -> Result<Framework, DelegationError> {
+    match Framework::public(chain) {
+        Some(public) => Ok(public),
+        None => Ok(Package::find()?.deployment(chain, NOBODY)?.framework),
+    }
+}
+
+/// Who may pause the framework of a development chain: a contract that cannot.
+pub(crate) const NOBODY: Address = marque_contracts::delegation::DEPLOYER;
+
+/// The parts of the framework that a chain lacks, or has otherwise than Marque knows them.
+///
+/// # Errors
+/// [`IdentityError`].
+pub async fn lacking(
+    rpc: &Rpc,
+    framework: &Framework,
+) -> Result<Vec<(Part, DelegationError)>, IdentityError> {
+    let mut lacking = Vec::new();
+    for (part, at) in framework.parts() {
+        if let Err(error) = framework.check(part, &rpc.code(at).await?) {
+            lacking.push((part, error));
+        }
+    }
+    Ok(lacking)
+}
+
+/// Whether an account is deployed; `false` where there is nothing yet.
+///
+/// # Errors
+/// [`IdentityError::Answer`] where there is something else, or the account is not its owners' any
+/// more; otherwise [`IdentityError`].
+pub async fn is_deployed(
+    rpc: &Rpc,
+    framework: &Framework,
+    account: &OwnerAccount,
+) -> Result<bool, IdentityError> {
+    let at = account.address(framework);
+    let code = rpc.code(at).await?;
+    if code.is_empty() {
+        return Ok(false);
+    }
+    let other = |why: String| Err(IdentityError::answer("eth_getCode", why));
+    if keccak256(&code) != ACCOUNT_PROXY {
+        return other(format!("the code at {at} is no account of Marque's"));
+    }
+    let runs =
+        rpc.view("getImplementation", at, IMultiSigAccount::getImplementationCall {}).await?;
+    if runs != framework.account {
+        return other(format!("the account {at} runs other code, that at {runs}"));
+    }
+    let signers = rpc.view("getSigners", at, IMultiSigAccount::getSignersCall {}).await?;
+    let most = rpc.view("getThreshold", at, IMultiSigAccount::getThresholdCall {}).await?;
+    let same = account.signers().iter().all(|signer| signers.contains(signer));
+    if !same || signers.len() != account.signers().len() || most != U256::from(account.threshold())
+    {
+        return other(format!("the signers of the account {at} have changed"));
+    }
+    Ok(true)
+}
+
+/// The nonce that delegations of the account must name.
+///
+/// # Errors
+/// [`IdentityError`].
+pub async fn nonce(
+    rpc: &Rpc,
+    framework: &Framework,
+    account: Address,
+) -> Result<U256, IdentityError> {
+    let call = INonceEnforcer::currentNonceCall {
+        delegationManager: framework.manager,
+        delegator: account,
+    };
+    rpc.view("currentNonce", framework.nonce, call).await
+}
+
+impl Permissions {
+    /// How they stand now.
+    ///
+    /// # Errors
+    /// [`IdentityError`].
+    pub async fn standing(&self, rpc: &Rpc) -> Result<Standing, IdentityError> {
+        let now = rpc.block(BlockTag::Latest).await?.timestamp;
+        let nonce = nonce(rpc, &self.framework, self.account).await?;
+        let call = IDelegationManager::pausedCall {};
+        let paused = rpc.view("paused", self.framework.manager, call).await?;
+        let mut assets = Vec::new();
+        for grant in &self.grants {
+            let asset = grant.asset;
+            let money = |units| Money::new(units, asset);
+            let mut revoked = false;
+            let mut windows = Vec::new();
+            for signed in &grant.delegations {
+                let delegation = &signed.delegation;
+                let hash = delegation.hash();
+                let call = IDelegationManager::disabledDelegationsCall { delegationHash: hash };
+                revoked |= rpc.view("disabledDelegations", self.framework.manager, call).await?;
+                let Some(limits) = rolling(delegation) else { continue };
+                let caveat = marque_contracts::delegation::Terms::encode(&limits);
+                let call = IRollingSpendEnforcer::usedCall {
+                    manager: self.framework.manager,
+                    delegationHash: hash,
+                    terms: caveat,
+                };
+                let used = rpc.view("used", self.framework.rolling_spend, call).await?;
+                let path =
+                    if delegation.delegate == self.agent { "limits" } else { "owner.limits" };
+                windows.extend(limits.limits().iter().zip(used).map(|(limit, used)| Used {
+                    rule: format!("{path}.{}", called(limit.window)),
+                    used: money(used),
+                    limit: money(limit.most),
+                }));
+            }
+            let (account, float) =
+                (held(rpc, asset, self.account).await?, held(rpc, asset, self.agent).await?);
+            let (account, float) = (money(account), money(float));
+            assets.push(AssetStanding { asset, revoked, account, float, windows });
+        }
+        let expired = now >= self.until;
+        Ok(Standing { ended: nonce != self.nonce, paused, now, expired, assets })
+    }
+}
+
+/// What an account holds of an asset.
+async fn held(rpc: &Rpc, asset: AssetId, account: Address) -> Result<U256, IdentityError> {
+    match asset.is_native() {
+        true => rpc.balance(account).await,
+        false => rpc.erc20_balance(asset.token, account).await,
+    }
+}

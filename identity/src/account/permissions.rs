@@ -1,0 +1,219 @@
+//! What the owner signed: an agent's way to the account, as a file that anybody may read.
+//!
+//! It is of no use to anybody but the agent's key, and no more to that than its caveats let.
+//!
+//! INVARIANT: each grant's delegations hand on one another, from the account to the agent, and the owner
+//! signed each (pinned by `a_file_of_permissions_is_read_back_and_nothing_else_is`).
+
+use super::{Grant, Ground};
+use alloy_primitives::{Address, B256, U256};
+use marque_contracts::{
+    delegation::{DelegationError, Framework, Permission, SignedDelegation},
+    recover,
+};
+use marque_policies::{AssetId, Policy};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+/// The format that is written and read.
+const FORMAT: u32 = 1;
+
+/// What an agent may draw on an account, signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Permissions {
+    format: u32,
+    /// The version of the policy that was compiled.
+    pub policy_version: u64,
+    /// And its hash.
+    pub policy_hash: B256,
+    /// The contracts, and their chain.
+    pub framework: Framework,
+    /// The owner's account.
+    pub account: Address,
+    /// The owner.
+    pub owner: Address,
+    /// The agent's key.
+    pub agent: Address,
+    /// The account's nonce when it was signed.
+    pub nonce: U256,
+    /// When it ends, in Unix seconds.
+    pub until: u64,
+    /// The salt of the agent's delegations.
+    pub salt: U256,
+    /// An asset each.
+    pub grants: Vec<SignedGrant>,
+}
+
+/// The way of one asset, signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignedGrant {
+    /// The asset.
+    pub asset: AssetId,
+    /// The agent's delegation first, the account's own last.
+    pub delegations: Vec<SignedDelegation>,
+}
+
+/// Why there are no permissions to be had from a file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PermissionsError {
+    /// It cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is of a later marque.
+    #[error("{}: its format is {found}, and this marque knows {FORMAT}; use a newer one", path.display())]
+    Newer {
+        /// Which.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+    },
+    /// It is something else.
+    #[error("{}: {why}; delegate again: marque account delegate NAME", path.display())]
+    Broken {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl Permissions {
+    /// The permissions of `grants`, which were compiled of `policy` on `ground`, with their
+    /// signatures.
+    ///
+    /// # Errors
+    /// [`DelegationError::Permission`] where they do not lead from the account to the agent, or the
+    /// owner did not sign one.
+    pub fn new(
+        policy: &Policy,
+        ground: &Ground,
+        grants: Vec<SignedGrant>,
+    ) -> Result<Self, DelegationError> {
+        let made = Self {
+            format: FORMAT,
+            policy_version: policy.version,
+            policy_hash: policy.hash,
+            framework: ground.framework,
+            account: ground.account,
+            owner: policy.owner,
+            agent: ground.agent,
+            nonce: ground.nonce,
+            until: super::end(policy, ground.until),
+            salt: ground.salt,
+            grants,
+        };
+        made.permissions().map(drop)?;
+        Ok(made)
+    }
+
+    /// What the agent redeems, by asset.
+    ///
+    /// # Errors
+    /// [`DelegationError::Permission`] where a grant does not lead from the account to the agent, or the
+    /// owner did not sign it.
+    pub fn permissions(&self) -> Result<Vec<(AssetId, Permission)>, DelegationError> {
+        let permission = |grant: &SignedGrant| {
+            let permission = Permission::new(grant.delegations.iter().cloned())?;
+            let wrong = |wrong| Err(DelegationError::Permission { number: 1, wrong });
+            for (number, signed) in (1..).zip(permission.delegations()) {
+                // An account of one key takes that key's signature.
+                let digest = signed.delegation.digest(&self.framework);
+                if recover(digest, &signed.signature) != Ok(self.owner) {
+                    let wrong = "is not signed by the owner";
+                    return Err(DelegationError::Permission { number, wrong });
+                }
+            }
+            if permission.redeemer() != self.agent {
+                return wrong("is for another key than the agent's");
+            }
+            if permission.account() != self.account {
+                return wrong("leads to another account");
+            }
+            Ok((grant.asset, permission))
+        };
+        self.grants.iter().map(permission).collect()
+    }
+
+    /// What the agent redeems to have `asset` moved.
+    #[must_use]
+    pub fn permission(&self, asset: AssetId) -> Option<Permission> {
+        let grant = self.grants.iter().find(|grant| grant.asset == asset)?;
+        Permission::new(grant.delegations.iter().cloned()).ok()
+    }
+
+    /// What they were compiled on: with the same policy it gives the same delegations.
+    #[must_use]
+    pub const fn ground(&self) -> Ground {
+        Ground {
+            framework: self.framework,
+            account: self.account,
+            agent: self.agent,
+            nonce: self.nonce,
+            until: self.until,
+            salt: self.salt,
+        }
+    }
+
+    /// The same without signatures.
+    #[must_use]
+    pub fn unsigned(&self) -> Vec<Grant> {
+        let unsigned = |grant: &SignedGrant| {
+            let mut delegations = grant.delegations.iter().map(|it| it.delegation.clone());
+            let leaf = delegations.next()?;
+            Some(Grant { asset: grant.asset, link: delegations.next(), leaf })
+        };
+        self.grants.iter().filter_map(unsigned).collect()
+    }
+
+    /// Reads a file; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`PermissionsError`].
+    pub fn read(path: &Path) -> Result<Option<Self>, PermissionsError> {
+        let path_of = || path.to_owned();
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(PermissionsError::File { path: path_of(), source }),
+        };
+        let broken = |why: String| PermissionsError::Broken { path: path_of(), why };
+        let value: serde_json::Value =
+            serde_json::from_str(&text).map_err(|error| broken(error.to_string()))?;
+        match value.get("format").and_then(serde_json::Value::as_u64) {
+            Some(found) if found > u64::from(FORMAT) => {
+                return Err(PermissionsError::Newer { path: path_of(), found });
+            }
+            Some(found) if found == u64::from(FORMAT) => {}
+            _ => return Err(broken("it names no format".to_owned())),
+        }
+        let read: Self =
+            serde_json::from_value(value).map_err(|error| broken(error.to_string()))?;
+        read.permissions().map_err(|error| broken(error.to_string()))?;
+        Ok(Some(read))
+    }
+
+    /// Writes the file, whole or not at all.
+    ///
+    /// # Errors
+    /// [`PermissionsError::File`].
+    pub fn write(&self, path: &Path) -> Result<(), PermissionsError> {
+        let wrong = |source| PermissionsError::File { path: path.to_owned(), source };
+        let text = serde_json::to_vec_pretty(self).map_err(io::Error::other).map_err(wrong)?;
+        let beside = path.with_extension("new");
+        let written = fs::File::create(&beside)
+            .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()));
+        written.and_then(|()| fs::rename(&beside, path)).map_err(wrong)
+    }
+}

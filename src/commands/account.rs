@@ -1,0 +1,229 @@
+//! `marque account`: the owner's account on chain, and what agents may draw on it whoever has the host.
+//! The owner's key signs, on the owner's machine.
+
+mod delegate;
+mod deploy;
+mod explain;
+mod revoke;
+mod status;
+mod switch;
+
+use super::{
+    Shared,
+    funds::{agent_address, amount, gas, holding},
+    policy::{Companions, Named, chain_of},
+};
+use crate::{
+    failure::{Done, Failure},
+    story::say,
+};
+use alloy_primitives::Address;
+use clap::Subcommand;
+use marque::{
+    home::{Home, OwnerHome},
+    owner::{Owner, account_of},
+};
+use marque_contracts::delegation::{DelegationError, Execution, Framework, OwnerAccount};
+use marque_identity::{
+    Rpc,
+    account::{self, Drift, Permissions},
+};
+use marque_policies::{Money, Policy};
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    act: Act,
+}
+
+#[derive(Debug, Subcommand)]
+enum Act {
+    /// Put the owner's account on the chain of an agent's policy; its address is said first.
+    ///
+    /// There is one account for an owner on a chain, for all agents. It may be funded before it is
+    /// there. On a development chain the Delegation Framework is put there as well; on a public one its
+    /// code is compared with what Marque knows.
+    Deploy {
+        /// An agent of this owner's.
+        agent: String,
+    },
+    /// Sign what an agent may draw on the account: its adopted policy, as far as a chain can hold it.
+    ///
+    /// What is signed is shown first; it costs nothing. What was delegated to the agent before is
+    /// revoked, by a transaction, since each one alive is a budget of its own.
+    Delegate(delegate::Args),
+    /// What is left of each limit on chain, beside the policy's, and where the two differ.
+    ///
+    /// Exit codes: 0 the chain says what the policy says; 1 it does not, or nothing is delegated, or
+    /// what was has ended.
+    Status {
+        /// The agent.
+        agent: String,
+    },
+    /// Which rules of a policy the chain would carry, which not and why, and what a thief could take.
+    Explain(explain::Args),
+    /// End what was delegated: to one agent, to all, or by a message that is prepared now.
+    ///
+    /// marque account revoke scout; marque account revoke scout --all
+    ///
+    /// Prepared, it needs no key of yours later: marque account revoke scout --prepare FILE writes a
+    /// message that ends everything and can do nothing else. Anybody may send it, from a phone as well:
+    /// its `data` goes to its `to` on its `chain`. With --fee it also holds a whole transaction,
+    /// `raw`, which only has to be broadcast.
+    ///
+    /// marque account revoke --send FILE [--rpc URL]
+    Revoke(revoke::Args),
+    /// Take money out of the account, back to the owner's own address.
+    Withdraw {
+        /// An agent whose policy names the asset.
+        agent: String,
+        /// How much, as in "5 USDC".
+        #[arg(allow_hyphen_values = true)]
+        amount: String,
+    },
+}
+
+pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
+    match args.act {
+        Act::Deploy { agent } => deploy::run(shared, &agent).await,
+        Act::Delegate(args) => delegate::run(shared, &args).await,
+        Act::Status { agent } => status::run(shared, &agent).await,
+        Act::Explain(args) => explain::run(shared, &args),
+        Act::Revoke(args) => revoke::run(shared, &args).await,
+        Act::Withdraw { agent, amount } => withdraw(shared, &agent, &amount).await,
+    }
+}
+
+/// Where an account is looked for: a policy's chain and owner.
+struct Site {
+    home: Home,
+    agent: String,
+    policy: Policy,
+    rpc: Rpc,
+    framework: Framework,
+    made_of: OwnerAccount,
+}
+
+impl Site {
+    /// By the policy in force for an agent, else by its draft.
+    fn find(shared: &Shared, agent: &str) -> Done<Self> {
+        let home = shared.home()?;
+        let named = match Named::adopted(&home, agent)? {
+            Some(adopted) => adopted,
+            None => Named::draft(&home, agent)?,
+        };
+        Self::of(home, agent, named.policy)
+    }
+
+    /// By the policy in force alone.
+    fn adopted(shared: &Shared, agent: &str) -> Done<Self> {
+        let home = shared.home()?;
+        let named = Named::find(&home, &format!("{agent}@adopted"), &Companions::default())?;
+        Self::of(home, agent, named.policy)
+    }
+
+    fn of(home: Home, agent: &str, policy: Policy) -> Done<Self> {
+        let (chain, rpc) = chain_of(&policy)?;
+        let framework = framework_on(chain)?;
+        let made_of = account_of(policy.owner)?;
+        Ok(Self { home, agent: agent.to_owned(), policy, rpc, framework, made_of })
+    }
+
+    fn account(&self) -> Address {
+        self.made_of.address(&self.framework)
+    }
+
+    /// Where what was delegated and the policy differ.
+    fn drift(&self, shared: &Shared, delegated: &Permissions) -> Done<Vec<Drift>> {
+        let key = agent_address(shared, &self.agent)?;
+        Ok(account::drift(&self.policy, key, delegated)?)
+    }
+
+    /// What was delegated to the agent, if anything was.
+    fn delegated(&self) -> Done<Option<Permissions>> {
+        Ok(Permissions::read(&self.home.delegation(&self.agent))?)
+    }
+
+    /// Refuses where the account is not there yet.
+    async fn deployed(&self) -> Done {
+        if account::is_deployed(&self.rpc, &self.framework, &self.made_of).await? {
+            return Ok(());
+        }
+        Err(Failure::new(format!("the account {} is not deployed yet", self.account()))
+            .help(format!("marque account deploy {}", self.agent)))
+    }
+
+    /// The owner of this policy, with an unlocked key and something for fees.
+    async fn unlock(&self, shared: &Shared) -> Done<Owner> {
+        self.unlock_as(shared, self.policy.owner).await
+    }
+
+    /// The same for another one, such as who was the owner before.
+    async fn unlock_as(&self, shared: &Shared, owner: Address) -> Done<Owner> {
+        let folder = shared.owner_home()?;
+        mine(&folder, owner)?;
+        gas(&self.rpc, owner, &self.agent).await?;
+        Ok(Owner::unlock(&folder, &shared.owner_secret(false)?)?)
+    }
+}
+
+/// Refuses where the key in `folder` is not that of this owner.
+fn mine(folder: &OwnerHome, owner: Address) -> Done {
+    let me = Owner::address_in(folder)?;
+    if me == owner {
+        return Ok(());
+    }
+    Err(Failure::new(format!("that is for owner {owner} to do, and your key is {me}"))
+        .help("give the owner's folder: --owner-home DIR"))
+}
+
+/// Whether a chain is one for development.
+const fn is_devnet(chain: u64) -> bool {
+    matches!(chain, 31_337 | 1_337)
+}
+
+/// Where the framework is on a chain that is known to have one.
+fn framework_on(chain: u64) -> Done<Framework> {
+    if Framework::public(chain).is_none() && !is_devnet(chain) {
+        let known: Vec<String> =
+            marque_contracts::delegation::PUBLIC_CHAINS.iter().map(u64::to_string).collect();
+        return Err(Failure::new(format!("Marque knows no Delegation Framework on chain {chain}"))
+            .help(format!("it does on {}, and on a devnet", known.join(", "))));
+    }
+    account::framework(chain).map_err(|error: DelegationError| Failure::new(error))
+}
+
+/// The address of the account of a policy's owner, for whoever wants to fund it.
+pub(super) fn address(policy: &Policy) -> Done<Address> {
+    let (chain, _) = chain_of(policy)?;
+    Ok(account_of(policy.owner)?.address(&framework_on(chain)?))
+}
+
+async fn withdraw(shared: &Shared, agent: &str, text: &str) -> Done<ExitCode> {
+    let mut site = Site::find(shared, agent)?;
+    let money = amount(&site.policy, text)?;
+    // Whose key is here, whoever the policy names by now: an account stays with the key that it was
+    // made for.
+    let to = Owner::address_in(&shared.owner_home()?)?;
+    site.made_of = account_of(to)?;
+    site.deployed().await?;
+    let account = site.account();
+    let has = holding(&site.rpc, money.asset.token, account).await?;
+    if has < money.units {
+        let has = site.policy.show(Money::new(has, money.asset));
+        return Err(Failure::new(format!("the account {account} has {has}")));
+    }
+    let owner = site.unlock_as(shared, to).await?;
+    let execution = match money.asset.is_native() {
+        true => Execution::pay(to, money.units),
+        false => Execution::transfer(money.asset.token, to, money.units),
+    };
+    let receipt = owner.act(&site.rpc, &site.framework, account, &execution).await?;
+    if shared.json {
+        say!("{}", serde_json::json!({ "transaction": receipt.transaction, "to": to }));
+    } else {
+        say!("{} returned to {to}, {}", site.policy.show(money), receipt.transaction);
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,76 @@
+//! `marque account explain`: the table of what a chain carries of a policy.
+
+use super::Shared;
+use crate::{commands::policy::Companions, failure::Done, story::say};
+use marque_identity::account::{Bound, Carried, Rule, bounds, rules};
+use marque_policies::Policy;
+use owo_colors::OwoColorize as _;
+use std::process::ExitCode;
+
+/// Days after which what is delegated ends, where the policy names no `expires`.
+pub(super) const USUAL: u64 = 90;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A policy file, the name of an agent for its draft, or NAME@adopted.
+    policy: String,
+    #[command(flatten)]
+    with: Companions,
+}
+
+pub(super) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
+    let named = shared.policy(&args.policy, &args.with)?;
+    let policy = &named.policy;
+    if shared.json {
+        say!(
+            "{}",
+            serde_json::json!({
+                "version": policy.version, "hash": policy.hash, "rules": rules(policy),
+                "bounds": bounds(policy), "expires": policy.expires.map(|at| at / 1_000),
+            })
+        );
+    } else {
+        table(policy);
+        conclusion(policy).iter().for_each(|line| say!("{line}"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The table for people.
+pub(super) fn table(policy: &Policy) {
+    let table = rules(policy);
+    let width = table.iter().map(|rule| rule.name.len()).max().unwrap_or_default();
+    for Rule { name, carried, how } in &table {
+        let name = format!("{name:width$}");
+        match carried {
+            Carried::Chain => say!("  {}   {name}  {how}", "chain".green()),
+            Carried::Partly => say!("  {}  {name}  {how}", "partly".yellow()),
+            Carried::Steward => say!("  {} {}  {how}", "steward".dimmed(), name.dimmed()),
+        }
+    }
+}
+
+/// What a thief could take, and until when.
+pub(super) fn conclusion(policy: &Policy) -> Vec<String> {
+    let bounds = bounds(policy);
+    if bounds.is_empty() {
+        return vec![
+            "It may draw nothing on the account: there is nothing to delegate.".to_owned(),
+        ];
+    }
+    let mut lines = vec![
+        "Whoever has the agent's key, or its whole host, takes at most what that key holds, and from \
+         the account"
+            .to_owned(),
+    ];
+    lines.extend(bounds.iter().map(|Bound { day, days30 }| {
+        format!("  {} in any 24 hours, {} in any 30 days;", policy.show(*day), policy.show(*days30))
+    }));
+    lines.push("until you revoke it, which ends it at once.".to_owned());
+    if policy.expires.is_none() {
+        lines.push(format!(
+            "The policy names no `expires`: what is delegated ends {USUAL} days after it is signed."
+        ));
+    }
+    lines
+}

@@ -1,0 +1,147 @@
+//! `marque account status`: the chain beside the policy.
+
+use super::{Shared, Site};
+use crate::{
+    failure::Done,
+    story::{bar, say},
+};
+use marque_identity::account::{AssetStanding, Drift, Standing, Used};
+use marque_policies::{AssetId, Money, Policy};
+use std::process::ExitCode;
+
+pub(super) async fn run(shared: &Shared, agent: &str) -> Done<ExitCode> {
+    let site = Site::adopted(shared, agent)?;
+    let policy = &site.policy;
+    let Some(delegated) = site.delegated()? else {
+        if shared.json {
+            let account = site.account();
+            say!("{}", serde_json::json!({ "account": account, "delegated": false }));
+        } else {
+            say!("nothing is delegated to {agent}: the account {} is safe from it", site.account());
+            say!("  marque account explain {agent}@adopted, then marque account delegate {agent}");
+        }
+        return Ok(ExitCode::FAILURE);
+    };
+    let standing = delegated.standing(&site.rpc).await?;
+    let drift = site.drift(shared, &delegated)?;
+    let well = drift.is_empty() && !standing.is_over();
+    if shared.json {
+        let windows = |it: &AssetStanding| -> Vec<_> {
+            let window = |used: &Used| {
+                serde_json::json!({
+                    "rule": used.rule, "used": used.used, "limit": used.limit,
+                    "policy": in_policy(policy, it.asset, &used.rule),
+                })
+            };
+            it.windows.iter().map(window).collect()
+        };
+        let assets: Vec<_> = standing
+            .assets
+            .iter()
+            .map(|it| {
+                serde_json::json!({
+                    "asset": it.asset, "revoked": it.revoked, "account": it.account,
+                    "float": it.float, "windows": windows(it),
+                })
+            })
+            .collect();
+        say!(
+            "{}",
+            serde_json::json!({
+                "account": delegated.account, "agent": delegated.agent, "delegated": true,
+                "expires": delegated.until, "expired": standing.expired, "ended": standing.ended,
+                "paused": standing.paused,
+                "assets": assets, "drift": drift,
+            })
+        );
+    } else {
+        tell(&site, &standing, &drift);
+        if !standing.is_over() {
+            say!("it ends at {}", moment(delegated.until));
+        }
+    }
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn tell(site: &Site, standing: &Standing, drift: &[Drift]) {
+    let (policy, agent) = (&site.policy, &site.agent);
+    say!("the account {} on eip155:{}", site.account(), site.framework.chain);
+    for it in &standing.assets {
+        let over = if it.revoked { ", revoked" } else { "" };
+        say!(
+            "  it holds {}, {agent}'s key {}{over}",
+            policy.show(it.account),
+            policy.show(it.float)
+        );
+        for Used { rule, used, limit } in &it.windows {
+            let says = match in_policy(policy, it.asset, rule) {
+                Some(said) if said == *limit => String::new(),
+                Some(said) => format!("; the policy says {}", policy.show(said)),
+                None => "; the policy says none".to_owned(),
+            };
+            if rule.ends_with(".payment") {
+                say!("  {rule:<21} {:20}  each at most {}{says}", "", policy.show(*limit));
+                continue;
+            }
+            let share = f64::from(used.units) / f64::from(limit.units).max(1.0);
+            let left = Money::new(limit.units.saturating_sub(used.units), it.asset);
+            say!(
+                "  {rule:<21} {}  {} of {}, {} left{says}",
+                bar(share),
+                policy.show(*used),
+                policy.show(*limit),
+                policy.show(left)
+            );
+        }
+    }
+    if standing.paused {
+        say!("the DelegationManager is paused by its makers: nothing moves until it is not");
+    }
+    match (standing.ended, standing.expired) {
+        (true, _) => say!("all delegations of the account were ended: nothing can be drawn"),
+        (_, true) => say!("its time is over: nothing can be drawn"),
+        _ if standing.is_over() => say!("it was revoked: nothing can be drawn"),
+        _ if drift.is_empty() => {
+            say!("the chain says what version {} of the policy says", policy.version);
+        }
+        _ => {
+            say!("the chain does not say what version {} of the policy says:", policy.version);
+            for Drift { rule, chain, policy } in drift {
+                let said = |it: &Option<String>| it.clone().unwrap_or_else(|| "nothing".to_owned());
+                let (chain, policy) = match rule.as_str() {
+                    "expires" => (date(chain.as_ref()), date(policy.as_ref())),
+                    _ => (said(chain), said(policy)),
+                };
+                say!("  {rule}: {chain} on chain, {policy} in the policy");
+            }
+        }
+    }
+    if standing.is_over() || !drift.is_empty() {
+        say!("  marque account delegate {agent} signs what the policy says now");
+    }
+}
+
+/// What a policy says where the chain has a limit.
+fn in_policy(policy: &Policy, asset: AssetId, rule: &str) -> Option<Money> {
+    let (path, kind) = rule.rsplit_once('.')?;
+    let section = match path {
+        "limits" => &policy.limits,
+        _ => &policy.owner_limits,
+    };
+    let limits = section.get(&asset)?;
+    let units = match kind {
+        "payment" => limits.payment,
+        _ => limits.windows().find(|(name, ..)| *name == kind).map(|(.., units)| units),
+    };
+    units.map(|units| Money::new(units, asset))
+}
+
+/// Unix seconds as people read them.
+pub(super) fn moment(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok().and_then(|at| jiff::Timestamp::from_second(at).ok());
+    time.map_or_else(|| format!("second {seconds}"), |time| time.to_string())
+}
+
+fn date(seconds: Option<&String>) -> String {
+    seconds.and_then(|text| text.parse().ok()).map_or_else(|| "never".to_owned(), moment)
+}

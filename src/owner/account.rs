@@ -1,0 +1,137 @@
+//! What the owner does with the account on chain: signs delegations, has it act, and keeps the message
+//! ready that ends everything.
+
+use super::{Owner, OwnerError};
+use alloy_primitives::{Address, B256, Bytes, U256};
+use marque_contracts::delegation::{
+    Delegation, Execution, Framework, OwnerAccount, Permission, SignedDelegation, kill_switch,
+    revoke, revoke_all,
+};
+use marque_identity::{
+    Receipt, Rpc,
+    account::{self, Grant, Ground, Permissions, SignedGrant},
+};
+use marque_policies::Policy;
+
+/// The account of one owner: there is one a key.
+///
+/// # Errors
+/// Where `owner` is the zero address.
+pub fn account_of(owner: Address) -> Result<OwnerAccount, OwnerError> {
+    Ok(OwnerAccount::of(owner, B256::ZERO)?)
+}
+
+impl Owner {
+    /// Signs what `policy` is compiled to on `ground`.
+    ///
+    /// # Errors
+    /// Where no caveat can say it, or the account is another owner's.
+    pub fn delegate(&self, policy: &Policy, ground: &Ground) -> Result<Permissions, OwnerError> {
+        let sign = |grant: Grant| {
+            let signed = grant.delegations().map(|it| self.sign_delegation(&ground.framework, it));
+            let delegations = signed.collect::<Result<_, _>>()?;
+            Ok(SignedGrant { asset: grant.asset, delegations })
+        };
+        let grants = account::compile(policy, ground)?;
+        let grants = grants.into_iter().map(sign).collect::<Result<_, OwnerError>>()?;
+        Ok(Permissions::new(policy, ground, grants)?)
+    }
+
+    /// Ends what was delegated to one agent, as far as it is not over; answers the transactions.
+    ///
+    /// # Errors
+    /// Where the chain does not take it.
+    pub async fn revoke(
+        &self,
+        rpc: &Rpc,
+        delegated: &Permissions,
+    ) -> Result<Vec<Receipt>, OwnerError> {
+        let standing = delegated.standing(rpc).await?;
+        let mut receipts = Vec::new();
+        if standing.ended {
+            return Ok(receipts);
+        }
+        let framework = &delegated.framework;
+        for grant in delegated.unsigned() {
+            let revoked = standing.assets.iter().any(|it| it.asset == grant.asset && it.revoked);
+            if revoked {
+                continue;
+            }
+            let execution = revoke(framework, &grant.leaf);
+            // A link's delegate is this key itself.
+            receipts.push(match grant.leaf.delegator == self.address() {
+                true => self.send(rpc, execution.target, U256::ZERO, execution.data).await?,
+                false => self.act(rpc, framework, delegated.account, &execution).await?,
+            });
+        }
+        Ok(receipts)
+    }
+
+    /// Ends all delegations of the account.
+    ///
+    /// # Errors
+    /// Where the chain does not take it.
+    pub async fn revoke_all(
+        &self,
+        rpc: &Rpc,
+        framework: &Framework,
+        account: Address,
+    ) -> Result<Receipt, OwnerError> {
+        self.act(rpc, framework, account, &revoke_all(framework)).await
+    }
+
+    /// The call to the manager by which anybody ends all delegations of the account, once.
+    ///
+    /// # Errors
+    /// Where the account is another owner's.
+    pub fn kill_switch(
+        &self,
+        framework: &Framework,
+        account: Address,
+        nonce: U256,
+    ) -> Result<Bytes, OwnerError> {
+        let switch = kill_switch(framework, account, nonce)?;
+        let switch = Permission::new([self.sign_delegation(framework, &switch)?])?;
+        Ok(switch.redeem(&revoke_all(framework)))
+    }
+
+    /// Has the account do something: by a delegation to this key that is signed for it and used at
+    /// once.
+    ///
+    /// # Errors
+    /// Where the chain does not take it.
+    pub async fn act(
+        &self,
+        rpc: &Rpc,
+        framework: &Framework,
+        account: Address,
+        execution: &Execution,
+    ) -> Result<Receipt, OwnerError> {
+        let own = Delegation::root(account, self.address());
+        let own = Permission::new([self.sign_delegation(framework, &own)?])?;
+        self.send(rpc, framework.manager, U256::ZERO, own.redeem(execution)).await
+    }
+
+    /// As its delegator: this key, or the account.
+    fn sign_delegation(
+        &self,
+        framework: &Framework,
+        delegation: &Delegation,
+    ) -> Result<SignedDelegation, OwnerError> {
+        let digest = delegation.digest(framework);
+        let signature = self.key.sign_digest(digest);
+        if delegation.delegator == self.address() {
+            return Ok(delegation.clone().signed(signature));
+        }
+        let account = account_of(self.address())?;
+        if account.address(framework) != delegation.delegator {
+            return Err(OwnerError::Unexpected(format!(
+                "{} is not the account of {}",
+                delegation.delegator,
+                self.address()
+            )));
+        }
+        let signature = account.signature(digest, [&signature[..]])?;
+        Ok(delegation.clone().signed(signature))
+    }
+}
