@@ -38,6 +38,7 @@ bench: setup
 	@cargo bench -p marque-policies --bench decide
 	@cargo bench -p marque-steward --bench journal
 	@cargo bench -p marque-steward --bench throughput
+	@cd payments/bench && cargo run --release
 
 # The same pairs in `make test`.
 interop: setup

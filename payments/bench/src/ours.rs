@@ -97,9 +97,8 @@ async fn rest(client: &Client) -> Value {
         use PaymentState::{Reserved, Seen, Sent, Signed};
         matches!(state, Reserved | Signed | Sent | Seen)
     };
-    for n in 0..590 {
+    for _ in 0..600 {
         let view = client.view().await.unwrap();
-        if n % 50 == 49 { let mut m = std::collections::BTreeMap::new(); for i in &view.intents { *m.entry(format!("{:?}", i.status.state)).or_insert(0) += 1; } eprintln!("{n} {m:?}"); }
         if !view.intents.iter().any(|intent| live(intent.status.state)) {
             return json!({ "cpu": (cpu() - before).as_micros() as u64 });
         }
