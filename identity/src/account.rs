@@ -2,9 +2,9 @@
 //!
 //! The account holds the money; the agent's key holds a float, and draws on the account under
 //! delegations that [`compile()`] makes of the policy: per asset the limits in rolling windows, whom the
-//! account pays, and when it ends. [`rules`] says of every rule of the policy whether the chain
+//! account pays, and when it ends. [`rules()`] says of every rule of the policy whether the chain
 //! carries it, and [`bounds`] what a thief of the agent's key can take. What the owner signed of it are
-//! [`Permissions`], a file without secrets; [`drift`] says where it and a policy differ.
+//! [`Permissions`], a file without secrets; [`drift()`] says where it and a policy differ.
 //!
 //! ```text
 //! the account ──▶ the owner's own key, under owner.limits ──▶ the agent, under limits

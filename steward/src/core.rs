@@ -116,12 +116,13 @@ impl Event {
             Self::Propose { agent, proposal, facts } => {
                 let Some(begun) = state.genesis() else { return Vec::new() };
                 let attempt = proposal.attempt;
-                let around = [Some(attempt), attempt.checked_sub(1), attempt.checked_add(1)];
+                let later = propose::later_attempts(&proposal.intent, attempt);
+                let around = [Some(attempt), attempt.checked_sub(1)].into_iter().flatten();
                 let id = |attempt| {
                     let proposal = Proposal { attempt, ..Proposal::clone(proposal) };
                     proposal.id_of(begun.origin, agent, facts.sub_agent.as_deref())
                 };
-                let mut ids: Vec<IntentId> = around.into_iter().flatten().map(id).collect();
+                let mut ids: Vec<IntentId> = around.chain(later).map(id).collect();
                 match &proposal.intent {
                     Intent::Cancel(cancel) => ids.push(cancel.intent),
                     Intent::InvalidatePermit { intent } => ids.push(*intent),

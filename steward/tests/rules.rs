@@ -545,6 +545,27 @@ fn only_an_authorisation_of_ones_own_that_is_out_can_be_cancelled() {
 }
 
 #[test]
+fn refused_cancellations_stand_in_no_later_ones_way_and_let_no_second_one_through() {
+    let mut bench = Bench::new();
+    let id = allowed(bench.propose(proposal("buy", 0, pay(100_000))));
+    bench.moved(Body::Seen { id, at: place(4) });
+    for attempt in 0..2 {
+        refused(bench.propose(proposal("by a mind", attempt, cancel(id))));
+    }
+    bench.moved(Body::Unseen { id });
+    freeze(&mut bench);
+    let taken = allowed(bench.propose(proposal("freeze", 2, cancel(id))));
+    for attempt in 0..2 {
+        let again = bench.propose(proposal("by a mind", attempt, cancel(id)));
+        assert_eq!(fault(again), "attempt", "{attempt}");
+    }
+    // What came to nothing lets an earlier one be decided again.
+    bench.moved(Body::Released { id: taken, why: "it fails".to_owned() });
+    allowed(bench.propose(proposal("freeze", 0, cancel(id))));
+    assert_eq!(fault(bench.propose(proposal("freeze", 64, cancel(id)))), "attempt");
+}
+
+#[test]
 fn fees_to_cancel_what_is_out_are_kept_back() {
     let mut bench = Bench::new();
     // A transaction costs 0.0001 ETH at most here; so does a cancellation.

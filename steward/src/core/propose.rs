@@ -204,6 +204,20 @@ pub(super) fn not_frozen(state: &State, intent: &Intent) -> Result<(), Fault> {
     }
 }
 
+/// So many attempts are made to take one payment back.
+const MOST_CANCELLATIONS: u32 = 64;
+
+const fn is_taken_back(intent: &Intent) -> bool {
+    matches!(intent, Intent::Cancel(_) | Intent::InvalidatePermit { .. })
+}
+
+/// The attempts after this one that may close it.
+pub(super) fn later_attempts(intent: &Intent, attempt: u32) -> impl Iterator<Item = u32> + use<> {
+    let next = attempt.checked_add(1);
+    let last = if is_taken_back(intent) { MOST_CANCELLATIONS - 1 } else { next.unwrap_or(attempt) };
+    next.into_iter().flat_map(move |next| next..=last)
+}
+
 impl Case<'_> {
     fn sub_agent(&self) -> Option<&str> {
         self.facts.sub_agent.as_deref()
@@ -283,16 +297,17 @@ impl Case<'_> {
             let proposal = Proposal { attempt, ..self.proposal.clone() };
             proposal.id_of(self.begun.origin, self.agent, self.sub_agent())
         };
-        // The ids of cancellations are known to all who know the authorisation. One that was refused
-        // stands in nobody's way, or a mind could keep a freeze from cancelling.
-        let made = |record: &Record| {
-            let cancels =
-                matches!(self.proposal.intent, Intent::Cancel(_) | Intent::InvalidatePermit { .. });
-            !(cancels && record.state == PaymentState::Refused)
-        };
-        if let Some(next) = attempt.checked_add(1)
-            && self.state.intent(id(next)).is_some_and(made)
-        {
+        // The ids of cancellations are known to all who know the authorisation. One that came to
+        // nothing stands in nobody's way, or a mind could keep a freeze from cancelling; so all that
+        // may have come after it are looked at.
+        let cancels = is_taken_back(&self.proposal.intent);
+        if cancels && *attempt >= MOST_CANCELLATIONS {
+            let line = format!("a payment is taken back in {MOST_CANCELLATIONS} attempts at most");
+            return Err(fault("attempt", line));
+        }
+        let made = |record: &Record| !(cancels && record.is_closed(self.now));
+        let mut later = later_attempts(&self.proposal.intent, *attempt);
+        if let Some(next) = later.find(|next| self.state.intent(id(*next)).is_some_and(made)) {
             let line = format!("attempt {next} has been made, so attempt {attempt} is closed");
             return Err(fault("attempt", line));
         }

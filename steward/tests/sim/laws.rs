@@ -296,7 +296,7 @@ pub(crate) fn earlier_attempts_are_over(
         if grant.place == new.place && grant.id != new.id && !settles {
             let fate = grant.fate(chain, state);
             let over = matches!(fate, Fate::Dead | Fate::Spent { paid: false, .. });
-            law!(over, "{} was allowed, and the attempt before is {fate:?}", new.id);
+            law!(over, "{} was allowed, and the attempt before, {}, is {fate:?}", new.id, grant.id);
         }
     }
     Ok(())

@@ -146,6 +146,8 @@ impl World {
                 }
                 self.stats.grants += 1;
                 self.stats.below += u64::from(grant.sub_agent.is_some());
+                // One that was released and never signed, and is allowed again, is one grant.
+                self.grants.retain(|it| it.id != grant.id || !it.hashes.is_empty());
                 self.grants.push(grant);
                 if let Some(grant) = self.grants.last() {
                     let truth = (&self.chain, &self.state, entry.at);
