@@ -91,6 +91,8 @@ pub enum Event {
         id: IntentId,
         /// What the chain asks now; the limit on gas is of no account.
         plan: GasPlan,
+        /// The newest block's time, in Unix seconds.
+        block_time: u64,
     },
     /// Money came to an agent's key, or the chain was read up to a block: `received`, `scanned`.
     Chain {
@@ -208,7 +210,10 @@ pub fn step(state: &State, event: Event, now: Timestamp) -> Step {
         }
         Event::Submit(signed) => owner::submit(state, *signed, now),
         Event::Moved(body) => Ok(chain::moved(state, body, now)),
-        Event::Replace { id, plan } => Ok(chain::replace(state, id, plan, now)),
+        Event::Replace { id, plan, block_time } => {
+            // Nothing here stops for a clock that is ahead, so its windows stay near the chain's time.
+            Ok(chain::replace(state, id, plan, (now, propose::near(now, block_time))))
+        }
         Event::Chain { agent, body } => Ok(chain::told(state, agent, body)),
         Event::Resume(id) => Ok(chain::resume(state, id, now)),
         Event::Own(body) => Ok(Step::noted(None, Word::Attested, body)),

@@ -525,7 +525,8 @@ async fn outbid(
     }
     let id = record.decided.id;
     let plan = GasPlan { limit: order.gas_limit, max_fee, max_priority_fee };
-    let made = shared.desk.submit(Event::Replace { id, plan }).await?.made;
+    let block_time = link.newest().await?.timestamp;
+    let made = shared.desk.submit(Event::Replace { id, plan, block_time }).await?.made;
     if made.is_none() {
         tracing::warn!(%id, "waits for lower fees: the limits on gas have no room for these");
         return Ok(false);

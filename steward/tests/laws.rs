@@ -79,7 +79,8 @@ fn play(acts: &[Act]) -> Bench {
                 if let Some((id, _)) = pick(&bench.state, *which) {
                     let max_fee = u128::from(*fee);
                     let plan = GasPlan { limit: 0, max_fee, max_priority_fee: max_fee };
-                    bench.act(Event::Replace { id, plan });
+                    let block_time = bench.now / 1_000;
+                    bench.act(Event::Replace { id, plan, block_time });
                 }
             }
             Act::Receive { units } => receive(&mut bench, *units),

@@ -606,11 +606,40 @@ fn gwei(n: u128) -> GasPlan {
     GasPlan { limit: 0, max_fee: n * 1_000_000_000, max_priority_fee: 1 }
 }
 
+fn replaced(bench: &Bench, id: IntentId, plan: GasPlan) -> Event {
+    Event::Replace { id, plan, block_time: bench.now / 1_000 }
+}
+
+#[test]
+fn a_clock_that_is_far_ahead_makes_no_room_for_higher_fees() {
+    let mut bench = Bench::new();
+    bench.under(&policy(2).replace("day = \"1 ETH\"", "day = \"0.0005 ETH\""));
+    let sent: Vec<_> = (0..4)
+        .map(|n| allowed(bench.propose(proposal(&format!("t{n}"), 0, transfer(1_000)))))
+        .collect();
+    let gas = marque_policies::AssetId::native(CHAIN);
+    let gas = marque_policies::Money::new(U256::from(100_000_000_000_000_u64), gas);
+    for (n, id) in (0..).zip(&sent) {
+        bench.moved(Body::Signed { id: *id, hash: B256::repeat_byte(n) });
+        bench.moved(Body::Sent { id: *id });
+        if n > 0 {
+            bench.moved(Body::Seen { id: *id, at: place(4) });
+            bench.moved(Body::Final { id: *id, actual: vec![gas], time: None });
+        }
+    }
+    let then = bench.now / 1_000;
+    bench.now += 2 * marque_policies::document::DAY;
+    let higher = |block_time| Event::Replace { id: sent[0], plan: gwei(3), block_time };
+    assert_ne!(bench.act(higher(then)), Reply::Allowed(sent[0]));
+    let now = bench.now / 1_000;
+    assert_eq!(bench.act(higher(now)), Reply::Allowed(sent[0]), "two days have passed");
+}
+
 #[test]
 fn a_transaction_that_waits_keeps_its_nonce_and_effect_and_gets_higher_fees() {
     let mut bench = Bench::new();
     let id = allowed(bench.propose(proposal("t", 0, transfer(100_000))));
-    bench.act(Event::Replace { id, plan: gwei(50) });
+    bench.act(replaced(&bench, id, gwei(50)));
     assert_eq!(state(&bench, id), PaymentState::Reserved, "nothing is out yet");
     let (first, second) = (B256::repeat_byte(1), B256::repeat_byte(2));
     bench.moved(Body::Signed { id, hash: first });
@@ -618,7 +647,7 @@ fn a_transaction_that_waits_keeps_its_nonce_and_effect_and_gets_higher_fees() {
     let Some(Order::Transaction(before)) = bench.state.intent(id).unwrap().order.clone() else {
         panic!()
     };
-    assert_eq!(bench.act(Event::Replace { id, plan: gwei(50) }), Reply::Allowed(id));
+    assert_eq!(bench.act(replaced(&bench, id, gwei(50))), Reply::Allowed(id));
     let record = bench.state.intent(id).unwrap();
     assert!(record.awaits_signature());
     let Some(Order::Transaction(after)) = &record.order else { panic!() };
@@ -634,7 +663,7 @@ fn a_transaction_that_waits_keeps_its_nonce_and_effect_and_gets_higher_fees() {
     assert_eq!(rows[0].amount, support::usdc(100_000));
     // Not a third while the second is not signed.
     let entries = bench.entries.len();
-    bench.act(Event::Replace { id, plan: gwei(90) });
+    bench.act(replaced(&bench, id, gwei(90)));
     assert_eq!(bench.entries.len(), entries);
     bench.moved(Body::Signed { id, hash: second });
     bench.moved(Body::Sent { id });
@@ -650,15 +679,15 @@ fn higher_fees_than_the_limits_have_room_for_are_not_signed() {
     bench.moved(Body::Signed { id, hash: B256::repeat_byte(1) });
     bench.moved(Body::Sent { id });
     let entries = bench.entries.len();
-    bench.act(Event::Replace { id, plan: gwei(11) });
+    bench.act(replaced(&bench, id, gwei(11)));
     assert_eq!(bench.entries.len(), entries, "0.0011 ETH in a day of 0.001");
     freeze(&mut bench);
     let entries = bench.entries.len();
-    bench.act(Event::Replace { id, plan: gwei(2) });
+    bench.act(replaced(&bench, id, gwei(2)));
     assert_eq!(bench.entries.len(), entries, "nothing is signed while frozen");
     let frozen_at = bench.state.frozen().unwrap().seq;
     bench.submit(Statement::Thaw { frozen_at }, None).unwrap();
-    assert_eq!(bench.act(Event::Replace { id, plan: gwei(10) }), Reply::Allowed(id));
+    assert_eq!(bench.act(replaced(&bench, id, gwei(10))), Reply::Allowed(id));
 }
 
 #[test]

@@ -110,7 +110,14 @@ fn fill(record: &Record, why: String, now: Timestamp) -> Step {
 
 /// The same transaction with higher fees, where the limits on fees have room for them and the
 /// owner need not be asked.
-pub(super) fn replace(state: &State, id: IntentId, plan: GasPlan, now: Timestamp) -> Step {
+///
+/// `counted` is the time at which the limits are looked at.
+pub(super) fn replace(
+    state: &State,
+    id: IntentId,
+    plan: GasPlan,
+    (now, counted): (Timestamp, Timestamp),
+) -> Step {
     let Some(record) = state.intent(id) else { return Step::nothing() };
     let out = matches!(record.state, PaymentState::Signed | PaymentState::Sent);
     let stopped = state.frozen().is_some() && !record.passes_frozen();
@@ -130,7 +137,7 @@ pub(super) fn replace(state: &State, id: IntentId, plan: GasPlan, now: Timestamp
     let more = limit.saturating_mul(max_fee.saturating_sub(order.max_fee));
     let who = (record.agent.as_str(), record.decided.sub_agent.as_deref());
     let fees = (more, limit.saturating_mul(max_fee));
-    if !fees::fit(state, who, AssetId::native(order.chain), fees, now) {
+    if !fees::fit(state, who, AssetId::native(order.chain), fees, counted) {
         return Step::nothing();
     }
     let mut next = record.order.clone();

@@ -204,6 +204,11 @@ pub(super) fn not_frozen(state: &State, intent: &Intent) -> Result<(), Fault> {
     }
 }
 
+/// The ledger's time, and no farther ahead of a block's, in Unix seconds, than payments accept.
+pub(super) fn near(now: Timestamp, block_time: u64) -> Timestamp {
+    now.min(block_time.saturating_mul(1_000).saturating_add(CLOCK_SKEW))
+}
+
 /// So many attempts are made to take one payment back.
 const MOST_CANCELLATIONS: u32 = 64;
 
@@ -359,8 +364,13 @@ impl Case<'_> {
     }
 
     fn decide(self) -> Result<Step, Fault> {
-        let ledger =
-            Ledger::new(self.state, self.agent, self.before, &self.facts.resolved, self.now);
+        // What stops for no clock is counted near the chain's time: a clock that is far ahead would
+        // have left all windows behind.
+        let now = match self.facts.block {
+            Some(block) if passes_frozen(&self.proposal.intent) => near(self.now, block.timestamp),
+            _ => self.now,
+        };
+        let ledger = Ledger::new(self.state, self.agent, self.before, &self.facts.resolved, now);
         let chain = self.begun.chain;
         let request = Request {
             agent: self.agent,
@@ -369,7 +379,7 @@ impl Case<'_> {
             intent: &self.proposal.intent,
             gas: self.gas(),
         };
-        let mut verdict = decide(&self.adopted.policy, &request, &ledger, self.now);
+        let mut verdict = decide(&self.adopted.policy, &request, &ledger, now);
         self.own_rules(chain, &mut verdict.table);
         match verdict.decision() {
             Decision::Refuse => Ok(self.refuse(verdict)),

@@ -275,7 +275,10 @@ impl World {
             plan.max_fee *= self.dice.one(&[1, 1, 2, 4]);
             let higher = U256::from(plan.max_fee) > order.max_fee;
             let made = match higher {
-                true => self.handle(vec![Event::Replace { id, plan }])?.pop(),
+                true => {
+                    let block_time = self.chain.head().time;
+                    self.handle(vec![Event::Replace { id, plan, block_time }])?.pop()
+                }
                 false => None,
             };
             if let Some((_, Some(_))) = made {
