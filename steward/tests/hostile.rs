@@ -87,8 +87,12 @@ async fn listen(mut read: OwnedReadHalf) -> Heard {
     heard
 }
 
+/// Memory is the whole process's, so it is measured by one test at a time.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hostile_mind_gets_no_signature_outside_the_policy() {
+    let _alone = ALONE.lock().await;
     let (cases, seed) = (env("MARQUE_CASES", 4_000), seed());
     println!("hostile: MARQUE_SEED={seed} MARQUE_CASES={cases}");
     let panics = Arc::new(AtomicU64::new(0));
@@ -210,6 +214,7 @@ async fn a_hostile_mind_gets_no_signature_outside_the_policy() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hostile_mind_cannot_fill_the_memory_of_its_steward() {
+    let _alone = ALONE.lock().await;
     let (cases, seed) = (env("MARQUE_CASES", 4_000) / 5, seed());
     println!("hostile, braked: MARQUE_SEED={seed}");
     let dir = tempfile::tempdir().unwrap();
