@@ -37,7 +37,7 @@ bench: setup
 	@cargo bench --profile dev --bench first_light
 	@cargo bench -p marque-policies --bench decide
 	@cargo bench -p marque-steward --bench journal
-	@cargo bench -p marque-steward --bench throughput
+	@cargo bench -p marque-steward --features testing --bench throughput
 	@cd payments/bench && cargo run --release
 
 # The same pairs in `make test`.

@@ -32,7 +32,7 @@ use marque_steward_client::{Fault, PaymentState};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 /// The whole state is attested, and the index brought up to it, every so many entries.
@@ -232,7 +232,7 @@ impl Authority {
         }
         // An index that is good is of no use where the tiles lag behind it.
         self.rest();
-        match index.write(&Mark { seq, head, parts }) {
+        match index.write(Mark { seq, head, parts }) {
             Ok(()) => {
                 self.index = Some(index);
                 Ok(())
@@ -367,6 +367,11 @@ impl Authority {
         let done = steps.into_iter().map(|(effect, reply)| self.carry_out(effect, reply)).collect();
         failpoint::at("done", &kinds);
         done
+    }
+
+    /// How long the disk took for the last group.
+    pub(crate) const fn disk(&self) -> Duration {
+        self.journal.disk()
     }
 
     /// Writes what the journal owes its readers. For when there is nothing else to do.

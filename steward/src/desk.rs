@@ -1,7 +1,9 @@
 //! The way to the authority thread: events go in, answers come out.
 //!
 //! The authority waits for the disk and computes signatures, so it has a thread of its own. What
-//! has gathered while it worked is its next group: one wait for the disk serves all of it.
+//! has gathered while it worked is its next group: one wait for the disk serves all of it. Where
+//! fewer have come than last time it waits for the others, a part of what the disk would take: those who
+//! were answered together ask again together, and one who is first would let all others wait twice.
 
 use crate::{
     authority::{Authority, Done},
@@ -28,6 +30,9 @@ const GROUP: usize = 64;
 /// So long after an answer the next question is waited for, before the tiles are written: whoever
 /// asks all the time asks again sooner, and the tiles of each moment are several files.
 const LULL: Duration = Duration::from_millis(10);
+
+/// The longest such wait for the others, as a part of the last wait for the disk, and at all.
+const GATHER: (u32, Duration) = (2, Duration::from_millis(5));
 
 type Look = Box<dyn FnOnce(&State, Timestamp) + Send>;
 
@@ -136,6 +141,7 @@ fn serve(
     mut urgent: Receiver<Asked>,
     told: &watch::Sender<u64>,
 ) -> Result<(), StewardError> {
+    let mut usual = 0;
     loop {
         let mut asked: Vec<Asked> = Vec::new();
         // Before the wait, or a freeze whose wake-up went by unnoticed would wait for the next.
@@ -156,9 +162,12 @@ fn serve(
                 asked.push(freeze);
             }
         }
+        let freezes = !asked.is_empty();
         let (mut events, mut replies): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
         let mut closes = None;
         let mut taken = 0;
+        let (part, longest) = GATHER;
+        let until = Instant::now() + (authority.disk() / part).min(longest);
         while let Some(command) = next.take() {
             match command {
                 Command::Do(event, reply) => {
@@ -177,8 +186,19 @@ fn serve(
             if taken < GROUP {
                 next = inbox.try_recv().ok();
             }
+            let waits = next.is_none() && (1..usual).contains(&events.len());
+            if waits && !freezes && urgent.is_empty() {
+                let left = until.saturating_duration_since(Instant::now());
+                next = within(left, &mut inbox);
+            }
+        }
+        // One that came in the meantime goes first.
+        while let Ok((freeze, reply)) = urgent.try_recv() {
+            events.insert(0, freeze);
+            replies.insert(0, reply);
         }
         if !events.is_empty() {
+            usual = events.len();
             let done = authority.handle(events)?;
             told.send_replace(authority.state().next());
             for (reply, done) in replies.into_iter().zip(done) {

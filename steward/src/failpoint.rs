@@ -11,7 +11,8 @@
 //!   of the journal's segments), `journalled.KIND` (durable, its effect not carried out),
 //!   `done.KIND` (carried out, nobody was told).
 //!
-//! `MARQUE_CLOCK` names a file with the milliseconds that the wall clock is off.
+//! `MARQUE_CLOCK` names a file with the milliseconds that the wall clock is off. With
+//! `MARQUE_SLOW_SYNC` every wait of the journal for the disk takes so many microseconds longer.
 
 #[cfg(feature = "testing")]
 mod armed {
@@ -82,6 +83,14 @@ mod armed {
         text.and_then(|text| text.trim().parse().ok()).unwrap_or_default()
     }
 
+    /// A slower disk than there is.
+    pub(crate) fn slow_sync() {
+        let longer = std::env::var("MARQUE_SLOW_SYNC").ok().and_then(|text| text.parse().ok());
+        if let Some(longer) = longer {
+            std::thread::sleep(std::time::Duration::from_micros(longer));
+        }
+    }
+
     /// The kinds of entries, for the edges.
     pub(crate) fn kinds<'a>(
         bodies: impl Iterator<Item = &'a Body> + 'a,
@@ -91,7 +100,7 @@ mod armed {
 }
 
 #[cfg(feature = "testing")]
-pub(crate) use armed::{at, clock_offset, failpoint, kinds, tear};
+pub(crate) use armed::{at, clock_offset, failpoint, kinds, slow_sync, tear};
 
 #[cfg(not(feature = "testing"))]
 mod disarmed {
@@ -112,6 +121,9 @@ mod disarmed {
     }
 
     /// Nothing.
+    pub(crate) const fn slow_sync() {}
+
+    /// Nothing.
     pub(crate) fn kinds<'a>(
         _bodies: impl Iterator<Item = &'a Body> + 'a,
     ) -> impl Iterator<Item = &'static str> + 'a {
@@ -120,4 +132,4 @@ mod disarmed {
 }
 
 #[cfg(not(feature = "testing"))]
-pub(crate) use disarmed::{at, clock_offset, failpoint, kinds, tear};
+pub(crate) use disarmed::{at, clock_offset, failpoint, kinds, slow_sync, tear};

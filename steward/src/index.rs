@@ -7,10 +7,15 @@
 //! the entries.
 //!
 //! ```text
-//! head                how many chunks the head has; gone while a large write is under way
+//! head                how many chunks the head has, and how many pages the archive; gone while a
+//!                     large write is under way
 //! head/<n>            everything but the intents, in chunks
-//! intent/<id>  debits/<id>  archived/<id>
+//! archive/<n>         what was archived, in pages; the last word on an id holds
+//! intent/<id>  debits/<id>
 //! ```
+//!
+//! What is archived hardly ever changes again, and there is more of it than of all else. A record of
+//! its own for each would be most of the work of making the index.
 
 use crate::{
     error::StewardError,
@@ -18,8 +23,8 @@ use crate::{
 };
 use alloy_primitives::B256;
 use marque_policies::IntentId;
-use marque_store::{Backend, Store, StoreError};
-use std::{fs, path::PathBuf};
+use marque_store::{Backend, Store, StoreError, Write};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 /// Writes that go into the store at a time.
 const BATCH: usize = 4_096;
@@ -27,7 +32,14 @@ const BATCH: usize = 4_096;
 /// Bytes of the head in one value.
 const CHUNK: usize = 60 * 1024;
 
+/// Bytes of what is archived in one value, before the last of them.
+const PAGE: usize = 16 * 1024;
+
 const HEAD: &[u8] = b"head";
+const ARCHIVE: &[u8] = b"archive";
+
+/// The length of a part that is gone.
+const GONE: u32 = u32::MAX;
 
 /// Takes a part; says what is wrong with it.
 type Take<'a> = dyn FnMut(IntentId, &[u8]) -> Result<(), String> + 'a;
@@ -81,17 +93,19 @@ impl Index {
 
     fn read(&self) -> Result<Result<Option<State>, String>, StoreError> {
         let seq = self.store.high_water()?;
-        let Some(chunks) = self.store.get(HEAD)? else {
+        let Some(extent) = self.store.get(HEAD)? else {
             return Ok(match seq {
                 0 if self.begun()? => Err("its first write was not finished".to_owned()),
                 0 => Ok(None),
                 seq => Err(format!("it has read {seq} entries and does not say what came of them")),
             });
         };
-        let count = <[u8; 4]>::try_from(chunks.as_slice()).map_or(0, u32::from_be_bytes);
+        let Some(extent) = Extent::read(&extent) else {
+            return Ok(Err("it was written by another version".to_owned()));
+        };
         let mut head = Vec::new();
-        for n in 0..count {
-            let Some(chunk) = self.store.get(&chunk(n))? else {
+        for n in 0..extent.chunks {
+            let Some(chunk) = self.store.get(&numbered(HEAD, n))? else {
                 return Ok(Err("a part of its head is missing".to_owned()));
             };
             head.extend(chunk);
@@ -106,7 +120,7 @@ impl Index {
         }
         // Most of a start is reading these; the archived ones are about as many as all others.
         let archived = std::thread::scope(|scope| {
-            let reader = scope.spawn(|| self.archived());
+            let reader = scope.spawn(|| self.archive(extent.pages));
             for kind in [Kind::Intent, Kind::Debits] {
                 let mut take = |id, bytes: &[u8]| state.set_part(kind, id, bytes);
                 if let Err(why) = self.each(kind, &mut take)? {
@@ -125,22 +139,29 @@ impl Index {
 
     /// Whether there is anything of an intent. A large write begins with the lowest ids.
     fn begun(&self) -> Result<bool, StoreError> {
-        for kind in [Kind::Intent, Kind::Debits, Kind::Archived] {
-            if !self.store.scan(&[name(kind), &[0]].concat())?.is_empty() {
+        for prefix in [[name(Kind::Intent), &[0]].concat(), [name(Kind::Debits), &[0]].concat()] {
+            if !self.store.scan(&prefix)?.is_empty() {
                 return Ok(true);
             }
         }
-        Ok(false)
+        Ok(self.store.get(&numbered(ARCHIVE, 0))?.is_some())
     }
 
     /// Everything archived.
-    fn archived(&self) -> Result<Result<Vec<(IntentId, Archived)>, String>, StoreError> {
-        let mut found = Vec::new();
-        let taken = self.each(Kind::Archived, &mut |id, bytes| {
-            found.push((id, Archived::read(bytes)?));
-            Ok(())
-        })?;
-        Ok(taken.map(|()| found))
+    fn archive(
+        &self,
+        pages: u32,
+    ) -> Result<Result<BTreeMap<IntentId, Archived>, String>, StoreError> {
+        let mut archive = BTreeMap::new();
+        for n in 0..pages {
+            let Some(page) = self.store.get(&numbered(ARCHIVE, n))? else {
+                return Ok(Err("a page of its archive is missing".to_owned()));
+            };
+            if let Err(why) = turn(&page, &mut archive) {
+                return Ok(Err(format!("page {n} of its archive cannot be read: {why}")));
+            }
+        }
+        Ok(Ok(archive))
     }
 
     /// Visits all parts of one kind; says what is wrong with them.
@@ -162,48 +183,148 @@ impl Index {
     }
 
     /// Writes a mark, and waits until it is on the disk.
-    pub(crate) fn write(&self, mark: &Mark) -> Result<(), StoreError> {
+    pub(crate) fn write(&self, mark: Mark) -> Result<(), StoreError> {
         // Most of what ever was has gone since; a new index never had it.
         let new = self.store.high_water()? == 0;
-        let parts: Vec<_> =
-            mark.parts.iter().filter(|(.., bytes)| !new || bytes.is_some()).collect();
-        let mut batches = parts.chunks(BATCH).peekable();
-        if parts.len() > BATCH {
+        let before = self.store.get(HEAD)?.as_deref().and_then(Extent::read).unwrap_or_default();
+        let mut extent = Extent { chunks: 0, pages: before.pages };
+        let mut writes = Vec::new();
+        let mut page = Vec::new();
+        for (kind, id, bytes) in
+            mark.parts.into_iter().filter(|(.., bytes)| !new || bytes.is_some())
+        {
+            if kind != Kind::Archived {
+                writes.push(([name(kind), id.0.as_slice()].concat(), bytes));
+                continue;
+            }
+            append(&mut page, id, bytes.as_deref());
+            if page.len() >= PAGE {
+                extent.page(&mut writes, &mut page);
+            }
+        }
+        if !page.is_empty() {
+            extent.page(&mut writes, &mut page);
+        }
+        if writes.len() > BATCH {
             // More than one batch is not one step: a start in between must find nothing.
             self.store.put_batch(&[(HEAD.to_vec(), None)])?;
         }
-        let mut last = Vec::new();
-        while let Some(parts) = batches.next() {
-            let writes = parts.iter().map(|(kind, id, bytes)| (key(*kind, *id), bytes.clone()));
-            if batches.peek().is_some() {
-                self.store.put_batch(&writes.collect::<Vec<_>>())?;
-            } else {
-                last.extend(writes);
-            }
+        while writes.len() > BATCH {
+            let rest = writes.split_off(BATCH);
+            self.store.put_batch(&writes)?;
+            writes = rest;
         }
-        let mut count = 0_u32;
         for bytes in mark.head.chunks(CHUNK) {
-            last.push((chunk(count), Some(bytes.to_vec())));
-            count += 1;
+            writes.push((numbered(HEAD, extent.chunks), Some(bytes.to_vec())));
+            extent.chunks += 1;
         }
-        last.push((HEAD.to_vec(), Some(count.to_be_bytes().to_vec())));
-        self.store.put_with_high_water(&last, mark.seq)?;
+        writes.push((HEAD.to_vec(), Some(extent.bytes())));
+        self.store.put_with_high_water(&writes, mark.seq)?;
         self.store.flush()
     }
+}
+
+/// How much there is of what lies in numbered values.
+#[derive(Clone, Copy, Debug, Default)]
+struct Extent {
+    chunks: u32,
+    pages: u32,
+}
+
+impl Extent {
+    fn read(bytes: &[u8]) -> Option<Self> {
+        match bytes.as_chunks::<4>() {
+            (&[chunks, pages], []) => {
+                let [chunks, pages] = [chunks, pages].map(u32::from_be_bytes);
+                Some(Self { chunks, pages })
+            }
+            _ => None,
+        }
+    }
+
+    fn bytes(self) -> Vec<u8> {
+        [self.chunks, self.pages].map(u32::to_be_bytes).concat()
+    }
+
+    /// Ends a page.
+    fn page(&mut self, writes: &mut Vec<Write>, page: &mut Vec<u8>) {
+        writes.push((numbered(ARCHIVE, self.pages), Some(std::mem::take(page))));
+        self.pages += 1;
+    }
+}
+
+/// Adds a part to a page: `id | length u32 | bytes`, big-endian.
+fn append(page: &mut Vec<u8>, id: IntentId, bytes: Option<&[u8]>) {
+    page.extend(id.0);
+    let length = bytes.map_or(GONE, |bytes| u32::try_from(bytes.len()).unwrap_or(GONE));
+    page.extend(length.to_be_bytes());
+    page.extend(bytes.unwrap_or_default());
+}
+
+/// Does to the archive what a page says.
+fn turn(mut page: &[u8], archive: &mut BTreeMap<IntentId, Archived>) -> Result<(), String> {
+    let short = || "it ends in the middle of a part".to_owned();
+    while !page.is_empty() {
+        let (id, rest) = page.split_first_chunk::<32>().ok_or_else(short)?;
+        let (length, rest) = rest.split_first_chunk::<4>().ok_or_else(short)?;
+        let id = IntentId(B256::from(id));
+        page = match u32::from_be_bytes(*length) {
+            GONE => {
+                archive.remove(&id);
+                rest
+            }
+            length => {
+                let (bytes, rest) = usize::try_from(length)
+                    .ok()
+                    .and_then(|length| rest.split_at_checked(length))
+                    .ok_or_else(short)?;
+                archive.insert(id, Archived::read(bytes)?);
+                rest
+            }
+        };
+    }
+    Ok(())
 }
 
 const fn name(kind: Kind) -> &'static [u8] {
     match kind {
         Kind::Intent => b"intent/",
         Kind::Debits => b"debits/",
-        Kind::Archived => b"archived/",
+        Kind::Archived => ARCHIVE,
     }
 }
 
-fn key(kind: Kind, id: IntentId) -> Vec<u8> {
-    [name(kind), id.0.as_slice()].concat()
+fn numbered(of: &[u8], n: u32) -> Vec<u8> {
+    [of, b"/", &n.to_be_bytes()].concat()
 }
 
-fn chunk(n: u32) -> Vec<u8> {
-    [HEAD, b"/", &n.to_be_bytes()].concat()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use marque_steward_client::PaymentState;
+
+    fn part(entry: u64) -> Archived {
+        let (at, body, state) = (1, B256::repeat_byte(7), PaymentState::Final);
+        Archived { enrolled: 2, entry, at, body, state, sub_agent: None, payment: None }
+    }
+
+    fn id(n: u8) -> IntentId {
+        IntentId(B256::repeat_byte(n))
+    }
+
+    #[test]
+    fn the_last_word_on_what_is_archived_holds() {
+        let mut page = Vec::new();
+        let bytes = |entry| serde_json::to_vec(&part(entry)).unwrap();
+        append(&mut page, id(1), Some(&bytes(10)));
+        append(&mut page, id(2), Some(&bytes(20)));
+        append(&mut page, id(2), Some(&bytes(21)));
+        append(&mut page, id(1), None);
+        let mut archive = BTreeMap::from([(id(3), part(30))]);
+        turn(&page, &mut archive).unwrap();
+        assert_eq!(archive, BTreeMap::from([(id(2), part(21)), (id(3), part(30))]));
+        for cut in [1, 31, 35, 36, page.len() - 1] {
+            assert!(turn(&page[..cut], &mut archive).is_err(), "{cut}");
+        }
+    }
 }

@@ -49,6 +49,7 @@ use alloy_primitives::B256;
 use places::Places;
 use segments::{End, Segments};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tiles::Nodes;
 use tree::Tree;
 use writer::{Lock, Writer};
@@ -256,6 +257,11 @@ impl Journal {
             self.published = self.tree.size();
         }
         Ok(())
+    }
+
+    /// How long the last append waited for the disk.
+    pub(crate) const fn disk(&self) -> Duration {
+        self.writer.disk()
     }
 
     /// Takes the room for stopping in order on a full disk again, after [`JournalError::Full`].

@@ -51,7 +51,7 @@ impl Ready {
         let body = Body::Checkpointed { format: STATE_FORMAT, state: hash };
         let entry = Entry { v: VERSION, seq, at, agent: None, word: Word::Attested, body };
         journal.append(&[entry.encode()?])?;
-        index.write(&Mark { seq, head, parts })?;
+        index.write(Mark { seq, head, parts })?;
         state.apply(&entry)
     }
 }

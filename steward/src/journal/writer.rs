@@ -14,10 +14,11 @@ use super::files;
 use super::key::Origin;
 use super::record::{self, HEADER};
 use super::segments::{End, Segment, Segments};
-use crate::failpoint::failpoint;
+use crate::failpoint::{failpoint, slow_sync};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// A segment takes no further group once it would grow beyond so many bytes.
 pub const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
@@ -42,6 +43,7 @@ pub(super) struct Writer {
     limit: u64,
     failed: bool,
     syncs: u64,
+    disk: Duration,
 }
 
 /// The right to write, before anything is read.
@@ -106,6 +108,7 @@ impl Writer {
             limit: SEGMENT_BYTES,
             failed: false,
             syncs: 0,
+            disk: Duration::ZERO,
         };
         if let Err(error) = writer.keep_reserve() {
             tracing::warn!(%error, "no room is reserved for stopping on a full disk");
@@ -135,7 +138,10 @@ impl Writer {
             }
             Err(error) => return Err(error),
         }
+        let start = Instant::now();
         self.file.sync_data().map_err(JournalError::io("sync", &self.path))?;
+        slow_sync();
+        self.disk = start.elapsed();
         self.failed = false;
         self.len += group.len() as u64;
         self.next += entries.len() as u64;
@@ -234,6 +240,11 @@ impl Writer {
             return Ok(None);
         }
         Ok(Some(record::split(page).map(|(note, _)| note.to_vec()).unwrap_or_default()))
+    }
+
+    /// How long the last append waited for the disk.
+    pub(super) const fn disk(&self) -> Duration {
+        self.disk
     }
 
     /// How often an append waited for the disk.

@@ -176,8 +176,8 @@ impl State {
     }
 
     /// Sets everything that is archived, which is a lot.
-    pub(crate) fn set_archive(&mut self, archived: Vec<(IntentId, Archived)>) {
-        self.archive = Tracked::of(archived.into_iter().collect());
+    pub(crate) fn set_archive(&mut self, archived: BTreeMap<IntentId, Archived>) {
+        self.archive = Tracked::of(archived);
     }
 
     /// Makes now what the first payment would wait for.
