@@ -12,6 +12,7 @@
 //! journal/entries/<first entry>.seg          records: length, CRC32C, bytes; the only input
 //! journal/tile/<level>/<index>[.p/<width>]   C2SP tlog-tiles, rebuilt from the entries
 //! journal/checkpoint                         C2SP signed note: origin, size, root
+//! journal/checkpoint.before                  the one before it, to be written over
 //! journal/reserve                            room for stopping in order on a full disk, after a note
 //! ```
 //!

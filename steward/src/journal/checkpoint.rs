@@ -60,16 +60,26 @@ impl Checkpoint {
     /// may have its name and length there before its bytes.
     pub(super) fn read(dir: &Path, key: &LogKey) -> Result<Option<Self>, JournalError> {
         let path = dir.join("checkpoint");
-        let written = |bytes: &Vec<u8>| bytes.iter().any(|byte| *byte != 0);
-        let Some(bytes) = files::read_if_there(&path)?.filter(written) else {
-            return Ok(None);
-        };
-        let what = path.display().to_string();
-        let text = String::from_utf8(bytes).map_err(|_| JournalError::Checkpoint {
-            what: what.clone(),
+        let mut before = None;
+        loop {
+            let written = |bytes: &Vec<u8>| bytes.iter().any(|byte| *byte != 0);
+            let Some(bytes) = files::read_if_there(&path)?.filter(written) else {
+                return Ok(None);
+            };
+            match Self::of_bytes(&path.display().to_string(), &bytes, key) {
+                // It may have been written over while it was read.
+                Err(_) if before.as_ref() != Some(&bytes) => before = Some(bytes),
+                result => return result.map(Some),
+            }
+        }
+    }
+
+    fn of_bytes(what: &str, bytes: &[u8], key: &LogKey) -> Result<Self, JournalError> {
+        let text = str::from_utf8(bytes).map_err(|_| JournalError::Checkpoint {
+            what: what.to_owned(),
             why: "malformed note".to_owned(),
         })?;
-        Self::open_as(&what, &text, key).map(Some)
+        Self::open_as(what, text, key)
     }
 
     /// Like [`Self::read`], for readers: without a checkpoint there is nothing to believe.
@@ -81,7 +91,7 @@ impl Checkpoint {
     }
 
     pub(super) fn write(&self, dir: &Path) -> Result<(), JournalError> {
-        files::replace(&dir.join("checkpoint"), self.text.as_bytes())
+        files::swap(&dir.join("checkpoint"), self.text.as_bytes())
     }
 
     /// How many entries it covers.
