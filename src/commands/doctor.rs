@@ -46,6 +46,8 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     {
         return Err(Failure::usage(format!("\"{url}\" is no http or https URL")));
     }
+    // Where another user's steward keeps the journal, what it says is not known here.
+    let owners = marque::owner::succession(&home.journal()).unwrap_or_default();
     let mut findings: Vec<(String, Finding)> = Vec::new();
     for name in &policies {
         let named = shared.policy(name, &args.with)?;
@@ -60,6 +62,7 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
             policy: &named.policy,
             agent: address.map(|address| (agent, address)),
             genesis: begun(&home),
+            owners: &owners,
             delegated: delegated.as_ref(),
             facilitator: args.facilitator.as_ref(),
         };

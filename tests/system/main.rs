@@ -8,6 +8,7 @@
 )]
 
 mod account;
+mod account_ends;
 mod audit;
 mod canary;
 mod command;
