@@ -112,7 +112,11 @@ pub fn launch(
     } else {
         match unlock(home) {
             Ok(secret) => Some(secret),
-            Err(error) => return fail(&error),
+            // Wrong usage, as everywhere: nobody gave one.
+            Err(error) => {
+                fail(&error);
+                return ExitCode::from(2);
+            }
         }
     };
     let walls = walls(home, read, &Minds::default(), true);
@@ -235,7 +239,7 @@ pub fn mind_command(
 /// `grace`. A second one ends it at once.
 ///
 /// # Errors
-/// Where the process cannot be started.
+/// Where the process cannot be started, or had to be ended.
 pub async fn run_mind(
     home: &Home,
     args: Vec<std::ffi::OsString>,
@@ -269,7 +273,10 @@ pub async fn run_mind(
         return status.map(exit_code).map_err(lost);
     }
     child.start_kill().map_err(|error| format!("cannot stop the mind: {error}"))?;
-    child.wait().await.map(exit_code).map_err(lost)
+    child.wait().await.map_err(lost)?;
+    Err("stopped at once, before the mind had ended by itself; what is signed stays so, and the steward \
+         follows it when it next runs"
+        .to_owned())
 }
 
 /// A mind's own code, or 1 where a signal ended it.

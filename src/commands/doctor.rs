@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     failure::{Done, Failure},
-    story::say,
+    story::{odd, say},
 };
 use marque::doctor::{Examination, Finding, Health};
 use marque_identity::account::Permissions;
@@ -94,7 +94,13 @@ pub(crate) fn warn_of_fees(shared: &Shared, agent: &str) -> Done {
     let heard = marque::doctor::fees(&named.policy, agent, address);
     for Finding { subject, found, mend, .. } in super::runtime()?.block_on(heard) {
         let mend = mend.map(|mend| format!("; {mend}")).unwrap_or_default();
-        tracing::warn!("{subject}: {found}{mend}");
+        let line = format!("{subject}: {found}{mend}");
+        // What a script reads on standard output are its events alone.
+        if shared.json {
+            tracing::warn!("{line}");
+        } else {
+            odd(&line);
+        }
     }
     Ok(())
 }

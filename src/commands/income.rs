@@ -2,17 +2,21 @@
 //!
 //! All of it follows from the journal; no steward need run.
 
-use super::Shared;
+use super::{Shared, policy::Named};
 use crate::{
     failure::{Done, Failure},
     story::{detail, harmless, say},
 };
 use alloy_primitives::{Address, U256};
-use marque::audit::Known;
+use marque::{audit::Known, home::Home};
 use marque_payments::signed_payment::SignedPayment;
 use marque_policies::{AssetId, IntentId, Money};
 use marque_steward::{Body, Entry, audit::each};
-use std::{collections::BTreeMap, process::ExitCode, time::SystemTime};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::ExitCode,
+    time::SystemTime,
+};
 
 /// Rows of a table for people; the rest is a sum.
 const ROWS: usize = 10;
@@ -94,7 +98,15 @@ pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         Ok(())
     })?;
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
-    let sums = book.sums(args.agent.as_deref(), u64::try_from(now).unwrap_or(u64::MAX));
+    let mut sums = book.sums(args.agent.as_deref(), u64::try_from(now).unwrap_or(u64::MAX));
+    // Whoever may be paid has a shop, also before its first sale; whoever only got money has none.
+    let shops = shops(&home, args.agent.as_deref());
+    sums.retain(|key, sums| {
+        sums.sold() || shops.contains(key) || args.agent.as_ref() == Some(&key.0)
+    });
+    for shop in shops {
+        sums.entry(shop).or_default();
+    }
     if shared.json {
         for ((agent, asset), sums) in &sums {
             say!("{}", sums.json(agent, *asset, &book.known));
@@ -107,6 +119,22 @@ pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The agents whose policy in force lets them be paid, and in what.
+fn shops(home: &Home, only: Option<&str>) -> BTreeSet<(String, AssetId)> {
+    let agents = home.agents().into_iter().filter(|agent| only.is_none_or(|only| only == agent));
+    let paid = |agent: String| {
+        let policy = Named::adopted(home, &agent).ok().flatten()?.policy;
+        let assets = policy.income.into_iter().chain(policy.facilitator);
+        Some(assets.map(|asset| (agent.clone(), asset)).collect::<Vec<_>>())
+    };
+    agents.filter_map(paid).flatten().collect()
+}
+
+/// "1 sale", "2 sales".
+fn sales(count: u64) -> String {
+    format!("{count} {}", if count == 1 { "sale" } else { "sales" })
 }
 
 impl Book {
@@ -179,6 +207,11 @@ impl Book {
 }
 
 impl Sums {
+    /// Whether anything was sold, or was to be.
+    const fn sold(&self) -> bool {
+        self.count + self.lost_count + self.for_others > 0
+    }
+
     fn count(&mut self, sale: &Sale, now: u64) {
         let units = sale.charge.units;
         let add = |sum: &mut U256| *sum = sum.saturating_add(units);
@@ -239,7 +272,14 @@ impl Sums {
 
     fn tell(&self, agent: &str, asset: AssetId, known: &Known) {
         let show = |units: U256| known.show(agent, Money::new(units, asset));
-        say!("{agent}: {} in {} sales", show(self.total), self.count);
+        if !self.sold() {
+            say!("{agent}: nothing was sold yet");
+            if !self.received.is_zero() {
+                detail(&format!("came otherwise: {}", show(self.received)));
+            }
+            return;
+        }
+        say!("{agent}: {} in {}", show(self.total), sales(self.count));
         detail(&format!(
             "any hour {}, any day {}, 30 days {}",
             show(self.hour),
@@ -253,7 +293,7 @@ impl Sums {
             detail(&format!("on chain and not final: {}", show(self.seen)));
         }
         if self.lost_count > 0 {
-            say!("  came to nothing: {} in {} sales", show(self.lost), self.lost_count);
+            say!("  came to nothing: {} in {}", show(self.lost), sales(self.lost_count));
         }
         for (title, table) in [("by resource", &self.resources), ("by payer", &self.payers)] {
             let mut rows: Vec<_> = table.iter().collect();

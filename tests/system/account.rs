@@ -599,6 +599,13 @@ fn the_table_is_read_without_a_chain() {
     assert!(said.contains("limits.USDC.ask_above  a chain cannot ask"), "{said}");
     assert!(said.contains("10.00 USDC in any 24 hours, 300.00 USDC in any 30 days"), "{said}");
     assert!(said.contains("ends 90 days after it is signed"), "{said}");
+    let more = text.replace("day = \"10\"", "hour = \"2\"\nday = \"10\"\ntotal = \"50\"");
+    let tighter = dir.path().join("tighter.toml");
+    std::fs::write(&tighter, more).unwrap();
+    let said = ok(&marque(dir.path(), &["account", "explain", tighter.to_str().unwrap()]));
+    let all = "2.00 USDC in any hour, 10.00 USDC in any 24 hours, 50.00 USDC in any 30 days, \
+               50.00 USDC in all;";
+    assert!(said.contains(all), "{said}");
     let said = ok(&marque(dir.path(), &["--json", "account", "explain", file]));
     let said: Value = serde_json::from_str(&said).unwrap();
     let carried = |name: &str| {

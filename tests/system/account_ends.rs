@@ -4,6 +4,7 @@
 use crate::{
     account::Estate,
     command::{failure, marque, ok},
+    support::MARQUE,
 };
 use alloy_primitives::{Address, U256};
 use serde_json::{Value, json};
@@ -171,4 +172,32 @@ async fn a_strangers_key_is_told_whose_account_it_is() {
     assert!(!text.contains("marque account deploy"), "{text}");
     let (text, _) = failure(&estate.account(&["withdraw", "scout", "21 tUSD"]));
     assert!(text.contains("marque account withdraw scout \"20.00 tUSD\""), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_keeps_an_owner_from_the_chain_is_told_with_a_way_out() {
+    let estate = Estate::new().await;
+    // No more than the fee is missing.
+    let (text, code) = failure(&estate.marque(&["fund", "scout", "0.9999999 ETH"]));
+    assert!(code == 1 && text.contains("of the chain's coin, and this may take"), "{text}");
+    assert!(text.contains("--faucet --owner"), "{text}");
+    let out = std::process::Command::new(MARQUE)
+        .args(["account", "deploy", "scout", "--home"])
+        .arg(estate.path().join("home"))
+        .env("MARQUE_OWNER_HOME", estate.path().join("owner"))
+        .env("MARQUE_DELEGATION_ABIS", "/nothing")
+        .output()
+        .unwrap();
+    let (text, code) = failure(&out);
+    assert!(code == 1 && text.contains("MARQUE_DELEGATION_ABIS is /nothing"), "{text}");
+    // Nobody answers any more.
+    let file = estate.path().join("home/agents/scout/policy.toml");
+    let draft = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, draft.replace(estate.town.economy.devnet.url(), "http://127.0.0.1:9"))
+        .unwrap();
+    for args in [&["balance", "scout"][..], &["fund", "scout", "1 tUSD"]] {
+        let (text, code) = failure(&estate.marque(args));
+        assert!(code == 1 && text.contains("Connection refused"), "{text}");
+        assert!(text.contains("is the chain up") && text.contains("marque doctor"), "{text}");
+    }
 }

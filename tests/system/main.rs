@@ -12,6 +12,7 @@ mod account_ends;
 mod audit;
 mod canary;
 mod command;
+mod counter;
 mod demo;
 mod doctor;
 mod door;
