@@ -191,7 +191,7 @@ enum Command {
     /// yet.
     ///
     /// The journal knows the money and not the goods: with --settle before a request that was paid is a
-    /// sale also where your service answered with an error, which marque sell says as it happens.
+    /// sale also where your service answered with an error. Those the shop notes, and they are told.
     ///
     /// marque income --json for scripts. The journal is read; no steward need run.
     Income(income::Args),

@@ -127,7 +127,7 @@ impl Owner {
     /// # Errors
     /// Where there is no key yet.
     pub fn address_in(folder: &OwnerHome) -> Result<Address, OwnerError> {
-        Ok(existing(folder)?.address(KEY).map_err(|error| absent(folder, error))?)
+        existing(folder)?.address(KEY).map_err(|error| absent(folder, error))
     }
 
     /// Unlocks the key in `folder`.

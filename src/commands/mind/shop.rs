@@ -1,6 +1,7 @@
 //! What `marque sell` runs inside the fence: a counter before a folder's files, or before a service
 //! that is there already.
 
+mod failures;
 mod folder;
 mod terms;
 mod upstream;
@@ -16,6 +17,8 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
+use failures::Failures;
+pub(crate) use failures::read as answers;
 use folder::Folder;
 use marque::{home::Home, process::stop_signal};
 use marque_net::{Client, Guard, host_port};
@@ -54,6 +57,7 @@ struct Shop {
     goods: Behind,
     paid: Counter<Router>,
     free: Arc<[String]>,
+    failures: Arc<Failures>,
     json: bool,
 }
 
@@ -110,6 +114,7 @@ pub(super) async fn sell(
         paid: paywall(seller, &behind, price)?.layer(goods_router(&behind)),
         goods: behind,
         free: terms.free.clone().into(),
+        failures: Arc::new(Failures::open(&home.mind(agent))),
         json,
     };
     let url = base.map_or_else(|| format!("http://{place}/"), |url| url.to_string());
@@ -311,6 +316,11 @@ impl Shop {
         let receipt = receipt
             .and_then(|text| x402::decode::<SettlementResponse>(x402::PAYMENT_RESPONSE, text).ok());
         let path = uri.path();
+        let failed = status.is_client_error() || status.is_server_error();
+        if let Some(SettlementResponse { success: true, transaction, .. }) = &receipt {
+            // Whatever is no error is noted alike: goods that came in the end.
+            self.failures.note(transaction, if failed { status.as_u16() } else { 200 });
+        }
         if self.json {
             let settled = receipt.as_ref().is_some_and(|receipt| receipt.success);
             say!(
@@ -327,10 +337,10 @@ impl Shop {
             Some(SettlementResponse { success: true, payer, transaction, .. }) => {
                 let payer = payer.unwrap_or_default();
                 let text = harmless(&format!("{path} to {payer}, transaction {transaction}"));
-                if status.is_success() {
-                    good(&format!("sold {text}"));
-                } else {
+                if failed {
                     stopped(&format!("sold, but the goods are an error ({status}): {text}"));
+                } else {
+                    good(&format!("sold {text}"));
                 }
             }
             Some(SettlementResponse { error_reason, .. }) => {
