@@ -32,6 +32,10 @@ pub const AT_ONCE: Duration = Duration::from_millis(600);
 /// How long one may take that has customers at its counter: longer than a buyer is kept waiting.
 pub const AFTER_THE_CUSTOMERS: Duration = Duration::from_secs(25);
 
+/// A signal that comes so soon after the first is the same one: `timeout` and others tell a process and
+/// then its whole group.
+const ECHO: Duration = Duration::from_millis(50);
+
 /// So soon a mind is told what its terminal may have told it already.
 const TOLD: Duration = Duration::from_millis(300);
 
@@ -256,6 +260,7 @@ pub async fn run_mind(
         status = child.wait() => return status.map(exit_code).map_err(lost),
         () = stop => {}
     }
+    tokio::time::sleep(ECHO).await;
     let again = stop_signal();
     // A terminal sends the signal to both; a supervisor only to us.
     let ends = async {
