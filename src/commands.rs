@@ -96,7 +96,9 @@ enum Command {
     /// marque doctor scout; before the agent is made: marque doctor policy.toml
     ///
     /// Nobody is asked but the policy's own RPC endpoints and, if named, a facilitator. Exit codes: 0
-    /// nothing is wrong; 1 something is, or cannot be looked at; 2 wrong usage.
+    /// nothing is wrong; 1 something is, or cannot be looked at; 2 wrong usage. What works and deserves a
+    /// look, such as few coins or a delegation that is behind the policy, is shown and ends with 0;
+    /// marque account status ends with 1 for the latter.
     Doctor(doctor::Args),
     /// Make, take in, back up, restore or replace the owner's key.
     Owner(owner::Args),
@@ -187,6 +189,9 @@ enum Command {
     Facilitator(facilitator::Args),
     /// What was sold: per resource and payer, in any hour, day and 30 days, and what is not on chain
     /// yet.
+    ///
+    /// The journal knows the money and not the goods: with --settle before a request that was paid is a
+    /// sale also where your service answered with an error. Those the shop notes, and they are told.
     ///
     /// marque income --json for scripts. The journal is read; no steward need run.
     Income(income::Args),

@@ -9,6 +9,7 @@ mod agent;
 mod contracts;
 mod endpoints;
 mod facilitator;
+mod left;
 
 use alloy_primitives::{Address, B256};
 use marque_identity::{Rpc, account::Permissions};
@@ -50,6 +51,9 @@ pub struct Examination<'a> {
     pub agent: Option<(&'a str, Address)>,
     /// First blocks that the owner's genesis names, where there is a journal.
     pub genesis: Option<(u64, B256)>,
+    /// Everybody whom the journal names as the owner, in order: the last one is in force. Nobody where
+    /// there is no journal.
+    pub owners: &'a [Address],
     /// What was delegated to the agent on chain, where anything was.
     pub delegated: Option<&'a Permissions>,
     /// A facilitator's URL.
@@ -79,6 +83,13 @@ impl Examination<'_> {
             let mend = "write your own: marque owner show";
             tell(Finding::wrong("owner", found, mend));
         }
+        if let Some(now) = self.owners.last().filter(|now| **now != self.policy.owner) {
+            let named = self.policy.owner;
+            let found = format!("the policy names {named}, and the owner in force is {now}");
+            let mend =
+                "write that into it, raise its version, and adopt it: marque policy adopt NAME";
+            tell(Finding::odd("owner", found, mend));
+        }
         for (name, chain) in &self.policy.chains {
             let alive = match Rpc::new(&chain.rpc) {
                 Ok(rpc) => endpoints::look(self, name, chain, &rpc, &mut tell).await,
@@ -92,6 +103,7 @@ impl Examination<'_> {
             // One that answers and serves the right chain; contracts of another are not looked at.
             let Some(rpc) = alive else { continue };
             contracts::look(self, name, chain, &rpc, &mut tell).await;
+            left::look(self, chain, &rpc, &mut tell).await;
             if let Some((agent, address)) = self.agent {
                 agent::look(self, (agent, address), chain, &rpc, &mut tell).await;
             }

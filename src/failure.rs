@@ -1,6 +1,8 @@
 //! How a command ends when it does not end well: one line that says what, where and how to mend
 //! it, and an exit code that a script can tell apart.
 
+use marque::owner::OwnerError;
+use marque_identity::IdentityError;
 use std::{fmt, process::ExitCode};
 
 /// Why a command failed.
@@ -98,17 +100,42 @@ macro_rules! from {
 
 from!(
     marque::economy::EconomyError,
-    marque::owner::OwnerError,
     marque::request::RequestError,
     marque_agent_core::AgentError,
     marque_contracts::delegation::DelegationError,
-    marque_identity::IdentityError,
     marque_identity::account::PermissionsError,
     marque_identity_keys::KeyError,
     marque_models::ModelError,
     marque_payments::PaymentError,
     marque_steward_client::ClientError,
 );
+
+impl From<OwnerError> for Failure {
+    fn from(error: OwnerError) -> Self {
+        match error {
+            OwnerError::Chain(error) => error.into(),
+            error @ OwnerError::NoKey(_) => Self::new(error)
+                .help("make one: marque owner init; or say where it is: --owner-home DIR"),
+            error @ OwnerError::Coins { .. } => Self::new(error)
+                .help("send it some; on a devnet: marque fund NAME \"0.1 ETH\" --faucet --owner"),
+            error => Self::new(error),
+        }
+    }
+}
+
+impl From<IdentityError> for Failure {
+    fn from(error: IdentityError) -> Self {
+        let dead = matches!(error, IdentityError::Unreachable { .. });
+        let failure = Self::new(error);
+        match dead {
+            true => failure.help(
+                "is the chain up, and does the policy's [chain.NAME] rpc lead to it? marque doctor \
+                 looks; a development chain runs while marque devnet does",
+            ),
+            false => failure,
+        }
+    }
+}
 
 impl From<marque_steward::StewardError> for Failure {
     fn from(error: marque_steward::StewardError) -> Self {

@@ -4,21 +4,29 @@
 //! steward's home.
 
 mod account;
+mod past;
 
 pub use account::account_of;
+pub use past::{Holding, holding, succession};
 
 use crate::home::OwnerHome;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use marque_identity::{Receipt, Rpc, registry};
-use marque_identity_keys::{Key, KeyDir, UnsignedTransaction, countersign, sign_statement};
+use marque_identity_keys::{
+    Key, KeyDir, KeyError, UnsignedTransaction, countersign, sign_statement,
+};
 use marque_policies::{
     Intent, Policy, SignedStatement, Statement, Timestamp,
     intent::{AcceptWallet, IntentId},
+    money::format_units,
 };
 use marque_steward::{Home as StewardHome, audit};
 use marque_steward_client::{Artifact, Client, Outcome, Proposal};
 use secrecy::SecretString;
-use std::time::{Duration, Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 /// The name of the owner's keystore in the owner's folder.
 pub const KEY: &str = "owner";
@@ -42,12 +50,46 @@ pub enum OwnerError {
     /// The journal.
     #[error(transparent)]
     Journal(#[from] marque_steward::StewardError),
+    /// There is no key in the owner's folder.
+    #[error("there is no owner's key in {}", .0.display())]
+    NoKey(PathBuf),
+    /// Too few coins for a transaction.
+    #[error("{owner} has {} of the chain's coin, and this may take {}", coins(*has), coins(*needs))]
+    Coins {
+        /// Who would pay.
+        owner: Address,
+        /// What they have, in wei.
+        has: U256,
+        /// What is sent and what the fee may be, in wei.
+        needs: U256,
+    },
     /// A transaction was mined and failed.
     #[error("the chain reverted the owner's transaction {0}")]
     Reverted(B256),
     /// The steward answered something that does not fit.
     #[error("{0}")]
     Unexpected(String),
+}
+
+/// Coins as people count them; every chain that Marque knows has 18 digits.
+fn coins(wei: U256) -> String {
+    format_units(wei, 18)
+}
+
+/// The owner's folder, which may not be there yet.
+fn existing(folder: &OwnerHome) -> Result<KeyDir, OwnerError> {
+    match folder.path().exists() {
+        true => Ok(KeyDir::open(folder.path())?),
+        false => Err(OwnerError::NoKey(folder.path().to_owned())),
+    }
+}
+
+/// The same words where the folder is there, and the key is not.
+fn absent(folder: &OwnerHome, error: KeyError) -> OwnerError {
+    match error {
+        KeyError::Missing { .. } => OwnerError::NoKey(folder.path().to_owned()),
+        error => error.into(),
+    }
 }
 
 /// How a steward's home stands for a policy that is to be adopted there.
@@ -85,7 +127,7 @@ impl Owner {
     /// # Errors
     /// Where there is no key yet.
     pub fn address_in(folder: &OwnerHome) -> Result<Address, OwnerError> {
-        Ok(KeyDir::open(folder.path())?.address(KEY)?)
+        existing(folder)?.address(KEY).map_err(|error| absent(folder, error))
     }
 
     /// Unlocks the key in `folder`.
@@ -93,7 +135,8 @@ impl Owner {
     /// # Errors
     /// A wrong passphrase, or no key.
     pub fn unlock(folder: &OwnerHome, passphrase: &SecretString) -> Result<Self, OwnerError> {
-        Ok(Self { key: KeyDir::open(folder.path())?.key(KEY, passphrase)? })
+        let key = existing(folder)?.key(KEY, passphrase);
+        Ok(Self { key: key.map_err(|error| absent(folder, error))? })
     }
 
     /// The owner's address.
@@ -130,7 +173,7 @@ impl Owner {
     /// Sends a transaction of the owner's own and waits for its receipt.
     ///
     /// # Errors
-    /// Where the chain does not take it, or it reverts.
+    /// Where there are too few coins for it, the chain does not take it, or it reverts.
     pub async fn send(
         &self,
         rpc: &Rpc,
@@ -139,15 +182,25 @@ impl Owner {
         data: Bytes,
     ) -> Result<Receipt, OwnerError> {
         let from = self.address();
+        // What a node would refuse is told in words, and not only once it is signed.
+        let has = rpc.balance(from).await?;
+        let enough = |needs| match has < needs {
+            true => Err(OwnerError::Coins { owner: from, has, needs }),
+            false => Ok(()),
+        };
+        enough(value)?;
         let gas = rpc.estimate_gas(from, Some(to), value, data.clone()).await?;
+        let gas = gas.saturating_add(gas / 4);
         let fees = rpc.fees().await?;
+        let fee = U256::from(gas).saturating_mul(U256::from(fees.max_fee_per_gas));
+        enough(value.saturating_add(fee))?;
         let signed = self.key.sign_transaction(&UnsignedTransaction {
             chain_id: rpc.chain_id().await?,
             nonce: rpc.transaction_count(from, true).await?,
             to: Some(to),
             value,
             data,
-            gas_limit: gas.saturating_add(gas / 4),
+            gas_limit: gas,
             max_fee_per_gas: fees.max_fee_per_gas,
             max_priority_fee_per_gas: fees.max_priority_fee_per_gas,
         })?;

@@ -32,6 +32,10 @@ pub const AT_ONCE: Duration = Duration::from_millis(600);
 /// How long one may take that has customers at its counter: longer than a buyer is kept waiting.
 pub const AFTER_THE_CUSTOMERS: Duration = Duration::from_secs(25);
 
+/// A signal that comes so soon after the first is the same one: `timeout` and others tell a process and
+/// then its whole group.
+const ECHO: Duration = Duration::from_millis(50);
+
 /// So soon a mind is told what its terminal may have told it already.
 const TOLD: Duration = Duration::from_millis(300);
 
@@ -112,7 +116,11 @@ pub fn launch(
     } else {
         match unlock(home) {
             Ok(secret) => Some(secret),
-            Err(error) => return fail(&error),
+            // Wrong usage, as everywhere: nobody gave one.
+            Err(error) => {
+                fail(&error);
+                return ExitCode::from(2);
+            }
         }
     };
     let walls = walls(home, read, &Minds::default(), true);
@@ -235,7 +243,7 @@ pub fn mind_command(
 /// `grace`. A second one ends it at once.
 ///
 /// # Errors
-/// Where the process cannot be started.
+/// Where the process cannot be started, or had to be ended.
 pub async fn run_mind(
     home: &Home,
     args: Vec<std::ffi::OsString>,
@@ -252,6 +260,7 @@ pub async fn run_mind(
         status = child.wait() => return status.map(exit_code).map_err(lost),
         () = stop => {}
     }
+    tokio::time::sleep(ECHO).await;
     let again = stop_signal();
     // A terminal sends the signal to both; a supervisor only to us.
     let ends = async {
@@ -269,7 +278,10 @@ pub async fn run_mind(
         return status.map(exit_code).map_err(lost);
     }
     child.start_kill().map_err(|error| format!("cannot stop the mind: {error}"))?;
-    child.wait().await.map(exit_code).map_err(lost)
+    child.wait().await.map_err(lost)?;
+    Err("stopped at once, before the mind had ended by itself; what is signed stays so, and the steward \
+         follows it when it next runs"
+        .to_owned())
 }
 
 /// A mind's own code, or 1 where a signal ended it.

@@ -59,6 +59,11 @@ pub(crate) fn stopped(text: &str) {
     say!("  {} {text}", "■".red());
 }
 
+/// Something that works, and deserves a look.
+pub(crate) fn odd(text: &str) {
+    say!("  {} {text}", "!".yellow());
+}
+
 /// A quiet detail under a line.
 pub(crate) fn detail(text: &str) {
     say!("    {}", text.dimmed());

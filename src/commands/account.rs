@@ -4,6 +4,7 @@
 mod delegate;
 mod deploy;
 mod explain;
+mod keeper;
 mod revoke;
 mod status;
 mod switch;
@@ -20,7 +21,7 @@ use crate::{
 use alloy_primitives::Address;
 use clap::Subcommand;
 use marque::{
-    home::{Home, OwnerHome},
+    home::Home,
     owner::{Owner, account_of},
 };
 use marque_contracts::delegation::{DelegationError, Execution, Framework, OwnerAccount};
@@ -65,7 +66,7 @@ enum Act {
     Explain(explain::Args),
     /// End what was delegated: to one agent, to all, or by a message that is prepared now.
     ///
-    /// marque account revoke scout; marque account revoke scout --all
+    /// marque account revoke scout; marque account revoke scout --all; marque account revoke --send FILE
     ///
     /// Prepared, it needs no key of yours later: marque account revoke scout --prepare FILE writes a
     /// message that ends everything and can do nothing else. Anybody may send it, from a phone as well:
@@ -102,6 +103,9 @@ struct Site {
     policy: Policy,
     rpc: Rpc,
     framework: Framework,
+    /// Whose account is meant,
+    keeper: Address,
+    /// and what it was made of.
     made_of: OwnerAccount,
 }
 
@@ -126,8 +130,9 @@ impl Site {
     fn of(home: Home, agent: &str, policy: Policy) -> Done<Self> {
         let (chain, rpc) = chain_of(&policy)?;
         let framework = framework_on(chain)?;
-        let made_of = account_of(policy.owner)?;
-        Ok(Self { home, agent: agent.to_owned(), policy, rpc, framework, made_of })
+        let keeper = policy.owner;
+        let made_of = account_of(keeper)?;
+        Ok(Self { home, agent: agent.to_owned(), policy, rpc, framework, keeper, made_of })
     }
 
     fn account(&self) -> Address {
@@ -145,37 +150,18 @@ impl Site {
         Ok(Permissions::read(&self.home.delegation(&self.agent))?)
     }
 
-    /// Refuses where the account is not there yet.
-    async fn deployed(&self) -> Done {
-        if account::is_deployed(&self.rpc, &self.framework, &self.made_of).await? {
-            return Ok(());
-        }
-        Err(Failure::new(format!("the account {} is not deployed yet", self.account()))
-            .help(format!("marque account deploy {}", self.agent)))
-    }
-
-    /// The owner of this policy, with an unlocked key and something for fees.
+    /// Whoever's account is meant, with an unlocked key and something for fees.
     async fn unlock(&self, shared: &Shared) -> Done<Owner> {
-        self.unlock_as(shared, self.policy.owner).await
+        self.unlock_as(shared, self.keeper).await
     }
 
     /// The same for another one, such as who was the owner before.
     async fn unlock_as(&self, shared: &Shared, owner: Address) -> Done<Owner> {
         let folder = shared.owner_home()?;
-        mine(&folder, owner)?;
+        self.mine(&folder, owner)?;
         gas(&self.rpc, owner, &self.agent).await?;
         Ok(Owner::unlock(&folder, &shared.owner_secret(false)?)?)
     }
-}
-
-/// Refuses where the key in `folder` is not that of this owner.
-fn mine(folder: &OwnerHome, owner: Address) -> Done {
-    let me = Owner::address_in(folder)?;
-    if me == owner {
-        return Ok(());
-    }
-    Err(Failure::new(format!("that is for owner {owner} to do, and your key is {me}"))
-        .help("give the owner's folder: --owner-home DIR"))
 }
 
 /// Whether a chain is one for development.
@@ -194,27 +180,43 @@ fn framework_on(chain: u64) -> Done<Framework> {
     account::framework(chain).map_err(|error: DelegationError| Failure::new(error))
 }
 
-/// The address of the account of a policy's owner, for whoever wants to fund it.
-pub(super) fn address(policy: &Policy) -> Done<Address> {
+/// The address of the account of a policy's owner, for whoever wants to fund it. Money that is sent to
+/// the account of an owner before the one in force is out of the new key's reach.
+pub(super) fn address(home: &Home, agent: &str, policy: &Policy) -> Done<Address> {
     let (chain, _) = chain_of(policy)?;
-    Ok(account_of(policy.owner)?.address(&framework_on(chain)?))
+    let account = account_of(policy.owner)?.address(&framework_on(chain)?);
+    match keeper::in_force(home)? {
+        Some(now) if now != policy.owner => Err(Failure::new(format!(
+            "the policy of {agent} names owner {}, whose key alone moves the account {account}, and the \
+             owner in force is {now}",
+            policy.owner
+        ))
+        .help(format!(
+            "write {now} as `owner` into the policy with a higher version, marque policy adopt {agent}, \
+             then fund the account anew"
+        ))),
+        _ => Ok(account),
+    }
 }
 
 async fn withdraw(shared: &Shared, agent: &str, text: &str) -> Done<ExitCode> {
     let mut site = Site::find(shared, agent)?;
     let money = amount(&site.policy, text)?;
-    // Whose key is here, whoever the policy names by now: an account stays with the key that it was
-    // made for.
-    let to = Owner::address_in(&shared.owner_home()?)?;
-    site.made_of = account_of(to)?;
+    let to = site.of_the_key(shared)?;
     site.deployed().await?;
     let account = site.account();
     let has = holding(&site.rpc, money.asset.token, account).await?;
     if has < money.units {
-        let has = site.policy.show(Money::new(has, money.asset));
-        return Err(Failure::new(format!("the account {account} has {has}")));
+        let most = site.policy.show(Money::new(has, money.asset));
+        let failure = Failure::new(format!("the account {account} has {most}"));
+        return Err(match (site.left().await?.first(), has.is_zero()) {
+            (Some(left), _) => Failure::new(format!("{}; {}", failure.message, site.told_of(left)))
+                .help("for that one give its key: --owner-home DIR"),
+            (None, true) => failure.help("there is nothing of it to withdraw"),
+            (None, false) => failure.help(format!("marque account withdraw {agent} \"{most}\"")),
+        });
     }
-    let owner = site.unlock_as(shared, to).await?;
+    let owner = site.unlock(shared).await?;
     let execution = match money.asset.is_native() {
         true => Execution::pay(to, money.units),
         false => Execution::transfer(money.asset.token, to, money.units),

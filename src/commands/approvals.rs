@@ -190,6 +190,9 @@ pub(crate) async fn views(home: &Home) -> Done<Vec<(Client, View)>> {
 /// A steward that works and does not take a command's connection is asked again for so long.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How it is said that there is no steward.
+pub(crate) const NONE_ANSWERS: &str = "no steward answers";
+
 /// A connection for each agent; an error where no steward answers. One that has the home and lets
 /// nobody in, since it is just starting or is crowded, is asked for a few seconds.
 pub(crate) async fn clients(home: &Home) -> Done<Vec<Client>> {
@@ -224,10 +227,8 @@ pub(crate) async fn clients(home: &Home) -> Done<Vec<Client>> {
         (false, _) => Ok(clients),
         (true, Some(path)) => Err(Failure::new(format!("{}: permission denied", path.display()))
             .help("run this as the steward's own user: sudo -u marque marque ...")),
-        (true, None) => {
-            Err(Failure::new(format!("no steward answers in {}", home.path().display()))
-                .help("start one with marque steward run, or run the agent"))
-        }
+        (true, None) => Err(Failure::new(format!("{NONE_ANSWERS} in {}", home.path().display()))
+            .help("start one with marque steward run, or run the agent")),
     }
 }
 

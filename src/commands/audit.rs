@@ -88,7 +88,12 @@ impl Place {
         match &self.journal {
             Some(dir) => {
                 let entries = dir.join("entries");
-                fs::read_dir(&entries).map_err(|error| unreadable(&entries, &error))?;
+                fs::read_dir(&entries).map_err(|error| {
+                    unreadable(&entries, &error).help(
+                        "a journal is a folder with entries/ and a checkpoint: HOME/journal, or an \
+                         export",
+                    )
+                })?;
                 Ok(dir.clone())
             }
             None => {

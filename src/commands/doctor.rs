@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     failure::{Done, Failure},
-    story::say,
+    story::{odd, say},
 };
 use marque::doctor::{Examination, Finding, Health};
 use marque_identity::account::Permissions;
@@ -46,6 +46,8 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     {
         return Err(Failure::usage(format!("\"{url}\" is no http or https URL")));
     }
+    // Where another user's steward keeps the journal, what it says is not known here.
+    let owners = marque::owner::succession(&home.journal()).unwrap_or_default();
     let mut findings: Vec<(String, Finding)> = Vec::new();
     for name in &policies {
         let named = shared.policy(name, &args.with)?;
@@ -60,6 +62,7 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
             policy: &named.policy,
             agent: address.map(|address| (agent, address)),
             genesis: begun(&home),
+            owners: &owners,
             delegated: delegated.as_ref(),
             facilitator: args.facilitator.as_ref(),
         };
@@ -91,7 +94,13 @@ pub(crate) fn warn_of_fees(shared: &Shared, agent: &str) -> Done {
     let heard = marque::doctor::fees(&named.policy, agent, address);
     for Finding { subject, found, mend, .. } in super::runtime()?.block_on(heard) {
         let mend = mend.map(|mend| format!("; {mend}")).unwrap_or_default();
-        tracing::warn!("{subject}: {found}{mend}");
+        let line = format!("{subject}: {found}{mend}");
+        // What a script reads on standard output are its events alone.
+        if shared.json {
+            tracing::warn!("{line}");
+        } else {
+            odd(&line);
+        }
     }
     Ok(())
 }

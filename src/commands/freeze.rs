@@ -2,7 +2,7 @@
 
 use super::{
     Shared,
-    approvals::{clients, older, read_request, write_signed},
+    approvals::{NONE_ANSWERS, clients, older, read_request, write_signed},
     audit::frozen_by,
     decide::Travel,
 };
@@ -34,7 +34,15 @@ pub(crate) struct ThawArgs {
 
 /// `marque freeze`: one steward serves all agents of a home, so one connection stops them all.
 pub(crate) async fn freeze(shared: &Shared, args: &FreezeArgs) -> Done<ExitCode> {
-    let entry = stop_all(&clients(&shared.home()?).await?, &args.reason).await?;
+    let clients = clients(&shared.home()?).await.map_err(|failure| match failure.help {
+        // Only where none answers: one that lets nobody in is another matter.
+        Some(_) if failure.message.starts_with(NONE_ANSWERS) => failure.help(
+            "while none runs nothing is signed; to have it frozen when it next does: marque steward \
+             run, and marque freeze in another terminal",
+        ),
+        _ => failure,
+    })?;
+    let entry = stop_all(&clients, &args.reason).await?;
     if shared.json {
         say!("{}", serde_json::json!({ "frozen_at": entry }));
     } else {

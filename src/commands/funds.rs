@@ -89,7 +89,7 @@ pub(crate) async fn fund(shared: &Shared, args: &FundArgs) -> Done<ExitCode> {
     let (to, whose) = if args.owner {
         (policy.owner, format!("the owner of {}", args.agent))
     } else if args.account {
-        (super::account::address(&policy)?, "the account".to_owned())
+        (super::account::address(&home, &args.agent, &policy)?, "the account".to_owned())
     } else {
         (agent_address(shared, &args.agent)?, args.agent.clone())
     };

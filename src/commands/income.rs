@@ -2,17 +2,21 @@
 //!
 //! All of it follows from the journal; no steward need run.
 
-use super::Shared;
+use super::{Shared, mind::answers, policy::Named};
 use crate::{
     failure::{Done, Failure},
     story::{detail, harmless, say},
 };
-use alloy_primitives::{Address, U256};
-use marque::audit::Known;
+use alloy_primitives::{Address, B256, U256};
+use marque::{audit::Known, home::Home};
 use marque_payments::signed_payment::SignedPayment;
 use marque_policies::{AssetId, IntentId, Money};
 use marque_steward::{Body, Entry, audit::each};
-use std::{collections::BTreeMap, process::ExitCode, time::SystemTime};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::ExitCode,
+    time::SystemTime,
+};
 
 /// Rows of a table for people; the rest is a sum.
 const ROWS: usize = 10;
@@ -46,6 +50,8 @@ struct Sale {
     charge: Money,
     resource: String,
     standing: Standing,
+    /// What took the money, once a block carries it.
+    transaction: Option<B256>,
 }
 
 /// Everything that the journal says of sales.
@@ -70,6 +76,9 @@ struct Sums {
     seen: U256,
     lost: U256,
     lost_count: u64,
+    /// Paid, and answered with an error, by the shop's own word.
+    failed: U256,
+    failed_count: u64,
     for_others: u64,
     received: U256,
     resources: BTreeMap<String, (u64, U256)>,
@@ -94,7 +103,15 @@ pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         Ok(())
     })?;
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
-    let sums = book.sums(args.agent.as_deref(), u64::try_from(now).unwrap_or(u64::MAX));
+    let mut sums = book.sums(&home, args.agent.as_deref(), u64::try_from(now).unwrap_or(u64::MAX));
+    // Whoever may be paid has a shop, also before its first sale; whoever only got money has none.
+    let shops = shops(&home, args.agent.as_deref());
+    sums.retain(|key, sums| {
+        sums.sold() || shops.contains(key) || args.agent.as_ref() == Some(&key.0)
+    });
+    for shop in shops {
+        sums.entry(shop).or_default();
+    }
     if shared.json {
         for ((agent, asset), sums) in &sums {
             say!("{}", sums.json(agent, *asset, &book.known));
@@ -107,6 +124,22 @@ pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The agents whose policy in force lets them be paid, and in what.
+fn shops(home: &Home, only: Option<&str>) -> BTreeSet<(String, AssetId)> {
+    let agents = home.agents().into_iter().filter(|agent| only.is_none_or(|only| only == agent));
+    let paid = |agent: String| {
+        let policy = Named::adopted(home, &agent).ok().flatten()?.policy;
+        let assets = policy.income.into_iter().chain(policy.facilitator);
+        Some(assets.map(|asset| (agent.clone(), asset)).collect::<Vec<_>>())
+    };
+    agents.filter_map(paid).flatten().collect()
+}
+
+/// "1 sale", "2 sales".
+fn sales(count: u64) -> String {
+    format!("{count} {}", if count == 1 { "sale" } else { "sales" })
 }
 
 impl Book {
@@ -133,6 +166,7 @@ impl Book {
                     charge,
                     resource: claim.resource().to_owned(),
                     standing,
+                    transaction: None,
                     agent,
                 };
                 self.sales.insert(decided.id, sale);
@@ -148,7 +182,12 @@ impl Book {
                 }
                 return;
             }
-            Body::Seen { .. } => Standing::Seen,
+            Body::Seen { id, at } => {
+                if let Some(sale) = self.sales.get_mut(id) {
+                    sale.transaction = Some(at.transaction);
+                }
+                Standing::Seen
+            }
             Body::Unseen { .. } => Standing::Unsettled,
             Body::Final { .. } => Standing::Final,
             Body::Reverted { .. }
@@ -162,12 +201,16 @@ impl Book {
         }
     }
 
-    fn sums(&self, only: Option<&str>, now: u64) -> BTreeMap<(String, AssetId), Sums> {
+    fn sums(&self, home: &Home, only: Option<&str>, now: u64) -> BTreeMap<(String, AssetId), Sums> {
+        let mut notes: BTreeMap<String, BTreeMap<B256, u16>> = BTreeMap::new();
         let wanted = |agent: &str| only.is_none_or(|only| only == agent);
         let mut all: BTreeMap<(String, AssetId), Sums> = BTreeMap::new();
         for sale in self.sales.values().filter(|sale| wanted(&sale.agent)) {
             let sums = all.entry((sale.agent.clone(), sale.charge.asset)).or_default();
-            sums.count(sale, now);
+            let notes =
+                notes.entry(sale.agent.clone()).or_insert_with(|| answers(&home.mind(&sale.agent)));
+            let status = sale.transaction.and_then(|hash| notes.get(&hash));
+            sums.count(sale, now, status.is_some_and(|status| *status >= 400));
         }
         for ((agent, asset), units) in &self.received {
             if wanted(agent) {
@@ -179,7 +222,12 @@ impl Book {
 }
 
 impl Sums {
-    fn count(&mut self, sale: &Sale, now: u64) {
+    /// Whether anything was sold, or was to be.
+    const fn sold(&self) -> bool {
+        self.count + self.lost_count + self.for_others > 0
+    }
+
+    fn count(&mut self, sale: &Sale, now: u64, failed: bool) {
         let units = sale.charge.units;
         let add = |sum: &mut U256| *sum = sum.saturating_add(units);
         if !sale.own {
@@ -197,6 +245,10 @@ impl Sums {
         }
         self.count += 1;
         add(&mut self.total);
+        if failed {
+            self.failed_count += 1;
+            add(&mut self.failed);
+        }
         let age = now.saturating_sub(sale.at);
         let windows = [
             (marque_policies::document::HOUR, &mut self.hour),
@@ -231,7 +283,7 @@ impl Sums {
             "hour": self.hour.to_string(), "day": self.day.to_string(),
             "days30": self.days30.to_string(), "unsettled": self.unsettled.to_string(),
             "seen": self.seen.to_string(), "lost": self.lost.to_string(),
-            "lost_sales": self.lost_count, "settled_for_others": self.for_others,
+            "lost_sales": self.lost_count, "answered_with_error": self.failed_count, "settled_for_others": self.for_others,
             "received_otherwise": self.received.to_string(),
             "resources": rows(&self.resources), "payers": rows(&self.payers),
         })
@@ -239,7 +291,14 @@ impl Sums {
 
     fn tell(&self, agent: &str, asset: AssetId, known: &Known) {
         let show = |units: U256| known.show(agent, Money::new(units, asset));
-        say!("{agent}: {} in {} sales", show(self.total), self.count);
+        if !self.sold() {
+            say!("{agent}: nothing was sold yet");
+            if !self.received.is_zero() {
+                detail(&format!("came otherwise: {}", show(self.received)));
+            }
+            return;
+        }
+        say!("{agent}: {} in {}", show(self.total), sales(self.count));
         detail(&format!(
             "any hour {}, any day {}, 30 days {}",
             show(self.hour),
@@ -253,7 +312,14 @@ impl Sums {
             detail(&format!("on chain and not final: {}", show(self.seen)));
         }
         if self.lost_count > 0 {
-            say!("  came to nothing: {} in {} sales", show(self.lost), self.lost_count);
+            say!("  came to nothing: {} in {}", show(self.lost), sales(self.lost_count));
+        }
+        if self.failed_count > 0 {
+            say!(
+                "  paid, and answered with an error, as the shop noted: {} in {}",
+                show(self.failed),
+                sales(self.failed_count)
+            );
         }
         for (title, table) in [("by resource", &self.resources), ("by payer", &self.payers)] {
             let mut rows: Vec<_> = table.iter().collect();

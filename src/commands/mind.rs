@@ -9,7 +9,7 @@ mod shop;
 
 pub(crate) use buyer::{MindEvent, tell};
 pub(crate) use robber::Attempt;
-pub(crate) use shop::{Order, Terms};
+pub(crate) use shop::{Terms, answers};
 
 use super::Shared;
 use crate::failure::{Done, Failure};

@@ -15,9 +15,10 @@ use marque::{
     home::Home,
     owner::Owner,
 };
-use marque_policies::{DraftKind, draft_sources};
+use marque_policies::{DraftKind, DraftPayee, draft_sources};
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -88,14 +89,20 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     let source = args.rust.as_deref().map(room).transpose()?;
     let devnet = devnet_file(&home)?;
     // What was said wrong is told before anything is made.
-    let (draft, notes) = params(owner, devnet.as_ref(), args.policy, &args.answers)?;
+    let (draft, mut notes) = params(owner, devnet.as_ref(), args.policy, &args.answers)?;
     let first = home.agents().is_empty();
     let chain = devnet.as_ref().map_or(args.chain, |devnet| devnet.chain);
     let unlock = shared.unlock(first)?;
     let address = create_agent(&home, &args.name, chain, &unlock)?;
-    if let Some(seller) = devnet.as_ref().and_then(|devnet| devnet.seller.as_ref()) {
-        let place = format!("http://{}", seller.host);
-        configure(&home, &args.name, &[(FEED, &place)]).doing("agent.toml")?;
+    let names = names(&draft.payees, devnet.as_ref().and_then(|devnet| devnet.seller.as_ref()));
+    if !names.is_empty() {
+        let pairs: Vec<_> =
+            names.iter().map(|(name, place)| (name.as_str(), place.as_str())).collect();
+        configure(&home, &args.name, &pairs).doing("agent.toml")?;
+        let told = names.iter().filter(|(name, _)| *name != FEED);
+        notes.extend(told.map(|(name, place)| {
+            format!("the built-in model is to call {place} {name} (agent.toml, [names])")
+        }));
     }
     let sources = draft_sources(args.policy, &draft);
     let (policy, cedar) = (home.policy(&args.name), Some(home.forbids(&args.name)));
@@ -125,6 +132,29 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         say!("  next: read the draft, then marque policy adopt {}", args.name);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the model calls places that have no plain name: the built-in one reads no port and no number.
+fn names(payees: &[DraftPayee], seller: Option<&SellerEntry>) -> BTreeMap<String, String> {
+    let mut names = BTreeMap::new();
+    names.extend(seller.map(|seller| (FEED.to_owned(), format!("http://{}", seller.host))));
+    for DraftPayee { name, host, .. } in payees {
+        let Some(host) = host else { continue };
+        // As the guarded client reaches it: in the clear on this machine alone.
+        let Ok(url) = format!("http://{host}").parse::<url::Url>() else { continue };
+        let (here, number) = match url.host() {
+            Some(url::Host::Domain(domain)) => (domain == "localhost", false),
+            Some(url::Host::Ipv4(ip)) => (ip.is_loopback(), true),
+            Some(url::Host::Ipv6(ip)) => (ip.is_loopback(), true),
+            None => continue,
+        };
+        let known = seller.is_some_and(|seller| seller.host == *host);
+        if !known && (here || number || url.port().is_some()) {
+            let scheme = if here { "http" } else { "https" };
+            names.insert(format!("https://{name}.example"), format!("{scheme}://{host}"));
+        }
+    }
+    names
 }
 
 /// The devnet file of this home, if there is one.

@@ -77,6 +77,7 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
     let folder = shared.owner_home()?;
     match args.act {
         Act::Init => {
+            vacant(&folder)?;
             let secret = shared.owner_secret(true)?;
             let address = Owner::create(&folder, &secret)?;
             tell(shared, &address.to_string(), "the owner's address is");
@@ -86,6 +87,7 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
             }
         }
         Act::Import { key_fd } => {
+            vacant(&folder)?;
             let source = match key_fd {
                 Some(fd) => SecretSource::Fd(fd),
                 None => SecretSource::Prompt { text: "Private key".to_owned(), confirm: false },
@@ -120,11 +122,7 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
         Act::Restore { file } => {
             let text = copy(shared, &file)?;
             // Told before anybody types a passphrase.
-            if let Ok(there) = Owner::address_in(&folder) {
-                let place = folder.path().display();
-                return Err(Failure::usage(format!("{place} has a key already, that of {there}"))
-                    .help("a restore never overwrites; give another --owner-home"));
-            }
+            vacant(&folder)?;
             let secret = shared.owner_secret(false)?;
             // Opened first, so that a wrong passphrase leaves no folder behind.
             owners(shared, &file, open_copy(&text, &secret)?.address())?;
@@ -136,6 +134,14 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses a folder that has a key: none is ever overwritten.
+fn vacant(folder: &OwnerHome) -> Done {
+    let Ok(there) = Owner::address_in(folder) else { return Ok(()) };
+    let place = folder.path().display();
+    Err(Failure::usage(format!("{place} has a key already, that of {there}"))
+        .help("it is never overwritten; for another one give another --owner-home"))
 }
 
 /// Opens a backup and signs with it, in memory only.

@@ -2,7 +2,7 @@
 
 use super::{
     Shared,
-    mind::{Order, Terms, only_agent},
+    mind::{Terms, only_agent},
 };
 use crate::failure::{Done, Failure};
 use std::{
@@ -11,6 +11,9 @@ use std::{
     process::{ExitCode, Stdio},
 };
 use url::Url;
+
+/// How a service is named.
+const SERVICE: &str = "a service as http://127.0.0.1:PORT or https://HOST";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -39,10 +42,7 @@ pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         return Err(Failure::usage(format!("--public-url {url}: not how buyers reach a shop"))
             .help("like https://shop.example, with a path if there is one, and no query"));
     }
-    if terms.risk.is_some() && terms.settle != Order::Background {
-        return Err(Failure::usage("--risk is what is delivered before the money is seen")
-            .help("add --settle background, or leave it out: otherwise nothing is at risk"));
-    }
+    terms.check()?;
     if terms.facilitator.is_none() {
         super::doctor::warn_of_fees(shared, &agent)?;
     }
@@ -50,14 +50,13 @@ pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     let mut option = |name: &str, value: OsString| mind.extend([OsString::from(name), value]);
     let mut read = Vec::new();
     option("--agent", agent.into());
-    if is_url(&args.what) {
-        let url: Url = args.what.parse().map_err(Failure::usage)?;
-        option("--upstream", String::from(url).into());
+    if args.what.contains("://") {
+        option("--upstream", String::from(service(&args.what)?).into());
     } else {
         let dir = PathBuf::from(&args.what);
         let real = dir.canonicalize().map_err(|error| {
             Failure::usage(format!("{}: {error}", dir.display()))
-                .help("name a folder, or a service as http://127.0.0.1:PORT or https://HOST")
+                .help(format!("name a folder, or {SERVICE}"))
         })?;
         if !real.is_dir() {
             return Err(Failure::usage(format!("{} is no folder", dir.display()))
@@ -107,6 +106,22 @@ pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     }))
 }
 
-fn is_url(what: &str) -> bool {
-    ["http://", "https://"].iter().any(|scheme| what.starts_with(scheme))
+/// The service that is put behind the counter. In the clear one is reached on this machine alone.
+fn service(text: &str) -> Done<Url> {
+    let wrong = |why: &str| {
+        Failure::usage(format!("{text}: {why}")).help(format!("name {SERVICE}, or a folder"))
+    };
+    let url: Url = text.parse().map_err(|error: url::ParseError| wrong(&error.to_string()))?;
+    let here = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => return Err(wrong("it has no host")),
+    };
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if here => Ok(url),
+        "http" => Err(wrong("another machine is reached by https alone")),
+        _ => Err(wrong("a service speaks http or https")),
+    }
 }

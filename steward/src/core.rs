@@ -283,6 +283,12 @@ fn take_report(state: &State, agent: String, report: Report) -> Result<Step, Fau
     Ok(step)
 }
 
+/// Who froze it, where somebody asked for it: over a mind's socket,
+pub(crate) const FROM_A_MINDS: &str = "mind";
+
+/// or over the owner's.
+pub(crate) const FROM_THE_OWNERS: &str = "command";
+
 fn freeze(state: &State, agent: Option<String>, by: &str, reason: &str, surplus: Surplus) -> Step {
     let Surplus { nonce, authorisations } = surplus;
     // Frozen once. But what the chain knows more is written all the same, so that the owner cannot
@@ -292,7 +298,8 @@ fn freeze(state: &State, agent: Option<String>, by: &str, reason: &str, surplus:
     {
         return Step::already(frozen.seq);
     }
-    let word = if by == "mind" { Word::Claimed } else { Word::Attested };
+    let asked = [FROM_A_MINDS, FROM_THE_OWNERS].contains(&by);
+    let word = if asked { Word::Claimed } else { Word::Attested };
     let body = Body::Frozen { by: by.to_owned(), reason: shorten(reason), nonce, authorisations };
     Step::noted(agent, word, body)
 }

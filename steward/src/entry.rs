@@ -107,7 +107,7 @@ pub enum Body {
     },
     /// Nothing is signed from here on.
     Frozen {
-        /// `mind` or `steward`.
+        /// `mind`, `command` (over the owner's socket) or `steward`.
         by: String,
         /// Why, in the speaker's words.
         reason: String,

@@ -24,15 +24,15 @@ const STRANGER: Address = Address::repeat_byte(0x66);
 const DOLLAR: u64 = 1_000_000;
 
 /// An owner with an agent, on the command line alone: 20 tUSD in the account, 3 a day for the agent.
-struct Estate {
-    town: Town,
+pub(crate) struct Estate {
+    pub(crate) town: Town,
     dir: tempfile::TempDir,
-    owner: String,
+    pub(crate) owner: String,
 }
 
 impl Estate {
     /// Up to an adopted policy.
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let town = Town::new().await;
         let dir = tempfile::tempdir().unwrap();
         let home = dir.path().join("home");
@@ -56,19 +56,19 @@ impl Estate {
     }
 
     /// With what the policy says delegated.
-    async fn delegated() -> Self {
+    pub(crate) async fn delegated() -> Self {
         let estate = Self::new().await;
         ok(&estate.account(&["deploy", "scout"]));
         ok(&estate.account(&["delegate", "scout", "--yes"]));
         estate
     }
 
-    fn adopt(&self, version: u64, limits: &str, together: &str) {
+    pub(crate) fn adopt(&self, version: u64, limits: &str, together: &str) {
         self.draft(version, limits, together);
         ok(&self.marque(&["policy", "adopt", "scout"]));
     }
 
-    fn draft(&self, version: u64, limits: &str, together: &str) {
+    pub(crate) fn draft(&self, version: u64, limits: &str, together: &str) {
         let devnet = &self.town.economy.devnet;
         let text = format!(
             "format = 1\nversion = {version}\nowner = {{ address = \"{}\"{together} }}\n\n\
@@ -84,26 +84,26 @@ impl Estate {
         std::fs::write(self.path().join("home/agents/scout/policy.toml"), text).unwrap();
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    fn marque(&self, args: &[&str]) -> Output {
+    pub(crate) fn marque(&self, args: &[&str]) -> Output {
         // The command line waits for processes, which a runtime should not.
         tokio::task::block_in_place(|| marque(self.path(), args))
     }
 
-    fn account(&self, args: &[&str]) -> Output {
+    pub(crate) fn account(&self, args: &[&str]) -> Output {
         self.marque(&[&["account"], args].concat())
     }
 
-    fn json(&self, args: &[&str]) -> Value {
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
         let args = [&["--json"], args].concat();
         serde_json::from_str(&ok(&self.marque(&args))).unwrap()
     }
 
     /// What `marque account status` says, and its exit code.
-    fn status(&self) -> (Value, i32) {
+    pub(crate) fn status(&self) -> (Value, i32) {
         let out = self.marque(&["--json", "account", "status", "scout"]);
         let text = String::from_utf8_lossy(&out.stdout).into_owned();
         let said = serde_json::from_str(&text)
@@ -111,20 +111,20 @@ impl Estate {
         (said, out.status.code().unwrap())
     }
 
-    fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.path().join("home/agents/scout/delegation.json")
     }
 
-    fn permissions(&self) -> Permissions {
+    pub(crate) fn permissions(&self) -> Permissions {
         Permissions::read(&self.file()).unwrap().unwrap()
     }
 
-    fn dollars(&self) -> AssetId {
+    pub(crate) fn dollars(&self) -> AssetId {
         AssetId { chain: self.town.economy.devnet.chain_id(), token: self.town.economy.dollar }
     }
 
     /// A thief with the agent's key sends what nobody asked a steward about; what the chain said.
-    async fn draw(
+    pub(crate) async fn draw(
         &self,
         permissions: &Permissions,
         payee: Address,
@@ -136,7 +136,7 @@ impl Estate {
         self.send(permissions.framework.manager, data).await
     }
 
-    async fn send(&self, to: Address, data: Bytes) -> Result<(), String> {
+    pub(crate) async fn send(&self, to: Address, data: Bytes) -> Result<(), String> {
         let rpc = &self.town.economy.rpc;
         let key = self.stolen();
         let words = |error: IdentityError| error.to_string();
@@ -162,12 +162,12 @@ impl Estate {
     }
 
     /// The agent's key, as a thief of the whole host has it.
-    fn stolen(&self) -> Key {
+    pub(crate) fn stolen(&self) -> Key {
         let keys = KeyDir::open(self.path().join("home/keys")).unwrap();
         keys.key("scout", &"correct horse battery staple".to_owned().into()).unwrap()
     }
 
-    async fn has(&self, who: Address) -> u64 {
+    pub(crate) async fn has(&self, who: Address) -> u64 {
         let held = self.town.economy.rpc.erc20_balance(self.town.economy.dollar, who).await;
         held.unwrap().to()
     }
@@ -599,6 +599,13 @@ fn the_table_is_read_without_a_chain() {
     assert!(said.contains("limits.USDC.ask_above  a chain cannot ask"), "{said}");
     assert!(said.contains("10.00 USDC in any 24 hours, 300.00 USDC in any 30 days"), "{said}");
     assert!(said.contains("ends 90 days after it is signed"), "{said}");
+    let more = text.replace("day = \"10\"", "hour = \"2\"\nday = \"10\"\ntotal = \"50\"");
+    let tighter = dir.path().join("tighter.toml");
+    std::fs::write(&tighter, more).unwrap();
+    let said = ok(&marque(dir.path(), &["account", "explain", tighter.to_str().unwrap()]));
+    let all = "2.00 USDC in any hour, 10.00 USDC in any 24 hours, 50.00 USDC in any 30 days, \
+               50.00 USDC in all;";
+    assert!(said.contains(all), "{said}");
     let said = ok(&marque(dir.path(), &["--json", "account", "explain", file]));
     let said: Value = serde_json::from_str(&said).unwrap();
     let carried = |name: &str| {

@@ -118,7 +118,9 @@ fn the_owners_key_is_made_backed_up_and_never_inside_the_home() {
     let copied = ok(&marque(dir.path(), &["--json", "owner", "backup", copy.to_str().unwrap()]));
     assert_eq!(address, copied);
     failure(&marque(dir.path(), &["owner", "backup", copy.to_str().unwrap()]));
-    failure(&marque(dir.path(), &["owner", "init"]));
+    // A key that is there is kept, as an agent is.
+    let (text, code) = failure(&marque(dir.path(), &["owner", "init"]));
+    assert!(code == 2 && text.contains("has a key already"), "{text}");
     std::fs::create_dir_all(dir.path().join("home")).unwrap();
     let kept = dir.path().join("home/copy.json");
     let (text, code) = failure(&marque(dir.path(), &["owner", "backup", kept.to_str().unwrap()]));
@@ -231,6 +233,25 @@ fn withdraws(dir: &Path) {
 /// A steward that ends with the test.
 pub(crate) struct Steward(pub(crate) Child);
 
+impl Steward {
+    /// Stops it as a supervisor does; all that it said.
+    pub(crate) fn stopped(mut self) -> String {
+        let pid = i32::try_from(self.0.id()).ok().and_then(rustix::process::Pid::from_raw).unwrap();
+        if self.0.try_wait().unwrap().is_none() {
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+            self.0.wait().unwrap();
+        }
+        let mut said = String::new();
+        for mut stream in [
+            Box::new(self.0.stdout.take().unwrap()) as Box<dyn std::io::Read>,
+            Box::new(self.0.stderr.take().unwrap()),
+        ] {
+            stream.read_to_string(&mut said).unwrap();
+        }
+        said
+    }
+}
+
 impl Drop for Steward {
     fn drop(&mut self) {
         drop(self.0.kill());
@@ -301,6 +322,9 @@ async fn a_newcomer_gets_from_nothing_to_a_purchase_with_the_command_line() {
         assert!(ok(&marque(&dir, &["audit", "show"])).contains("feed"));
         let (text, _) = failure(&marque(&dir, &["freeze"]));
         assert!(text.contains("no steward answers"), "{text}");
+        assert!(text.contains("while none runs nothing is signed"), "{text}");
+        let (text, code) = failure(&marque(&dir, &["audit", "verify", "--journal", "/nothing"]));
+        assert!(code == 2 && text.contains("HOME/journal"), "{text}");
         for wrong in ["5", "5 usdc", "0 tUSD", "1.1234567 tUSD", "-1 tUSD"] {
             let (text, code) = failure(&marque(&dir, &["fund", "scout", wrong, "--faucet"]));
             assert_eq!(code, 2, "{text}");

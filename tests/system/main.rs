@@ -8,9 +8,11 @@
 )]
 
 mod account;
+mod account_ends;
 mod audit;
 mod canary;
 mod command;
+mod counter;
 mod demo;
 mod doctor;
 mod door;

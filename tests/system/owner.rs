@@ -193,7 +193,7 @@ async fn an_owner_looks_decides_and_stops_with_the_command_line() {
         assert_eq!(status["frozen"]["reason"], "to be sure");
         // An owner's freeze is not put into a mind's mouth.
         let text = ok(&it.marque(&["status"]));
-        assert!(text.contains("over scout's socket") && !text.contains("by mind"), "{text}");
+        assert!(text.contains("over the owner's socket") && !text.contains("mind's"), "{text}");
         let (text, code) = failure(&it.marque(&["stop", "--wait", "0"]));
         assert!(code == 1 && text.contains("was asked to stop"), "{text}");
         let ended = steward.0.wait().unwrap();

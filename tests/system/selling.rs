@@ -142,6 +142,29 @@ async fn a_service_is_sold_through_the_counter_and_only_what_is_free_is_free() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_paid_request_that_the_service_answers_with_an_error_is_told_as_one() {
+    let town = Town::new().await;
+    let behind = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = format!("http://{}/", behind.local_addr().unwrap());
+    let service = Router::new().route("/wind", get(|| async { "14.2" }));
+    tokio::spawn(async move { axum::serve(behind, service).await });
+    let host = free_address();
+    let mut mind = vec!["mind", "sell", "--agent", "shop", "--upstream", &upstream];
+    mind.extend(["--price", "0.02 tUSD", "--listen", &host]);
+    let shop = agent(&town, "shop", INCOME, &host, &mind).await;
+    up(&host).await;
+    let scout = town.buyer("scout", &[&shop], "").await;
+    scout.buy(&format!("http://{host}/wind"), "wind").await.unwrap();
+    assert_eq!(income(&shop)["answered_with_error"], 0);
+    // Paid before the service is asked, which has nothing there.
+    let none = scout.buy(&format!("http://{host}/none"), "none").await;
+    assert!(none.is_err() || none.is_ok_and(|it| it.response.status == 404));
+    assert_eq!(town.dollars(&shop).await, 40_000);
+    let told = income(&shop);
+    assert_eq!((&told["sales"], &told["answered_with_error"]), (&2.into(), &1.into()), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_is_at_the_counter_when_the_shop_closes_is_served() {
     let town = Town::new().await;
     let behind = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -55,6 +55,14 @@ pub enum DelegationError {
          MARQUE_DELEGATION_ABIS to the folder of the npm package @metamask/delegation-abis 2.0.0"
     )]
     NoPackage,
+    /// The variable names something else.
+    #[error(
+        "MARQUE_DELEGATION_ABIS is {}, which is no folder of the npm package \
+         @metamask/delegation-abis 2.0.0; correct it, or leave it unset in a clone after `npm ci` in \
+         contracts/",
+        .0.display()
+    )]
+    Named(PathBuf),
     /// A file of it cannot be read, or is another one.
     #[error("{}: {wrong}; run `npm ci` in contracts/", path.display())]
     Package {

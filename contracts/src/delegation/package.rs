@@ -34,10 +34,12 @@ impl Package {
     /// current folder or this program is in.
     ///
     /// # Errors
-    /// [`DelegationError::NoPackage`].
+    /// [`DelegationError::Named`] where that is another folder, [`DelegationError::NoPackage`].
     pub fn find() -> Result<Self, DelegationError> {
         if let Some(named) = env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
-            return Ok(Self(named.into()));
+            let folder = PathBuf::from(named);
+            let there = folder.join("dist/bytecode").is_dir();
+            return if there { Ok(Self(folder)) } else { Err(DelegationError::Named(folder)) };
         }
         let places = [env::current_dir().ok(), env::current_exe().ok()];
         places

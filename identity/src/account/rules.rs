@@ -10,8 +10,8 @@ use marque_contracts::delegation::MAX_PAYEES;
 use marque_policies::{
     AssetId, Loss, Money, Policy,
     document::{
-        Approvals, Asset, Bound as PayeeBound, Chain, DAY, DAYS30, LabelRules, Limits, Payee, Pool,
-        SubAgent, Tool,
+        Approvals, Asset, Bound as PayeeBound, Chain, DAY, DAYS30, HOUR, LabelRules, Limits, Payee,
+        Pool, SubAgent, Tool,
     },
     most_lost,
 };
@@ -44,10 +44,14 @@ pub struct Rule {
 /// What whoever has the agent's key can take of an asset beside what that key holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Bound {
+    /// In any hour.
+    pub hour: Money,
     /// In any 24 hours.
     pub day: Money,
     /// In any 30 days.
     pub days30: Money,
+    /// In all, of one delegation; nothing where no total is named.
+    pub total: Option<Money>,
 }
 
 /// For each asset that is drawn on the account, what its limits let go.
@@ -61,9 +65,15 @@ pub fn bounds(policy: &Policy) -> Vec<Bound> {
         });
         bounded.collect()
     };
-    let (day, days30) = (over(DAY), over(DAYS30));
-    let bound = |(asset, _): (AssetId, &Limits)| {
-        Some(Bound { day: *day.get(&asset)?, days30: *days30.get(&asset)? })
+    let (hour, day, days30) = (over(HOUR), over(DAY), over(DAYS30));
+    let bound = |(asset, limits): (AssetId, &Limits)| {
+        let all = policy.owner_limits.get(&asset).and_then(|all| all.total);
+        Some(Bound {
+            hour: *hour.get(&asset)?,
+            day: *day.get(&asset)?,
+            days30: *days30.get(&asset)?,
+            total: limits.total.into_iter().chain(all).min().map(|it| Money::new(it, asset)),
+        })
     };
     drawn(policy).filter_map(bound).collect()
 }

@@ -1,6 +1,6 @@
 //! `marque account delegate`.
 
-use super::{Shared, Site, explain, mine};
+use super::{Shared, Site, explain};
 use crate::{
     failure::{Done, Failure},
     story::say,
@@ -27,7 +27,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     let site = Site::adopted(shared, &args.agent)?;
-    mine(&shared.owner_home()?, site.policy.owner)?;
+    site.mine(&shared.owner_home()?, site.policy.owner)?;
     site.deployed().await?;
     let Site { rpc, framework, policy, .. } = &site;
     if let Some((_, error)) = account::lacking(rpc, framework).await?.into_iter().next() {

@@ -1,6 +1,6 @@
 //! `marque account deploy`.
 
-use super::{Shared, Site, is_devnet, mine};
+use super::{Shared, Site, is_devnet};
 use crate::{
     failure::{Done, Failure},
     story::say,
@@ -17,7 +17,7 @@ pub(super) async fn run(shared: &Shared, agent: &str) -> Done<ExitCode> {
     if !shared.json {
         say!("the account of owner {} on eip155:{chain} is {at}", policy.owner);
     }
-    mine(&shared.owner_home()?, site.policy.owner)?;
+    site.mine(&shared.owner_home()?, site.policy.owner)?;
     let mut lacking = account::lacking(rpc, framework).await?;
     if !lacking.is_empty() && is_devnet(chain) {
         devnet::place_framework(rpc).await?;

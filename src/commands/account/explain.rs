@@ -63,8 +63,18 @@ pub(super) fn conclusion(policy: &Policy) -> Vec<String> {
          the account"
             .to_owned(),
     ];
-    lines.extend(bounds.iter().map(|Bound { day, days30 }| {
-        format!("  {} in any 24 hours, {} in any 30 days;", policy.show(*day), policy.show(*days30))
+    lines.extend(bounds.iter().map(|Bound { hour, day, days30, total }| {
+        let hour = Some(hour).filter(|hour| hour.units < day.units);
+        let spans = [
+            hour.map(|most| (most, "in any hour")),
+            Some((day, "in any 24 hours")),
+            Some((days30, "in any 30 days")),
+            total.as_ref().map(|most| (most, "in all")),
+        ];
+        let spans = spans.into_iter().flatten();
+        let said: Vec<_> =
+            spans.map(|(most, span)| format!("{} {span}", policy.show(*most))).collect();
+        format!("  {};", said.join(", "))
     }));
     lines.push("until you revoke it, which ends it at once.".to_owned());
     if policy.expires.is_none() {

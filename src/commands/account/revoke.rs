@@ -1,7 +1,7 @@
 //! `marque account revoke`: the end of what was delegated, now or prepared for later.
 
 use super::{
-    Shared, Site, mine,
+    Shared, Site,
     switch::{Switch, taken},
 };
 use crate::{
@@ -14,7 +14,10 @@ use crate::{
 };
 use alloy_primitives::{B256, Bytes, U256};
 use marque::owner::Owner;
-use marque_identity::{IdentityError, Rpc, account};
+use marque_identity::{
+    IdentityError, Rpc,
+    account::{self, Permissions},
+};
 use marque_identity_keys::{KeyDir, UnsignedTransaction, secret};
 use std::{
     path::{Path, PathBuf},
@@ -27,25 +30,34 @@ const GAS: u64 = 260_000;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The agent whose delegation ends, or any agent of the owner's with --all or --prepare.
-    #[arg(required_unless_present = "send")]
+    /// The agent whose delegation ends, or any agent of the owner's with --all or --prepare. Left out
+    /// with --send.
+    #[arg(required_unless_present = "send", conflicts_with = "send")]
     agent: Option<String>,
     /// End those of all agents.
     #[arg(long, conflicts_with_all = ["prepare", "send"])]
     all: bool,
+    /// Also where nothing is left that this home knows of: what was signed elsewhere.
+    #[arg(long, requires = "all", conflicts_with_all = ["prepare", "send"])]
+    again: bool,
     /// Write the message that ends all of them, signed now, to be sent by anybody when it is needed.
     #[arg(long, value_name = "FILE", conflicts_with = "send")]
     prepare: Option<PathBuf>,
     /// Pay its fee in advance, as in "0.001 ETH": the file then holds a transaction to broadcast, and
     /// no coins are needed where it is sent. What the fee turns out to be too much is lost.
-    #[arg(long, value_name = "AMOUNT", requires = "prepare")]
+    #[arg(long, value_name = "AMOUNT", requires = "prepare", conflicts_with_all = ["all", "send"])]
     fee: Option<String>,
     /// Send a message that was prepared. Where its fee is not paid, the key in --owner-home pays it,
     /// whosever that is.
     #[arg(long, value_name = "FILE")]
     send: Option<PathBuf>,
     /// The endpoint to send it to; else that of an agent of this home on its chain.
-    #[arg(long, value_name = "URL", requires = "send")]
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "send",
+        conflicts_with_all = ["agent", "all", "prepare"]
+    )]
     rpc: Option<String>,
 }
 
@@ -54,18 +66,19 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         return send(shared, file, args.rpc.as_deref()).await;
     }
     let agent = args.agent.as_deref().unwrap_or_default();
-    let site = Site::find(shared, agent)?;
+    let mut site = Site::find(shared, agent)?;
     if let Some(file) = &args.prepare {
+        site.of_the_key(shared)?;
         return prepare(shared, &site, file, args.fee.as_deref()).await;
     }
     if args.all {
-        site.deployed().await?;
-        let owner = site.unlock(shared).await?;
-        let receipt = owner.revoke_all(&site.rpc, &site.framework, site.account()).await?;
-        let what = format!("all that was delegated from {} has ended", site.account());
-        return told(shared, &what, &[receipt.transaction]);
+        site.of_the_key(shared)?;
+        return all(shared, &site, args.again).await;
     }
     let Some(delegated) = site.delegated()? else {
+        if nothing_there(&site).await? {
+            return undeployed(shared, &site);
+        }
         return Err(Failure::new(format!("nothing was delegated to {agent} from here"))
             .help("--all ends also what another home knows of"));
     };
@@ -76,6 +89,65 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     let receipts = owner.revoke(&site.rpc, &delegated).await?;
     let hashes: Vec<B256> = receipts.iter().map(|receipt| receipt.transaction).collect();
     told(shared, &format!("{agent} can draw nothing on {} any more", delegated.account), &hashes)
+}
+
+/// Ends all that the account of this key gave away.
+async fn all(shared: &Shared, site: &Site, again: bool) -> Done<ExitCode> {
+    if nothing_there(site).await? {
+        return undeployed(shared, site);
+    }
+    site.deployed().await?;
+    let account = site.account();
+    let nonce = account::nonce(&site.rpc, &site.framework, account).await?;
+    if !again && last_ended(site, nonce) {
+        let what = format!(
+            "all that was delegated from {account} has ended already; for what may have been signed \
+             elsewhere since: --all --again"
+        );
+        return told(shared, &what, &[]);
+    }
+    let owner = site.unlock(shared).await?;
+    let receipt = owner.revoke_all(&site.rpc, &site.framework, account).await?;
+    let what = format!("all that was delegated from {account} has ended");
+    let done = told(shared, &what, &[receipt.transaction]);
+    for (agent, other) in known(site).filter(|(_, other)| other.account != account) {
+        if !other.standing(&site.rpc).await?.is_over() {
+            anstream::eprintln!(
+                "note: {agent} still draws on {}; only the key of {} ends that: --owner-home DIR",
+                other.account,
+                other.owner
+            );
+        }
+    }
+    done
+}
+
+/// Whether there is no account of anybody's yet on which something could be drawn.
+async fn nothing_there(site: &Site) -> Done<bool> {
+    Ok(site.keeper == site.policy.owner
+        && !site.is_deployed().await?
+        && site.left().await?.is_empty())
+}
+
+fn undeployed(shared: &Shared, site: &Site) -> Done<ExitCode> {
+    let account = site.account();
+    told(shared, &format!("nothing can be drawn on {account}: it is not deployed"), &[])
+}
+
+/// What this home knows to be delegated, to any agent. What cannot be read is not known.
+fn known(site: &Site) -> impl Iterator<Item = (String, Permissions)> {
+    let read = |agent: String| {
+        let signed = Permissions::read(&site.home.delegation(&agent)).ok().flatten()?;
+        Some((agent, signed))
+    };
+    site.home.agents().into_iter().filter_map(read)
+}
+
+/// Whether the last thing that this home knows of the account is that all was ended: something was
+/// signed, and nothing of it names the present nonce.
+fn last_ended(site: &Site, nonce: U256) -> bool {
+    let mut signed = known(site).filter(|(_, it)| it.account == site.account()).peekable();
+    signed.peek().is_some() && signed.all(|(_, it)| it.nonce != nonce)
 }
 
 async fn prepare(shared: &Shared, site: &Site, file: &Path, fee: Option<&str>) -> Done<ExitCode> {
@@ -89,7 +161,6 @@ async fn prepare(shared: &Shared, site: &Site, file: &Path, fee: Option<&str>) -
         return Err(Failure::usage("a fee is paid in the chain's own coin"));
     }
     let folder = shared.owner_home()?;
-    mine(&folder, site.policy.owner)?;
     let owner = match fee {
         Some(_) => site.unlock(shared).await?,
         None => Owner::unlock(&folder, &shared.owner_secret(false)?)?,
@@ -156,37 +227,82 @@ async fn send(shared: &Shared, file: &Path, url: Option<&str>) -> Done<ExitCode>
             format!("the endpoint serves chain {chain}, the message is for {}", switch.chain);
         return Err(Failure::usage(line));
     }
-    let what = format!("all that was delegated from {} has ended", switch.account);
-    if let Some(raw) = &switch.raw {
-        let hash = rpc.send_raw(raw).await?;
-        let receipt = rpc.wait_receipt(hash, Duration::from_secs(120)).await?;
-        if !receipt.success {
-            return Err(spent(&switch));
-        }
-        return told(shared, &what, &[hash]);
+    // Asked of the chain before anything is sent: a transaction that was mined once is found again, and
+    // says nothing of what was signed since.
+    if is_spent(&rpc, &switch).await? {
+        return Err(spent(&switch));
     }
+    let hash = match &switch.raw {
+        Some(raw) => broadcast(&rpc, raw).await,
+        None => Err("nobody paid its fee".to_owned()),
+    };
+    let hash = match hash {
+        Ok(hash) => hash,
+        Err(why) => {
+            if switch.raw.is_some() {
+                anstream::eprintln!("note: {why}; your key pays for the message instead");
+            }
+            pay(shared, &rpc, &switch).await?
+        }
+    };
+    // A node behind others may take a moment to know what is mined.
+    for _ in 0..20 {
+        if is_spent(&rpc, &switch).await? {
+            let what = format!("all that was delegated from {} has ended", switch.account);
+            return told(shared, &what, &[hash]);
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    Err(Failure::new(format!("{hash} is mined, and the message has ended nothing")).help(
+        "is its `to` the chain's DelegationManager? end it with your key: marque account revoke",
+    ))
+}
+
+/// Brings the transaction whose fee is paid to the chain; why not, where it does not go.
+async fn broadcast(rpc: &Rpc, raw: &Bytes) -> Result<B256, String> {
+    let hash =
+        rpc.send_raw(raw).await.map_err(|error| format!("its transaction does not go: {error}"))?;
+    match rpc.wait_receipt(hash, Duration::from_secs(120)).await {
+        Ok(receipt) if receipt.success => Ok(hash),
+        Ok(_) => Err(format!("its transaction {hash} failed")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Sends the message with the key that is here, whosever that is.
+async fn pay(shared: &Shared, rpc: &Rpc, switch: &Switch) -> Done<B256> {
     let folder = shared.owner_home()?;
-    let sender = Owner::address_in(&folder)?;
     // Looked at before a passphrase is asked for.
-    let tried = rpc.estimate_gas(sender, Some(switch.to), U256::ZERO, switch.data.clone()).await;
-    match tried {
-        Ok(_) => {}
-        Err(IdentityError::Reverted { reason }) if reason.contains("invalid-nonce") => {
-            return Err(spent(&switch));
-        }
-        Err(error) => return Err(error.into()),
-    }
+    Owner::address_in(&folder).map_err(|error| {
+        Failure::from(error).help(
+            "any key that can pay the fee will do: marque owner init, send it some coins; or \
+             --owner-home DIR",
+        )
+    })?;
     let owner = Owner::unlock(&folder, &shared.owner_secret(false)?)?;
-    let receipt = owner.send(&rpc, switch.to, U256::ZERO, switch.data).await?;
-    told(shared, &what, &[receipt.transaction])
+    let receipt = owner.send(rpc, switch.to, U256::ZERO, switch.data.clone()).await?;
+    Ok(receipt.transaction)
+}
+
+/// Whether the chain would no longer take the message, since the account's nonce has moved on.
+async fn is_spent(rpc: &Rpc, switch: &Switch) -> Done<bool> {
+    match rpc.call(None, switch.to, switch.data.clone()).await {
+        Ok(_) => Ok(false),
+        Err(IdentityError::Reverted { reason }) if reason.contains("invalid-nonce") => Ok(true),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn spent(switch: &Switch) -> Failure {
     Failure::new(format!(
-        "the message ends delegations of {} with nonce {}, and that is over",
+        "this message is used up and ends nothing any more: it was for delegations of {} with nonce \
+         {}, and that is over",
         switch.account, switch.nonce
     ))
-    .help("they have ended already; for what was delegated since, prepare another one")
+    .help(
+        "what was delegated since is not ended by it: marque account revoke NAME --all, or prepare \
+         another one: --prepare FILE",
+    )
 }
 
 /// An endpoint of a chain, from the policies of this home.

@@ -5,6 +5,8 @@ use crate::{
     failure::Done,
     story::{bar, say},
 };
+use alloy_primitives::Address;
+use marque::owner::Holding;
 use marque_identity::account::{AssetStanding, Drift, Standing, Used};
 use marque_policies::{AssetId, Money, Policy};
 use std::process::ExitCode;
@@ -12,13 +14,15 @@ use std::process::ExitCode;
 pub(super) async fn run(shared: &Shared, agent: &str) -> Done<ExitCode> {
     let site = Site::adopted(shared, agent)?;
     let policy = &site.policy;
+    let (left, now) = (site.left().await?, super::keeper::in_force(&site.home)?);
     let Some(delegated) = site.delegated()? else {
         if shared.json {
             let account = site.account();
-            say!("{}", serde_json::json!({ "account": account, "delegated": false }));
+            say!("{}", serde_json::json!({ "account": account, "delegated": false, "left": left }));
         } else {
             say!("nothing is delegated to {agent}: the account {} is safe from it", site.account());
             say!("  marque account explain {agent}@adopted, then marque account delegate {agent}");
+            succeeded(&site, now, &left);
         }
         return Ok(ExitCode::FAILURE);
     };
@@ -51,21 +55,36 @@ pub(super) async fn run(shared: &Shared, agent: &str) -> Done<ExitCode> {
                 "account": delegated.account, "agent": delegated.agent, "delegated": true,
                 "expires": delegated.until, "expired": standing.expired, "ended": standing.ended,
                 "paused": standing.paused,
-                "assets": assets, "drift": drift,
+                "assets": assets, "drift": drift, "left": left, "owner_in_force": now,
             })
         );
     } else {
-        tell(&site, &standing, &drift);
+        tell(&site, delegated.account, &standing, &drift);
         if !standing.is_over() {
             say!("it ends at {}", moment(delegated.until));
         }
+        succeeded(&site, now, &left);
     }
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn tell(site: &Site, standing: &Standing, drift: &[Drift]) {
+/// What a rotation of the owner has left behind, where there was one.
+fn succeeded(site: &Site, now: Option<Address>, left: &[Holding]) {
+    let owner = site.policy.owner;
+    if let Some(now) = now.filter(|now| *now != owner) {
+        say!(
+            "the account is that of {owner}; the owner in force is {now}, whose key does not move it"
+        );
+        say!("  end what is delegated and withdraw with the old key: --owner-home DIR");
+    }
+    for holding in left {
+        say!("{}", site.told_of(holding));
+    }
+}
+
+fn tell(site: &Site, account: Address, standing: &Standing, drift: &[Drift]) {
     let (policy, agent) = (&site.policy, &site.agent);
-    say!("the account {} on eip155:{}", site.account(), site.framework.chain);
+    say!("the account {account} on eip155:{}", site.framework.chain);
     for it in &standing.assets {
         let over = if it.revoked { ", revoked" } else { "" };
         say!(
@@ -73,7 +92,9 @@ fn tell(site: &Site, standing: &Standing, drift: &[Drift]) {
             policy.show(it.account),
             policy.show(it.float)
         );
-        for Used { rule, used, limit } in &it.windows {
+        // What no longer lets anything out has nothing left.
+        let windows = if it.revoked || standing.is_over() { &[][..] } else { &it.windows };
+        for Used { rule, used, limit } in windows {
             let says = match in_policy(policy, it.asset, rule) {
                 Some(said) if said == *limit => String::new(),
                 Some(said) => format!("; the policy says {}", policy.show(said)),

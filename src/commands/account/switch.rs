@@ -55,12 +55,13 @@ impl Switch {
     /// Reads one, and makes sure that it is a message that ends delegations: whoever sends it risks
     /// no more than the fee.
     pub(super) fn read(path: &Path) -> Done<Self> {
+        const MADE_BY: &str = "give a file that marque account revoke --prepare wrote";
         let wrong = |why: &dyn std::fmt::Display| {
-            Failure::new(format!("{}: {why}", path.display()))
-                .help("give a file that marque account revoke --prepare wrote")
+            Failure::new(format!("{}: {why}", path.display())).help(MADE_BY)
         };
-        let text = fs::read_to_string(path)
-            .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+        let text = fs::read_to_string(path).map_err(|error| {
+            Failure::usage(format!("{}: {error}", path.display())).help(MADE_BY)
+        })?;
         let switch: Self = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
         if switch.format != FORMAT {
             return Err(wrong(&format!("its format is {}, and not {FORMAT}", switch.format)));

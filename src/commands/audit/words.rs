@@ -184,6 +184,7 @@ pub(crate) fn frozen_by(by: &str, agent: Option<&str>) -> String {
     match (by, agent) {
         ("mind", Some(agent)) => format!("over {agent}'s socket"),
         ("mind", None) => "over an agent's socket".to_owned(),
+        ("command", _) => "by a command, over the owner's socket".to_owned(),
         (by, _) => format!("by {by}"),
     }
 }

@@ -20,6 +20,9 @@ use tokio::sync::broadcast::{
     error::{RecvError, TryRecvError},
 };
 
+/// What the built-in model was trained to say where it does not know what to do.
+const NO_TOOL: &str = "no tool for this";
+
 /// What the built-in model was trained to end with.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 struct Answer {
@@ -93,6 +96,13 @@ pub(super) async fn work(goal: Goal) -> Done<ExitCode> {
     drop(agent);
     telling.await.doing("the story")??;
     match result {
+        Ok(Answer { answer }) if answer.trim() == NO_TOOL => {
+            let failure = at_a_loss(&goal);
+            if goal.events {
+                tell(&MindEvent::Failed { why: failure.message.clone() }, true)?;
+            }
+            Err(failure)
+        }
         Ok(Answer { answer: value }) => {
             let after_error = after_error?;
             tell(&MindEvent::Answer { value, after_error: after_error.clone() }, goal.events)?;
@@ -164,6 +174,32 @@ fn unreliable(why: &str) -> Failure {
     } else {
         Failure::new(line)
     }
+}
+
+/// A model that found nothing to do has not answered. The built-in one copies `https://` and a host's
+/// name, no port and no number (`models/built-in/README.md`).
+fn at_a_loss(goal: &Goal) -> Failure {
+    let words = goal.goal.split_whitespace();
+    let place = words.filter_map(|word| word.parse::<url::Url>().ok()).find(|url| {
+        url.scheme() == "http"
+            || url.port().is_some()
+            || matches!(url.host(), Some(url::Host::Ipv4(_) | url::Host::Ipv6(_)))
+    });
+    let failure = Failure::new(format!("the model says that it has {NO_TOOL}"));
+    failure.help(match place {
+        Some(place) => format!(
+            "the built-in model does not read {}: in agents/{}/agent.toml write under [names] \
+             \"https://shop.example\" = \"{}\", and say https://shop.example{}",
+            place.origin().ascii_serialization(),
+            goal.agent,
+            place.origin().ascii_serialization(),
+            place.path()
+        ),
+        None => format!(
+            "say it more plainly, or name a larger model in agents/{}/agent.toml, or with --model",
+            goal.agent
+        ),
+    })
 }
 
 /// Turns the agent's events into lines until the agent is gone.

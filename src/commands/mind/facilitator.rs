@@ -25,7 +25,7 @@ pub(super) async fn facilitate(
                  policy.toml, and adopt it: marque policy adopt {agent}"
             )));
     }
-    let listener = tokio::net::TcpListener::bind(listen).await.doing(listen)?;
+    let listener = super::seller::open(listen).await?;
     let place = listener.local_addr().doing(listen)?;
     if json {
         let said = serde_json::json!({

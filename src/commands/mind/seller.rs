@@ -8,7 +8,8 @@ use marque_compute::Worker;
 use marque_models::Llama;
 use marque_payments::{Paywall, Seller};
 use marque_policies::{Money, money::parse_units};
-use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{io::ErrorKind, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use tokio::net::TcpListener;
 use url::Url;
 
 /// A seller behind `listen`, whose steward is `agent`'s.
@@ -66,8 +67,23 @@ pub(super) async fn inference(
     serve(Worker::new(Arc::new(model), seller, price).router(), listen).await
 }
 
+/// Takes the place where buyers come.
+pub(super) async fn open(listen: SocketAddr) -> Done<TcpListener> {
+    TcpListener::bind(listen).await.map_err(|error| {
+        let failure = Failure::new(format!("{listen}: {error}"));
+        match error.kind() {
+            ErrorKind::AddrInUse => failure
+                .help("another program listens there: choose another port, --listen HOST:PORT"),
+            ErrorKind::AddrNotAvailable => {
+                failure.help("that is no address of this machine; behind a proxy add --public-url")
+            }
+            _ => failure.help("choose another place: --listen HOST:PORT"),
+        }
+    })
+}
+
 async fn serve(shop: Router, listen: SocketAddr) -> Done<ExitCode> {
-    let listener = tokio::net::TcpListener::bind(listen).await.doing(listen)?;
+    let listener = open(listen).await?;
     axum::serve(listener, shop).with_graceful_shutdown(stop_signal()).await.doing("the shop")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,13 +1,15 @@
 //! What `marque sell` runs inside the fence: a counter before a folder's files, or before a service
 //! that is there already.
 
+mod failures;
 mod folder;
+mod terms;
 mod upstream;
 
-use super::seller::counter;
+use super::seller::{counter, open};
 use crate::{
     failure::{Context as _, Done, Failure},
-    story::{detail, good, harmless, say, stopped},
+    story::{detail, good, harmless, odd, say, stopped},
 };
 use axum::{
     Router,
@@ -15,63 +17,32 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
+use failures::Failures;
+pub(crate) use failures::read as answers;
 use folder::Folder;
 use marque::{home::Home, process::stop_signal};
 use marque_net::{Client, Guard, host_port};
 use marque_payments::{
-    Facilitator, Paywall, Seller, Settlement,
+    Facilitator, Paywall, Seller,
     seller::{Counter, Refusal},
     x402::{self, SettlementResponse},
 };
 use marque_policies::{Money, money::parse_units};
 use marque_steward_client::View;
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    fs::{File, TryLockError},
+    io::{Read as _, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+};
+pub(crate) use terms::{Order, Terms};
 use tower::{Layer as _, ServiceExt as _};
 use upstream::Upstream;
 use url::Url;
 
-/// What is sold, where, and for how much. `marque sell` and its mind understand the same.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Terms {
-    /// What a file, or a request, costs: an amount and an asset of the agent's policy.
-    #[arg(long, value_name = "AMOUNT ASSET")]
-    pub(crate) price: String,
-    /// Where to listen.
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:4022")]
-    pub(crate) listen: SocketAddr,
-    /// The URL by which buyers reach it; else http:// and the address it listens on. What is paid is
-    /// bound to it, so a seller behind a proxy names the proxy's.
-    #[arg(long, value_name = "URL")]
-    pub(crate) public_url: Option<Url>,
-    /// Whether money or goods come first: "before" sees the money on chain before it delivers,
-    /// "after" makes the goods first and charges nothing for an error, "background" delivers before
-    /// the chain has shown the money, up to --risk.
-    #[arg(long, value_enum, default_value_t = Order::Before)]
-    pub(crate) settle: Order,
-    /// The most that is delivered and not seen on chain, for --settle background. A delivery that is
-    /// never paid uses it up until the shop is opened anew; once it is used up, money comes first.
-    #[arg(long, value_name = "AMOUNT ASSET", required_if_eq("settle", "background"))]
-    pub(crate) risk: Option<String>,
-    /// So much of --risk may be one payer's; else all of it.
-    #[arg(long, value_name = "AMOUNT ASSET", requires = "risk")]
-    pub(crate) risk_per_payer: Option<String>,
-    /// Let this x402 facilitator bring payments to the chain and pay the fees. It may refuse; that
-    /// money has come is believed when your steward finds it there.
-    #[arg(long, value_name = "URL")]
-    pub(crate) facilitator: Option<Url>,
-    /// What costs nothing: a path, or with a slash at its end everything below. May be given several
-    /// times. A folder's listing is always free.
-    #[arg(long, value_name = "PATH")]
-    pub(crate) free: Vec<String>,
-}
-
-/// Whether money or goods come first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Order {
-    Before,
-    After,
-    Background,
-}
+/// The longest address of another shop that is read.
+const MAX_SIGN: u64 = 512;
 
 /// What stands behind the counter.
 #[derive(Clone, Debug)]
@@ -86,6 +57,7 @@ struct Shop {
     goods: Behind,
     paid: Counter<Router>,
     free: Arc<[String]>,
+    failures: Arc<Failures>,
     json: bool,
 }
 
@@ -115,15 +87,12 @@ pub(super) async fn sell(
                  policy.toml, and adopt it: marque policy adopt {agent}"
             )));
     }
-    let settlement = match (terms.settle, &terms.risk) {
-        (Order::Before, _) => Settlement::Before,
-        (Order::After, _) => Settlement::After,
-        (Order::Background, Some(risk)) => Settlement::Background { risk: money(risk)? },
-        (Order::Background, None) => {
-            return Err(Failure::usage("--settle background needs --risk"));
-        }
-    };
-    let mut seller = seller.settlement(settlement);
+    if price.units.is_zero() {
+        return Err(Failure::usage(format!("--price {}: that is no price", terms.price))
+            .help("what costs nothing is named with --free PATH"));
+    }
+    terms.check()?;
+    let mut seller = seller.settlement(terms.settlement(price, money)?);
     if let Some(each) = &terms.risk_per_payer {
         seller = seller.payer_risk(money(each)?);
     }
@@ -139,18 +108,25 @@ pub(super) async fn sell(
         Goods::Folder(dir) => Behind::Folder(Arc::new(Folder::open(dir, &terms.price)?)),
         Goods::Service(url) => Behind::Service(Arc::new(Upstream::new(url.clone())?)),
     };
-    let listener = tokio::net::TcpListener::bind(terms.listen).await.doing(terms.listen)?;
+    let listener = open(terms.listen).await?;
     let place = listener.local_addr().doing(terms.listen)?;
     let shop = Shop {
         paid: paywall(seller, &behind, price)?.layer(goods_router(&behind)),
         goods: behind,
         free: terms.free.clone().into(),
+        failures: Arc::new(Failures::open(&home.mind(agent))),
         json,
     };
     let url = base.map_or_else(|| format!("http://{place}/"), |url| url.to_string());
     opened(&view, &goods, &terms, &url, json);
-    for doubt in doubts(&shop.goods, facilitator.as_ref(), &view, price).await {
-        tracing::warn!("{doubt}");
+    let mut doubts = doubts(&shop.goods, facilitator.as_ref(), &view, price).await;
+    let sign = sign(home, agent, &url);
+    doubts.extend(sign.as_ref().err().cloned());
+    for doubt in doubts {
+        match json {
+            true => tracing::warn!("{doubt}"),
+            false => odd(&harmless(&doubt)),
+        }
     }
     let router = Router::new().fallback(serve).with_state(shop);
     axum::serve(listener, router).with_graceful_shutdown(stop_signal()).await.doing("the shop")?;
@@ -190,6 +166,27 @@ fn opened(view: &View, goods: &Goods, terms: &Terms, url: &str, json: bool) {
         ));
     }
     say!("\nCtrl-C closes the shop.");
+}
+
+/// Hangs out that this agent's shop is open, for as long as what is returned lives; in words where
+/// another process sells for it already.
+fn sign(home: &Home, agent: &str, url: &str) -> Result<Option<File>, String> {
+    let path = home.mind(agent).join("shop");
+    let open = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+    // It is a courtesy: without a file the shop is as open.
+    let Ok(mut file) = open else { return Ok(None) };
+    if let Err(TryLockError::WouldBlock) = file.try_lock() {
+        let mut other = String::new();
+        let read = file.take(MAX_SIGN).read_to_string(&mut other);
+        let place = if read.is_ok() && !other.is_empty() { &other } else { "another place" };
+        return Err(format!(
+            "{agent} sells already, at {place}: both are open, each with a --risk of its own"
+        ));
+    }
+    if let Err(error) = file.set_len(0).and_then(|()| file.write_all(url.as_bytes())) {
+        tracing::debug!(%error, "where the shop is cannot be written");
+    }
+    Ok(Some(file))
 }
 
 /// What would keep the shop from selling, though it is open: others that it needs, and that may come
@@ -319,6 +316,11 @@ impl Shop {
         let receipt = receipt
             .and_then(|text| x402::decode::<SettlementResponse>(x402::PAYMENT_RESPONSE, text).ok());
         let path = uri.path();
+        let failed = status.is_client_error() || status.is_server_error();
+        if let Some(SettlementResponse { success: true, transaction, .. }) = &receipt {
+            // Whatever is no error is noted alike: goods that came in the end.
+            self.failures.note(transaction, if failed { status.as_u16() } else { 200 });
+        }
         if self.json {
             let settled = receipt.as_ref().is_some_and(|receipt| receipt.success);
             say!(
@@ -335,10 +337,10 @@ impl Shop {
             Some(SettlementResponse { success: true, payer, transaction, .. }) => {
                 let payer = payer.unwrap_or_default();
                 let text = harmless(&format!("{path} to {payer}, transaction {transaction}"));
-                if status.is_success() {
-                    good(&format!("sold {text}"));
-                } else {
+                if failed {
                     stopped(&format!("sold, but the goods are an error ({status}): {text}"));
+                } else {
+                    good(&format!("sold {text}"));
                 }
             }
             Some(SettlementResponse { error_reason, .. }) => {

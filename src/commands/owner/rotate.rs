@@ -8,7 +8,7 @@ use crate::{
         Shared,
         approvals::{clients, older, read_request, write_signed},
         decide::Travel,
-        policy::owner_address,
+        policy::{chain_of, draft_of, owner_address},
         submit::{Handed, hand_in},
     },
     failure::{Done, Failure},
@@ -17,7 +17,7 @@ use crate::{
 use alloy_primitives::{Address, B256};
 use marque::{
     home::{Home, OwnerHome},
-    owner::Owner,
+    owner::{Owner, holding},
     request::{RequestError, Signed, Travels as _, signer},
 };
 use marque_policies::Statement;
@@ -104,6 +104,9 @@ pub(super) async fn rotate(shared: &Shared, args: &RotateArgs) -> Done {
     anstream::eprintln!(
         "  from then on {me} decides nothing, and money that is returned goes to {to}"
     );
+    for line in stays(shared, chain, me).await? {
+        anstream::eprintln!("  {line}");
+    }
     shared.confirm(args.yes, "hand it over")?;
     let owner = Owner::unlock(&folder, &shared.owner_secret(false)?)?;
     let mut act = owner.hand_over(to, since, chain, origin);
@@ -129,6 +132,41 @@ pub(super) async fn rotate(shared: &Shared, args: &RotateArgs) -> Done {
         );
     }
     Ok(())
+}
+
+/// What of the old owner's on chain is not handed over: an account obeys the key that it was made for.
+async fn stays(shared: &Shared, chain: u64, me: Address) -> Done<Vec<String>> {
+    let after = "afterwards only the old key does that: --owner-home DIR";
+    let home = shared.home()?;
+    let policies = home.agents().into_iter().filter_map(|agent| {
+        let policy = draft_of(&home, &agent).ok()?;
+        let (id, rpc) = chain_of(&policy).ok()?;
+        (id == chain).then_some((agent, policy, rpc))
+    });
+    for (agent, policy, rpc) in policies {
+        match holding(&policy, &rpc, chain, me).await {
+            Ok(Some(account)) => {
+                return Ok(vec![
+                    format!(
+                        "the account {} stays with {me}; it holds {}",
+                        account.account,
+                        account.shown(&policy)
+                    ),
+                    format!(
+                        "before you rotate: marque account revoke {agent} --all, then marque account \
+                         withdraw {agent} AMOUNT; {after}"
+                    ),
+                ]);
+            }
+            Ok(None) => return Ok(Vec::new()),
+            // A chain that does not answer, or on which there are no accounts: said as it may be.
+            Err(error) => tracing::debug!(%error, "the owner's account is not looked at"),
+        }
+    }
+    Ok(vec![format!(
+        "an account on chain, if there is one, stays with {me}: end what is delegated and withdraw \
+         first; {after}"
+    )])
 }
 
 /// What the running steward says of itself, or the journal where none runs.

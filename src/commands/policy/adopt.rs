@@ -71,9 +71,26 @@ pub(crate) async fn run(shared: &Shared, args: &AdoptArgs) -> Done<ExitCode> {
         );
     } else {
         say!("version {version} is in force for {agent} (hash {hash})");
-        say!("  next: marque fund {agent} AMOUNT, marque identity register {agent}");
+        say!("  next: {}", next(&draft.policy, agent));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What an agent with this policy is for.
+fn next(policy: &Policy, agent: &str) -> String {
+    let name = |id| policy.asset(id).map_or("USDC", |(name, _)| name).to_owned();
+    let coin = policy.chains.values().next().map_or("ETH", |chain| &chain.native);
+    match (policy.income.first(), policy.facilitator.is_empty()) {
+        (Some(asset), _) if policy.payees.is_empty() => format!(
+            "marque fund {agent} \"0.05 {coin}\" (for fees), marque sell DIR --agent {agent} --price \
+             \"0.01 {}\"",
+            name(*asset)
+        ),
+        (_, false) => {
+            format!("marque fund {agent} \"0.05 {coin}\" (for fees), marque facilitator {agent}")
+        }
+        _ => format!("marque fund {agent} AMOUNT, marque identity register {agent}"),
+    }
 }
 
 /// Where the steward is on another machine: its request says how it stands there, and the signed

@@ -1,9 +1,9 @@
 //! What is answered to each kind of question.
 
 use crate::{
-    core::{Event, Reply, Surplus, paying},
+    core::{Event, FROM_A_MINDS, FROM_THE_OWNERS, Reply, Surplus, paying},
     error::{StewardError, fault},
-    server::{Seat, Who, connection::Told, preview, queue},
+    server::{Kind, Seat, Who, connection::Told, preview, queue},
     state::{Ledger, State},
     steward::{Shared, as_fault},
 };
@@ -48,7 +48,12 @@ pub(crate) async fn answer(shared: &Shared, seat: &Seat, ask: Ask, told: &Told) 
         }
         Ask::Freeze { reason } => {
             let surplus = Surplus::default();
-            let event = Event::Freeze { agent: Some(agent), by: "mind", reason, surplus };
+            // Whoever speaks is claimed either way; which entrance they came by is known.
+            let by = match seat.entrance {
+                Kind::Owner => FROM_THE_OWNERS,
+                _ => FROM_A_MINDS,
+            };
+            let event = Event::Freeze { agent: Some(agent), by, reason, surplus };
             noted(shared, event).await
         }
         Ask::Submit(statement) => queue::submit(shared, statement).await,

@@ -1,0 +1,107 @@
+//! Whose account it is: that of the key that it was made for, whoever the policy names by now.
+
+use super::{Shared, Site};
+use crate::failure::{Done, Failure};
+use alloy_primitives::Address;
+use marque::{
+    home::{Home, OwnerHome},
+    owner::{Holding, Owner, account_of, holding, succession},
+};
+use marque_identity::account;
+
+/// How whoever has another key than the one that is here goes on.
+const OTHER_KEY: &str = "with that key it works: --owner-home DIR";
+
+impl Site {
+    /// Looks at the account of whoever's key is here, instead of that of the owner whom the policy
+    /// names.
+    pub(super) fn of_the_key(&mut self, shared: &Shared) -> Done<Address> {
+        self.keeper = Owner::address_in(&shared.owner_home()?)?;
+        self.made_of = account_of(self.keeper)?;
+        Ok(self.keeper)
+    }
+
+    /// Refuses where the account is not there yet, and says where one is.
+    pub(super) async fn deployed(&self) -> Done {
+        if self.is_deployed().await? {
+            return Ok(());
+        }
+        let (keeper, owner, agent) = (self.keeper, self.policy.owner, &self.agent);
+        if keeper != owner {
+            let theirs = account_of(owner)?.address(&self.framework);
+            return Err(Failure::new(format!(
+                "your key {keeper} has no account on this chain; {theirs} is that of owner {owner}"
+            ))
+            .help(match in_force(&self.home)? {
+                Some(now) if now == keeper => successor(keeper, agent),
+                _ => OTHER_KEY.to_owned(),
+            }));
+        }
+        let failure = Failure::new(format!("the account {} is not deployed yet", self.account()));
+        let Some(left) = self.left().await?.into_iter().next() else {
+            return Err(failure.help(format!("marque account deploy {agent}")));
+        };
+        Err(Failure::new(format!("{}; {}", failure.message, self.told_of(&left))).help(format!(
+            "for that one give its key: --owner-home DIR; the new one is made by marque account \
+             deploy {agent}"
+        )))
+    }
+
+    pub(super) async fn is_deployed(&self) -> Done<bool> {
+        Ok(account::is_deployed(&self.rpc, &self.framework, &self.made_of).await?)
+    }
+
+    /// The accounts of other owners of this journal, where anything is in them or they are deployed.
+    pub(super) async fn left(&self) -> Done<Vec<Holding>> {
+        let mut others = owners(&self.home)?;
+        others.sort();
+        others.dedup();
+        others.retain(|owner| *owner != self.keeper);
+        let mut left = Vec::new();
+        for owner in others {
+            left.extend(holding(&self.policy, &self.rpc, self.framework.chain, owner).await?);
+        }
+        Ok(left)
+    }
+
+    /// One of them, in words.
+    pub(super) fn told_of(&self, left: &Holding) -> String {
+        let Holding { owner, account, .. } = left;
+        format!(
+            "{account}, which only the key of {owner} moves, holds {}",
+            left.shown(&self.policy)
+        )
+    }
+
+    /// Refuses where the key here is not that of this owner.
+    pub(super) fn mine(&self, folder: &OwnerHome, owner: Address) -> Done {
+        let me = Owner::address_in(folder)?;
+        if me == owner {
+            return Ok(());
+        }
+        Err(Failure::new(format!("that is for owner {owner} to do, and your key is {me}")).help(
+            match in_force(&self.home)? {
+                Some(now) if now == me => successor(me, &self.agent),
+                _ => "give the owner's folder: --owner-home DIR".to_owned(),
+            },
+        ))
+    }
+}
+
+/// How the owner in force gets an account, whom no policy names yet.
+fn successor(owner: Address, agent: &str) -> String {
+    format!(
+        "that owner's key: --owner-home DIR; for an account of yours write {owner} as `owner` into \
+         the policy with a higher version, marque policy adopt {agent}, marque account deploy {agent}"
+    )
+}
+
+/// The owners that the journal of a home names; nobody where another user's steward keeps it.
+fn owners(home: &Home) -> Done<Vec<Address>> {
+    Ok(succession(&home.journal())?)
+}
+
+/// The owner in force.
+pub(super) fn in_force(home: &Home) -> Done<Option<Address>> {
+    Ok(owners(home)?.pop())
+}

@@ -1,0 +1,85 @@
+//! Owners before the one in force, and what of theirs is still on chain.
+//!
+//! A rotation hands over the journal and nothing else: an account on chain stays with the key that it
+//! was made for, together with its money and what was delegated from it. Whoever works with the new key
+//! alone would not see them.
+
+use super::{OwnerError, account_of};
+use alloy_primitives::Address;
+use marque_identity::{Rpc, account};
+use marque_policies::{AssetId, Money, Policy};
+use marque_steward::{Body, StewardError, audit::each};
+use serde::Serialize;
+use std::path::Path;
+
+/// An account on chain that is deployed, or holds something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Holding {
+    /// Whose key it obeys.
+    pub owner: Address,
+    /// Where it is.
+    pub account: Address,
+    /// What it holds of a policy's assets, and of the chain's coin; nothing that it has none of.
+    pub holds: Vec<Money>,
+}
+
+/// Everybody whom a journal names as its owner, in order: the last one is in force. Nobody where no
+/// journal has begun.
+///
+/// # Errors
+/// Where there is one, and it cannot be read.
+pub fn succession(journal: &Path) -> Result<Vec<Address>, StewardError> {
+    let mut owners = Vec::new();
+    if !journal.join("entries").is_dir() {
+        return Ok(owners);
+    }
+    each(journal, 0, |read| -> Result<(), StewardError> {
+        match &read.entry.body {
+            Body::Genesis(genesis) => owners.push(genesis.owner),
+            Body::Rotate { owner, .. } => owners.push(*owner),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(owners)
+}
+
+/// The account of `owner` on a policy's chain, where it is deployed or holds something.
+///
+/// # Errors
+/// Where the chain does not answer, or Marque knows no framework there.
+pub async fn holding(
+    policy: &Policy,
+    rpc: &Rpc,
+    chain: u64,
+    owner: Address,
+) -> Result<Option<Holding>, OwnerError> {
+    let framework = account::framework(chain)?;
+    let account = account_of(owner)?.address(&framework);
+    let mut assets: Vec<AssetId> =
+        policy.assets.values().map(|asset| asset.id).filter(|id| id.chain == chain).collect();
+    assets.push(AssetId::native(chain));
+    assets.dedup();
+    let mut holds = Vec::new();
+    for asset in assets {
+        let units = match asset.is_native() {
+            true => rpc.balance(account).await?,
+            false => rpc.erc20_balance(asset.token, account).await?,
+        };
+        let money = Money::new(units, asset);
+        if !units.is_zero() && !holds.contains(&money) {
+            holds.push(money);
+        }
+    }
+    let there = !holds.is_empty() || !rpc.code(account).await?.is_empty();
+    Ok(there.then_some(Holding { owner, account, holds }))
+}
+
+impl Holding {
+    /// What it holds, in a policy's words.
+    #[must_use]
+    pub fn shown(&self, policy: &Policy) -> String {
+        let shown: Vec<String> = self.holds.iter().map(|money| policy.show(*money)).collect();
+        if shown.is_empty() { "nothing".to_owned() } else { shown.join(" and ") }
+    }
+}
