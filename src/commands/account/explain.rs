@@ -63,8 +63,10 @@ pub(super) fn conclusion(policy: &Policy) -> Vec<String> {
          the account"
             .to_owned(),
     ];
-    lines.extend(bounds.iter().map(|Bound { day, days30 }| {
-        format!("  {} in any 24 hours, {} in any 30 days;", policy.show(*day), policy.show(*days30))
+    lines.extend(bounds.iter().map(|Bound { float, day, days30 }| {
+        let (day, days30) = (policy.show(*day), policy.show(*days30));
+        let float = float.map(|most| format!(" (the float is {} at most)", policy.show(most)));
+        format!("  {day} in any 24 hours, {days30} in any 30 days{};", float.unwrap_or_default())
     }));
     lines.push("until you revoke it, which ends it at once.".to_owned());
     if policy.expires.is_none() {

@@ -130,7 +130,10 @@ fn in_policy(policy: &Policy, asset: AssetId, rule: &str) -> Option<Money> {
     };
     let limits = section.get(&asset)?;
     let units = match kind {
-        "payment" => limits.payment,
+        "payment" => match policy.floats.get(&asset).filter(|_| path == "limits") {
+            Some(float) => Some(float.high),
+            None => limits.payment,
+        },
         _ => limits.windows().find(|(name, ..)| *name == kind).map(|(.., units)| units),
     };
     units.map(|units| Money::new(units, asset))
