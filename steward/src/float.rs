@@ -259,11 +259,7 @@ fn needs(
     }
     let mine = state.intents().values().filter(|record| record.agent == agent);
     let out = mine.filter_map(|record| leaves(record, asset));
-    Some(Needs {
-        key: account.key,
-        policy,
-        out: out.fold(U256::ZERO, U256::saturating_add),
-    })
+    Some(Needs { key: account.key, policy, out: out.fold(U256::ZERO, U256::saturating_add) })
 }
 
 /// What of an asset an intent takes from the key sooner or later.

@@ -19,20 +19,20 @@ use std::{
     time::Duration,
 };
 
-const FEED: Address = Address::repeat_byte(0xfe);
+pub(crate) const FEED: Address = Address::repeat_byte(0xfe);
 const STRANGER: Address = Address::repeat_byte(0x66);
-const DOLLAR: u64 = 1_000_000;
+pub(crate) const DOLLAR: u64 = 1_000_000;
 
 /// An owner with an agent, on the command line alone: 20 tUSD in the account, 3 a day for the agent.
-struct Estate {
-    town: Town,
+pub(crate) struct Estate {
+    pub(crate) town: Town,
     dir: tempfile::TempDir,
-    owner: String,
+    pub(crate) owner: String,
 }
 
 impl Estate {
     /// Up to an adopted policy.
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let town = Town::new().await;
         let dir = tempfile::tempdir().unwrap();
         let home = dir.path().join("home");
@@ -69,13 +69,23 @@ impl Estate {
     }
 
     fn draft(&self, version: u64, limits: &str, together: &str) {
+        self.draft_paying(version, ("2.00", limits, together), "day = \"1.00 tUSD\"\n");
+    }
+
+    /// With the largest payment, and what the feed is paid at most.
+    pub(crate) fn draft_paying(
+        &self,
+        version: u64,
+        (payment, limits, together): (&str, &str, &str),
+        feed: &str,
+    ) {
         let devnet = &self.town.economy.devnet;
         let text = format!(
             "format = 1\nversion = {version}\nowner = {{ address = \"{}\"{together} }}\n\n\
              [chain.devnet]\nid = \"eip155:{}\"\nrpc = [\"{}\"]\nfinality = 2\nnative = \"ETH\"\n\n\
              [asset.tUSD]\nchain = \"devnet\"\ntoken = \"{}\"\ndecimals = 6\n\n[limits.tUSD]\n\
-             payment = \"2.00\"\n{limits}\n\n[limits.gas]\nday = \"0.05 ETH\"\n\n[[payee]]\n\
-             name = \"feed\"\naddress = \"{FEED}\"\nday = \"1.00 tUSD\"\n",
+             payment = \"{payment}\"\n{limits}\n\n[limits.gas]\nday = \"0.05 ETH\"\n\n[[payee]]\n\
+             name = \"feed\"\naddress = \"{FEED}\"\n{feed}",
             self.owner,
             devnet.chain_id(),
             devnet.url(),
@@ -84,20 +94,20 @@ impl Estate {
         std::fs::write(self.path().join("home/agents/scout/policy.toml"), text).unwrap();
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    fn marque(&self, args: &[&str]) -> Output {
+    pub(crate) fn marque(&self, args: &[&str]) -> Output {
         // The command line waits for processes, which a runtime should not.
         tokio::task::block_in_place(|| marque(self.path(), args))
     }
 
-    fn account(&self, args: &[&str]) -> Output {
+    pub(crate) fn account(&self, args: &[&str]) -> Output {
         self.marque(&[&["account"], args].concat())
     }
 
-    fn json(&self, args: &[&str]) -> Value {
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
         let args = [&["--json"], args].concat();
         serde_json::from_str(&ok(&self.marque(&args))).unwrap()
     }
@@ -111,15 +121,15 @@ impl Estate {
         (said, out.status.code().unwrap())
     }
 
-    fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.path().join("home/agents/scout/delegation.json")
     }
 
-    fn permissions(&self) -> Permissions {
+    pub(crate) fn permissions(&self) -> Permissions {
         Permissions::read(&self.file()).unwrap().unwrap()
     }
 
-    fn dollars(&self) -> AssetId {
+    pub(crate) fn dollars(&self) -> AssetId {
         AssetId { chain: self.town.economy.devnet.chain_id(), token: self.town.economy.dollar }
     }
 
@@ -162,12 +172,18 @@ impl Estate {
     }
 
     /// The agent's key, as a thief of the whole host has it.
-    fn stolen(&self) -> Key {
+    pub(crate) fn stolen(&self) -> Key {
         let keys = KeyDir::open(self.path().join("home/keys")).unwrap();
         keys.key("scout", &"correct horse battery staple".to_owned().into()).unwrap()
     }
 
-    async fn has(&self, who: Address) -> u64 {
+    /// The count of the agent's transactions.
+    pub(crate) async fn nonce(&self) -> u64 {
+        let rpc = &self.town.economy.rpc;
+        rpc.transaction_count(self.stolen().address(), false).await.unwrap()
+    }
+
+    pub(crate) async fn has(&self, who: Address) -> u64 {
         let held = self.town.economy.rpc.erc20_balance(self.town.economy.dollar, who).await;
         held.unwrap().to()
     }

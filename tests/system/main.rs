@@ -14,6 +14,7 @@ mod command;
 mod demo;
 mod doctor;
 mod door;
+mod float;
 mod layers;
 mod lies;
 mod once;

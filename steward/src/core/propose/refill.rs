@@ -45,10 +45,8 @@ impl Way {
 pub(crate) fn refills(record: &Record, agent: &str, asset: AssetId) -> bool {
     let comes =
         matches!(&record.decided.intent, Intent::Refill { amount } if amount.asset == asset);
-    let under_way = matches!(
-        record.state,
-        PaymentState::Reserved | PaymentState::Signed | PaymentState::Sent
-    );
+    let under_way =
+        matches!(record.state, PaymentState::Reserved | PaymentState::Signed | PaymentState::Sent);
     comes && under_way && record.agent == agent
 }
 
@@ -61,7 +59,12 @@ impl Case<'_> {
         let mut others = self.state.intents().iter().filter(|(id, _)| **id != self.id);
         if let Some((id, _)) = others.find(|(_, it)| refills(it, self.agent, amount.asset)) {
             let mend = "wait until it is in a block";
-            table.push(failed("steward.refill", &format!("{id} is under way"), "one at a time", mend));
+            table.push(failed(
+                "steward.refill",
+                &format!("{id} is under way"),
+                "one at a time",
+                mend,
+            ));
         }
         let Some(float) = policy.floats.get(&amount.asset) else { return };
         let held = self.facts.cover;
