@@ -42,10 +42,10 @@ fn gas_of_payments_and_its_share_at_ordinary_use() {
     });
 
     let (floating, _) = policy(&estate, LIMITS, "", Some((LOW, HIGH)));
-    let refills = delegate(&estate, &floating, 1);
+    let refills = delegate(&estate, &floating, BEGIN);
     let [first, refill] = [(); 2].map(|()| pay(&refills, estate.agent, DOLLAR));
     let (bare, _) = policy(&estate, LIMITS, "", None);
-    let pays = delegate(&estate, &bare, 2);
+    let pays = delegate(&estate, &bare, BEGIN + 1);
     let [_, delegated] = [(); 2].map(|()| pay(&pays, estate.payee, PURCHASE));
     // As a helper with a key of its own would have it: one more delegation, under as many caveats, and
     // the agent's own without the one that names its redeemer.

@@ -2,24 +2,17 @@
 //! host can take, that the chain and the steward judge payments alike, and what it all costs.
 
 #![cfg(test)]
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "helpers of tests, which may fail loudly as tests may"
-)]
-
 #[path = "../support/dice.rs"]
-#[allow(dead_code, reason = "each test uses a part of it")]
+#[expect(dead_code, reason = "each test uses a part of it")]
 mod dice;
 mod differential;
 #[path = "../../../contracts/tests/delegation/estate.rs"]
-#[allow(dead_code, reason = "the contracts' tests use all of it")]
+#[expect(dead_code, reason = "the contracts' tests use all of it")]
 mod estate;
 mod gas;
 mod ledger;
 mod rooms;
 #[path = "../../../contracts/tests/support/mod.rs"]
-#[allow(dead_code, reason = "the contracts' tests use all of it")]
+#[expect(dead_code, reason = "the contracts' tests use all of it")]
 mod support;
 mod thief;

@@ -6,7 +6,7 @@ use marque_contracts::delegation::Permission;
 use marque_identity::account::{Ground, compile};
 use marque_policies::{AssetId, Policy, document::Limits, parse};
 
-/// The first second of every history here.
+/// The first second of the first history here. Each begins later than what went before counts.
 pub(crate) const BEGIN: u64 = 1_900_000_000;
 
 /// Base units as a policy writes dollars.
@@ -42,14 +42,14 @@ pub(crate) fn dollar(estate: &Estate) -> AssetId {
 }
 
 /// What the agent redeems under a policy, compiled and signed as `marque account delegate` does.
-pub(crate) fn delegate(estate: &Estate, policy: &Policy, salt: u64) -> Permission {
+pub(crate) fn delegate(estate: &Estate, policy: &Policy, begin: u64) -> Permission {
     let ground = Ground {
         framework: estate.framework,
         account: estate.account,
         agent: estate.agent,
         nonce: U256::ZERO,
-        until: BEGIN + 1_000 * 86_400,
-        salt: U256::from(salt),
+        until: begin + 2_000 * 86_400,
+        salt: U256::from(begin),
     };
     let grants = compile(policy, &ground).unwrap();
     let [grant] = &grants[..] else { panic!("{} grants", grants.len()) };
