@@ -1,5 +1,7 @@
 //! Refills of the float: decided like any other intent, one at a time, up to the mark, for fees alone.
 
+#![cfg(test)]
+
 mod support;
 
 use alloy_primitives::{Address, B256, U256};

@@ -119,6 +119,9 @@ async fn a_float_is_refilled_by_itself_until_its_window_is_used_up() {
     let text = ok(&estate.marque(&["status"]));
     assert!(text.contains("kept between 0.25 tUSD and 1.00 tUSD; last refill 1.00 tUSD"), "{text}");
     assert_eq!(estate.json(&["status"])["agents"][0]["floats"][0]["held"]["units"], "0");
+    let text = ok(&estate.account(&["status", "scout"]));
+    assert!(text.contains("keeps between 0.25 tUSD and 1.00 tUSD"), "{text}");
+    assert!(text.contains("2.00 tUSD of 2.00 tUSD, 0.00 tUSD left"), "{text}");
 
     // A captured mind may ask for more: no fees are burnt for what the chain would refuse.
     let amount = Money::new(U256::from(DOLLAR), estate.dollars());

@@ -42,6 +42,9 @@ pub(super) async fn run(shared: &Shared, agent: &str) -> Done<ExitCode> {
                 serde_json::json!({
                     "asset": it.asset, "revoked": it.revoked, "account": it.account,
                     "float": it.float, "windows": windows(it),
+                    "marks": policy.floats.get(&it.asset).map(|float| {
+                        [float.low, float.high].map(|units| Money::new(units, it.asset))
+                    }),
                 })
             })
             .collect();
@@ -73,6 +76,10 @@ fn tell(site: &Site, standing: &Standing, drift: &[Drift]) {
             policy.show(it.account),
             policy.show(it.float)
         );
+        if let Some(float) = policy.floats.get(&it.asset) {
+            let show = |units| policy.show(Money::new(units, it.asset));
+            say!("  which the steward keeps between {} and {}", show(float.low), show(float.high));
+        }
         for Used { rule, used, limit } in &it.windows {
             let says = match in_policy(policy, it.asset, rule) {
                 Some(said) if said == *limit => String::new(),
