@@ -17,8 +17,8 @@ help:
 	@echo 'make proofs  the policy engine against a second evaluator, and policies against each'
 	@echo '             other, at full size (optimised build; CASES=N, SEED=64 hex digits)'
 	@echo 'make torture the steward, its journal and the stores at full size: simulated worlds, kills,'
-	@echo '             crashes at every edge, races, hostile messages, damage (hours; each alone: see'
-	@echo '             the Makefile; power cuts need root)'
+	@echo '             crashes at every edge, races, hostile messages, damage, thieves on a chain'
+	@echo '             (hours; each alone: see the Makefile; power cuts need root)'
 	@echo 'make fuzz    every reader of untrusted text under a fuzzer (nightly Rust, cargo-fuzz are added; RUNS=N)'
 	@echo 'make setup   only install what is missing'
 
@@ -38,6 +38,7 @@ bench: setup
 	@cargo bench -p marque-policies --bench decide
 	@cargo bench -p marque-steward --bench journal
 	@cargo bench -p marque-steward --features testing --bench throughput
+	@cargo test -p marque-steward --test last_line gas -- --nocapture
 	@cd payments/bench && cargo run --release
 
 # The same pairs in `make test`.
@@ -76,6 +77,8 @@ torture: setup
 	@MARQUE_CASES=1000000 $(STEWARD) --test hostile -- --nocapture
 	@MARQUE_DAMAGES=10000 $(STEWARD) --test damage -- --nocapture
 	@MARQUE_CASES=2000 cargo test -p marque-contracts --test delegation model -- --nocapture
+	@MARQUE_CASES=5000 cargo test -p marque-steward --test last_line differential -- --nocapture
+	@MARQUE_THIEVES=20 cargo test -p marque-steward --test last_line thief -- --nocapture
 	@MARQUE_TAMPERS=10000 MARQUE_TREES=10000 cargo test -p marque-steward --lib journal -- --nocapture
 	@MARQUE_KILLS=1000 MARQUE_FLIPS=1000 cargo test -p marque-store --test kill --test suite -- --nocapture
 	@if [ "$$(id -u)" = 0 ]; then \

@@ -323,6 +323,33 @@ fn what_the_table_says_of_limits_is_what_the_delegations_hold() {
 }
 
 #[test]
+fn of_an_asset_with_a_float_the_account_refills_the_agents_key_alone() {
+    let text = format!("{OWN}[float.USDC]\nlow = \"1\"\nhigh = \"2\"\n");
+    let floating = policy(&text);
+    let grants = compile(&floating, &ground()).unwrap();
+    let leaf = rolling(&grants.first().unwrap().leaf);
+    assert_eq!(leaf.payees(), [AGENT]);
+    let bare = rolling(&compile(&policy(OWN), &ground()).unwrap().first().unwrap().leaf);
+    let each = |it: &RollingSpend| it.limits().first().copied().unwrap();
+    assert_eq!((each(&leaf).window, each(&leaf).most), (0, dollars(2)));
+    assert_eq!((each(&bare).window, each(&bare).most), (0, dollars(1)));
+    assert_eq!(leaf.limits()[1..], bare.limits()[1..], "the windows stay as they are");
+    let carried =
+        |name: &str| rules(&floating).into_iter().find(|rule| rule.name == name).unwrap().carried;
+    assert_eq!(carried("limits.USDC.payment"), Carried::Steward);
+    assert_eq!(carried("limits.USDC.day"), Carried::Chain);
+    assert_eq!(carried("float.USDC.high"), Carried::Partly);
+    assert_eq!(carried("payee.feed"), Carried::Steward);
+    let bound = bounds(&floating)[0];
+    assert_eq!(bound.float, Some(Money::new(dollars(2), USDC)));
+    assert_eq!(bound.days30, Money::new(dollars(100), USDC));
+    // Who adds a float, or moves its mark, has to delegate again.
+    let found = drift(&floating, AGENT, &signed(&policy(OWN), &ground())).unwrap();
+    let names: Vec<&str> = found.iter().map(|it| it.rule.as_str()).collect();
+    assert_eq!(names, ["float.USDC.high", "payees.USDC"]);
+}
+
+#[test]
 fn the_bound_is_what_the_windows_let_go() {
     let text = format!("{TOGETHER}{OWN}");
     let bound = bounds(&policy(&text));

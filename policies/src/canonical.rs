@@ -6,7 +6,7 @@
 
 use crate::{
     document::{
-        Approvals, Asset, Attitude, Bound, Chain, Constraint, Expectation, Finality, Given,
+        Approvals, Asset, Attitude, Bound, Chain, Constraint, Expectation, Finality, Float, Given,
         LabelRules, Limits, PaidBy, PastPayment, Payee, PinnedIdentity, Policy, PolicyTest, Pool,
         SubAgent, Tool, When,
     },
@@ -86,6 +86,7 @@ fn document(policy: &Policy) -> Value {
         owner_gas,
         task_limits,
         pools,
+        floats,
         payees,
         categories,
         tools,
@@ -121,6 +122,7 @@ fn document(policy: &Policy) -> Value {
     also(&mut value, "approvals", self::approvals(approvals));
     also(&mut value, "task_limits", by_asset(task_limits, self::limits));
     also(&mut value, "pools", by_asset(pools, pool));
+    also(&mut value, "floats", by_asset(floats, float));
     also(&mut value, "categories", named(categories, bound));
     also(&mut value, "sub_agents", named(sub_agents, sub_agent));
     also(&mut value, "facilitator", json!(facilitator.iter().map(asset_id).collect::<Vec<_>>()));
@@ -211,6 +213,13 @@ fn pool(pool: &Pool) -> Value {
         "limits": self::limits(limits),
         "peer_day": units(*peer_day), "peer_total": units(*peer_total),
     })
+}
+
+fn float(float: &Float) -> Value {
+    let Float { low, high, required } = float;
+    let mut value = json!({ "low": low.to_string(), "high": high.to_string() });
+    also(&mut value, "required", json!(required));
+    value
 }
 
 fn bound(bound: &Bound) -> Value {

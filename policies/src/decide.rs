@@ -142,6 +142,13 @@ pub fn decide(
             judge.settle_permit(settle, gas);
             judge.forbidden();
         }
+        // It credits the agent's own key, so it has no hours.
+        Intent::Refill { amount } => {
+            judge.unexpired();
+            judge.proposer();
+            judge.agent_itself();
+            judge.refill(*amount, gas);
+        }
     }
     Verdict { table: judge.rows }
 }
@@ -253,6 +260,29 @@ impl Judge<'_> {
         self.positive(sweep.amount);
         self.asset_known(sweep.amount.asset);
         self.fees_known(sweep.amount.asset.chain, gas);
+        self.fees(gas);
+    }
+
+    /// Money of the owner's account for the agent's own key. What the key holds already is for the
+    /// steward to look at, and what is left of the limits for the chain.
+    fn refill(&mut self, amount: Money, gas: Option<Money>) {
+        self.positive(amount);
+        self.asset_known(amount.asset);
+        let float = self.policy.floats.get(&amount.asset);
+        let name = self.asset_name(amount.asset).to_owned();
+        let shown = self.policy.show(amount);
+        match float {
+            Some(float) => {
+                let high = Money::new(float.high, amount.asset);
+                self.at_most(format!("float.{name}.high"), amount, high);
+            }
+            None => {
+                self.check("float.known", false, shown, "an asset with a float".to_owned(), || {
+                    format!("have the owner add [float.{name}]")
+                })
+            }
+        }
+        self.fees_known(amount.asset.chain, gas);
         self.fees(gas);
     }
 

@@ -52,6 +52,8 @@ pub struct Policy {
     pub task_limits: BTreeMap<AssetId, Limits>,
     /// What may be paid to peers that are no payees, by asset (`[pool.ASSET]`).
     pub pools: BTreeMap<AssetId, Pool>,
+    /// What the agent's key holds, by asset; the rest waits in the owner's account.
+    pub floats: BTreeMap<AssetId, Float>,
     /// Who may be paid, by name.
     pub payees: BTreeMap<String, Payee>,
     /// Limits on all payees of a category together, by name.
@@ -140,6 +142,18 @@ impl Limits {
         .into_iter()
         .filter_map(|(name, width, limit)| limit.map(|limit| (name, width, limit)))
     }
+}
+
+/// What the agent's key holds of an asset whose rest waits in the owner's account. Base units;
+/// `low` is below `high`, and `high` holds any payment that the agent's limits allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Float {
+    /// Below this the steward draws on the account,
+    pub low: U256,
+    /// up to this.
+    pub high: U256,
+    /// The steward does not start where the chain does not hold these limits.
+    pub required: bool,
 }
 
 /// Limits in one asset, of a payee or a category. What has them is paid in that asset only.

@@ -103,6 +103,7 @@ fn ground(policy: &Policy, lines: &mut Vec<String>) {
 
 fn spending(policy: &Policy, lines: &mut Vec<String>) {
     accounts::spending(policy, lines);
+    accounts::floats(policy, lines);
 }
 
 /// Who may be paid and what may be used.

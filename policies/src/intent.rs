@@ -58,6 +58,12 @@ pub enum Intent {
     },
     /// Settle a Permit2 permit that pays *this* agent; it can only credit us.
     SettlePermit(SettlePermit),
+    /// Draw on the owner's account under what the owner delegated on chain, to this agent's own key:
+    /// it can only credit us.
+    Refill {
+        /// How much.
+        amount: Money,
+    },
 }
 
 /// Use of a tool.
@@ -216,6 +222,7 @@ impl Intent {
             Self::InvalidatePermit { .. } => "invalidate_permit",
             Self::ApprovePermit2 { .. } => "approve_permit2",
             Self::SettlePermit(_) => "settle_permit",
+            Self::Refill { .. } => "refill",
         }
     }
 
@@ -234,7 +241,8 @@ impl Intent {
             | Self::Cancel(_)
             | Self::InvalidatePermit { .. }
             | Self::ApprovePermit2 { .. }
-            | Self::SettlePermit(_) => None,
+            | Self::SettlePermit(_)
+            | Self::Refill { .. } => None,
         }
     }
 

@@ -10,6 +10,7 @@
 mod advice;
 mod chains;
 mod documents;
+mod floats;
 pub(crate) mod keys;
 mod labels;
 mod limits;
@@ -153,6 +154,8 @@ fn read<'a>(documents: &Documents<'a>, spans: &mut Spans<'a>) -> Result<Policy, 
     let task_limits = limits::task(root, &assets, spans)?;
     let pools = pools::pools(root, &assets, spans)?;
 
+    let floats = floats::floats(root, &assets, &limits, spans)?;
+
     let mut category_names = Taken::default();
     let categories = pools::categories(documents, &assets, &mut category_names, spans)?;
     let mut around = Around {
@@ -190,6 +193,7 @@ fn read<'a>(documents: &Documents<'a>, spans: &mut Spans<'a>) -> Result<Policy, 
         owner_gas,
         task_limits,
         pools,
+        floats,
         payees,
         categories,
         tools,

@@ -100,6 +100,8 @@ struct PolicyFile {
     task: Option<Task>,
     /// What may be paid to peers that this policy does not name, by asset. Without a section: nothing.
     pool: Option<BTreeMap<String, Pool>>,
+    /// What this agent's key holds, by asset, where the rest waits in your account on chain.
+    float: Option<BTreeMap<String, Float>>,
     /// Limits on all payees of a category together.
     category: Option<BTreeMap<String, Limits<MoneyText>>>,
     /// Who may be paid.
@@ -271,6 +273,25 @@ struct Pool {
     peer_day: Option<Amount>,
     /// One of these peers ever.
     peer_total: Option<Amount>,
+}
+
+/// What the agent's key holds of an asset; the rest waits in your account, under limits that the chain holds once you delegated them (`marque account delegate`).
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Float {
+    /// Below this the steward draws on the account.
+    low: Amount,
+    /// Up to this. Any payment that the limits allow must fit.
+    high: Amount,
+    /// "required": the steward does not start while the chain does not hold these limits. Left out, or "wanted": it warns.
+    delegation: Option<Demand>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+enum Demand {
+    Wanted,
+    Required,
 }
 
 /// Somebody who may be paid: by `address`, by `agent_id` with `owner` and `wallet`, or by `host` alone.

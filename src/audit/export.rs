@@ -163,7 +163,9 @@ impl Cells {
                 self.money(settle.charge, agent, known);
             }
             Intent::Sweep(sweep) => self.money(sweep.amount, agent, known),
-            Intent::ApprovePermit2 { amount } => self.money(*amount, agent, known),
+            Intent::ApprovePermit2 { amount } | Intent::Refill { amount } => {
+                self.money(*amount, agent, known);
+            }
             _ => {}
         }
     }

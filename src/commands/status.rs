@@ -17,7 +17,7 @@ use alloy_primitives::{Address, B256};
 use marque::{audit::Known, home::Home, owner::connect, request::freeze};
 use marque_policies::Policy;
 use marque_steward::{Entry, State, audit};
-use marque_steward_client::{FrozenView, Status};
+use marque_steward_client::{FloatView, FrozenView, Status};
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use std::{path::Path, process::ExitCode, time::Duration};
@@ -74,6 +74,9 @@ struct Agent {
     ready: Option<bool>,
     held: u64,
     live: u64,
+    /// What its key is kept at.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    floats: Vec<FloatView>,
     /// Amounts with their unit; only where they were asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     balance: Vec<String>,
@@ -133,6 +136,7 @@ fn running(first: Status, all: Vec<Status>, process: Option<u32>) -> Report {
         ready: Some(status.ready),
         held: status.held,
         live: status.live,
+        floats: status.floats,
         balance: Vec::new(),
     };
     Report {
@@ -170,6 +174,7 @@ fn at_rest(home: &marque_steward::Home, process: Option<u32>) -> Done<Report> {
         ready: None,
         held: u64::try_from(state.held(name, now)).unwrap_or(u64::MAX),
         live: live(name),
+        floats: Vec::new(),
         balance: Vec::new(),
     };
     let frozen = freeze(&state).map(|it| FrozenView {
@@ -237,6 +242,22 @@ async fn balance(policy: &Policy, address: Address) -> Done<Vec<String>> {
     Ok(held)
 }
 
+/// A float in a line: what is in it, its marks, and what came of the last refill.
+fn said(float: &FloatView, agent: &str, known: &Known) -> String {
+    let show = |money| known.show(agent, money);
+    let held = float.held.map_or_else(|| "not looked at yet".to_owned(), show);
+    let mut text = format!("{held}; kept between {} and {}", show(float.low), show(float.high));
+    if let Some(refill) = &float.refill {
+        let ago = span(now().saturating_sub(refill.at));
+        let state = format!("{:?}", refill.state).to_lowercase();
+        text.push_str(&format!("; last refill {} {ago} ago, {state}", show(refill.amount)));
+    }
+    if let Some(why) = &float.trouble {
+        text.push_str(&format!("; NOT REFILLED: {}", harmless(why)));
+    }
+    text
+}
+
 fn print(home: &Home, report: &Report) {
     let place = home.path().display();
     match (report.running, report.since) {
@@ -281,6 +302,9 @@ fn print(home: &Home, report: &Report) {
         }
         if agent.ready == Some(false) && agent.policy_version > 0 {
             say!("  chain         not asked yet: nothing is signed until it answers");
+        }
+        for float in &agent.floats {
+            say!("  float         {}", said(float, &agent.name, &report.known));
         }
         for held in &agent.balance {
             say!("  holds         {held}");

@@ -20,8 +20,8 @@ pub(crate) use owner::genesis;
 pub use payer::Payer;
 pub(crate) use payer::{Owed, owed, paying};
 pub use permit::Permit;
-pub use propose::{BlockFacts, Facts, GasPlan};
-pub(crate) use propose::{CANCEL_GAS, CLOCK_SKEW, Call, knows_more};
+pub use propose::{BlockFacts, Facts, GasPlan, Way};
+pub(crate) use propose::{CANCEL_GAS, CLOCK_SKEW, Call, knows_more, refills};
 
 use crate::{
     entry::{Body, Entry, Foreign, VERSION, Word},

@@ -417,7 +417,7 @@ pub struct Found {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payee: Option<Resolved>,
     /// Base units of the token that cover it: for a permit what Permit2 may move, for an approval of
-    /// Permit2 what the agent holds.
+    /// Permit2 and for a refill what the agent holds.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "cover")]
     pub cover: Option<U256>,
 }

@@ -7,7 +7,9 @@ use crate::{
     core::{BlockFacts, CANCEL_GAS, Call, Facts, GasPlan, Owed, Payer, owed, paying},
     entry::{OnChain, Order},
     error::StewardError,
+    float,
     links::{Link, chain_error},
+    outflow::Whose,
     permits,
     state::State,
     steward::Shared,
@@ -63,6 +65,7 @@ pub(crate) async fn facts(
     if let Err(error) = look_up(shared, agent, &standing, &proposal.intent, &mut facts).await {
         facts.trouble = Some(match error {
             StewardError::Chain(why) => why,
+            StewardError::Fault(fault) => fault.message,
             error => error.to_string(),
         });
     }
@@ -138,6 +141,12 @@ async fn look_up(
         Intent::ApprovePermit2 { amount } => {
             let held = rpc.erc20_balance(amount.asset.token, standing.key).await;
             facts.cover = Some(held.map_err(chain_error)?);
+            transaction(&link, standing, intent, facts).await?;
+        }
+        Intent::Refill { amount } => {
+            facts.cover = Some(float::holds(rpc, amount.asset, standing.key).await?);
+            let whose = Whose { agent, key: standing.key, policy: &standing.policy };
+            facts.way = Some(float::way(shared, &link, whose, amount.asset).await?);
             transaction(&link, standing, intent, facts).await?;
         }
         Intent::InvalidatePermit { intent: permit } => {
@@ -296,7 +305,7 @@ async fn transaction(
     let rpc = &link.rpc;
     facts.nonce = Some(rpc.transaction_count(standing.key, false).await.map_err(chain_error)?);
     // A malformed signature has no call; the rules say so.
-    let Some(call) = Call::of(intent, standing.owner) else { return Ok(()) };
+    let Some(call) = Call::of(intent, standing.owner, facts.way.as_ref()) else { return Ok(()) };
     let estimate =
         rpc.estimate_gas(standing.key, Some(call.to), call.value, call.data.clone()).await;
     let estimate = estimate.map_err(|error| match error {

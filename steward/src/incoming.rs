@@ -83,12 +83,15 @@ pub(crate) async fn look(
     Ok(())
 }
 
-/// Transactions that carry settlements of this agent's: they are in the ledger.
+/// Transactions that carry settlements and refills of this agent's: they are in the ledger.
 fn settled(state: &State, agent: &str) -> BTreeSet<B256> {
     let records = state.intents().values().filter(|record| record.agent == agent);
     records
         .filter(|record| {
-            matches!(record.decided.intent, Intent::Settle(_) | Intent::SettlePermit(_))
+            matches!(
+                record.decided.intent,
+                Intent::Settle(_) | Intent::SettlePermit(_) | Intent::Refill { .. }
+            )
         })
         .flat_map(|record| record.seen.map(|at| at.transaction).into_iter().chain(record.hashes()))
         .collect()

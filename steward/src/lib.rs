@@ -23,6 +23,7 @@ mod desk;
 pub mod entry;
 mod error;
 mod failpoint;
+mod float;
 mod gather;
 pub mod hardening;
 pub mod home;

@@ -16,7 +16,7 @@ use crate::{
     },
     entry::{Body, OnChain, Order, TransactionOrder},
     error::StewardError,
-    gather,
+    float, gather,
     incoming::{self, Income},
     links::{Link, Witnesses, chain_error},
     outflow::{self, MARGIN, Watch, Whose, freeze},
@@ -165,6 +165,9 @@ async fn one(
     }
     if case.frozen {
         go_on(&mut trouble, withdraw::withdraw(shared, &link, whose, &case.live).await)?;
+    }
+    if !case.frozen {
+        go_on(&mut trouble, float::keep(shared, &link, whose, &case.live).await)?;
     }
     go_on(&mut trouble, incoming::look(shared, &link, whose, &mut memory.income).await)?;
     trouble

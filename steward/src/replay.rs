@@ -17,7 +17,7 @@
 //! (`a_naive_recount_of_the_windows_agrees`).
 
 use crate::{
-    core::{BlockFacts, Event, Facts, GasPlan, Reply, step},
+    core::{BlockFacts, Event, Facts, GasPlan, Reply, Way, step},
     entry::{Allowed, Body, Decided, Entry, Found, OnChain, Order, VERSION, Word},
     error::StewardError,
     state::{Record, State},
@@ -362,6 +362,7 @@ impl Replayer {
             nonce: account.map(|account| account.nonce),
             elsewhere: allowed.filter(|allowed| allowed.order == Order::Elsewhere).map(|_| NOWHERE),
             cover: found.cover,
+            way: allowed.and_then(|allowed| Way::of(&allowed.order)),
             payer: None,
             trouble: None,
         }

@@ -8,6 +8,7 @@ use crate::{
     entry::Body,
     error::{StewardError, fault},
     failpoint::failpoint,
+    float::{self, Floats},
     gather,
     hardening::Walls,
     home::Home,
@@ -75,6 +76,7 @@ pub(crate) struct Shared {
     pub(crate) links: Links,
     pub(crate) outbox: Outbox,
     pub(crate) clock: Arc<Clock>,
+    pub(crate) floats: Floats,
     /// A transaction that waits so long may get higher fees.
     pub(crate) patience: Duration,
     /// Which policy's chain was asked what it knows, by agent.
@@ -126,6 +128,7 @@ impl Steward {
             links: Links::default(),
             outbox: Outbox::new(home.outbox()),
             clock,
+            floats: Floats::default(),
             patience: options.patience,
             ready: watch::Sender::default(),
             poll: options.poll,
@@ -153,6 +156,10 @@ impl Steward {
                 return Err(error);
             }
             Err(error) => tracing::warn!(%error, "nothing is signed until the chain answers"),
+        }
+        if let Err(error) = float::at_start(&shared).await {
+            shared.desk.close().await?;
+            return Err(error);
         }
         let (stop, stopping) = watch::channel(false);
         let listeners = match server::bind_all(&shared).await {
@@ -234,6 +241,7 @@ impl Shared {
         who: (&str, Option<&str>),
         proposal: Proposal,
     ) -> Result<Answer, StewardError> {
+        float::cover(self, who, &proposal).await?;
         let agent = who.0;
         let mut tries = 0;
         let done = loop {

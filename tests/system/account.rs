@@ -19,9 +19,9 @@ use std::{
     time::Duration,
 };
 
-const FEED: Address = Address::repeat_byte(0xfe);
+pub(crate) const FEED: Address = Address::repeat_byte(0xfe);
 const STRANGER: Address = Address::repeat_byte(0x66);
-const DOLLAR: u64 = 1_000_000;
+pub(crate) const DOLLAR: u64 = 1_000_000;
 
 /// An owner with an agent, on the command line alone: 20 tUSD in the account, 3 a day for the agent.
 pub(crate) struct Estate {
@@ -69,13 +69,23 @@ impl Estate {
     }
 
     pub(crate) fn draft(&self, version: u64, limits: &str, together: &str) {
+        self.draft_paying(version, ("2.00", limits, together), "day = \"1.00 tUSD\"\n");
+    }
+
+    /// With the largest payment, and what the feed is paid at most.
+    pub(crate) fn draft_paying(
+        &self,
+        version: u64,
+        (payment, limits, together): (&str, &str, &str),
+        feed: &str,
+    ) {
         let devnet = &self.town.economy.devnet;
         let text = format!(
             "format = 1\nversion = {version}\nowner = {{ address = \"{}\"{together} }}\n\n\
              [chain.devnet]\nid = \"eip155:{}\"\nrpc = [\"{}\"]\nfinality = 2\nnative = \"ETH\"\n\n\
              [asset.tUSD]\nchain = \"devnet\"\ntoken = \"{}\"\ndecimals = 6\n\n[limits.tUSD]\n\
-             payment = \"2.00\"\n{limits}\n\n[limits.gas]\nday = \"0.05 ETH\"\n\n[[payee]]\n\
-             name = \"feed\"\naddress = \"{FEED}\"\nday = \"1.00 tUSD\"\n",
+             payment = \"{payment}\"\n{limits}\n\n[limits.gas]\nday = \"0.05 ETH\"\n\n[[payee]]\n\
+             name = \"feed\"\naddress = \"{FEED}\"\n{feed}",
             self.owner,
             devnet.chain_id(),
             devnet.url(),
@@ -165,6 +175,12 @@ impl Estate {
     pub(crate) fn stolen(&self) -> Key {
         let keys = KeyDir::open(self.path().join("home/keys")).unwrap();
         keys.key("scout", &"correct horse battery staple".to_owned().into()).unwrap()
+    }
+
+    /// The count of the agent's transactions.
+    pub(crate) async fn nonce(&self) -> u64 {
+        let rpc = &self.town.economy.rpc;
+        rpc.transaction_count(self.stolen().address(), false).await.unwrap()
     }
 
     pub(crate) async fn has(&self, who: Address) -> u64 {

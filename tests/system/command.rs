@@ -14,6 +14,11 @@ pub(crate) fn marque(dir: &Path, args: &[&str]) -> Output {
 
 /// The same, not waited for.
 pub(crate) fn start(dir: &Path, args: &[&str]) -> Child {
+    start_with(dir, args, &[])
+}
+
+/// The same with more in its environment.
+pub(crate) fn start_with(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Child {
     let credentials = dir.join("credentials");
     std::fs::create_dir_all(&credentials).unwrap();
     for name in ["marque-unlock", "marque-owner"] {
@@ -28,6 +33,7 @@ pub(crate) fn start(dir: &Path, args: &[&str]) -> Child {
     command
         .args(args)
         .env("CREDENTIALS_DIRECTORY", credentials)
+        .envs(env.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -16,6 +16,7 @@ mod counter;
 mod demo;
 mod doctor;
 mod door;
+mod float;
 mod layers;
 mod lies;
 mod once;

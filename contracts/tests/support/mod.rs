@@ -184,11 +184,17 @@ impl Drop for Chain {
     }
 }
 
-/// The anvil that `scripts/setup` installed, else the one on the PATH.
+/// The anvil that is named, else the one that `scripts/setup` installed, else the one on the PATH.
 fn binary() -> PathBuf {
-    let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("node_modules/@foundry-rs");
-    std::fs::read_dir(packages)
-        .into_iter()
+    if let Some(named) = std::env::var_os("MARQUE_ANVIL") {
+        return named.into();
+    }
+    // Other crates' tests use this file as well.
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let packages = ["node_modules", "../contracts/node_modules"];
+    packages
+        .iter()
+        .filter_map(|packages| std::fs::read_dir(here.join(packages).join("@foundry-rs")).ok())
         .flatten()
         .filter_map(|entry| Some(entry.ok()?.path().join("bin/anvil")))
         .find(|path| path.is_file())

@@ -101,9 +101,13 @@ pub fn end(policy: &Policy, until: u64) -> u64 {
     policy.expires.map_or(until, |expires| expires / 1_000)
 }
 
-/// Whom the account pays: the agent's key, which pays from its float, and every payee that the policy
-/// knows by address and pays in this asset. More than a caveat holds are left to the float.
+/// Whom the account pays: the agent's key, which pays from its float, and, of an asset that the
+/// policy keeps no float of, every payee that it knows by address and pays in this asset. More than a
+/// caveat holds are left to the float.
 pub(super) fn recipients(policy: &Policy, asset: AssetId, agent: Address) -> BTreeSet<Address> {
+    if policy.floats.contains_key(&asset) {
+        return BTreeSet::from([agent]);
+    }
     let payees = policy.payees.values().filter(|payee| is_paid_in(payee, asset));
     let mut named: BTreeSet<Address> = payees.filter_map(|payee| payee.address).collect();
     named.insert(agent);
@@ -139,6 +143,13 @@ fn grant(
         None => Delegation::root(*account, *agent).with(nonce),
     };
     let leaf = calls(framework, asset, &recipients)?.into_iter().fold(leaf, Delegation::with);
+    // All payments are made from the float: what bounds a single one is the steward's to judge, and a
+    // refill is as large as the float.
+    let payment = match policy.floats.get(&asset) {
+        Some(float) => Some(float.high),
+        None => limits.payment,
+    };
+    let limits = &Limits { payment, ..*limits };
     let rolling = rolling(asset, limits).to_each(recipients).build()?;
     let leaf = leaf.with(rolling.caveat(framework));
     let leaf = audited(framework, asset, limits)?.into_iter().fold(leaf, Delegation::with);

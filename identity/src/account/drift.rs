@@ -83,7 +83,11 @@ fn terms(policy: &Policy, grant: &Grant) -> Vec<(String, String)> {
     for (path, delegation) in sides {
         let Some(rolling) = delegation.and_then(rolling) else { continue };
         for Limit { window, most } in rolling.limits() {
-            let rule = format!("{path}.{name}.{}", called(*window));
+            let floats = policy.floats.contains_key(&grant.asset) && path == "limits";
+            let rule = match (*window, floats) {
+                (0, true) => format!("float.{name}.high"),
+                _ => format!("{path}.{name}.{}", called(*window)),
+            };
             said.push((rule, policy.show(Money::new(*most, grant.asset))));
         }
         if !rolling.payees().is_empty() {

@@ -10,8 +10,8 @@ use marque_contracts::delegation::MAX_PAYEES;
 use marque_policies::{
     AssetId, Loss, Money, Policy,
     document::{
-        Approvals, Asset, Bound as PayeeBound, Chain, DAY, DAYS30, HOUR, LabelRules, Limits, Payee,
-        Pool, SubAgent, Tool,
+        Approvals, Asset, Bound as PayeeBound, Chain, DAY, DAYS30, Float, HOUR, LabelRules, Limits,
+        Payee, Pool, SubAgent, Tool,
     },
     most_lost,
 };
@@ -44,6 +44,8 @@ pub struct Rule {
 /// What whoever has the agent's key can take of an asset beside what that key holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Bound {
+    /// What the steward keeps that key at, at most, where the policy says.
+    pub float: Option<Money>,
     /// In any hour.
     pub hour: Money,
     /// In any 24 hours.
@@ -68,11 +70,13 @@ pub fn bounds(policy: &Policy) -> Vec<Bound> {
     let (hour, day, days30) = (over(HOUR), over(DAY), over(DAYS30));
     let bound = |(asset, limits): (AssetId, &Limits)| {
         let all = policy.owner_limits.get(&asset).and_then(|all| all.total);
+        let money = |units| Money::new(units, asset);
         Some(Bound {
+            float: policy.floats.get(&asset).map(|float| money(float.high)),
             hour: *hour.get(&asset)?,
             day: *day.get(&asset)?,
             days30: *days30.get(&asset)?,
-            total: limits.total.into_iter().chain(all).min().map(|it| Money::new(it, asset)),
+            total: limits.total.into_iter().chain(all).min().map(money),
         })
     };
     drawn(policy).filter_map(bound).collect()
@@ -92,6 +96,7 @@ const TASKS: &str = "a chain sees transfers, not what they are for";
 const STRANGERS: &str = "strangers are paid from the float, so the agent's own limits bound them";
 const WINDOWS: &str =
     "limits on chain count all payees together, and the float can pay any of them";
+const PAYMENT: &str = "it is made from the float: see float.high for what is drawn at once";
 const CLOCK: &str = "no enforcer knows hours of the week; see expires";
 
 struct Table<'a> {
@@ -124,6 +129,7 @@ impl Table<'_> {
             owner_gas,
             task_limits,
             pools,
+            floats,
             payees,
             categories,
             tools,
@@ -178,6 +184,9 @@ impl Table<'_> {
         for (asset, pool) in pools {
             self.pool(*asset, pool);
         }
+        for (asset, float) in floats {
+            self.float(*asset, float);
+        }
         for (name, payee) in payees {
             self.payee(name, payee);
         }
@@ -228,8 +237,10 @@ impl Table<'_> {
     /// The agent's own limits.
     fn own(&mut self, asset: AssetId, limits: &Limits) {
         let drawn = self.is_drawn(asset);
+        let floats = self.policy.floats.contains_key(&asset);
         self.kinds(&format!("limits.{}", self.name(asset)), limits, |kind| {
             let how = match kind {
+                "payment" if drawn && floats => return (Carried::Steward, PAYMENT.to_owned()),
                 "payment" => "any single transfer out of the account, a refill of the float too",
                 "total" => "of this delegation; one that is signed anew begins at nothing",
                 _ => "a rolling window, to the second, of all that leaves the account",
@@ -278,10 +289,33 @@ impl Table<'_> {
         }
     }
 
+    fn float(&mut self, asset: AssetId, float: &Float) {
+        let Float { low: _, high: _, required } = float;
+        let path = format!("float.{}", self.name(asset));
+        self.steward(format!("{path}.low"), "the steward draws on the account below it");
+        match self.is_drawn(asset) {
+            true => self.say(
+                format!("{path}.high"),
+                Carried::Partly,
+                "any single refill; that the key holds no more is the steward's to see to",
+            ),
+            false => self.say(
+                format!("{path}.high"),
+                Carried::Chain,
+                "nothing is delegated, so nothing is drawn",
+            ),
+        }
+        if *required {
+            self.steward(format!("{path}.delegation"), "it does not start without");
+        }
+    }
+
     fn payee(&mut self, name: &str, payee: &Payee) {
         let Payee { address, identity, host: _, category, bound, times } = payee;
         let path = format!("payee.{name}");
-        let drawn = drawn(self.policy).any(|(asset, _)| is_paid_in(payee, asset));
+        let mut paid = drawn(self.policy).filter(|(asset, _)| is_paid_in(payee, *asset)).peekable();
+        let drawn = paid.peek().is_some();
+        let floats = drawn && paid.all(|(asset, _)| self.policy.floats.contains_key(&asset));
         let known = self.policy.payees.values().filter(|payee| payee.address.is_some()).count();
         let (carried, how) = match (address, identity) {
             (None, _) => (
@@ -289,6 +323,7 @@ impl Table<'_> {
                 "its address is not known before the owner approves one: paid from the float",
             ),
             _ if !drawn => (Carried::Steward, "nothing is delegated that it is paid in"),
+            _ if floats => (Carried::Steward, "it is paid from the float"),
             _ if known >= MAX_PAYEES => {
                 (Carried::Steward, "there are more payees than a caveat holds: paid from the float")
             }

@@ -146,7 +146,8 @@ impl<'a> Facts<'a> {
             | Intent::Sweep(_)
             | Intent::Cancel(_)
             | Intent::InvalidatePermit { .. }
-            | Intent::ApprovePermit2 { .. } => return None,
+            | Intent::ApprovePermit2 { .. }
+            | Intent::Refill { .. } => return None,
         };
         Some(Self { policy, request, ledger, now, what })
     }

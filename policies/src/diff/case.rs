@@ -94,7 +94,7 @@ impl Case {
             Intent::PermitTransfer(pay) => pay.amount = money,
             Intent::Settle(settle) => settle.amount = money,
             Intent::SettlePermit(settle) => (settle.amount, settle.charge) = (money, money),
-            Intent::ApprovePermit2 { amount } => *amount = money,
+            Intent::ApprovePermit2 { amount } | Intent::Refill { amount } => *amount = money,
             Intent::Sweep(_) | Intent::Cancel(_) | Intent::InvalidatePermit { .. } => {
                 case.gas = Some(money);
             }
@@ -126,7 +126,8 @@ impl Case {
             | Intent::Cancel(_)
             | Intent::InvalidatePermit { .. }
             | Intent::ApprovePermit2 { .. }
-            | Intent::SettlePermit(_) => {}
+            | Intent::SettlePermit(_)
+            | Intent::Refill { .. } => {}
         })
     }
 
@@ -197,7 +198,7 @@ impl Case {
             Intent::PermitTransfer(pay) => Some(pay.amount),
             Intent::Settle(settle) => Some(settle.amount),
             Intent::SettlePermit(settle) => Some(settle.amount),
-            Intent::ApprovePermit2 { amount } => Some(*amount),
+            Intent::ApprovePermit2 { amount } | Intent::Refill { amount } => Some(*amount),
             _ => None,
         }
     }

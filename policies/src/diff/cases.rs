@@ -134,6 +134,12 @@ impl<'a> Cases<'a> {
         self.accepts().into_iter().chain(labelled).chain(unknown).chain(transfers).collect()
     }
 
+    /// A refill of the float, by what either policy lets it hold.
+    pub(super) fn refills(self, asset: AssetId) -> Vec<Case> {
+        let highs = [self.new, self.old].into_iter().filter_map(|it| it.floats.get(&asset));
+        highs.map(|float| self.refill(Money::new(float.high, asset))).collect()
+    }
+
     pub(super) fn names(self, who: Who<'a>) -> Vec<String> {
         let payees = || self.new.payees.iter().chain(&self.old.payees);
         let named = |names: BTreeSet<&String>| -> Vec<String> {
@@ -282,6 +288,11 @@ impl<'a> Cases<'a> {
         let amount = Money::new(self.little(asset), asset);
         let now = self.moment(weeks::NOON);
         Case::new(Intent::Sweep(Sweep { amount }), Some(free(asset)), now)
+    }
+
+    fn refill(self, amount: Money) -> Case {
+        let now = self.moment(weeks::NOON);
+        Case::new(Intent::Refill { amount }, Some(free(amount.asset)), now)
     }
 
     /// Fees that an account pays.

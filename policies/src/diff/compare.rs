@@ -4,19 +4,23 @@
 //! it is known what it widens.
 
 use super::{
-    Change, Direction, Witness, accounts::both, case::Case, cases::Cases, idle, weeks, words,
+    Change, Direction, Witness,
+    accounts::{both, keys},
+    case::Case,
+    cases::Cases,
+    idle, weeks, words,
 };
 use crate::{
     cedar::Forbid,
-    document::{Approvals, Attitude, LabelRules, Policy},
+    document::{Approvals, Attitude, Float, LabelRules, Policy},
     explain::{date, duration},
     intent::Label,
-    money::AssetId,
+    money::{AssetId, Money},
     times::Times,
     verdict::{Decision, Mark, Verdict},
 };
 use serde_json::{Map, Value};
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 /// Cases that are tried for one change.
 const PATIENCE: usize = 512;
@@ -88,6 +92,7 @@ impl<'a> Comparison<'a> {
             owner_gas: _,
             task_limits: _,
             pools: _,
+            floats,
             payees: _,
             categories: _,
             tools,
@@ -114,6 +119,7 @@ impl<'a> Comparison<'a> {
         self.assets(assets, &new.assets);
         self.accounts();
         self.pools();
+        self.floats(floats, &new.floats);
         self.payees();
         self.categories();
         self.tools(tools, &new.tools);
@@ -335,6 +341,50 @@ impl<'a> Comparison<'a> {
                 };
                 self.changed(subject, Direction::gained(is), said, |c| c.settles_for(*asset));
             }
+        }
+    }
+
+    /// Less in the key is less to be stolen with it, and a refill permits what its `high` says.
+    fn floats(&mut self, old: &BTreeMap<AssetId, Float>, new: &BTreeMap<AssetId, Float>) {
+        for asset in keys(old, new) {
+            let name = self.cases.asset_name(asset);
+            let path = format!("float.{name}");
+            let show = |units| self.cases.new.show(Money::new(units, asset));
+            match (old.get(&asset), new.get(&asset)) {
+                (Some(was), Some(is)) => self.float(&path, asset, was, is),
+                (None, Some(is)) => {
+                    let said = format!(
+                        "new: it may draw on the owner's account until its key holds {}",
+                        show(is.high)
+                    );
+                    self.changed(path, Direction::Different, said, |c| c.refills(asset));
+                }
+                (Some(_), None) => {
+                    let said = "gone: nothing is drawn on the account, and nothing bounds what the                                 key holds";
+                    self.changed(path, Direction::Different, said, |c| c.refills(asset));
+                }
+                (None, None) => {}
+            }
+        }
+    }
+
+    fn float(&mut self, path: &str, asset: AssetId, was: &Float, is: &Float) {
+        let Float { low, high, required } = *was;
+        let show = |units| self.cases.new.show(Money::new(units, asset));
+        if let Some(direction) = Direction::of(is.high > high, is.high < high) {
+            let said = format!("{} instead of {}", show(is.high), show(high));
+            self.changed(format!("{path}.high"), direction, said, |c| c.refills(asset));
+        }
+        if let Some(direction) = Direction::of(is.low > low, is.low < low) {
+            let said = format!("{} instead of {}", show(is.low), show(low));
+            self.noted(format!("{path}.low"), direction, said);
+        }
+        if required != is.required {
+            let said = match is.required {
+                true => "the steward does not start where the chain does not hold the limits",
+                false => "the steward only warns where the chain does not hold the limits",
+            };
+            self.noted(format!("{path}.delegation"), Direction::gained(required), said);
         }
     }
 

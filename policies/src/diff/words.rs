@@ -124,6 +124,7 @@ fn proposal(cases: Cases<'_>, case: &Case) -> String {
         Intent::Cancel(_) => "cancel an authorisation".to_owned(),
         Intent::InvalidatePermit { .. } => "take a permit back".to_owned(),
         Intent::ApprovePermit2 { amount } => format!("approve Permit2 for {}", show(*amount)),
+        Intent::Refill { amount } => format!("draw {} on the account", show(*amount)),
     };
     if let Some(fees) = case.gas.filter(|fees| fees.units > U256::ZERO) {
         text.push_str(&format!(" with fees of {}", show(fees)));
@@ -169,7 +170,8 @@ fn labels(intent: &Intent) -> Option<&Labels> {
         | Intent::Cancel(_)
         | Intent::InvalidatePermit { .. }
         | Intent::ApprovePermit2 { .. }
-        | Intent::SettlePermit(_) => None,
+        | Intent::SettlePermit(_)
+        | Intent::Refill { .. } => None,
     }
 }
 

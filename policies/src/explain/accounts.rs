@@ -5,7 +5,7 @@ use super::{
     words::{hours, list},
 };
 use crate::{
-    document::{DAY, HOUR, Limits, Policy},
+    document::{DAY, Float, HOUR, Limits, Policy},
     money::{AssetId, Money},
 };
 use alloy_primitives::U256;
@@ -36,6 +36,23 @@ pub(super) fn spending(policy: &Policy, lines: &mut Vec<String>) {
     together("All agents of the owner together may spend", "a payment", &policy.owner_limits);
     let start = "For transaction fees all agents together may spend";
     together(start, "a transaction with fees", &policy.owner_gas);
+}
+
+/// What the agent's key holds of what waits in the owner's account.
+pub(super) fn floats(policy: &Policy, lines: &mut Vec<String>) {
+    for (asset, Float { low, high, required }) in &policy.floats {
+        let show = |units: U256| policy.show(Money::new(units, *asset));
+        lines.push(format!(
+            "Its key is kept between {} and {} from the owner's account, under the same limits on \
+             chain: whoever steals the key takes what it holds and what the limits let go.",
+            show(*low),
+            show(*high)
+        ));
+        lines.push(match required {
+            true => "The steward does not start while that is not delegated on chain.".to_owned(),
+            false => "Where that is not delegated on chain the steward warns.".to_owned(),
+        });
+    }
 }
 
 /// What all payees of a category may be paid together.

@@ -16,6 +16,7 @@ pub(crate) const POLICY: &[&str] = &[
     "limits",
     "task",
     "pool",
+    "float",
     "category",
     "payee",
     "tool",
@@ -73,6 +74,9 @@ pub(crate) const POOL: &[&str] = &[
     "peer_day",
     "peer_total",
 ];
+
+/// `[float.ASSET]`
+pub(crate) const FLOAT: &[&str] = &["low", "high", "delegation"];
 
 /// `[category.NAME]`
 pub(crate) const CATEGORY: &[&str] = LIMITS_WITHOUT_PAYEES;

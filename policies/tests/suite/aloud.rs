@@ -5,7 +5,7 @@ use alloy_primitives::U256;
 use marque_policies::{
     Argument, Policy, Sources,
     document::{
-        Approvals, Attitude, Bound, Constraint, DAY, HOUR, LabelRules, Limits, Payee, Pool,
+        Approvals, Attitude, Bound, Constraint, DAY, Float, HOUR, LabelRules, Limits, Payee, Pool,
         SubAgent,
     },
     parse::compile,
@@ -76,6 +76,8 @@ fn rich() -> Policy {
         gas: BTreeMap::from([(ETH, Limits { day: units(3), ..Limits::default() })]),
     };
     policy.sub_agents.insert("helper".to_owned(), helper);
+    let float = Float { low: U256::from(200_000), high: U256::from(1_000_000), required: true };
+    policy.floats.insert(USDC, float);
     policy.sub_agents.insert("idle".to_owned(), SubAgent::default());
     policy
 }
@@ -126,6 +128,9 @@ fn everything_that_can_be_written_is_said() {
         "For transaction fees helper may spend at most 0.000000000000000003 ETH in any day.",
         "Its sub-agent idle may pay nobody and use no tool",
         "idle may spend nothing.",
+        "Its key is kept between 0.20 USDC and 1.00 USDC from the owner's account, under the same \
+         limits on chain",
+        "The steward does not start while that is not delegated on chain.",
     ] {
         assert!(said.contains(sentence), "{sentence}\n---\n{said}");
     }

@@ -47,6 +47,7 @@ fn an_empty_policy_allows_nothing() {
         Intent::InvalidatePermit { intent },
         Intent::ApprovePermit2 { amount: usdc(0) },
         Intent::ApprovePermit2 { amount: usdc(1) },
+        Intent::Refill { amount: usdc(1) },
         settle_permit(AGENT, usdc(1), usdc(0), PermitVia::Upto { facilitator: AGENT }),
         settle_permit(AGENT, usdc(1), usdc(1), PermitVia::Exact),
     ] {
@@ -252,6 +253,21 @@ fn payments_to_others_are_settled_only_by_a_facilitators_policy() {
         &Book::default(),
     );
     assert_eq!(failed(&dear), ["limits.gas.day"]);
+}
+
+#[test]
+fn a_float_is_refilled_up_to_its_mark_and_an_asset_without_one_never() {
+    let text = crate::support::usual_document();
+    let floating = policy(&format!("{text}\n[float.USDC]\nlow = \"0.50\"\nhigh = \"1.00\"\n"));
+    let judge =
+        |policy, amount| judge(policy, &Intent::Refill { amount }, Some(wei(0)), &Book::default());
+    for units in [1, 999_999, 1_000_000] {
+        assert_eq!(judge(&floating, usdc(units)).decision(), Decision::Allow, "{units}");
+    }
+    assert_eq!(failed(&judge(&floating, usdc(1_000_001))), ["float.USDC.high"]);
+    assert_eq!(failed(&judge(&floating, usdc(0))), ["amount.positive"]);
+    assert_eq!(failed(&judge(&floating, wei(1))), ["float.known"]);
+    assert_eq!(failed(&judge(&usual(), usdc(1))), ["float.known"]);
 }
 
 #[test]

@@ -122,6 +122,10 @@ day = "1.00"
 [sub_agent.helper.limits.gas]
 day = "0.001 ETH"
 
+[float.USDC]
+low = "1.50"
+high = "3.00"
+
 [income]
 assets = ["USDC"]
 "#;
@@ -463,6 +467,17 @@ const EDITS: &[Edit<'_>] = &[
         Wider,
         true,
     ),
+    (&[("high = \"3.00\"", "high = \"4.00\"")], "float.USDC.high", Wider, true),
+    (&[("high = \"3.00\"", "high = \"2.00\"")], "float.USDC.high", Narrower, true),
+    (&[("low = \"1.50\"", "low = \"1.60\"")], "float.USDC.low", Wider, false),
+    (&[("low = \"1.50\"", "low = \"1.00\"")], "float.USDC.low", Narrower, false),
+    (
+        &[("low = \"1.50\"", "low = \"1.50\"\ndelegation = \"required\"")],
+        "float.USDC.delegation",
+        Narrower,
+        false,
+    ),
+    (&[("[float.USDC]\nlow = \"1.50\"\nhigh = \"3.00\"\n", "")], "float.USDC", Different, true),
     (&[("[income]\nassets = [\"USDC\"]", "")], "income.USDC", Narrower, true),
     (
         &[("[income]", "[facilitator]\nassets = [\"USDC\"]\n[income]")],
@@ -771,6 +786,7 @@ fn mutate(dice: &mut Dice, s: &mut Sketch) -> Option<()> {
                 _ => tool.arguments = from.arguments,
             }
         }
+        21 if dice.percent(40) => s.floats = other.floats,
         21 => match dice.below(3) {
             0 => s.subs = other.subs,
             1 if dice.percent(50) => s.income = other.income,

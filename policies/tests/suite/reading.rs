@@ -177,6 +177,11 @@ ask_above = "0.42"
 [sub_agent.helper.limits.gas]
 day = "0.001 ETH"
 
+[float.USDC]
+low = "2.10"
+high = "5.30"
+delegation = "required"
+
 [income]
 assets = ["USDC"]
 

@@ -150,6 +150,11 @@ ask_above = "0.40"
 [sub_agent.helper.limits.gas]
 day = "0.001 ETH"
 
+[float.USDC]
+low = "0.50"
+high = "1"
+delegation = "required"
+
 [income]
 assets = ["USDC"]
 

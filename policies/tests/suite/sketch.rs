@@ -125,6 +125,8 @@ pub(crate) struct Sketch {
     pub(crate) owner: Account,
     pub(crate) task: [Option<Seven>; 3],
     pub(crate) pools: [Option<SketchPool>; 3],
+    /// Low and high; see [`Self::float`].
+    pub(crate) floats: [Option<(u8, u8)>; 3],
     pub(crate) categories: Vec<SketchCategory>,
     pub(crate) payees: Vec<SketchPayee>,
     pub(crate) tools: Vec<SketchTool>,

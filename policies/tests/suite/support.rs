@@ -84,6 +84,10 @@ pub(crate) fn policy(text: &str) -> Policy {
     parse(text).map(|(policy, _)| policy).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
+pub(crate) fn usual_document() -> String {
+    format!("{GROUND}{PERMISSIONS}")
+}
+
 pub(crate) fn usual() -> Policy {
     policy(&format!("{GROUND}{PERMISSIONS}"))
 }

@@ -63,7 +63,7 @@ pub(super) fn conclusion(policy: &Policy) -> Vec<String> {
          the account"
             .to_owned(),
     ];
-    lines.extend(bounds.iter().map(|Bound { hour, day, days30, total }| {
+    lines.extend(bounds.iter().map(|Bound { float, hour, day, days30, total }| {
         let hour = Some(hour).filter(|hour| hour.units < day.units);
         let spans = [
             hour.map(|most| (most, "in any hour")),
@@ -74,7 +74,8 @@ pub(super) fn conclusion(policy: &Policy) -> Vec<String> {
         let spans = spans.into_iter().flatten();
         let said: Vec<_> =
             spans.map(|(most, span)| format!("{} {span}", policy.show(*most))).collect();
-        format!("  {};", said.join(", "))
+        let float = float.map(|most| format!(" (the float is {} at most)", policy.show(most)));
+        format!("  {}{};", said.join(", "), float.unwrap_or_default())
     }));
     lines.push("until you revoke it, which ends it at once.".to_owned());
     if policy.expires.is_none() {

@@ -46,6 +46,9 @@ pub(super) async fn run(shared: &Shared, agent: &str) -> Done<ExitCode> {
                 serde_json::json!({
                     "asset": it.asset, "revoked": it.revoked, "account": it.account,
                     "float": it.float, "windows": windows(it),
+                    "marks": policy.floats.get(&it.asset).map(|float| {
+                        [float.low, float.high].map(|units| Money::new(units, it.asset))
+                    }),
                 })
             })
             .collect();
@@ -92,6 +95,10 @@ fn tell(site: &Site, account: Address, standing: &Standing, drift: &[Drift]) {
             policy.show(it.account),
             policy.show(it.float)
         );
+        if let Some(float) = policy.floats.get(&it.asset) {
+            let show = |units| policy.show(Money::new(units, it.asset));
+            say!("  which the steward keeps between {} and {}", show(float.low), show(float.high));
+        }
         // What no longer lets anything out has nothing left.
         let windows = if it.revoked || standing.is_over() { &[][..] } else { &it.windows };
         for Used { rule, used, limit } in windows {
@@ -151,7 +158,10 @@ fn in_policy(policy: &Policy, asset: AssetId, rule: &str) -> Option<Money> {
     };
     let limits = section.get(&asset)?;
     let units = match kind {
-        "payment" => limits.payment,
+        "payment" => match policy.floats.get(&asset).filter(|_| path == "limits") {
+            Some(float) => Some(float.high),
+            None => limits.payment,
+        },
         _ => limits.windows().find(|(name, ..)| *name == kind).map(|(.., units)| units),
     };
     units.map(|units| Money::new(units, asset))

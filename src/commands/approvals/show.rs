@@ -201,6 +201,9 @@ fn told(names: &Names, intent: &Intent) -> Told {
             words.push(("for", quoted(&settle.resource)));
             format!("take {} from {}", money(&settle.charge), settle.from)
         }
+        Intent::Refill { amount } => {
+            format!("draw {} on your account on chain, to its own key", money(amount))
+        }
         // Of a kind that is not put in words yet: all of it, as it is.
         intent => {
             let value = serde_json::to_value(intent).unwrap_or_default();

@@ -168,7 +168,9 @@ fn asked_for(intent: &Intent, agent: &str, known: &Known) -> Vec<(&'static str, 
             .collect()
         }
         Intent::InvalidatePermit { intent } => vec![("takes back", intent.to_string())],
-        Intent::ApprovePermit2 { amount } => vec![("amount", known.show(agent, *amount))],
+        Intent::ApprovePermit2 { amount } | Intent::Refill { amount } => {
+            vec![("amount", known.show(agent, *amount))]
+        }
         Intent::SettlePermit(settle) => vec![
             ("amount", known.show(agent, settle.charge)),
             ("permitted", known.show(agent, settle.amount)),
@@ -198,7 +200,9 @@ fn what(entry: &Entry, known: &Known) -> String {
             Intent::Transfer(pay) => format!(" to {}", pay.payee),
             Intent::PermitTransfer(pay) => format!(" to {} for {}", pay.payee, pay.resource),
             Intent::InvalidatePermit { intent } => format!(" of {}", short(intent)),
-            Intent::ApprovePermit2 { amount } => format!(" {}", known.show(agent, *amount)),
+            Intent::ApprovePermit2 { amount } | Intent::Refill { amount } => {
+                format!(" {}", known.show(agent, *amount))
+            }
             Intent::SettlePermit(settle) => format!(
                 " {} from {} for {}",
                 known.show(agent, settle.charge),

@@ -660,6 +660,38 @@ pub struct Status {
     pub held: u64,
     /// With how many the chain may still do something.
     pub live: u64,
+    /// What its key is kept at from the owner's account.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub floats: Vec<FloatView>,
+}
+
+/// A float, between its marks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FloatView {
+    /// Below this the steward draws on the account,
+    pub low: Money,
+    /// up to this.
+    pub high: Money,
+    /// What the key held when the steward looked last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Money>,
+    /// The newest refill: when it was proposed, how much, and what became of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refill: Option<RefillView>,
+    /// Why it is not refilled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}
+
+/// A refill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RefillView {
+    /// When it was decided.
+    pub at: Timestamp,
+    /// How much.
+    pub amount: Money,
+    /// What became of it.
+    pub state: PaymentState,
 }
 
 /// Why nothing is signed.

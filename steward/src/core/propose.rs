@@ -34,6 +34,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 mod permit;
+mod refill;
+
+pub use refill::Way;
+pub(crate) use refill::refills;
 
 /// An authorisation of ours is valid for so many seconds of block time; never more than 300.
 const VALID_FOR: u64 = 120;
@@ -69,8 +73,10 @@ pub struct Facts {
     /// A settlement that somebody else has brought to the chain already: where it is.
     pub elsewhere: Option<OnChain>,
     /// Base units of the token that cover it: for a permit what Permit2 may move, for an approval of
-    /// Permit2 what the agent holds.
+    /// Permit2 and for a refill what the agent holds.
     pub cover: Option<U256>,
+    /// For a refill: what it is drawn by.
+    pub way: Option<Way>,
     /// Who pays with a settlement that we would bring to the chain.
     pub payer: Option<Payer>,
     /// Why it would not work on chain, or why that could not be found out.
@@ -404,6 +410,7 @@ impl Case<'_> {
             | Intent::Cancel(_)
             | Intent::InvalidatePermit { .. }
             | Intent::ApprovePermit2 { .. }
+            | Intent::Refill { .. }
             | Intent::SettlePermit(_) => {
                 // Where the estimate failed, the rules are still to be judged: at no cost, and the
                 // trouble is told if they pass.
@@ -425,7 +432,7 @@ impl Case<'_> {
             Intent::AcceptWallet(accept) => accept.chain,
             Intent::PermitTransfer(pay) => pay.amount.asset.chain,
             Intent::SettlePermit(settle) => settle.amount.asset.chain,
-            Intent::ApprovePermit2 { amount } => amount.asset.chain,
+            Intent::ApprovePermit2 { amount } | Intent::Refill { amount } => amount.asset.chain,
             _ => chain,
         };
         if on != chain {
@@ -453,6 +460,9 @@ impl Case<'_> {
             self.cancel_rules(cancel.intent, table);
         }
         self.permit_rules(table);
+        if let Intent::Refill { amount } = intent {
+            self.refill_rules(*amount, table);
+        }
         self.reserve(table);
     }
 
@@ -497,6 +507,7 @@ impl Case<'_> {
             | Intent::Settle(_)
             | Intent::Sweep(_)
             | Intent::ApprovePermit2 { .. }
+            | Intent::Refill { .. }
             | Intent::SettlePermit(_) => None,
             Intent::Cancel(Cancel { intent }) | Intent::InvalidatePermit { intent }
                 if self.state.frozen().is_none() =>
@@ -719,9 +730,15 @@ impl Case<'_> {
             | Intent::Sweep(_)
             | Intent::InvalidatePermit { .. }
             | Intent::ApprovePermit2 { .. }
+            | Intent::Refill { .. }
             | Intent::SettlePermit(_) => {
                 let owner = self.state.owner().unwrap_or(self.begun.owner);
-                let call = Call::of(&self.proposal.intent, owner)
+                let refill = matches!(self.proposal.intent, Intent::Refill { .. });
+                if refill && self.facts.way.is_none() {
+                    return Err(trouble("nothing to draw by"));
+                }
+                let way = self.facts.way.as_ref();
+                let call = Call::of(&self.proposal.intent, owner, way)
                     .ok_or_else(|| fault("internal", "an intent without a call passed"))?;
                 Order::Transaction(self.transaction(call)?)
             }
@@ -837,8 +854,9 @@ pub(crate) struct Call {
 
 impl Call {
     /// The call for an intent that needs a transaction.
-    pub(crate) fn of(intent: &Intent, owner: Address) -> Option<Self> {
+    pub(crate) fn of(intent: &Intent, owner: Address, way: Option<&Way>) -> Option<Self> {
         match intent {
+            Intent::Refill { amount } => way.map(|way| way.call(*amount)),
             Intent::Transfer(pay) => Some(Self::pay(pay.to, pay.amount)),
             Intent::Sweep(sweep) => Some(Self::pay(owner, sweep.amount)),
             Intent::Settle(settle) => {

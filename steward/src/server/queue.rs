@@ -6,6 +6,7 @@
 use crate::{
     core::Event,
     error::{StewardError, fault},
+    float,
     server::{Kind, answer::noted},
     state::{Record, State},
     steward::Shared,
@@ -106,6 +107,7 @@ pub(super) async fn submit(
 pub(super) async fn status(shared: &Shared, agent: String) -> Result<Answer, StewardError> {
     let (since, walls) = (shared.since, shared.walls.clone());
     let asked = shared.ready.borrow().get(&agent).copied();
+    let floats = float::views(shared, &agent).await?;
     let status = shared.desk.look(move |state, now| {
         let (begun, account) = (state.genesis()?, state.agent(&agent)?);
         let mine = || state.intents().values().filter(|record| record.agent == agent);
@@ -129,6 +131,7 @@ pub(super) async fn status(shared: &Shared, agent: String) -> Result<Answer, Ste
             ready: hash.is_some() && asked == hash,
             held: count(mine().filter(|record| record.is_held(now)).count()),
             live: count(mine().filter(|record| record.is_live()).count()),
+            floats,
             agent,
         })
     });

@@ -151,6 +151,7 @@ impl Arsenal {
                 via: self.via(),
                 labels,
             }),
+            23 if self.dice.below(2) == 0 => Intent::Refill { amount },
             23 => Intent::ApprovePermit2 { amount },
             24 => Intent::InvalidatePermit { intent: self.id() },
             25 => Intent::SettlePermit(SettlePermit {

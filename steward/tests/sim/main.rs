@@ -113,6 +113,7 @@ fn the_laws_hold_in_every_world() {
         assert!(total.grants > many && total.crashes > many / 2, "{total:?}");
         assert!(total.settled > many && total.reorganisations > many / 2, "{total:?}");
         assert!(total.below > many / 2 && total.replaced > 0, "{total:?}");
+        assert!(total.refills > many / 10, "{total:?}");
     }
     if many >= 1_000 {
         // Rare ones, of which a few worlds may have none.
@@ -132,6 +133,7 @@ impl Stats {
             cancelled: self.cancelled + other.cancelled,
             replaced: self.replaced + other.replaced,
             filled: self.filled + other.filled,
+            refills: self.refills + other.refills,
         }
     }
 }

@@ -128,6 +128,7 @@ impl World {
             }),
             10..=14 => Intent::Transfer(Transfer { payee, to, amount, labels }),
             15..=16 => self.setup.income[agent][self.dice.index(8)].clone(),
+            17 if self.dice.percent(50) => Intent::Refill { amount },
             17 => Intent::Sweep(Sweep { amount }),
             _ => fetch(),
         }

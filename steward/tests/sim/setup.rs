@@ -94,6 +94,9 @@ day = "14.00"
 day = "0.060 ETH"
 [task.limits.USDC]
 day = "2.00"
+[float.USDC]
+low = "0.20"
+high = "1.20"
 [[payee]]
 name = "shop"
 address = "{shop_at}"

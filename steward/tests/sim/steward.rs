@@ -12,10 +12,11 @@ use crate::{
     world::{Stop, World},
 };
 use alloy_primitives::{B256, U256, keccak256};
+use marque_contracts::delegation::{Delegation, Permission};
 use marque_policies::{AssetId, Intent, IntentId, Money, Timestamp};
 use marque_steward::{
     Entry, State,
-    core::{BlockFacts, Effect, Event, Facts, GasPlan, Permit, Reply, step},
+    core::{BlockFacts, Effect, Event, Facts, GasPlan, Permit, Reply, Way, step},
     entry::{Body, CancelOrder, Foreign, Order},
 };
 use marque_steward_client::{PaymentState, Proposal};
@@ -135,6 +136,21 @@ impl World {
                     hashes: Vec::new(),
                     mined: None,
                 };
+                if let Intent::Refill { .. } = &grant.intent {
+                    self.stats.refills += 1;
+                    law!(
+                        allowed.debits.iter().all(|debit| debit.asset.is_native()),
+                        "a refill spends more than fees"
+                    );
+                    let under_way = self.state.intents().values().filter(|it| {
+                        let out =
+                            [PaymentState::Reserved, PaymentState::Signed, PaymentState::Sent];
+                        matches!(it.decided.intent, Intent::Refill { .. })
+                            && it.agent == grant.agent
+                            && out.contains(&it.state)
+                    });
+                    law!(under_way.count() <= 1, "two refills of {} at a time", grant.agent);
+                }
                 if let Order::Authorisation(order) = &grant.order {
                     let ahead = order.valid_before.saturating_sub(self.chain.head().time);
                     let honest = self.nodes.iter().all(|node| !node.lies);
@@ -374,8 +390,17 @@ impl World {
             }
             return Ok(());
         }
-        let transaction =
-            matches!(intent, Intent::Transfer(_) | Intent::Settle(_) | Intent::Sweep(_));
+        if let Intent::Refill { .. } = intent {
+            let root = Delegation::root(crate::support::TOKEN, key).signed(vec![1; 65]);
+            let permission = Permission::new([root]).ok();
+            let manager = crate::support::TOKEN;
+            facts.way = permission.map(|permission| Way { manager, permission });
+            facts.cover = Some(U256::from(self.dice.below(700_000)));
+        }
+        let transaction = matches!(
+            intent,
+            Intent::Transfer(_) | Intent::Settle(_) | Intent::Sweep(_) | Intent::Refill { .. }
+        );
         if transaction && facts.elsewhere.is_none() {
             facts.nonce = Some(self.ask(|node, chain, dice| node.count(chain, key, dice))?);
             if self.dice.percent(6) {

@@ -45,6 +45,7 @@ pub(crate) struct Stats {
     pub(crate) cancelled: u64,
     pub(crate) replaced: u64,
     pub(crate) filled: u64,
+    pub(crate) refills: u64,
 }
 
 #[derive(Debug)]

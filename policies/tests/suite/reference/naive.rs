@@ -191,6 +191,7 @@ impl<'a> Naive<'a> {
                 Intent::Settle(_)
                     | Intent::SettlePermit(_)
                     | Intent::ApprovePermit2 { .. }
+                    | Intent::Refill { .. }
                     | Intent::AcceptWallet(_)
             );
             self.need(acts, format_args!("sub_agent.{}.acts", sub.name));
@@ -234,6 +235,7 @@ impl<'a> Naive<'a> {
             Intent::PermitTransfer(pay) => self.permit(pay),
             Intent::SettlePermit(settle) => self.settle_permit(settle),
             Intent::ApprovePermit2 { amount } => self.approve(*amount),
+            Intent::Refill { amount } => self.refill(*amount),
             other => panic!("a new kind of intent: {other:?}"),
         }
     }
@@ -398,6 +400,21 @@ impl<'a> Naive<'a> {
         self.need(listed, format_args!("approve_permit2.asset"));
         if let Some(total) = limits.and_then(|limits| limits[4]) {
             self.need(units(amount) <= total.into(), format_args!("approve_permit2.total"));
+        }
+        self.need_gas();
+        self.fees(false);
+    }
+
+    /// More than nothing, and no more than the float may hold.
+    fn refill(&mut self, amount: Money) {
+        let coin = Coin::of(amount.asset);
+        self.need(units(amount) > 0, format_args!("amount.positive"));
+        self.need(coin.is_some(), format_args!("asset.known"));
+        match coin.and_then(|coin| Some((coin.name(), self.sketch.float(coin)?.1))) {
+            Some((name, high)) => {
+                self.need(units(amount) <= high.into(), format_args!("float.{name}.high"));
+            }
+            None => self.need(false, format_args!("float.known")),
         }
         self.need_gas();
         self.fees(false);

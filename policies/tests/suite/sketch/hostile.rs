@@ -93,6 +93,7 @@ pub(crate) fn wild_intent(dice: &mut Dice) -> Intent {
             let settle = SettlePermit { valid_after, deadline, nonce, signature, ..settle };
             Intent::SettlePermit(settle)
         }
+        7 if dice.percent(50) => Intent::Refill { amount },
         7 => Intent::ApprovePermit2 { amount },
         8 => Intent::InvalidatePermit {
             intent: IntentId::derive(Default::default(), &payee, "t", 0, 0, 0),

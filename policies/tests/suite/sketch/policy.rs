@@ -55,6 +55,8 @@ impl Sketch {
         }
         let facilitator = Coin::ALL.into_iter().take(2).filter(|_| dice.percent(20)).collect();
         let income = Coin::ALL.into_iter().take(2).filter(|_| dice.percent(60)).collect();
+        let floats = [40, 30, 15]
+            .map(|chance| dice.percent(chance).then(|| (amount(dice, tight), amount(dice, tight))));
         let mut sketch = Self {
             split,
             eurt_apart,
@@ -70,6 +72,7 @@ impl Sketch {
             owner,
             task,
             pools,
+            floats,
             categories,
             payees,
             tools,

@@ -161,7 +161,7 @@ fn intent(dice: &mut Dice, sketch: &Sketch, close: bool) -> Intent {
     let to = *dice.pick(&ADDRESSES);
     let host = (*dice.pick(&HOSTS)).to_owned();
     let resource = (*dice.pick(&["r", "https://feed.example/secret"])).to_owned();
-    match dice.below(21) {
+    match dice.below(22) {
         0..6 => Intent::Authorise(Authorise {
             payee,
             to,
@@ -208,6 +208,7 @@ fn intent(dice: &mut Dice, sketch: &Sketch, close: bool) -> Intent {
             Intent::SettlePermit(SettlePermit { resource, ..settle })
         }
         19 => Intent::ApprovePermit2 { amount: money(dice) },
+        20 => Intent::Refill { amount: money(dice) },
         _ => {
             let intent = IntentId::derive(Default::default(), "scout", "t", 0, 0, 0);
             if dice.percent(50) {

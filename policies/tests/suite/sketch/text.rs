@@ -65,6 +65,13 @@ impl Sketch {
                 }
             }
         }
+        for coin in Coin::ALL {
+            if let Some((low, high)) = self.float(coin) {
+                let (low, high) = (coin.amount(low), coin.amount(high));
+                let name = coin.name();
+                policy += &format!("\n[float.{name}]\nlow = \"{low}\"\nhigh = \"{high}\"\n");
+            }
+        }
         for category in &self.categories {
             let SketchCategory { name, coin, limits, shared } = *category;
             let text = section("category", name, coin, Some(limits), 6);
@@ -101,6 +108,16 @@ impl Sketch {
             let policy = format!("{head}{policy}{rest}");
             Sources { policy, owner: None, cedar }
         }
+    }
+
+    /// The float of a coin whose limits have a sum, wide enough for any payment that they allow.
+    pub(crate) fn float(&self, coin: Coin) -> Option<(u8, u8)> {
+        let (low, high) = self.floats[coin as usize]?;
+        let limits = self.agent.limits[coin as usize]?;
+        let own = self.agent.section(coin) == coin.name();
+        let most = limits[..5].iter().flatten().min()?;
+        let sums = limits[1..5].iter().any(Option::is_some);
+        (own && sums).then(|| (low, high.max(*most).max(low + 1)))
     }
 
     /// Whether something can stand in `owner.toml`.

@@ -1,0 +1,88 @@
+//! A refill: the agent's key draws on the owner's account, under what the owner delegated on chain.
+//!
+//! It can only credit the agent's own key, and spends fees alone. What is left of the limits is for
+//! the chain to say; how much the key may hold, the policy says.
+
+use super::{Call, Case, failed};
+use crate::{entry::Order, state::Record};
+use alloy_primitives::{Address, U256};
+use alloy_sol_types::SolCall as _;
+use marque_contracts::delegation::{Execution, Permission, binding::IDelegationManager};
+use marque_policies::{AssetId, Intent, Mark, Money, Row};
+use marque_steward_client::PaymentState;
+
+/// The way from the owner's account to an agent's key. Whoever makes one has compared it with the
+/// policy and the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// The contract that redeems it.
+    pub manager: Address,
+    /// What the owner signed.
+    pub permission: Permission,
+}
+
+impl Way {
+    pub(crate) fn call(&self, amount: Money) -> Call {
+        let key = self.permission.redeemer();
+        let execution = match amount.asset.is_native() {
+            true => Execution::pay(key, amount.units),
+            false => Execution::transfer(amount.asset.token, key, amount.units),
+        };
+        let data = self.permission.redeem(&execution);
+        Call { to: self.manager, value: U256::ZERO, data }
+    }
+
+    /// The way that a refill went: its transaction says it.
+    pub(crate) fn of(order: &Order) -> Option<Self> {
+        let order = order.transaction()?;
+        let call = IDelegationManager::redeemDelegationsCall::abi_decode(&order.data).ok()?;
+        let permission = Permission::decode(call.permissionContexts.first()?).ok()?;
+        Some(Self { manager: order.to, permission })
+    }
+}
+
+/// Whether a refill of this asset is on its way to the key.
+pub(crate) fn refills(record: &Record, agent: &str, asset: AssetId) -> bool {
+    let comes =
+        matches!(&record.decided.intent, Intent::Refill { amount } if amount.asset == asset);
+    let under_way =
+        matches!(record.state, PaymentState::Reserved | PaymentState::Signed | PaymentState::Sent);
+    comes && under_way && record.agent == agent
+}
+
+impl Case<'_> {
+    /// One at a time, and never above the mark: so the key holds no more than the policy says,
+    /// whoever proposes refills.
+    pub(super) fn refill_rules(&self, amount: Money, table: &mut Vec<Row>) {
+        let policy = &self.adopted.policy;
+        let show = |units| policy.show(Money::new(units, amount.asset));
+        let mut others = self.state.intents().iter().filter(|(id, _)| **id != self.id);
+        if let Some((id, _)) = others.find(|(_, it)| refills(it, self.agent, amount.asset)) {
+            let mend = "wait until it is in a block";
+            table.push(failed(
+                "steward.refill",
+                &format!("{id} is under way"),
+                "one at a time",
+                mend,
+            ));
+        }
+        let Some(float) = policy.floats.get(&amount.asset) else { return };
+        let held = self.facts.cover;
+        let fits = held.is_some_and(|held| held.saturating_add(amount.units) <= float.high);
+        table.push(Row {
+            rule: "steward.float".to_owned(),
+            measured: match held {
+                Some(held) => format!("{} + {}", show(held), show(amount.units)),
+                None => format!("unknown + {}", show(amount.units)),
+            },
+            limit: show(float.high),
+            mark: if fits { Mark::Pass } else { Mark::Fail },
+            mend: (!fits).then(|| match held {
+                Some(held) => {
+                    format!("at most {} fits", show(float.high.saturating_sub(held)))
+                }
+                None => "ask again when the chain answers".to_owned(),
+            }),
+        });
+    }
+}

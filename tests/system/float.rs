@@ -1,0 +1,214 @@
+//! The float, through real commands, a real steward and a real chain: what the agent's key holds is
+//! refilled from the owner's account, within what the owner delegated, until that ends.
+
+use crate::{
+    account::{DOLLAR, Estate, FEED},
+    command::{failure, ok, start, start_with},
+    support::eventually,
+};
+use alloy_primitives::U256;
+use marque_policies::{Intent, Money, intent::Transfer};
+use marque_steward::{Body, Entry};
+use marque_steward_client::{Client, ClientError, Outcome, Proposal};
+use std::{process::Child, time::Duration};
+
+/// A steward's process, which does not outlive its test.
+struct Steward(Child);
+
+impl Drop for Steward {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+impl Estate {
+    /// Adopts a policy whose float is between the marks, in cents, and puts it on chain.
+    fn floats(&self, version: u64, (low, high): (u64, u64), hour: &str) {
+        let cents = |n: u64| format!("{}.{:02}", n / 100, n % 100);
+        let limits = format!(
+            "hour = \"{hour}\"\nday = \"9.00\"\n\n[float.tUSD]\nlow = \"{}\"\nhigh = \"{}\"\n\
+             delegation = \"required\"",
+            cents(low),
+            cents(high)
+        );
+        self.draft_paying(version, ("0.50", &limits, ""), "");
+        ok(&self.marque(&["policy", "adopt", "scout"]));
+    }
+
+    fn delegate(&self) {
+        ok(&self.account(&["deploy", "scout"]));
+        ok(&self.account(&["delegate", "scout", "--yes"]));
+    }
+
+    fn steward(&self, env: &[(&str, &str)]) -> Steward {
+        Steward(start_with(self.path(), &["steward", "run"], env))
+    }
+
+    async fn mind(&self) -> Client {
+        let socket = self.path().join("home/agents/scout/steward.sock");
+        marque::owner::connect(&socket, Duration::from_secs(30)).await.unwrap()
+    }
+
+    /// Pays the feed in a transaction.
+    async fn pay(&self, mind: &Client, task: &str, cents: u64) -> Result<Outcome, ClientError> {
+        let amount = Money::new(U256::from(cents * 10_000), self.dollars());
+        let (payee, labels) = ("feed".to_owned(), Default::default());
+        let intent = Intent::Transfer(Transfer { payee, to: FEED, amount, labels });
+        let task = task.to_owned();
+        mind.propose(Proposal { task, step: 0, ordinal: 0, attempt: 0, intent }).await
+    }
+
+    async fn float_is(&self, cents: u64) {
+        let scout = self.stolen().address();
+        let what = format!("a float of {cents} cents");
+        eventually(&what, 30, || async { self.has(scout).await == cents * 10_000 }).await;
+    }
+
+    /// The account, of which nobody but a refill takes.
+    async fn account_has(&self) -> u64 {
+        self.has(self.permissions().account).await
+    }
+
+    /// How many refills the journal allowed.
+    fn refills(&self) -> usize {
+        let entries = marque_steward::audit::entries(&self.path().join("home/journal")).unwrap();
+        let refill = |entry: &&Entry| match &entry.body {
+            Body::Allowed(it) => matches!(it.decided.intent, Intent::Refill { .. }),
+            _ => false,
+        };
+        entries.iter().filter(refill).count()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_float_is_refilled_by_itself_until_its_window_is_used_up() {
+    let estate = Estate::new().await;
+    estate.floats(2, (25, 100), "2.00");
+    // The policy wants the chain's cover first, and one line says what to do.
+    let out = tokio::task::block_in_place(|| {
+        start(estate.path(), &["steward", "run"]).wait_with_output().unwrap()
+    });
+    let (text, code) = failure(&out);
+    assert!(code == 1 && text.contains("run marque account delegate scout"), "{text}");
+    assert!(text.contains("nothing is delegated"), "{text}");
+
+    estate.delegate();
+    let _steward = estate.steward(&[]);
+    let mind = estate.mind().await;
+    // Nobody gave the key a cent.
+    estate.float_is(100).await;
+    assert_eq!(estate.account_has().await, 19 * DOLLAR);
+    for task in ["one", "two", "three", "four"] {
+        let outcome = estate.pay(&mind, task, 50).await.unwrap();
+        assert!(matches!(outcome, Outcome::Allowed { .. }), "{task}: {outcome:?}");
+    }
+    eventually("paid", 30, || async { estate.has(FEED).await == 2 * DOLLAR }).await;
+    assert_eq!(estate.account_has().await, 18 * DOLLAR, "what was paid, and nothing else");
+    let Outcome::Refused { table, .. } = estate.pay(&mind, "five", 50).await.unwrap() else {
+        panic!("the hour is used up");
+    };
+    assert!(table.iter().any(|row| row.rule == "limits.tUSD.hour" && row.mend.is_some()));
+
+    // The owner reads what the float is at, and why it stays there.
+    eventually("the reason", 30, || async {
+        let float = estate.json(&["status"])["agents"][0]["floats"][0].clone();
+        float["trouble"].to_string().contains("limits.hour on chain has 0.00 tUSD left")
+    })
+    .await;
+    let text = ok(&estate.marque(&["status"]));
+    assert!(text.contains("kept between 0.25 tUSD and 1.00 tUSD; last refill 1.00 tUSD"), "{text}");
+    assert_eq!(estate.json(&["status"])["agents"][0]["floats"][0]["held"]["units"], "0");
+    let text = ok(&estate.account(&["status", "scout"]));
+    assert!(text.contains("keeps between 0.25 tUSD and 1.00 tUSD"), "{text}");
+    assert!(text.contains("2.00 tUSD of 2.00 tUSD, 0.00 tUSD left"), "{text}");
+
+    // A captured mind may ask for more: no fees are burnt for what the chain would refuse.
+    let amount = Money::new(U256::from(DOLLAR), estate.dollars());
+    let nonce = estate.nonce().await;
+    for step in 0..3 {
+        let (task, intent) = ("greed".to_owned(), Intent::Refill { amount });
+        let asked = mind.propose(Proposal { task, step, ordinal: 0, attempt: 0, intent }).await;
+        assert!(
+            matches!(&asked, Err(ClientError::Fault(it)) if it.message.contains("has room for 0"))
+        );
+    }
+    assert_eq!(estate.nonce().await, nonce);
+    assert_eq!(estate.refills(), 2);
+    ok(&estate.marque(&["audit", "verify"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_ends_refills_and_what_comes_in_above_the_float_goes_back() {
+    let estate = Estate::new().await;
+    estate.floats(2, (25, 100), "5.00");
+    estate.delegate();
+    let _steward = estate.steward(&[]);
+    let mind = estate.mind().await;
+    estate.float_is(100).await;
+    // Somebody pays the key five dollars: that adds no authority, and does not stay there.
+    let scout = estate.stolen().address();
+    estate.town.economy.mint(scout, 5 * DOLLAR).await.unwrap();
+    estate.pay(&mind, "wakes it", 1).await.unwrap();
+    let owner = estate.owner.parse().unwrap();
+    eventually("given back", 60, || async { estate.has(owner).await >= 4 * DOLLAR }).await;
+    assert!(estate.has(scout).await <= DOLLAR);
+
+    ok(&estate.account(&["revoke", "scout"]));
+    let left = estate.account_has().await;
+    for task in ["one", "two"] {
+        estate.pay(&mind, task, 45).await.unwrap();
+    }
+    let refused = estate.pay(&mind, "three", 50).await;
+    let Err(ClientError::Fault(why)) = refused else { panic!("{refused:?}") };
+    assert_eq!(why.code, "float");
+    assert!(why.message.contains("what was delegated was revoked"), "{}", why.message);
+    assert_eq!(estate.account_has().await, left, "nothing leaves any more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_steward_killed_at_any_edge_of_a_refill_draws_once() {
+    let estate = Estate::new().await;
+    let mut drawn = 0;
+    for (version, edge) in [(2, "reserved"), (3, "signed"), (4, "sent")] {
+        let dollars = version - 1;
+        estate.floats(version, (100 * dollars - 60, 100 * dollars), "9.00");
+        estate.delegate();
+        let mut dying = estate.steward(&[("MARQUE_FAILPOINT", edge)]);
+        tokio::task::block_in_place(|| dying.0.wait()).unwrap();
+        let _steward = estate.steward(&[]);
+        estate.float_is(100 * dollars).await;
+        drawn += 1;
+        assert_eq!(estate.account_has().await, (20 - dollars) * DOLLAR, "{edge}");
+        assert_eq!(estate.refills(), drawn, "{edge}: one id, one refill");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_not_what_the_owner_signed_is_not_used() {
+    let estate = Estate::new().await;
+    estate.floats(2, (25, 100), "2.00");
+    estate.delegate();
+    let text = std::fs::read_to_string(estate.file()).unwrap();
+    let lower = |it: alloy_primitives::Address| format!("{it:#x}");
+    let permissions = estate.permissions();
+    let token = lower(estate.town.economy.dollar);
+    let fails = |text: &str| {
+        std::fs::write(estate.file(), text).unwrap();
+        let out = tokio::task::block_in_place(|| {
+            start(estate.path(), &["steward", "run"]).wait_with_output().unwrap()
+        });
+        failure(&out).0
+    };
+    // Another manager: the key would call it. The signature is for one.
+    let manager = lower(permissions.framework.manager);
+    let said = fails(&text.replace(&manager, &token));
+    assert!(said.contains("is not signed by the owner"), "{said}");
+    let stranger = lower(FEED);
+    let said = fails(&text.replace(&permissions.owner.to_string().to_lowercase(), &stranger));
+    assert!(said.contains("not signed") || said.contains("another owner"), "{said}");
+    // An older one, of the owner's as well, under which more may be drawn.
+    estate.floats(3, (25, 100), "1.00");
+    let said = fails(&text);
+    assert!(said.contains("not what version 3 of the policy says: limits.tUSD.hour"), "{said}");
+}
