@@ -350,9 +350,6 @@ impl Authority {
             }
             Err(error) => return Err(error.into()),
         }
-        if pays && let Err(error) = self.journal.publish_checkpoint() {
-            tracing::warn!(%error, "the entries are durable, but their checkpoint is not written");
-        }
         failpoint::at("journalled", &kinds);
         if reserves {
             failpoint("reserved");
@@ -437,7 +434,7 @@ impl Authority {
     /// is durable, and the room that was kept takes the entry that freezes.
     fn stop_for_room(&mut self) -> Result<(), StewardError> {
         self.full = true;
-        self.state = opening::again(&self.home.journal(), self.index.as_ref())?;
+        self.state = opening::again(&self.journal, self.index.as_ref())?;
         self.state.all_changed();
         let reason = "the disk is full: make room, then thaw".to_owned();
         tracing::error!(reason, "frozen");

@@ -12,7 +12,6 @@
 //! journal/entries/<first entry>.seg          records: length, CRC32C, bytes; the only input
 //! journal/tile/<level>/<index>[.p/<width>]   C2SP tlog-tiles, rebuilt from the entries
 //! journal/checkpoint                         C2SP signed note: origin, size, root
-//! journal/checkpoint.before                  the one before it, to be written over
 //! journal/reserve                            room for stopping in order on a full disk, after a note
 //! ```
 //!
@@ -98,7 +97,7 @@ impl Journal {
     pub fn create(dir: &Path, origin: Origin, signer: LogSigner) -> Result<Self, JournalError> {
         let lock = Lock::create(dir, origin)?;
         let tree = Tree::with_tiles();
-        let checkpoint = Checkpoint::sign(origin, &signer, 0, tree.root())?;
+        let (checkpoint, _) = Checkpoint::sign(origin, &signer, 0, tree.root())?;
         checkpoint.write(dir)?;
         // Once, so that a journal without a checkpoint is something to wonder about.
         files::sync_dir(dir)?;
@@ -163,6 +162,13 @@ impl Journal {
             None if from > 0 => return Err(JournalError::Unproven("there is no checkpoint")),
             _ => read_all(&segments, origin, old.as_ref(), visit)?,
         };
+        // INVARIANT: what no checkpoint covers is believed by its seal alone, which only this log key
+        // makes; pinned by `entries_that_somebody_else_appended_are_refused`.
+        let checkpoint = match &old {
+            Some(old) if old.size() == tree.size() => old.clone(),
+            _ if tree.size() == 0 => Checkpoint::sign(origin, &signer, 0, tree.root())?.0,
+            _ => newest(&signer.key(origin)?, &tree, &end)?,
+        };
         // INVARIANT: nothing is cut before the checkpoint has been checked; pinned by
         // `a_cut_below_the_checkpoint_is_an_error_and_changes_nothing`.
         let writer = Writer::open(dir, origin, lock, &end)?;
@@ -181,14 +187,9 @@ impl Journal {
             );
         }
         tiles::write(dir, &mut tree)?;
-        let checkpoint = match old {
-            Some(old) if old.size() == tree.size() => old,
-            _ => {
-                let new = Checkpoint::sign(origin, &signer, tree.size(), tree.root())?;
-                new.write(dir)?;
-                new
-            }
-        };
+        if old.as_ref() != Some(&checkpoint) {
+            checkpoint.write(dir)?;
+        }
         let published = tree.size();
         let dir = dir.to_owned();
         let places = Places::default();
@@ -225,26 +226,20 @@ impl Journal {
         if entries.is_empty() {
             return Ok(first);
         }
-        self.writer.append(entries)?;
+        let mut tree = self.tree.clone();
         for entry in entries {
-            self.tree.push(entry);
+            tree.push(entry);
         }
-        self.checkpoint =
-            Checkpoint::sign(self.origin, &self.signer, self.tree.size(), self.tree.root())?;
+        let (checkpoint, seal) =
+            Checkpoint::sign(self.origin, &self.signer, tree.size(), tree.root())?;
+        self.writer.append(entries, &seal)?;
+        (self.tree, self.checkpoint) = (tree, checkpoint);
         if self.tree.size() - self.published >= OWED
             && let Err(error) = self.publish()
         {
             tracing::warn!(%error, "the entries are durable, but their checkpoint is not written");
         }
         Ok(first)
-    }
-
-    /// Writes the checkpoint of everything appended, without the tiles.
-    ///
-    /// # Errors
-    /// [`JournalError::Io`]; the entries are not touched.
-    pub fn publish_checkpoint(&self) -> Result<(), JournalError> {
-        self.checkpoint.write(&self.dir)
     }
 
     /// Writes the tiles and the checkpoint of everything appended, where that is still owed.
@@ -308,6 +303,30 @@ impl Journal {
         tlog_tiles::check_record(&proof, size, root, seq, tlog_tiles::record_hash(&entry))
             .map_err(|_| JournalError::Rewritten { size })?;
         Ok(entry)
+    }
+
+    /// Visits the entries from `from` on again. They are those that this writer wrote or read.
+    ///
+    /// # Errors
+    /// As [`Self::open_from`].
+    pub(crate) fn again(&self, from: u64, visit: &mut Visit<'_>) -> Result<u64, JournalError> {
+        let segments = Segments::list(&self.dir)?;
+        let (tree, _) = match from {
+            0 => read_all(&segments, self.origin, Some(&self.checkpoint), visit)?,
+            _ => read_from(
+                &self.dir,
+                &segments,
+                self.origin,
+                &self.checkpoint,
+                from,
+                &mut |seq, entry| {
+                    if seq >= from {
+                        visit(seq, entry);
+                    }
+                },
+            )?,
+        };
+        Ok(tree.size())
     }
 
     /// Whether this journal extends what an older checkpoint of it signed: by a consistency proof
@@ -414,6 +433,13 @@ fn read_all(
     })?;
     heads.end(&tree)?;
     Ok((tree, end))
+}
+
+/// The checkpoint of all entries, by the seal of the last group.
+fn newest(key: &LogKey, tree: &Tree, end: &End) -> Result<Checkpoint, JournalError> {
+    let size = tree.size();
+    let seal = end.seal.ok_or(JournalError::Unsealed { size })?;
+    Checkpoint::sealed(key, size, tree.root(), &seal)
 }
 
 /// Takes the tree of the first `base` entries from the tiles, reads the rest, and checks that this

@@ -8,7 +8,7 @@ use crate::{
     entry::{Body, Entry},
     error::StewardError,
     index::Index,
-    journal::{self, Journal, JournalError, LogSigner, Origin, Visit},
+    journal::{Journal, JournalError, LogSigner, Origin, Visit},
     state::{STATE_FORMAT, State},
 };
 use alloy_primitives::B256;
@@ -100,27 +100,34 @@ fn find(
     }
 }
 
-/// The same state again, while the journal is open, from what is durable.
-pub(crate) fn again(dir: &Path, index: Option<&Index>) -> Result<State, StewardError> {
+/// The same state again, while the journal is open, from what is durable and what it wrote itself.
+pub(crate) fn again(journal: &Journal, index: Option<&Index>) -> Result<State, StewardError> {
     if let Some(Ok(Some(mut state))) = index.map(Index::load) {
         let promise = Some((state.next(), state.seal()?));
-        match read_from(dir, state, promise) {
-            Err(Trouble::Doubt(_)) => {}
+        match read_from(journal, state, promise) {
+            Err(
+                Trouble::Doubt(_)
+                | Trouble::Error(StewardError::Journal(JournalError::Unproven(_))),
+            ) => {}
             Err(Trouble::Error(error)) => return Err(error),
             Ok(state) => return Ok(state),
         }
     }
-    match read_from(dir, State::default(), None) {
+    match read_from(journal, State::default(), None) {
         Ok(state) => Ok(state),
         Err(Trouble::Error(error)) => Err(error),
         Err(Trouble::Doubt(why)) => Err(StewardError::Entry { seq: 0, why }),
     }
 }
 
-fn read_from(dir: &Path, mut state: State, promise: Option<(u64, B256)>) -> Result<State, Trouble> {
+fn read_from(
+    journal: &Journal,
+    mut state: State,
+    promise: Option<(u64, B256)>,
+) -> Result<State, Trouble> {
     let from = state.next();
     let size = folded(&mut state, promise, |visit| {
-        let size = journal::each(dir, from, visit)?;
+        let size = journal.again(from, visit)?;
         Ok((size, size))
     })?;
     whole(&state, size)?;

@@ -5,7 +5,7 @@
 
 #![cfg(test)]
 
-use base64_of::decode;
+use base64_of::{decode, encode};
 use ed25519_dalek::{Signature, VerifyingKey};
 use marque_steward::journal::{self, InclusionProof, Journal, LogKey, LogSigner, Origin};
 use secrecy::SecretBox;
@@ -44,9 +44,7 @@ fn the_vectors_are_what_this_version_writes() {
         roots.push(journal.root());
     }
     drop(journal);
-    for beside in ["reserve", "checkpoint.before"] {
-        fs::remove_file(dir.join(beside)).unwrap();
-    }
+    fs::remove_file(dir.join("reserve")).unwrap();
     for width in 1..20 {
         fs::remove_file(dir.join(format!("tile/0/000.p/{width}"))).unwrap();
     }
@@ -93,7 +91,8 @@ fn same(one: &Path, other: &Path) {
 fn a_verifier_written_from_the_page_finds_what_the_vectors_say() {
     let expected: Value =
         serde_json::from_slice(&fs::read(vectors().join("expected.json")).unwrap()).unwrap();
-    let found = strange::read(&vectors().join("journal/entries"));
+    let key = expected["key"].as_str().unwrap();
+    let found = strange::read(&vectors().join("journal/entries"), key);
     assert_eq!(found, entries());
     let root = |n: u64| {
         let root = expected["roots"][usize::try_from(n).unwrap()].as_str().unwrap();
@@ -102,7 +101,6 @@ fn a_verifier_written_from_the_page_finds_what_the_vectors_say() {
     for n in 0..=found.len() {
         assert_eq!(strange::root(&found[..n]).to_vec(), root(n as u64), "{n} entries");
     }
-    let key = expected["key"].as_str().unwrap();
     let text = fs::read_to_string(vectors().join("journal/checkpoint")).unwrap();
     let (size, signed) = strange::checkpoint(&text, key);
     assert_eq!((size, signed), (20, root(20)));
@@ -119,8 +117,9 @@ fn a_verifier_written_from_the_page_finds_what_the_vectors_say() {
 mod strange {
     use super::*;
 
-    /// Entries of a folder of segments.
-    pub(super) fn read(dir: &Path) -> Vec<Vec<u8>> {
+    /// Entries of a folder of segments, each group under its seal.
+    pub(super) fn read(dir: &Path, key: &str) -> Vec<Vec<u8>> {
+        let log = key.split_once('+').unwrap().0;
         let mut names: Vec<_> =
             fs::read_dir(dir).unwrap().map(|file| file.unwrap().file_name()).collect();
         names.sort();
@@ -129,21 +128,39 @@ mod strange {
         for name in names {
             let bytes = fs::read(dir.join(&name)).unwrap();
             assert_eq!(name.to_str().unwrap(), format!("{:020}.seg", entries.len()));
-            assert_eq!(&bytes[..12], b"MARQUEJ\n\0\0\0\x01");
+            assert_eq!(&bytes[..12], b"MARQUEJ\n\0\0\0\x02");
             assert_eq!(bytes[12..44], ORIGIN);
             assert_eq!(bytes[44..52], (entries.len() as u64).to_be_bytes());
             assert_eq!(bytes[52..56], crc32c::crc32c(&bytes[..52]).to_be_bytes());
-            let mut at = 56;
+            let (mut at, mut sealed) = (56, entries.len());
             while at < bytes.len() {
                 let word = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
-                let (len, crc) = (word(at) as usize, word(at + 4));
+                let (len, crc) = (word(at), word(at + 4));
+                if len == 0x8000_0040 {
+                    let seal = &bytes[at + 8..at + 72];
+                    assert_eq!(crc32c::crc32c(seal), crc);
+                    let root = encode(&root(&entries));
+                    signed(key, &format!("{log}\n{}\n{root}\n", entries.len()), seal);
+                    (at, sealed) = (at + 72, entries.len());
+                    continue;
+                }
+                let len = len as usize;
                 let entry = &bytes[at + 8..at + 8 + len];
                 assert_eq!(crc32c::crc32c(entry), crc);
                 entries.push(entry.to_vec());
                 at += 8 + len;
             }
+            assert_eq!(sealed, entries.len(), "{name:?}");
         }
         entries
+    }
+
+    /// Whether the key signed a text.
+    fn signed(key: &str, text: &str, signature: &[u8]) {
+        let public = decode(key.splitn(3, '+').last().unwrap());
+        let signature = Signature::from_slice(signature).unwrap();
+        let public = VerifyingKey::from_bytes(public[1..].try_into().unwrap()).unwrap();
+        public.verify_strict(text.as_bytes(), &signature).unwrap();
     }
 
     fn hash(tag: u8, parts: &[&[u8]]) -> [u8; 32] {
@@ -175,13 +192,7 @@ mod strange {
         let signature = signature.strip_prefix(&format!("\u{2014} {name} ")).unwrap();
         let signature = decode(signature.trim_end());
         assert_eq!(alloy_primitives::hex::encode(&signature[..4]), id);
-        VerifyingKey::from_bytes(public[1..].try_into().unwrap())
-            .unwrap()
-            .verify_strict(
-                format!("{body}\n").as_bytes(),
-                &Signature::from_slice(&signature[4..]).unwrap(),
-            )
-            .unwrap();
+        signed(key, &format!("{body}\n"), &signature[4..]);
         let lines: Vec<_> = body.lines().collect();
         assert_eq!((lines[0], lines.len()), (name, 3));
         (lines[1].parse().unwrap(), decode(lines[2]))
@@ -213,6 +224,21 @@ mod strange {
 }
 
 mod base64_of {
+    pub(super) fn encode(bytes: &[u8]) -> String {
+        const DIGITS: &[u8; 64] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let four = |three: &[u8]| {
+            let word =
+                (0..3).fold(0, |word, n| word << 8 | usize::from(*three.get(n).unwrap_or(&0)));
+            let digit = |n: usize| match n <= three.len() {
+                true => char::from(DIGITS[word >> (18 - 6 * n) & 63]),
+                false => '=',
+            };
+            [0, 1, 2, 3].map(digit)
+        };
+        bytes.chunks(3).flat_map(four).collect()
+    }
+
     /// Standard base64 with padding.
     pub(super) fn decode(text: &str) -> Vec<u8> {
         let value = |c: u8| match c {

@@ -24,8 +24,8 @@ pub struct Verified {
     pub size: u64,
     /// RFC 6962 root of all of them.
     pub root: B256,
-    /// How many the checkpoint covers. Entries beyond it carry a checksum and no signature yet:
-    /// normal for a moment during an append, and after a crash until the steward starts again.
+    /// How many the checkpoint covers. Entries beyond it are signed by the seals of their groups; of a
+    /// segment of format 1 they are not signed at all.
     pub checkpoint_size: u64,
     /// Bytes behind the last whole entry: an append that is under way or was cut short.
     pub torn: u64,
@@ -59,6 +59,11 @@ pub fn verify_each(
 ) -> Result<Verified, JournalError> {
     let checkpoint = Checkpoint::require(dir, key)?;
     let (tree, end) = load(dir, key, &[&checkpoint], visit)?;
+    if tree.size() > checkpoint.size()
+        && let Some(seal) = &end.seal
+    {
+        Checkpoint::sealed(key, tree.size(), tree.root(), seal)?;
+    }
     Ok(Verified {
         size: tree.size(),
         root: tree.root(),

@@ -4,8 +4,9 @@
 use super::error::JournalError;
 use super::files;
 use super::key::{LogKey, LogSigner, Origin};
+use super::record::Seal;
 use alloy_primitives::B256;
-use signed_note::{Note, VerifierList};
+use signed_note::{Note, Signature, Signer as _, Verifier as _, VerifierList};
 use std::path::Path;
 
 /// A checkpoint whose signature has been checked, or that was signed here.
@@ -38,20 +39,33 @@ impl Checkpoint {
         Ok(Self { size: head.size(), root: B256::from(head.hash().0), text: text.to_owned() })
     }
 
-    /// Signs the head of a journal.
+    /// Signs the head of a journal: the checkpoint, and its signature as a seal.
     pub(super) fn sign(
         origin: Origin,
         signer: &LogSigner,
         size: u64,
         root: B256,
+    ) -> Result<(Self, Seal), JournalError> {
+        let head = head(origin, size, root)?;
+        let signer = signer.named(origin);
+        let seal = signer.seal(&head).map_err(|error| unmade(&error))?;
+        let text = note(&head, signer.name().to_owned(), signer.key_id(), &seal)?;
+        Ok((Self { size, root, text }, seal))
+    }
+
+    /// The checkpoint that a seal was taken from, if `key` signed it for just these entries.
+    pub(super) fn sealed(
+        key: &LogKey,
+        size: u64,
+        root: B256,
+        seal: &Seal,
     ) -> Result<Self, JournalError> {
-        let bad = |why: String| JournalError::Checkpoint { what: "a new checkpoint".into(), why };
-        let hash = tlog_tiles::Hash(root.0);
-        let head = tlog_tiles::Checkpoint::new(&origin.to_string(), size, hash, "")
-            .map_err(|error| bad(error.to_string()))?;
-        let mut note = Note::new(&head.to_bytes(), &[]).map_err(|error| bad(error.to_string()))?;
-        note.add_sigs(&[&signer.named(origin)]).map_err(|error| bad(error.to_string()))?;
-        let text = String::from_utf8(note.to_bytes()).map_err(|error| bad(error.to_string()))?;
+        let head = head(key.origin(), size, root)?;
+        let verifier = key.verifier();
+        if !verifier.verify(&head, seal) {
+            return Err(JournalError::Unsealed { size });
+        }
+        let text = note(&head, verifier.name().to_owned(), verifier.key_id(), seal)?;
         Ok(Self { size, root, text })
     }
 
@@ -60,26 +74,16 @@ impl Checkpoint {
     /// may have its name and length there before its bytes.
     pub(super) fn read(dir: &Path, key: &LogKey) -> Result<Option<Self>, JournalError> {
         let path = dir.join("checkpoint");
-        let mut before = None;
-        loop {
-            let written = |bytes: &Vec<u8>| bytes.iter().any(|byte| *byte != 0);
-            let Some(bytes) = files::read_if_there(&path)?.filter(written) else {
-                return Ok(None);
-            };
-            match Self::of_bytes(&path.display().to_string(), &bytes, key) {
-                // It may have been written over while it was read.
-                Err(_) if before.as_ref() != Some(&bytes) => before = Some(bytes),
-                result => return result.map(Some),
-            }
-        }
-    }
-
-    fn of_bytes(what: &str, bytes: &[u8], key: &LogKey) -> Result<Self, JournalError> {
-        let text = str::from_utf8(bytes).map_err(|_| JournalError::Checkpoint {
-            what: what.to_owned(),
+        let written = |bytes: &Vec<u8>| bytes.iter().any(|byte| *byte != 0);
+        let Some(bytes) = files::read_if_there(&path)?.filter(written) else {
+            return Ok(None);
+        };
+        let what = path.display().to_string();
+        let text = String::from_utf8(bytes).map_err(|_| JournalError::Checkpoint {
+            what: what.clone(),
             why: "malformed note".to_owned(),
         })?;
-        Self::open_as(what, text, key)
+        Self::open_as(&what, &text, key).map(Some)
     }
 
     /// Like [`Self::read`], for readers: without a checkpoint there is nothing to believe.
@@ -91,7 +95,7 @@ impl Checkpoint {
     }
 
     pub(super) fn write(&self, dir: &Path) -> Result<(), JournalError> {
-        files::swap(&dir.join("checkpoint"), self.text.as_bytes())
+        files::replace(&dir.join("checkpoint"), self.text.as_bytes())
     }
 
     /// How many entries it covers.
@@ -111,4 +115,22 @@ impl Checkpoint {
     pub fn text(&self) -> &str {
         &self.text
     }
+}
+
+/// What is signed.
+fn head(origin: Origin, size: u64, root: B256) -> Result<Vec<u8>, JournalError> {
+    let hash = tlog_tiles::Hash(root.0);
+    let head = tlog_tiles::Checkpoint::new(&origin.to_string(), size, hash, "");
+    Ok(head.map_err(|error| unmade(&error))?.to_bytes())
+}
+
+/// It, signed.
+fn note(head: &[u8], name: String, id: u32, seal: &Seal) -> Result<String, JournalError> {
+    let signature = Signature::new(name, id, seal.to_vec()).map_err(|error| unmade(&error))?;
+    let note = Note::new(head, &[signature]).map_err(|error| unmade(&error))?;
+    String::from_utf8(note.to_bytes()).map_err(|error| unmade(&error))
+}
+
+fn unmade(error: &dyn std::fmt::Display) -> JournalError {
+    JournalError::Checkpoint { what: "a new checkpoint".into(), why: error.to_string() }
 }

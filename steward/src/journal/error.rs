@@ -102,6 +102,17 @@ pub enum JournalError {
         why: &'static str,
     },
 
+    /// What was written after the newest checkpoint is not by this journal's steward.
+    #[error(
+        "the seal of entry {} is not of this journal's log key: somebody else wrote what no checkpoint \
+         covers yet; restore the journal from a copy",
+        size.saturating_sub(1)
+    )]
+    Unsealed {
+        /// Entries there are.
+        size: u64,
+    },
+
     /// Entries that a checkpoint has signed are gone.
     #[error("{have} entries are left of the {signed} that the checkpoint signed")]
     Truncated {

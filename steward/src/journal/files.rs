@@ -1,8 +1,7 @@
 //! Files and folders: replaced whole or not at all, and folders that remember their names.
 
 use super::error::JournalError;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
 
@@ -12,32 +11,6 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), JournalError> {
     let new = path.with_added_extension("new");
     fs::write(&new, bytes).map_err(JournalError::io("write", &new))?;
     fs::rename(&new, path).map_err(JournalError::io("rename to", path))
-}
-
-/// Like [`replace`], for what is replaced at every payment: what was there before is kept beside it
-/// and written over the next time, so that no file is made or freed. A reader who opened it two
-/// replacements ago may see both; whoever reads it has to know a whole one.
-pub(super) fn swap(path: &Path, bytes: &[u8]) -> Result<(), JournalError> {
-    let spare = path.with_added_extension("before");
-    let file = |path: &Path| fs::symlink_metadata(path).ok().filter(Metadata::is_file);
-    let mut options = OpenOptions::new();
-    // One of another length is made anew: a power cut may leave the bytes of one and the length of
-    // the other.
-    if file(&spare).is_some_and(|file| file.len() == bytes.len() as u64) {
-        options.write(true);
-    } else {
-        options.write(true).create_new(true);
-        drop(fs::remove_file(&spare));
-    }
-    let write = || options.open(&spare)?.write_all(bytes);
-    write().map_err(JournalError::io("write", &spare))?;
-    // Not every file system can.
-    let swapped = file(path).is_some()
-        && renameat_with(CWD, &spare, CWD, path, RenameFlags::EXCHANGE).is_ok();
-    if swapped {
-        return Ok(());
-    }
-    fs::rename(&spare, path).map_err(JournalError::io("rename to", path))
 }
 
 /// Like [`replace`], and on the disk when it returns, name included.

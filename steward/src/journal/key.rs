@@ -4,6 +4,7 @@
 //! The key's name contains the origin, so a signature of one journal means nothing to another.
 
 use super::error::JournalError;
+use super::record::Seal;
 use alloy_primitives::B256;
 use ed25519_dalek::{SignatureError, Signer as _, SigningKey, VerifyingKey};
 use secrecy::SecretBox;
@@ -129,6 +130,13 @@ pub(super) struct NamedSigner<'a> {
     key: &'a SigningKey,
 }
 
+impl NamedSigner<'_> {
+    /// The signature of a checkpoint's text.
+    pub(super) fn seal(&self, text: &[u8]) -> Result<Seal, SignatureError> {
+        Ok(self.key.try_sign(text)?.to_bytes())
+    }
+}
+
 impl signed_note::Signer for NamedSigner<'_> {
     fn name(&self) -> &str {
         &self.name
@@ -139,7 +147,7 @@ impl signed_note::Signer for NamedSigner<'_> {
     }
 
     fn sign(&self, text: &[u8]) -> Result<Vec<u8>, SignatureError> {
-        Ok(self.key.try_sign(text)?.to_vec())
+        Ok(self.seal(text)?.to_vec())
     }
 }
 

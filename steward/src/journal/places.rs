@@ -6,7 +6,7 @@
 //! each, not a segment each.
 
 use super::error::JournalError;
-use super::record::{HEADER, check_header, split};
+use super::record::{HEADER, Piece, check_header, split};
 use super::segments::{Segment, Segments};
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -23,8 +23,10 @@ pub(super) struct Places(VecDeque<Place>);
 #[derive(Debug)]
 struct Place {
     segment: Segment,
-    /// The first entry's start, and each entry's end.
-    bounds: Vec<u64>,
+    /// Each entry's start and end.
+    bounds: Vec<(u64, u64)>,
+    /// Up to where it was read; 0 before that.
+    read: u64,
 }
 
 impl Places {
@@ -38,12 +40,12 @@ impl Places {
         let at = self.0.iter().position(|place| place.segment == *segment);
         let mut place = match at.and_then(|at| self.0.remove(at)) {
             Some(place) => place,
-            None => Place { segment: segment.clone(), bounds: Vec::new() },
+            None => Place { segment: segment.clone(), bounds: Vec::new(), read: 0 },
         };
         if place.bounds_of(seq).is_none() {
             place.learn(last)?;
         }
-        let read = place.bounds_of(seq).map(|bounds| place.read(seq, bounds)).transpose();
+        let read = place.bounds_of(seq).map(|bounds| place.entry(seq, bounds)).transpose();
         self.0.truncate(KNOWN - 1);
         self.0.push_front(place);
         read
@@ -53,45 +55,47 @@ impl Places {
 impl Place {
     fn bounds_of(&self, seq: u64) -> Option<(u64, u64)> {
         let at = usize::try_from(seq.checked_sub(self.segment.first)?).ok()?;
-        Some((*self.bounds.get(at)?, *self.bounds.get(at + 1)?))
+        self.bounds.get(at).copied()
     }
 
     /// Reads the segment, or what was appended to it since.
     fn learn(&mut self, last: bool) -> Result<(), JournalError> {
         let path = &self.segment.path;
         let bytes = fs::read(path).map_err(JournalError::io("read", path))?;
-        if self.bounds.is_empty() {
+        if self.read == 0 {
             check_header(path, &bytes, self.segment.first)?;
-            self.bounds.push(HEADER as u64);
+            self.read = HEADER as u64;
         }
-        let mut at = self.bounds.last().copied().unwrap_or_default();
         loop {
+            let at = self.read;
             let rest = usize::try_from(at).ok().and_then(|at| bytes.get(at..)).unwrap_or_default();
             if rest.is_empty() {
                 return Ok(());
             }
             match split(rest) {
-                Ok((_, behind)) => {
-                    at = (bytes.len() - behind.len()) as u64;
-                    self.bounds.push(at);
+                Ok((piece, behind)) => {
+                    self.read = (bytes.len() - behind.len()) as u64;
+                    if let Piece::Entry(_) = piece {
+                        self.bounds.push((at, self.read));
+                    }
                 }
                 // An append that was not finished.
                 Err(_) if last => return Ok(()),
                 Err(why) => {
-                    let seq = self.segment.first + self.bounds.len() as u64 - 1;
+                    let seq = self.segment.first + self.bounds.len() as u64;
                     return Err(JournalError::Damaged { path: path.clone(), seq, offset: at, why });
                 }
             }
         }
     }
 
-    fn read(&self, seq: u64, (start, end): (u64, u64)) -> Result<Vec<u8>, JournalError> {
+    fn entry(&self, seq: u64, (start, end): (u64, u64)) -> Result<Vec<u8>, JournalError> {
         let path = &self.segment.path;
         let mut bytes = vec![0; usize::try_from(end - start).unwrap_or_default()];
         let file = File::open(path).map_err(JournalError::io("open", path))?;
         file.read_exact_at(&mut bytes, start).map_err(JournalError::io("read", path))?;
         match split(&bytes) {
-            Ok((entry, [])) => Ok(entry.to_owned()),
+            Ok((Piece::Entry(entry), [])) => Ok(entry.to_owned()),
             Ok(_) => self.damaged(seq, start, "its length is another than before"),
             Err(why) => self.damaged(seq, start, why),
         }

@@ -5,7 +5,7 @@
 
 use super::error::JournalError;
 use super::key::Origin;
-use super::record::{Scan, Scanned, Take};
+use super::record::{Scan, Scanned, Seal, Take};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -33,6 +33,10 @@ pub(super) struct End {
     pub(super) end: u64,
     /// Bytes behind it: an append that was not finished.
     pub(super) torn: u64,
+    /// The newest seal, where one was read.
+    pub(super) seal: Option<Seal>,
+    /// Whether groups can be appended to the last segment; to one of an older format they cannot.
+    pub(super) sealed: bool,
 }
 
 impl Segment {
@@ -90,6 +94,7 @@ impl Segments {
     ) -> Result<End, JournalError> {
         let mut segments = self.0.iter().skip(self.index_of(from)).peekable();
         let mut at = None;
+        let mut newest = None;
         loop {
             let Some(segment) = segments.next() else {
                 return Err(JournalError::Failed);
@@ -103,11 +108,13 @@ impl Segments {
             let path = &segment.path;
             let bytes = fs::read(path).map_err(JournalError::io("read", path))?;
             let scan = Scan { path, bytes: &bytes, first: segment.first, origin, last };
-            let Scanned { next, end, torn } = scan.each(&mut |seq, entry| {
+            let Scanned { next, end, torn, seal, sealed } = scan.each(&mut |seq, entry| {
                 if seq >= from { visit(seq, entry) } else { Ok(()) }
             })?;
+            newest = seal.or(newest);
             if last {
-                return Ok(End { size: next, segment: segment.clone(), end, torn });
+                let (segment, seal) = (segment.clone(), newest);
+                return Ok(End { size: next, segment, end, torn, seal, sealed });
             }
             at = Some(next);
         }

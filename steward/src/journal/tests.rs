@@ -36,6 +36,21 @@ fn tree(entries: &[Vec<u8>]) -> Tree {
     tree
 }
 
+/// The entries from `first` on as one group, sealed by whoever has `signer`.
+fn sealed_by(signer: &LogSigner, all: &[Vec<u8>], first: usize) -> Vec<u8> {
+    let mut group = record::frame(&all[first..]).unwrap();
+    if first < all.len() {
+        let tree = tree(all);
+        let (_, seal) = Checkpoint::sign(ORIGIN, signer, tree.size(), tree.root()).unwrap();
+        group.extend(record::frame_seal(&seal));
+    }
+    group
+}
+
+fn sealed(all: &[Vec<u8>], first: usize) -> Vec<u8> {
+    sealed_by(&signer(), all, first)
+}
+
 /// A closed journal in a folder of its own.
 struct Written(TempDir);
 
@@ -54,7 +69,7 @@ impl Written {
         written.set_entries(entries);
         let tree = tree(entries);
         let head = Checkpoint::sign(ORIGIN, &signer(), tree.size(), tree.root());
-        head.unwrap().write(written.dir()).unwrap();
+        head.unwrap().0.write(written.dir()).unwrap();
         written
     }
 
@@ -82,9 +97,9 @@ impl Written {
         Journal::open(self.dir(), ORIGIN, signer())
     }
 
-    /// Replaces the entries by others, framed well, under the old checkpoint.
+    /// Replaces the entries by others, framed and sealed well, under the old checkpoint.
     fn set_entries(&self, entries: &[Vec<u8>]) {
-        self.set_bytes(&[record::header(ORIGIN, 0), record::frame(entries).unwrap()].concat());
+        self.set_bytes(&[record::header(ORIGIN, 0), sealed(entries, 0)].concat());
     }
 
     /// What every reader of a tampered journal has to say.
@@ -362,13 +377,71 @@ fn files_written_quickly_are_the_files_of_a_journal() {
 fn a_newer_format_is_refused_by_its_number() {
     let written = Written::with(&entries(2));
     let mut bytes = written.bytes();
-    bytes[11] = 2;
+    bytes[11] = 3;
     written.set_bytes(&bytes);
     let error = written.open().unwrap_err();
-    assert!(matches!(error, JournalError::Version { found: 2, known: 1, .. }), "{error}");
+    assert!(matches!(error, JournalError::Version { found: 3, known: 2, .. }), "{error}");
     let strange = Written::with(&entries(2));
     fs::write(strange.dir().join("entries/9.seg"), "").unwrap();
     assert!(matches!(strange.open(), Err(JournalError::Header { .. })));
+}
+
+#[test]
+fn entries_that_somebody_else_appended_are_refused() {
+    let written = Written::with(&entries(3));
+    let (bytes, all) = (written.bytes(), entries(5));
+    let stranger = LogSigner::generate().unwrap();
+    let old = bytes[bytes.len() - 72..].to_vec();
+    let forgeries = [
+        ("another key's seal", sealed_by(&stranger, &all, 3)),
+        ("the seal before", [record::frame(&all[3..]).unwrap(), old].concat()),
+        ("a seal of fewer", [sealed(&all[..4], 3), sealed_by(&stranger, &all, 4)].concat()),
+    ];
+    for (how, group) in forgeries {
+        written.set_bytes(&[bytes.clone(), group].concat());
+        written.assert_tampered(how);
+        let error = written.open().unwrap_err();
+        assert!(matches!(error, JournalError::Unsealed { size: 5 }), "{how}: {error}");
+        let checkpoint = written.checkpoint();
+        // Neither does it help to take the checkpoint away and write everything anew.
+        fs::remove_file(written.dir().join("checkpoint")).unwrap();
+        assert!(matches!(written.open(), Err(JournalError::Unsealed { .. })), "{how}");
+        fs::write(written.dir().join("checkpoint"), checkpoint).unwrap();
+    }
+    // Without a seal it is an append that was not finished, and none of it counts.
+    written.set_bytes(&[bytes.clone(), record::frame(&all[3..]).unwrap()].concat());
+    assert_eq!(verify(written.dir(), &key()).unwrap().size, 3);
+    let (journal, found) = written.open().unwrap();
+    assert_eq!((found, journal.recovery().unsigned), (entries(3), 0));
+    assert!(journal.recovery().cut > 0);
+    assert_eq!(written.bytes(), bytes);
+}
+
+#[test]
+fn a_journal_of_the_format_before_is_read_and_goes_on_in_this_one() {
+    let written = Written::quickly(&entries(3));
+    let older = |entries: &[Vec<u8>]| {
+        [record::header_of(1, ORIGIN, 0), record::frame(entries).unwrap()].concat()
+    };
+    // What it had not signed yet nobody can tell from what somebody else wrote.
+    written.set_bytes(&older(&entries(4)));
+    assert!(matches!(written.open(), Err(JournalError::Unsealed { size: 4 })));
+    assert_eq!(verify(written.dir(), &key()).unwrap().checkpoint_size, 3);
+    written.set_bytes(&older(&entries(3)));
+    let (mut journal, found) = written.open().unwrap();
+    assert_eq!(found, entries(3));
+    journal.append(&[entry(3)]).unwrap();
+    drop(journal);
+    assert_eq!(written.bytes(), older(&entries(3)));
+    assert_eq!(written.open().unwrap().1, entries(4));
+    let verified = verify(written.dir(), &key()).unwrap();
+    assert_eq!((verified.size, verified.checkpoint_size), (4, 4));
+    // One with nothing in it is of this format from then on.
+    let empty = Written::quickly(&[]);
+    empty.set_bytes(&record::header_of(1, ORIGIN, 0));
+    empty.open().unwrap().0.append(&[entry(0)]).unwrap();
+    assert_eq!(empty.open().unwrap().1, entries(1));
+    assert_eq!(fs::read_dir(empty.dir().join("entries")).unwrap().count(), 1);
 }
 
 #[test]
@@ -581,7 +654,7 @@ fn no_tampering_passes_a_checkpoint_that_the_owner_kept() {
         let tampered = forged.get(..kept) != Some(&entries(kept)[..]);
         let written = Written::quickly(&forged);
         verify(written.dir(), &key()).unwrap();
-        let verdict = consistent(owner.unwrap().text(), written.dir(), &key());
+        let verdict = consistent(owner.unwrap().0.text(), written.dir(), &key());
         assert_eq!(verdict.is_err(), tampered, "kind {kind} at {at}, {kept} of {size} kept");
         found += u64::from(tampered);
         kinds[kind] += u64::from(tampered);

@@ -12,7 +12,7 @@
 use super::error::JournalError;
 use super::files;
 use super::key::Origin;
-use super::record::{self, HEADER};
+use super::record::{self, HEADER, Piece, Seal};
 use super::segments::{End, Segment, Segments};
 use crate::failpoint::{failpoint, slow_sync};
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -41,6 +41,8 @@ pub(super) struct Writer {
     len: u64,
     next: u64,
     limit: u64,
+    /// Whether the segment takes seals; one of an older format is followed by another at once.
+    sealed: bool,
     failed: bool,
     syncs: u64,
     disk: Duration,
@@ -96,6 +98,12 @@ impl Writer {
         if at.torn > 0 {
             file.set_len(at.end).map_err(JournalError::io("cut", &path))?;
         }
+        if !at.sealed && at.end == HEADER as u64 {
+            // Nothing is in it: it is of this format from now on.
+            let header = record::header(origin, at.segment.first);
+            let write = || OpenOptions::new().write(true).open(&path)?.write_all(&header);
+            write().map_err(JournalError::io("write", &path))?;
+        }
         file.sync_all().map_err(JournalError::io("sync", &path))?;
         let writer = Self {
             dir: dir.to_owned(),
@@ -106,6 +114,7 @@ impl Writer {
             len: at.end,
             next: at.size,
             limit: SEGMENT_BYTES,
+            sealed: at.sealed || at.end == HEADER as u64,
             failed: false,
             syncs: 0,
             disk: Duration::ZERO,
@@ -116,15 +125,16 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Writes a group of entries with one wait for the disk.
+    /// Writes a group of entries and its seal with one wait for the disk.
     ///
     /// [`JournalError::Full`] where there is no room: then nothing of the group is there, and the
     /// writer goes on. After any other failure it is done.
-    pub(super) fn append(&mut self, entries: &[Vec<u8>]) -> Result<(), JournalError> {
+    pub(super) fn append(&mut self, entries: &[Vec<u8>], seal: &Seal) -> Result<(), JournalError> {
         if self.failed {
             return Err(JournalError::Failed);
         }
-        let group = record::frame(entries)?;
+        let mut group = record::frame(entries)?;
+        group.extend(record::frame_seal(seal));
         // INVARIANT: after a failed write or sync nobody knows what is on the disk, and a second
         // sync would lie about it, so this writer is done; pinned by
         // `a_writer_whose_disk_failed_refuses_to_go_on`.
@@ -150,7 +160,7 @@ impl Writer {
     }
 
     fn write(&mut self, group: &[u8]) -> Result<(), JournalError> {
-        let full = self.len.saturating_add(group.len() as u64) > self.limit;
+        let full = !self.sealed || self.len.saturating_add(group.len() as u64) > self.limit;
         if full && self.len > HEADER as u64 {
             self.rotate()?;
         }
@@ -168,6 +178,7 @@ impl Writer {
         self.file = append_to(&path)?;
         self.path = path;
         self.len = HEADER as u64;
+        self.sealed = true;
         Ok(())
     }
 
@@ -239,7 +250,10 @@ impl Writer {
         if page.iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
-        Ok(Some(record::split(page).map(|(note, _)| note.to_vec()).unwrap_or_default()))
+        Ok(Some(match record::split(page) {
+            Ok((Piece::Entry(note), _)) => note.to_vec(),
+            _ => Vec::new(),
+        }))
     }
 
     /// How long the last append waited for the disk.

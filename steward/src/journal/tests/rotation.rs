@@ -65,7 +65,7 @@ fn a_crash_at_any_step_of_a_rotation_loses_nothing() {
             None => fs::write(last.with_added_extension("new"), &whole[..9]).unwrap(),
             Some(end) => fs::write(&last, &whole[..end]).unwrap(),
         }
-        older.write(written.dir()).unwrap();
+        older.0.write(written.dir()).unwrap();
         let (mut journal, found) = written.open().unwrap();
         journal.rotate_at(600);
         assert!(found.len() >= n && found == entries(found.len()), "{end:?}");
@@ -142,7 +142,7 @@ fn what_opening_from_the_middle_reads_is_checked_as_ever() {
     let mut forged = entries(300);
     forged[299].push(b' ');
     let first = last.file_stem().unwrap().to_str().unwrap().parse::<u64>().unwrap();
-    let body = record::frame(&forged[usize::try_from(first).unwrap()..]).unwrap();
+    let body = sealed(&forged, usize::try_from(first).unwrap());
     fs::write(&last, [record::header(ORIGIN, first), body].concat()).unwrap();
     assert!(matches!(from(&written, 298), Err(JournalError::Unproven(_))));
     assert!(matches!(written.open(), Err(JournalError::Rewritten { size: 300 })));
@@ -163,7 +163,7 @@ fn damage_of_older_segments_is_found_by_verifying() {
         fs::write(old, &bytes[..end]).unwrap();
         found("cut");
     }
-    fs::write(old, [bytes.as_slice(), &record::frame(&[entry(1)]).unwrap()].concat()).unwrap();
+    fs::write(old, [bytes.as_slice(), &sealed(&[entry(1)], 0)].concat()).unwrap();
     assert!(matches!(found("longer"), JournalError::Missing { .. }));
     fs::write(old, &bytes).unwrap();
     for gone in [0, 3, files.len() - 2] {
@@ -192,7 +192,7 @@ fn an_entry_that_is_read_back_is_the_one_under_the_root() {
     let next = files[4].file_stem().unwrap().to_str().unwrap().parse::<usize>().unwrap();
     let mut forged = entries(next);
     forged[next - 1][2] ^= 1;
-    let body = record::frame(&forged[usize::try_from(first).unwrap()..]).unwrap();
+    let body = sealed(&forged, usize::try_from(first).unwrap());
     fs::write(&files[3], [record::header(ORIGIN, first), body].concat()).unwrap();
     assert_eq!(journal.entry(first).unwrap(), entry(usize::try_from(first).unwrap()));
     let error = journal.entry(next as u64 - 1).unwrap_err();
