@@ -80,6 +80,12 @@ impl Floats {
         (next.is_some(), next.is_some_and(|next| next <= Instant::now()))
     }
 
+    /// Forgets what a policy has no float of any more.
+    fn keep(&self, agent: &str, policy: &Policy) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.retain(|(name, asset), _| name != agent || policy.floats.contains_key(asset));
+    }
+
     fn note(&self, agent: &str, asset: AssetId, note: impl FnOnce(&mut Seen)) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         note(seen.entry((agent.to_owned(), asset)).or_default());
@@ -136,6 +142,7 @@ pub(crate) async fn keep(
     live: &[Record],
 ) -> Result<(), StewardError> {
     let Whose { agent, key, policy } = whose;
+    shared.floats.keep(agent, policy);
     for (asset, float) in floats(shared, policy) {
         let held = holds(&link.rpc, asset, key).await?;
         shared.floats.note(agent, asset, |seen| seen.held = Some(held));

@@ -22,6 +22,9 @@ const DAY: u64 = 86_400;
 /// Payments of one history.
 const STEPS: u64 = 12;
 
+/// Policies on one chain.
+const ON_ONE_CHAIN: u64 = 200;
+
 /// How often which answer was given.
 #[derive(Debug, Default)]
 struct Count {
@@ -37,9 +40,12 @@ fn what_the_steward_allows_the_chain_accepts_and_what_it_refuses_the_chain_refus
     let cases = number("MARQUE_CASES").unwrap_or(30);
     let seed = number("MARQUE_SEED").unwrap_or_else(|| u64::from(std::process::id()));
     println!("{cases} policies, MARQUE_SEED={seed} repeats them");
-    let estate = Estate::found();
-    let (mut count, mut now) = (Count::default(), BEGIN);
+    let (mut estate, mut count, mut now) = (Estate::found(), Count::default(), BEGIN);
     for case in 0..cases {
+        // A chain that remembers everything gets slow.
+        if case > 0 && case % ON_ONE_CHAIN == 0 {
+            (estate, now) = (Estate::found(), BEGIN);
+        }
         let mut dice = Dice::new(seed.wrapping_add(case));
         now = run(&estate, &mut dice, now + 400 * DAY, &mut count);
     }
