@@ -11,11 +11,10 @@ use crate::{
     dice::{Dice, number},
     estate::Estate,
     ledger::Ledger,
-    rooms::{BEGIN, Room, delegate, dollar, policy, room, written},
+    rooms::{BEGIN, Room, delegate, dollar, policy, room, would_draw, written},
 };
 use alloy_primitives::Address;
 use marque_contracts::delegation::Permission;
-use serde_json::json;
 
 const DAY: u64 = 86_400;
 
@@ -192,11 +191,7 @@ impl History<'_> {
 
     /// Whether it would in a block of this time.
     fn would_draw(&self, units: u64, block: u64) -> bool {
-        let Estate { chain, framework, agent, .. } = self.estate;
-        let data = self.permission.redeem(&self.estate.transfer(*agent, units));
-        let call = json!({ "from": agent, "to": framework.manager, "data": data });
-        let time = json!({ "time": format!("{block:#x}") });
-        chain.rpc("eth_call", json!([call, "latest", {}, time])).is_ok()
+        would_draw(self.estate, &self.permission, units, block)
     }
 }
 
