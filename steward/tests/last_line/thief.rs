@@ -141,7 +141,13 @@ fn rob(
                 if turn > now { turn.min(edge.max(now + 1)) } else { edge.max(now + 1) }
             }
             _ => match thief.room.next(now) {
-                Some(next) => next,
+                Some(next) => {
+                    // Nor a second before anything comes free.
+                    let left = thief.room.left(next - 1);
+                    let early = would_draw(estate, &thief.permission, left + 1, next - 1);
+                    assert!(!early, "more than {left} a second before {next}");
+                    next
+                }
                 None => break,
             },
         };
