@@ -21,7 +21,7 @@ pub use payer::Payer;
 pub(crate) use payer::{Owed, owed, paying};
 pub use permit::Permit;
 pub use propose::{BlockFacts, Facts, GasPlan, Way};
-pub(crate) use propose::{CANCEL_GAS, CLOCK_SKEW, Call, knows_more, refills};
+pub(crate) use propose::{CANCEL_GAS, CLOCK_SKEW, Call, knows_more, leaves, refills};
 
 use crate::{
     entry::{Body, Entry, Foreign, VERSION, Word},

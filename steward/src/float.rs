@@ -12,7 +12,7 @@
 //! `tests/system/float.rs`). So no file makes the key call anything else.
 
 use crate::{
-    core::{Event, Reply, Way, refills, step},
+    core::{Event, Reply, Way, leaves, refills, step},
     error::{StewardError, fault},
     gather,
     links::{Link, chain_error},
@@ -29,9 +29,7 @@ use marque_identity::{
 use marque_policies::{
     AssetId, Intent, IntentId, Mark, Money, Policy, document::Float, intent::Sweep,
 };
-use marque_steward_client::{
-    Answer, Fault, FloatView, Outcome, PaymentState, Proposal, RefillView,
-};
+use marque_steward_client::{Answer, Fault, FloatView, Outcome, Proposal, RefillView};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -42,7 +40,7 @@ use std::{
 pub(crate) const TASK: &str = "float";
 
 /// A payment waits so long for the money that it takes.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The pauses between tries that came to nothing: the first, doubled up to the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(600));
@@ -72,6 +70,20 @@ impl Floats {
     pub(crate) fn seen(&self, agent: &str, asset: AssetId) -> Seen {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.get(&(agent.to_owned(), asset)).cloned().unwrap_or_default()
+    }
+
+    /// Whether something of an agent's is to be tried again, and whether now.
+    pub(crate) fn waits(&self, agent: &str) -> (bool, bool) {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let tries = seen.iter().filter(|((name, _), _)| name == agent);
+        let next = tries.filter_map(|(_, seen)| seen.next).min();
+        (next.is_some(), next.is_some_and(|next| next <= Instant::now()))
+    }
+
+    /// Forgets what a policy has no float of any more.
+    fn keep(&self, agent: &str, policy: &Policy) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.retain(|(name, asset), _| name != agent || policy.floats.contains_key(asset));
     }
 
     fn note(&self, agent: &str, asset: AssetId, note: impl FnOnce(&mut Seen)) {
@@ -130,18 +142,20 @@ pub(crate) async fn keep(
     live: &[Record],
 ) -> Result<(), StewardError> {
     let Whose { agent, key, policy } = whose;
+    shared.floats.keep(agent, policy);
     for (asset, float) in floats(shared, policy) {
         let held = holds(&link.rpc, asset, key).await?;
         shared.floats.note(agent, asset, |seen| seen.held = Some(held));
         let returns = |record: &Record| {
-            matches!(&record.decided.intent, Intent::Sweep(_)) && leaves(record, asset).is_some()
+            matches!(&record.decided.intent, Intent::Sweep(_))
+                && leaves(record, asset, u64::MAX).is_some()
         };
         let moving = |record: &Record| refills(record, agent, asset) || returns(record);
         let waits = shared.floats.seen(agent, asset).next.is_some_and(|next| next > Instant::now());
         if live.iter().any(moving) || waits {
             continue;
         }
-        let out = live.iter().filter_map(|record| leaves(record, asset));
+        let out = live.iter().filter_map(|record| leaves(record, asset, u64::MAX));
         let free = held.saturating_sub(out.fold(U256::ZERO, U256::saturating_add));
         let most = float.high.saturating_sub(float.low);
         let done = if held < float.low {
@@ -149,7 +163,7 @@ pub(crate) async fn keep(
         } else if free.saturating_sub(float.high) >= most {
             give_back(shared, link, whose, Money::new(free.saturating_sub(float.high), asset)).await
         } else {
-            shared.floats.note(agent, asset, |seen| seen.trouble = None);
+            shared.floats.note(agent, asset, |seen| (seen.trouble, seen.next) = (None, None));
             continue;
         };
         let trouble = done.map_or_else(|error| words(error).map(Some), |()| Ok(None))?;
@@ -193,22 +207,8 @@ pub(crate) async fn cover(
                 return Ok(());
             }
         }
-        let mut why = None;
-        let turn = shared.floats.turn.lock().await;
-        let name = agent.to_owned();
-        let another = move |state: &State, _| {
-            state.intents().values().any(|record| refills(record, &name, asset))
-        };
-        if !shared.desk.look(another).await? {
-            let Some(float) = policy.floats.get(&asset) else { return Ok(()) };
-            let least = needed.saturating_sub(held).min(float.high.saturating_sub(held));
-            let whose = Whose { agent, key, policy: &policy };
-            match refill(shared, &link, whose, (asset, held, least)).await {
-                Ok(_) => shared.floats.tried(agent, asset, None),
-                Err(error) => why = Some(words(error)?),
-            }
-        }
-        drop(turn);
+        let whose = Whose { agent, key, policy: &policy };
+        let why = draw(shared, &link, whose, asset, needed).await?;
         if why.as_ref().is_some_and(|_| out.is_zero()) || Instant::now() >= deadline {
             let (has, takes) = (Money::new(held, asset), Money::new(needed, asset));
             let why = why.unwrap_or_else(|| "more is on its way; propose it again".to_owned());
@@ -219,10 +219,49 @@ pub(crate) async fn cover(
             );
             return Err(fault("float", line).into());
         }
-        if let Ok(Err(_)) = tokio::time::timeout(shared.poll, changes.changed()).await {
+        // What is refused now is so for longer than a block takes.
+        let pause = if why.is_some() { shared.poll * 5 } else { shared.poll };
+        if let Ok(Err(_)) = tokio::time::timeout(pause, changes.changed()).await {
             return Err(StewardError::Stopped);
         }
     }
+}
+
+/// Draws what a payment lacks, unless that is on its way already; says why it does not.
+async fn draw(
+    shared: &Shared,
+    link: &Link,
+    whose: Whose<'_>,
+    asset: AssetId,
+    needed: U256,
+) -> Result<Option<String>, StewardError> {
+    let Whose { agent, key, policy } = whose;
+    let Some(float) = policy.floats.get(&asset) else { return Ok(None) };
+    // Who waited here looks again: the one before may have drawn.
+    let _turn = shared.floats.turn.lock().await;
+    let name = agent.to_owned();
+    let comes = move |state: &State, _| {
+        state.intents().values().any(|record| refills(record, &name, asset))
+    };
+    if shared.desk.look(comes).await? {
+        return Ok(None);
+    }
+    let held = holds(&link.rpc, asset, key).await?;
+    let room = float.high.saturating_sub(held);
+    if held >= needed {
+        return Ok(None);
+    }
+    if room.is_zero() {
+        return Ok(Some("the float is full; what is out has to be settled first".to_owned()));
+    }
+    let least = needed.saturating_sub(held).min(room);
+    Ok(match refill(shared, link, whose, (asset, held, least)).await {
+        Ok(_) => {
+            shared.floats.tried(agent, asset, None);
+            None
+        }
+        Err(error) => Some(words(error)?),
+    })
 }
 
 /// What an intent needs in the key: what it pays, or what Permit2 may move of it.
@@ -258,15 +297,8 @@ fn needs(
         return None;
     }
     let mine = state.intents().values().filter(|record| record.agent == agent);
-    let out = mine.filter_map(|record| leaves(record, asset));
+    let out = mine.filter_map(|record| leaves(record, asset, u64::MAX));
     Some(Needs { key: account.key, policy, out: out.fold(U256::ZERO, U256::saturating_add) })
-}
-
-/// What of an asset an intent takes from the key sooner or later.
-fn leaves(record: &Record, asset: AssetId) -> Option<U256> {
-    let under_way = record.is_live() && record.state != PaymentState::Seen;
-    let spends = record.decided.intent.spends().filter(|it| under_way && it.asset == asset);
-    spends.map(|it| it.units)
 }
 
 /// Whether the rules allow a payment, its money apart.
@@ -285,7 +317,7 @@ async fn would_pass(
     // A transfer that the key cannot pay fails when it is tried out, after all rules.
     Ok(match reply {
         Reply::Allowed(_) => true,
-        Reply::Fault(Fault { code, .. }) => code == "chain",
+        Reply::Fault(Fault { code, .. }) => code == "chain" || code == "float",
         // Nor is Permit2 approved for more than there is.
         Reply::Refused(_, table) => {
             let mut failed = table.iter().filter(|row| row.mark == Mark::Fail);

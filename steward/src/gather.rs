@@ -121,6 +121,12 @@ async fn look_up(
     if let Intent::Authorise(_) | Intent::Transfer(_) | Intent::PermitTransfer(_) = intent {
         resolve(rpc, standing, intent, facts).await;
     }
+    if let Intent::Authorise(_) | Intent::Transfer(_) | Intent::PermitTransfer(_) = intent
+        && let Some(amount) = intent.spends()
+        && standing.policy.floats.contains_key(&amount.asset)
+    {
+        facts.held = Some(float::holds(rpc, amount.asset, standing.key).await?);
+    }
     match intent {
         Intent::Settle(settle) => {
             facts.elsewhere =

@@ -121,10 +121,12 @@ pub(crate) async fn pass(shared: &Shared, memory: &mut Memory) -> Result<bool, S
     let mut trouble = Ok(());
     for case in cases.await? {
         let known = shared.ready.borrow().get(&case.name) == Some(&case.policy.hash);
-        if known && case.live.is_empty() && !memory.watch.is_due(&case.name, shared.rest) {
+        let (floats, now) = shared.floats.waits(&case.name);
+        busy |= !known || !case.live.is_empty() || (floats && !case.frozen);
+        let due = memory.watch.is_due(&case.name, shared.rest) || now;
+        if known && case.live.is_empty() && !due {
             continue;
         }
-        busy |= !known || !case.live.is_empty();
         // What one agent has got into is not the others' trouble.
         go_on(&mut trouble, one(shared, &case, known, memory).await)?;
     }

@@ -362,6 +362,7 @@ impl Replayer {
             nonce: account.map(|account| account.nonce),
             elsewhere: allowed.filter(|allowed| allowed.order == Order::Elsewhere).map(|_| NOWHERE),
             cover: found.cover,
+            held: None,
             way: allowed.and_then(|allowed| Way::of(&allowed.order)),
             payer: None,
             trouble: None,

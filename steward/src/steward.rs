@@ -24,7 +24,12 @@ use alloy_primitives::B256;
 use marque_identity_keys::SecretString;
 use marque_policies::{Intent, IntentId, Timestamp};
 use marque_steward_client::{Answer, Artifact, Fault, Outcome, PaymentState, Proposal};
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{
     sync::{oneshot, watch},
     task::JoinHandle,
@@ -241,10 +246,11 @@ impl Shared {
         who: (&str, Option<&str>),
         proposal: Proposal,
     ) -> Result<Answer, StewardError> {
-        float::cover(self, who, &proposal).await?;
         let agent = who.0;
         let mut tries = 0;
+        let begun = Instant::now();
         let done = loop {
+            float::cover(self, who, &proposal).await?;
             let facts = gather::facts(self, who, &proposal).await?;
             let event = Event::Propose {
                 agent: agent.to_owned(),
@@ -256,6 +262,12 @@ impl Shared {
             tries += 1;
             match &done.reply {
                 Reply::Fault(fault) if fault.code == "stale" && tries < 3 => {}
+                // Another payment was decided before, and took what was there.
+                Reply::Fault(fault)
+                    if fault.code == "float" && begun.elapsed() < float::PATIENCE =>
+                {
+                    tokio::time::sleep(self.poll).await;
+                }
                 _ => break done,
             }
         };

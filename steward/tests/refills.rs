@@ -129,3 +129,25 @@ fn without_a_float_a_way_or_a_thaw_nothing_is_drawn() {
     });
     assert_eq!(fault(ask(&mut bench, "e", 1, 0)), "frozen");
 }
+
+#[test]
+fn a_payment_is_signed_for_no_more_than_the_key_has_left() {
+    let mut bench = bench();
+    let afford = |bench: &mut Bench, task: &str, units: u64, held: u64| {
+        let facts = Facts { held: Some(U256::from(held)), ..bench.facts() };
+        bench.propose_with(proposal(task, 0, pay(units)), facts)
+    };
+    let first = allowed(afford(&mut bench, "a", 400_000, 500_000));
+    // Both were looked up before either was decided.
+    assert_eq!(fault(afford(&mut bench, "b", 200_000, 500_000)), "float");
+    assert_eq!(bench.spent(Scope::Agent), U256::from(400_000), "nothing is reserved for it");
+    allowed(afford(&mut bench, "c", 100_000, 500_000));
+    // What is in a block that the look-up knew has left the balance; in a later one it may have not.
+    bench.moved(Body::Seen { id: first, at: OnChain { block: 10, ..place() } });
+    assert_eq!(fault(afford(&mut bench, "d", 1, 100_000)), "float");
+    allowed(afford(&mut bench, "d", 100_000, 200_000));
+    let mut later = self::bench();
+    let first = allowed(afford(&mut later, "a", 400_000, 500_000));
+    later.moved(Body::Seen { id: first, at: place() });
+    assert_eq!(fault(afford(&mut later, "b", 200_000, 500_000)), "float");
+}

@@ -93,6 +93,9 @@ async fn a_float_is_refilled_by_itself_until_its_window_is_used_up() {
     assert!(code == 1 && text.contains("run marque account delegate scout"), "{text}");
     assert!(text.contains("nothing is delegated"), "{text}");
 
+    let (text, _) = failure(&estate.marque(&["run", "scout", "Report the wind."]));
+    assert!(text.contains("run marque account delegate scout"), "{text}");
+
     estate.delegate();
     let _steward = estate.steward(&[]);
     let mind = estate.mind().await;
@@ -154,10 +157,23 @@ async fn a_revocation_ends_refills_and_what_comes_in_above_the_float_goes_back()
     eventually("given back", 60, || async { estate.has(owner).await >= 4 * DOLLAR }).await;
     assert!(estate.has(scout).await <= DOLLAR);
 
+    // Several at once, of which the first empties the key: each waits for what it lacks.
+    let all = ["a", "b", "c", "d"].map(|task| estate.pay(&mind, task, 45));
+    for outcome in futures::future::join_all(all).await {
+        let outcome = outcome.unwrap();
+        assert!(matches!(outcome, Outcome::Allowed { .. }), "{outcome:?}");
+    }
+    let cents = |n: u64| n * 10_000;
+    eventually("paid", 30, || async { estate.has(FEED).await == cents(181) }).await;
+
     ok(&estate.account(&["revoke", "scout"]));
     let left = estate.account_has().await;
-    for task in ["one", "two"] {
-        estate.pay(&mind, task, 45).await.unwrap();
+    // The steward may pay what the key still holds; nothing else comes.
+    while estate.has(scout).await >= cents(45) {
+        let task = format!("{}", estate.has(scout).await);
+        let before = estate.has(scout).await;
+        estate.pay(&mind, &task, 45).await.unwrap();
+        eventually("paid", 30, || async { estate.has(scout).await < before }).await;
     }
     let refused = estate.pay(&mind, "three", 50).await;
     let Err(ClientError::Fault(why)) = refused else { panic!("{refused:?}") };

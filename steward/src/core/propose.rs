@@ -37,7 +37,7 @@ mod permit;
 mod refill;
 
 pub use refill::Way;
-pub(crate) use refill::refills;
+pub(crate) use refill::{leaves, refills};
 
 /// An authorisation of ours is valid for so many seconds of block time; never more than 300.
 const VALID_FOR: u64 = 120;
@@ -75,6 +75,8 @@ pub struct Facts {
     /// Base units of the token that cover it: for a permit what Permit2 may move, for an approval of
     /// Permit2 and for a refill what the agent holds.
     pub cover: Option<U256>,
+    /// For a payment in an asset with a float: what the agent holds of it.
+    pub held: Option<U256>,
     /// For a refill: what it is drawn by.
     pub way: Option<Way>,
     /// Who pays with a settlement that we would bring to the chain.
@@ -634,6 +636,7 @@ impl Case<'_> {
         {
             return Ok(step);
         }
+        self.afforded()?;
         let order = self.order()?;
         let id = self.id;
         let agent = self.agent.to_owned();

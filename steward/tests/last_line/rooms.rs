@@ -5,6 +5,7 @@ use alloy_primitives::U256;
 use marque_contracts::delegation::Permission;
 use marque_identity::account::{Ground, compile};
 use marque_policies::{AssetId, Policy, document::Limits, parse};
+use serde_json::json;
 
 /// The first second of the first history here. Each begins later than what went before counts.
 pub(crate) const BEGIN: u64 = 1_900_000_000;
@@ -99,4 +100,13 @@ impl Room {
 pub(crate) fn room(policy: &Policy, asset: AssetId, single: Option<u64>) -> Room {
     let sections = [policy.limits.get(&asset), policy.owner_limits.get(&asset)];
     Room::new(sections.into_iter().flatten(), single)
+}
+
+/// Whether the chain would give the agent's key so much in a block of this time.
+pub(crate) fn would_draw(estate: &Estate, permission: &Permission, units: u64, block: u64) -> bool {
+    let Estate { chain, framework, agent, .. } = estate;
+    let data = permission.redeem(&estate.transfer(*agent, units));
+    let call = json!({ "from": agent, "to": framework.manager, "data": data });
+    let time = json!({ "time": format!("{block:#x}") });
+    chain.rpc("eth_call", json!([call, "latest", {}, time])).is_ok()
 }

@@ -6,7 +6,7 @@
 use crate::{
     dice::{Dice, number},
     estate::{DOLLAR, Estate, dollars},
-    rooms::{BEGIN, Room, delegate, dollar, policy, room, written},
+    rooms::{BEGIN, Room, delegate, dollar, policy, room, would_draw, written},
 };
 use alloy_primitives::{Address, U256};
 use marque_contracts::{
@@ -117,6 +117,8 @@ fn rob(
     let mut now = begin;
     while now < begin + MONTH {
         let left = thief.room.left(now);
+        // The plan is made by a model of the limits; the chain gives not one unit more than that.
+        assert!(!would_draw(estate, &thief.permission, left + 1, now), "more than {left} at {now}");
         let amount = match strategy {
             Strategy::Dust => dice.between(1, DOLLAR).min(left),
             Strategy::Seam
@@ -139,14 +141,17 @@ fn rob(
                 if turn > now { turn.min(edge.max(now + 1)) } else { edge.max(now + 1) }
             }
             _ => match thief.room.next(now) {
-                Some(next) => next,
+                Some(next) => {
+                    // Nor a second before anything comes free.
+                    let left = thief.room.left(next - 1);
+                    let early = would_draw(estate, &thief.permission, left + 1, next - 1);
+                    assert!(!early, "more than {left} a second before {next}");
+                    next
+                }
                 None => break,
             },
         };
     }
-    // Not one unit more in that second, had the thief hoped for it.
-    let beyond = thief.room.left(now) + 1;
-    assert!(!thief.draws(beyond, now), "{beyond} at {now}");
     let taken = thief.makes_off();
     let drawn: u64 = thief.room.total();
     assert_eq!(taken, float + drawn);

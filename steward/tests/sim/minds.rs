@@ -117,7 +117,7 @@ impl World {
             _ => 750_000,
         };
         let (payee, amount, labels) = (payee.to_owned(), usdc(units), Default::default());
-        match self.dice.below(20) {
+        match self.dice.below(22) {
             0..=9 => Intent::Authorise(Authorise {
                 host: format!("{payee}.example"),
                 resource: "https://shop.example/data".to_owned(),
@@ -128,8 +128,8 @@ impl World {
             }),
             10..=14 => Intent::Transfer(Transfer { payee, to, amount, labels }),
             15..=16 => self.setup.income[agent][self.dice.index(8)].clone(),
-            17 if self.dice.percent(50) => Intent::Refill { amount },
             17 => Intent::Sweep(Sweep { amount }),
+            18 | 19 => Intent::Refill { amount: usdc(units.min(500_000)) },
             _ => fetch(),
         }
     }

@@ -4,12 +4,12 @@
 //! the chain to say; how much the key may hold, the policy says.
 
 use super::{Call, Case, failed};
-use crate::{entry::Order, state::Record};
+use crate::{entry::Order, error::fault, state::Record};
 use alloy_primitives::{Address, U256};
 use alloy_sol_types::SolCall as _;
 use marque_contracts::delegation::{Execution, Permission, binding::IDelegationManager};
 use marque_policies::{AssetId, Intent, Mark, Money, Row};
-use marque_steward_client::PaymentState;
+use marque_steward_client::{Fault, PaymentState};
 
 /// The way from the owner's account to an agent's key. Whoever makes one has compared it with the
 /// policy and the chain.
@@ -50,7 +50,36 @@ pub(crate) fn refills(record: &Record, agent: &str, asset: AssetId) -> bool {
     comes && under_way && record.agent == agent
 }
 
+/// What of an asset an intent takes from the key sooner or later, as far as the block `seen` by who
+/// looked at the balance does not have it yet.
+pub(crate) fn leaves(record: &Record, asset: AssetId, seen: u64) -> Option<U256> {
+    let gone = record.state == PaymentState::Seen && record.seen.is_some_and(|at| at.block <= seen);
+    let spends = record.decided.intent.spends();
+    spends.filter(|it| record.is_live() && !gone && it.asset == asset).map(|it| it.units)
+}
+
 impl Case<'_> {
+    /// Whether the key has what this takes once all that is out has left it. Decided here, where one
+    /// payment is decided after the other: the key of an agent with a float never holds enough for
+    /// many.
+    pub(super) fn afforded(&self) -> Result<(), Fault> {
+        let (Some(held), Some(amount)) = (self.facts.held, self.proposal.intent.spends()) else {
+            return Ok(());
+        };
+        let seen = self.facts.block.map_or(0, |block| block.number);
+        let others = self.state.intents().iter();
+        let others = others.filter(|(id, it)| **id != self.id && it.agent == self.agent);
+        let out = others.filter_map(|(_, it)| leaves(it, amount.asset, seen));
+        let needed = out.fold(amount.units, U256::saturating_add);
+        if held >= needed {
+            return Ok(());
+        }
+        let show = |units| self.adopted.policy.show(Money::new(units, amount.asset));
+        let (has, takes) = (show(held), show(needed));
+        let line = format!("the key holds {has}, and with what is out this takes {takes}");
+        Err(fault("float", line))
+    }
+
     /// One at a time, and never above the mark: so the key holds no more than the policy says,
     /// whoever proposes refills.
     pub(super) fn refill_rules(&self, amount: Money, table: &mut Vec<Row>) {
