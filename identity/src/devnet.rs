@@ -20,6 +20,7 @@ use std::{
     process::Stdio,
     time::{Duration, Instant},
 };
+use tempfile::TempDir;
 use tokio::{
     io::AsyncReadExt as _,
     process::{Child, Command},
@@ -66,6 +67,8 @@ pub struct Devnet {
     process: Child,
     rpc: Rpc,
     deployer: Address,
+    /// Old states, some hundred megabytes an hour, which a chain that is killed leaves behind.
+    _states: TempDir,
 }
 
 /// Why there is no development chain.
@@ -110,14 +113,19 @@ impl Devnet {
                 Some(port) => port,
                 None => free_port().map_err(|source| run_error(&program, source))?,
             };
+            let states = TempDir::with_prefix("marque-devnet-")
+                .map_err(|source| run_error(&program, source))?;
             let mut process = command(&program, port, options)
+                .arg("--cache-path")
+                .arg(states.path())
                 .spawn()
                 .map_err(|source| run_error(&program, source))?;
             let url = format!("http://127.0.0.1:{port}");
             let rpc = Rpc::new(std::slice::from_ref(&url))?;
             if let Some(deployer) = first_answer(&mut process, &rpc).await? {
                 drain(&mut process);
-                let devnet = Self { url, chain_id: CHAIN_ID, process, rpc, deployer };
+                let chain_id = CHAIN_ID;
+                let devnet = Self { url, chain_id, process, rpc, deployer, _states: states };
                 devnet.place_everywhere().await?;
                 return Ok(devnet);
             }

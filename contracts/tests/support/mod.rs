@@ -42,6 +42,8 @@ impl Chain {
     pub(crate) fn start_with(options: &[&str]) -> Self {
         let mut anvil = Command::new(binary())
             .args(["--port", "0", "--accounts", "6"])
+            // Old states on the disk, which nobody would remove.
+            .args(["--prune-history", "2000"])
             .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
