@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::error::ModelError;
 use crate::request::Constraint;
-use crate::sampler::Sampler;
+use crate::sampler::{Among, Sampler};
 
 /// Draws that llama.cpp's grammar may refuse before the likeliest allowed token is taken.
 const REFUSALS: usize = 32;
@@ -157,7 +157,7 @@ impl Guard {
         logits: &[f32],
         is_end: impl Fn(u32) -> bool,
     ) -> Result<Option<u32>, ModelError> {
-        let Some(wanted) = sampler.pick(logits, |_| true) else { return Ok(None) };
+        let Some(wanted) = sampler.pick(logits, Among::All) else { return Ok(None) };
         match self {
             Self::Matcher(matcher) => {
                 let allowed = match is_end(wanted) {
@@ -168,7 +168,7 @@ impl Guard {
                     return Ok(Some(wanted));
                 }
                 let mask = matcher.compute_mask().map_err(failed)?;
-                Ok(sampler.pick(logits, |token| mask.is_allowed(token)))
+                Ok(sampler.pick(logits, Among::Mask(&mask)))
             }
             Self::Gbnf(grammar) => {
                 let mut refused = BTreeSet::new();
@@ -178,7 +178,7 @@ impl Guard {
                     if refused.len() > REFUSALS {
                         return Ok(likeliest_allowed(grammar, logits, &refused));
                     }
-                    match sampler.pick(logits, |token| !refused.contains(&token)) {
+                    match sampler.pick(logits, Among::Except(&refused)) {
                         Some(next) => wanted = next,
                         None => return Ok(None),
                     }

@@ -464,7 +464,7 @@ impl<'a> Engine<'a> {
     fn adapt(&mut self, prompt_tokens: usize, took: Duration) {
         if took > TICK {
             self.bite = (self.bite / 2).max(SMALLEST_BITE);
-        } else if prompt_tokens >= self.bite && took < TICK / 4 {
+        } else if prompt_tokens >= self.bite && took < TICK / 2 {
             self.bite = self.bite.saturating_mul(2).min(LARGEST_BITE);
         }
     }

@@ -36,6 +36,8 @@ pub mod exact;
 mod gguf;
 mod lanes;
 mod llama;
+#[doc(hidden)]
+pub mod measure;
 mod model;
 mod number;
 mod parked;

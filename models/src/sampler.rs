@@ -5,6 +5,9 @@
 //! machine that has the same logits.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
+use llguidance::toktrie::SimpleVob;
 
 use crate::error::ModelError;
 use crate::number::{exp_of_negative, ln};
@@ -58,14 +61,14 @@ impl Sampler {
         })
     }
 
-    /// Picks one of the `allowed` tokens, or none where no allowed one has a finite logit.
-    pub(crate) fn pick(&mut self, logits: &[f32], allowed: impl Fn(u32) -> bool) -> Option<u32> {
+    /// Picks a token, or none where none of them has a finite logit.
+    pub(crate) fn pick(&mut self, logits: &[f32], among: Among<'_>) -> Option<u32> {
         let mut penalised = std::mem::take(&mut self.penalised);
         let picked = if self.written.is_empty() {
-            self.pick_from(logits, allowed)
+            self.pick_from(logits, among)
         } else {
             self.penalise(logits, &mut penalised);
-            self.pick_from(&penalised, allowed)
+            self.pick_from(&penalised, among)
         };
         self.penalised = penalised;
         picked
@@ -89,24 +92,25 @@ impl Sampler {
         }
     }
 
-    fn pick_from(&mut self, logits: &[f32], allowed: impl Fn(u32) -> bool) -> Option<u32> {
-        let (best, top) = best(logits, &allowed)?;
-        if self.sampling.temperature == 0.0 {
+    fn pick_from(&mut self, logits: &[f32], among: Among<'_>) -> Option<u32> {
+        let (best, top) = best(logits, among)?;
+        let Sampling { temperature, min_p, .. } = self.sampling;
+        if temperature == 0.0 {
             return Some(best);
         }
-        let temperature = f64::from(self.sampling.temperature);
-        self.candidates.clear();
+        let (temperature, top) = (f64::from(temperature), f64::from(top));
+        let candidates = &mut self.candidates;
+        candidates.clear();
         let mut total = 0.0;
-        for (token, logit) in (0_u32..).zip(logits) {
-            if !logit.is_finite() || !allowed(token) {
-                continue;
+        among.visit(logits, |token, logit| {
+            if logit.is_finite() {
+                let weight = exp_of_negative((f64::from(logit) - top) / temperature);
+                if weight > 0.0 && weight >= f64::from(min_p) {
+                    total += weight;
+                    candidates.push(Candidate { token, weight });
+                }
             }
-            let weight = exp_of_negative((f64::from(*logit) - f64::from(top)) / temperature);
-            if weight > 0.0 && weight >= f64::from(self.sampling.min_p) {
-                total += weight;
-                self.candidates.push(Candidate { token, weight });
-            }
-        }
+        });
         let total = self.keep_the_likeliest(total);
         let mut left = self.uniform() * total;
         for candidate in &self.candidates {
@@ -170,21 +174,73 @@ fn likelier(a: &Candidate, b: &Candidate) -> Ordering {
     b.weight.total_cmp(&a.weight).then(a.token.cmp(&b.token))
 }
 
-/// The likeliest allowed token and its logit; the first of equals, so that it is the same
-/// everywhere.
-fn best(logits: &[f32], allowed: &impl Fn(u32) -> bool) -> Option<(u32, f32)> {
-    let mut best: Option<(u32, f32)> = None;
-    for (token, logit) in (0_u32..).zip(logits) {
-        if best.is_none_or(|(_, top)| *logit > top) && logit.is_finite() && allowed(token) {
-            best = Some((token, *logit));
+/// The tokens that come into question.
+#[derive(Clone, Copy)]
+pub(crate) enum Among<'a> {
+    All,
+    /// Those of a mask. Costs what the mask holds, not what the vocabulary does.
+    Mask(&'a SimpleVob),
+    Except(&'a BTreeSet<u32>),
+}
+
+impl Among<'_> {
+    /// Visits the tokens with their logits, in the order of their numbers.
+    fn visit(self, logits: &[f32], mut visit: impl FnMut(u32, f32)) {
+        match self {
+            Self::All => (0..).zip(logits).for_each(|(token, logit)| visit(token, *logit)),
+            Self::Mask(mask) => mask.iter_set_entries(|token| {
+                if let (Some(logit), Ok(token)) = (logits.get(token), u32::try_from(token)) {
+                    visit(token, *logit);
+                }
+            }),
+            Self::Except(refused) => {
+                for (token, logit) in (0..).zip(logits) {
+                    if !refused.contains(&token) {
+                        visit(token, *logit);
+                    }
+                }
+            }
         }
     }
+}
+
+/// The likeliest token and its logit; the first of equals, so that it is the same everywhere.
+fn best(logits: &[f32], among: Among<'_>) -> Option<(u32, f32)> {
+    if matches!(among, Among::All)
+        && let Some(best) = best_of_all(logits)
+    {
+        return Some(best);
+    }
+    let mut best: Option<(u32, f32)> = None;
+    among.visit(logits, |token, logit| {
+        if best.is_none_or(|(_, top)| logit > top) && logit.is_finite() {
+            best = Some((token, logit));
+        }
+    });
     best
+}
+
+/// The likeliest of all tokens, if none is infinite: two passes that the compiler vectorises.
+fn best_of_all(logits: &[f32]) -> Option<(u32, f32)> {
+    let (blocks, rest) = logits.as_chunks::<16>();
+    let mut tops = [f32::NEG_INFINITY; 16];
+    for block in blocks {
+        for (top, logit) in tops.iter_mut().zip(block) {
+            // What is no number is not above anything.
+            *top = if *logit > *top { *logit } else { *top };
+        }
+    }
+    let top = tops.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max);
+    if !top.is_finite() {
+        return None;
+    }
+    let first = logits.iter().position(|logit| *logit == top)?;
+    Some((u32::try_from(first).ok()?, top))
 }
 
 /// The logarithms of the probabilities of `token` and of the `count` likeliest tokens.
 pub(crate) fn logprobs(logits: &[f32], token: u32, count: usize) -> (f64, Vec<(u32, f64)>) {
-    let Some((_, top)) = best(logits, &|_| true) else { return (f64::NEG_INFINITY, Vec::new()) };
+    let Some((_, top)) = best(logits, Among::All) else { return (f64::NEG_INFINITY, Vec::new()) };
     let relative = |logit: f32| f64::from(logit) - f64::from(top);
     let finite = || (0_u32..).zip(logits).filter(|(_, logit)| logit.is_finite());
     let total = ln(finite().map(|(_, logit)| exp_of_negative(relative(*logit))).sum());
@@ -219,7 +275,7 @@ mod tests {
     fn draws(sampling: Sampling, logits: &[f32]) -> Vec<u32> {
         let mut sampler = sampler(sampling);
         let many = if logits.len() > 100 { 600 } else { 6_000 };
-        (0..many).map(|_| sampler.pick(logits, |_| true).unwrap()).collect()
+        (0..many).map(|_| sampler.pick(logits, Among::All).unwrap()).collect()
     }
 
     fn count(draws: &[u32], token: u32) -> usize {
@@ -229,9 +285,27 @@ mod tests {
     #[test]
     fn greedy_takes_the_first_of_the_likeliest_that_is_allowed() {
         let logits = [0.5, f32::NAN, 3.0, 3.0, f32::INFINITY];
-        assert_eq!(greedy().pick(&logits, |_| true), Some(2));
-        assert_eq!(greedy().pick(&logits, |token| token < 2), Some(0));
-        assert_eq!(greedy().pick(&logits, |token| token == 1), None);
+        assert_eq!(greedy().pick(&logits, Among::All), Some(2));
+        let except = |tokens: &[u32]| {
+            greedy().pick(&logits, Among::Except(&tokens.iter().copied().collect()))
+        };
+        assert_eq!(except(&[2, 3, 4]), Some(0));
+        assert_eq!(except(&[0, 2, 3]), None);
+        let mask =
+            |bits: [bool; 5]| greedy().pick(&logits, Among::Mask(&SimpleVob::from_slice(&bits)));
+        assert_eq!(mask([true, true, false, true, true]), Some(3));
+        assert_eq!(mask([false, true, false, false, true]), None);
+    }
+
+    #[test]
+    fn the_fast_look_at_all_finds_what_the_slow_one_finds() {
+        let mut state = 5;
+        for length in [0, 1, 15, 16, 17, 100, 1_000] {
+            let logits: Vec<f32> =
+                (0..length).map(|_| (next_random(&mut state) % 50) as f32 - 25.0).collect();
+            let slow = best(&logits, Among::Except(&BTreeSet::new()));
+            assert_eq!(best(&logits, Among::All), slow, "{length}");
+        }
     }
 
     #[test]
@@ -276,9 +350,9 @@ mod tests {
     fn what_was_written_becomes_less_likely() {
         let mut sampler = sampler(Sampling { repetition_penalty: 2.0, ..Sampling::default() });
         let logits = [4.0, 3.0, -1.0];
-        assert_eq!(sampler.pick(&logits, |_| true), Some(0));
+        assert_eq!(sampler.pick(&logits, Among::All), Some(0));
         sampler.wrote(0);
-        assert_eq!(sampler.pick(&logits, |_| true), Some(1));
+        assert_eq!(sampler.pick(&logits, Among::All), Some(1));
     }
 
     #[test]

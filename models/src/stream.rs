@@ -132,7 +132,7 @@ mod tests {
             r#"{"tool":"pay","args":{"to":"A\u00e9\"b","amount":12,"tags":[true,{"a":null}]}}"#;
         let at = |end: &str| {
             let end = text.find(end).unwrap() + end.len();
-            partial_json(&text[..end])
+            partial_json(text.get(..end).unwrap())
         };
         assert_eq!(partial_json(""), None);
         assert_eq!(at("{"), Some(json!({})));
@@ -185,8 +185,9 @@ mod tests {
         fn every_beginning_tells_a_part_of_the_whole(value in json_value()) {
             let text = value.to_string();
             for (end, _) in text.char_indices() {
-                if let Some(part) = partial_json(&text[..end]) {
-                    prop_assert!(grows_into(&part, &value), "{}: {part}", &text[..end]);
+                let beginning = text.get(..end).unwrap();
+                if let Some(part) = partial_json(beginning) {
+                    prop_assert!(grows_into(&part, &value), "{beginning}: {part}");
                 }
             }
         }

@@ -86,8 +86,8 @@ impl Synthetic {
     /// What the operating system says, and [`io::ErrorKind::InvalidInput`] for a shape that no
     /// file can have.
     pub fn write(&self, path: &Path) -> io::Result<()> {
-        if self.width % 256 != 0
-            || self.feed_forward % 256 != 0
+        if !self.width.is_multiple_of(256)
+            || !self.feed_forward.is_multiple_of(256)
             || self.width.checked_rem(self.heads) != Some(0)
             || self.heads.checked_rem(self.kv_heads) != Some(0)
             || self.vocabulary < 1_024

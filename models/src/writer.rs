@@ -16,7 +16,7 @@ use crate::constraint::{Compiled, Guard};
 use crate::error::ModelError;
 use crate::prompt::Vocabulary;
 use crate::request::{Constraint, Request, Stop, Thinking, Trace, TracedToken};
-use crate::sampler::{Sampler, logprobs};
+use crate::sampler::{Among, Sampler, logprobs};
 use crate::stream::{Delta, Sink};
 
 /// What a writer is made of; can change threads, which a writer cannot.
@@ -175,7 +175,7 @@ impl Writer {
         let vocab = vocabulary.model().vocab();
         if self.phase == Phase::Thinking {
             let most = self.thinking.as_ref().map_or(0, |thinking| thinking.max_tokens as usize);
-            let wanted = as_token(self.sampler.pick(logits, |_| true).ok_or_else(no_token)?)?;
+            let wanted = as_token(self.sampler.pick(logits, Among::All).ok_or_else(no_token)?)?;
             if self.written < most && !vocab.is_eog(wanted) && !self.overshoots(wanted) {
                 return Ok(wanted);
             }
@@ -190,7 +190,7 @@ impl Writer {
         let is_end = |token| as_token(token).is_ok_and(|token| vocab.is_eog(token));
         let picked = match &mut self.guard {
             Some(guard) => guard.pick(&mut self.sampler, logits, is_end)?,
-            None => self.sampler.pick(logits, |_| true),
+            None => self.sampler.pick(logits, Among::All),
         };
         as_token(picked.ok_or_else(no_token)?)
     }

@@ -2,7 +2,7 @@
 //! is returned is whole.
 //!
 //! `MARQUE_ROUNDS=N` multiplies the work; the seed is printed, `MARQUE_SEED` repeats it.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -72,7 +72,7 @@ async fn agent(
         let words = 1 + next(&mut random) % 60;
         messages.push(Message::user("babe dida ".repeat(words as usize)));
         let cancel = Cancel::new();
-        let constrained = next(&mut random) % 2 == 0;
+        let constrained = next(&mut random).is_multiple_of(2);
         let request = Request::new(messages.clone())
             .session(sequence.session().clone())
             .sampling(Sampling { temperature: 2.0, seed: next(&mut random), ..Sampling::default() })
@@ -83,7 +83,7 @@ async fn agent(
                 Constraint::None
             })
             .cancel(cancel.clone());
-        if next(&mut random) % 5 == 0 {
+        if next(&mut random).is_multiple_of(5) {
             let after = Duration::from_millis(next(&mut random) % 400);
             tokio::spawn(async move {
                 tokio::time::sleep(after).await;
@@ -106,7 +106,7 @@ async fn agent(
             }
             Err(error) => panic!("agent {name}: {error}"),
         }
-        if next(&mut random) % 4 == 0 {
+        if next(&mut random).is_multiple_of(4) {
             // What others needed the room for cannot be parked.
             if let Ok(parked) = sequence.park(dir.path().join("parked")).await {
                 tally.parked += 1;
