@@ -25,6 +25,7 @@ use llama_cpp_2::token::LlamaToken;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::cache::{Cache, Part, Shape, Undone, Wanted, inference};
+use crate::embedding::Embedder;
 use crate::error::ModelError;
 use crate::lanes::{LaneId, common};
 use crate::model::SessionId;
@@ -63,6 +64,7 @@ pub(crate) enum Command {
     Park(SessionId, std::path::PathBuf, oneshot::Sender<Result<Parked, ModelError>>),
     Resume(SessionId, Box<Parked>, oneshot::Sender<Result<u32, ModelError>>),
     Forget(SessionId),
+    Embed(Vec<LlamaToken>, oneshot::Sender<Result<Vec<f32>, ModelError>>),
     Stop,
 }
 
@@ -111,6 +113,8 @@ fn tell(heard: bool) {
 struct Engine<'a> {
     setup: &'a Setup,
     cache: Cache<'a>,
+    /// Made when the first embedding is asked for.
+    embedder: Option<Embedder<'a>>,
     /// In the order in which they came; those that were interrupted are before all others.
     waiting: VecDeque<Task>,
     /// In the order in which they were admitted.
@@ -155,6 +159,7 @@ impl<'a> Engine<'a> {
         Self {
             setup,
             cache,
+            embedder: None,
             waiting: VecDeque::new(),
             active: Vec::new(),
             next_number: 0,
@@ -177,6 +182,7 @@ impl<'a> Engine<'a> {
                 tell(answer.send(self.resume(session, &parked)).is_ok());
             }
             Command::Forget(session) => self.forget(&session),
+            Command::Embed(tokens, answer) => tell(answer.send(self.embed(&tokens)).is_ok()),
             Command::Stop => {}
         }
     }
@@ -561,6 +567,14 @@ impl<'a> Engine<'a> {
                 Err(error)
             }
         }
+    }
+
+    fn embed(&mut self, tokens: &[LlamaToken]) -> Result<Vec<f32>, ModelError> {
+        let embedder = match self.embedder.take() {
+            Some(embedder) => embedder,
+            None => Embedder::new(self.setup.vocabulary.model(), self.setup.shape)?,
+        };
+        self.embedder.insert(embedder).embed(tokens)
     }
 
     fn forget(&mut self, session: &SessionId) {

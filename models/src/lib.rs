@@ -30,6 +30,7 @@ mod backend;
 mod built_in;
 mod cache;
 mod constraint;
+mod embedding;
 mod engine;
 mod error;
 pub mod exact;

@@ -160,6 +160,19 @@ impl Llama {
         Sequence::new(session.into(), self.commands.clone())
     }
 
+    /// What a text of at most 512 tokens is about, as a vector of length 1: texts that are alike
+    /// have vectors whose product is near 1, as far as this model tells.
+    ///
+    /// # Errors
+    /// [`ModelError::PromptTooLong`] with the figures, [`ModelError::Request`] for an empty text.
+    pub async fn embed(&self, text: &str) -> Result<Vec<f32>, ModelError> {
+        let tokens = self.vocabulary.content(text, self.info.context_length as usize)?;
+        let (sender, answer) = oneshot::channel();
+        let command = Command::Embed(tokens, sender);
+        self.commands.send(command).map_err(|_| ModelError::Stopped)?;
+        answer.await.map_err(|_| ModelError::Stopped)?
+    }
+
     /// Renders, tokenises and compiles what a request asks, on the caller's thread, so that the
     /// engine does not wait for it.
     fn prepare(&self, request: &Request) -> Result<(Vec<LlamaToken>, usize, Draft), ModelError> {

@@ -57,8 +57,17 @@ impl Vocabulary {
 
     /// Counts the tokens of a plain text that should fit into `context` tokens.
     pub(crate) fn count(&self, text: &str, context: usize) -> Result<usize, ModelError> {
+        self.content(text, context).map(|tokens| tokens.len())
+    }
+
+    /// Tokenises a plain text that should fit into `context` tokens.
+    pub(crate) fn content(
+        &self,
+        text: &str,
+        context: usize,
+    ) -> Result<Vec<LlamaToken>, ModelError> {
         self.check_size(text.len(), context)?;
-        Ok(self.plain(text).len())
+        Ok(self.plain(text))
     }
 
     /// Tokenises a text of the template's making, which may name control tokens.

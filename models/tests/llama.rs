@@ -292,6 +292,24 @@ async fn many_callers_at_once_all_get_their_own_answer() {
 }
 
 #[tokio::test]
+async fn texts_that_are_alike_have_embeddings_that_are_near() {
+    let model = model();
+    let product = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    let pay = model.embed("Send 12 to Bralo.").await.unwrap();
+    assert!((product(&pay, &pay) - 1.0).abs() < 1e-4);
+    let alike = model.embed("Send 13 to Bralo.").await.unwrap();
+    let other = model.embed("What is my balance?").await.unwrap();
+    assert!(product(&pay, &alike) > product(&pay, &other));
+    // Replies in between do not change it.
+    model.generate(step("Pay Dru 7.")).await.unwrap();
+    assert_eq!(model.embed("Send 12 to Bralo.").await.unwrap(), pay);
+
+    assert!(matches!(model.embed("").await.unwrap_err(), ModelError::Request(_)));
+    let long = model.embed(&"7".repeat(600)).await.unwrap_err();
+    assert!(matches!(long, ModelError::PromptTooLong { tokens: 600, limit: 512 }), "{long}");
+}
+
+#[tokio::test]
 async fn exact_answers_like_fast_and_repeats_itself() {
     let exact = |threads| {
         let options = LlamaOptions {
