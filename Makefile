@@ -35,6 +35,7 @@ test: setup
 
 bench: setup
 	@cargo bench --profile dev --bench first_light
+	@cargo bench --profile dev -p marque-models --bench engine
 	@cargo bench -p marque-policies --bench decide
 	@cargo bench -p marque-steward --bench journal
 	@cargo bench -p marque-steward --features testing --bench throughput

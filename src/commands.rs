@@ -14,6 +14,7 @@ mod funds;
 mod identity;
 mod income;
 mod mind;
+mod models;
 mod new;
 mod owner;
 mod policy;
@@ -207,6 +208,8 @@ enum Command {
     /// What it was doing is finished and journalled. What is signed and out stays so: it is named,
     /// and followed again at the next start. marque freeze stops new payments and keeps the steward.
     Stop(stop::Args),
+    /// Try this machine and model files: speed, and whether `exact` may be claimed here.
+    Models(models::Args),
     /// Print shell completions.
     Completions {
         /// Which shell.
@@ -262,6 +265,7 @@ pub(crate) fn run(cli: Cli) -> Done<ExitCode> {
                 Command::Status(args) => status::run(&shared, &args).await,
                 Command::Stop(args) => stop::run(&shared, &args).await,
                 Command::Audit(args) => audit::run(&shared, args).await,
+                Command::Models(args) => models::run(&shared, args).await,
                 Command::Freeze(args) => freeze::freeze(&shared, &args).await,
                 Command::Thaw(args) => freeze::thaw(&shared, &args).await,
                 Command::Mind(_)

@@ -155,9 +155,29 @@ impl Chat {
             model: wire.model,
             messages,
             max_tokens,
-            sampling: Sampling { temperature, seed: wire.seed.unwrap_or(0).cast_unsigned() },
+            sampling: Sampling {
+                temperature,
+                seed: wire.seed.unwrap_or(0).cast_unsigned(),
+                ..Sampling::default()
+            },
             constraint,
         })
+    }
+
+    /// Whether the body can say everything that this request asks; what it cannot say is not
+    /// asked of a stranger as if it had been.
+    ///
+    /// # Errors
+    /// [`Nonsense`] with the field that a body has no words for.
+    pub fn expressible(&self) -> Result<(), Nonsense> {
+        let Sampling { temperature, seed, .. } = self.sampling;
+        if self.sampling != (Sampling { temperature, seed, ..Sampling::default() }) {
+            return Err(Nonsense::of("sampling", "only temperature and seed can be asked for"));
+        }
+        match self.constraint {
+            Constraint::None | Constraint::JsonSchema(_) => Ok(()),
+            _ => Err(Nonsense::of("constraint", "only a JSON schema can be asked for")),
+        }
     }
 
     /// The body of this request.
@@ -345,7 +365,7 @@ mod tests {
                 Message::tool("14.2"),
             ],
             max_tokens: Some(40),
-            sampling: Sampling { temperature: 0.5, seed: u64::MAX - 1 },
+            sampling: Sampling { temperature: 0.5, seed: u64::MAX - 1, ..Sampling::default() },
             constraint: Constraint::JsonSchema(json!({ "type": "object" })),
         };
         assert_eq!(parse(chat.to_json()), Ok(chat));

@@ -114,6 +114,7 @@ fn request(url: Url, job: &Job) -> Result<Request, ComputeError> {
         sampling: job.sampling,
         constraint: job.constraint.clone(),
     };
+    chat.expressible().map_err(|nonsense| ComputeError::Job(nonsense.why))?;
     let body = serde_json::to_vec(&chat.to_json())
         .map_err(|error| ComputeError::Job(error.to_string()))?;
     Chat::parse(&body).map_err(|nonsense| ComputeError::Job(nonsense.why))?;

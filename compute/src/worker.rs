@@ -136,7 +136,7 @@ impl Bench {
     async fn answer(&self, body: &[u8]) -> Result<Reply, Fault> {
         let (chat, tokens) = self.read(body)?;
         let (text, usage, stop) = match self.model.generate(chat.into_request(tokens)).await {
-            Ok(Generation { text, usage, stop }) => (text, usage, stop),
+            Ok(Generation { text, usage, stop, .. }) => (text, usage, stop),
             // What was bought was computed and is used up, as other endpoints say it: by an
             // unfinished reply, not by an error.
             Err(ModelError::Truncated { tokens }) => {

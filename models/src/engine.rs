@@ -1,344 +1,585 @@
 //! The thread that owns the model's context, and the one place that computes.
 //!
-//! Requests come through a bounded channel and are served one after the other. Each keeps to a
-//! sequence of its own in the KV cache; what a session computed before is not computed again.
-//! Prompts are evaluated in small chunks, and between two computations the engine looks whether
-//! anybody still wants the answer.
+//! Requests come ready to be computed: tokens, and a [`Draft`] of the reply. The engine computes
+//! in ticks. A tick is one batch: the next token of every reply that is being written, and a bite
+//! of the prompts that are being read. Bites are as large as fits into [`TICK`], so that a
+//! cancellation and a new request wait a bounded time whatever the model's size; every prompt
+//! gets a part of each bite, so that a short one is not held up by a long one.
 //!
-//! Sequence ids, positions and counts are checked here, because llama.cpp aborts the process
-//! over them: ids come from [`Sequences`], which was made as large as the context, and a
-//! sequence never grows past its share of it.
+//! Cells of the KV cache are given first to work in progress. When they run out, idle sessions
+//! are forgotten, the oldest first; then the youngest request gives up its lane and comes back
+//! when there is room: what it has written stays, and its tokens are computed again. Requests are
+//! admitted in their order, and the oldest is never interrupted, so each gets its turn
+//! (`tests/stress.rs`).
+//!
+//! Prompts that begin alike compute that beginning once: a request waits for an older one that is
+//! at it, and then shares its cells. Only the system's words are shared between sessions, since
+//! the time that an answer takes would tell one session what another holds.
 
-use std::num::NonZeroU32;
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
-use llama_cpp_2::context::LlamaContext;
-use llama_cpp_2::context::params::LlamaContextParams;
-use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::token::LlamaToken;
-use serde::de::IgnoredAny;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use crate::backend::{CREATING_CONTEXT, backend, noting_errors};
-use crate::constraint::{Grammars, Guard};
+use crate::cache::{Cache, Part, Shape, Undone, Wanted, inference};
+use crate::embedding::Embedder;
 use crate::error::ModelError;
-use crate::llama::Profile;
+use crate::lanes::{LaneId, common};
+use crate::model::SessionId;
+use crate::parked::{self, Binding, Parked};
 use crate::prompt::Vocabulary;
-use crate::request::{Constraint, Generation, Request, Stop, Usage};
-use crate::sampler::Sampler;
-use crate::sequences::{Sequences, Slot};
-use crate::template::ChatTemplate;
+use crate::request::{Cancel, Generation, Usage};
+use crate::writer::{Draft, Next, Writer, count};
 
-/// Tokens of a prompt that are evaluated at once, and so the longest wait for a cancellation.
-const CHUNK: u32 = 64;
+/// Tokens of prompts in one batch at most, and at the start.
+pub(crate) const LARGEST_BITE: usize = 512;
+const FIRST_BITE: usize = 64;
+const SMALLEST_BITE: usize = 8;
+/// What a batch should take at most: the wait of a cancellation.
+const TICK: Duration = Duration::from_millis(250);
+/// A common beginning shorter than this is computed again rather than waited for.
+const WORTH_SHARING: usize = 16;
 
 /// A request on its way to the engine.
 pub(crate) struct Job {
-    pub(crate) request: Request,
-    pub(crate) reply: oneshot::Sender<Result<Generation, ModelError>>,
+    pub(crate) prompt: Vec<LlamaToken>,
+    /// How many tokens of the prompt may be shared with other sessions.
+    pub(crate) shareable: usize,
+    pub(crate) session: Option<SessionId>,
+    pub(crate) draft: Draft,
+    pub(crate) cancel: Cancel,
+    pub(crate) reply: Reply,
+    /// The place in the queue, given back when the job is admitted.
+    pub(crate) place: OwnedSemaphorePermit,
+}
+
+pub(crate) type Reply = oneshot::Sender<Result<Generation, ModelError>>;
+
+/// What the engine can be told.
+pub(crate) enum Command {
+    Generate(Box<Job>),
+    Park(SessionId, std::path::PathBuf, oneshot::Sender<Result<Parked, ModelError>>),
+    Resume(SessionId, Box<Parked>, oneshot::Sender<Result<u32, ModelError>>),
+    Forget(SessionId),
+    Embed(Vec<LlamaToken>, oneshot::Sender<Result<Vec<f32>, ModelError>>),
+    Stop,
 }
 
 /// What an engine is made of.
 pub(crate) struct Setup {
     pub(crate) vocabulary: Arc<Vocabulary>,
-    pub(crate) template: ChatTemplate,
-    /// Tokens that one sequence may hold.
-    pub(crate) context: u32,
-    /// Sequences that are kept warm.
-    pub(crate) sequences: u16,
-    pub(crate) threads: u32,
-    pub(crate) profile: Profile,
+    pub(crate) shape: Shape,
+    pub(crate) binding: Binding,
 }
 
-/// Serves jobs until every sender is gone. `ready` hears once whether the engine stands.
+/// Serves commands until it is stopped or every sender is gone. `ready` hears once whether the
+/// engine stands.
 pub(crate) fn serve(
     setup: &Setup,
-    jobs: &mut mpsc::Receiver<Job>,
+    commands: &mut mpsc::UnboundedReceiver<Command>,
     ready: &Sender<Result<(), ModelError>>,
 ) {
-    let mut engine = match Engine::new(setup) {
-        Ok(engine) => engine,
-        Err(error) => return report(ready, Err(error)),
+    let mut engine = match Cache::new(setup.vocabulary.model(), setup.shape) {
+        Ok(cache) => Engine::new(setup, cache),
+        Err(error) => return tell(ready.send(Err(error)).is_ok()),
     };
-    report(ready, Ok(()));
-    while let Some(Job { request, reply }) = jobs.blocking_recv() {
-        let unwanted = || request.cancel.is_cancelled() || reply.is_closed();
-        let result = engine.complete(&request, &unwanted);
-        if reply.send(result).is_err() {
-            tracing::debug!("nobody waits for this reply any more");
+    tell(ready.send(Ok(())).is_ok());
+    loop {
+        if engine.is_idle() {
+            match commands.blocking_recv() {
+                None | Some(Command::Stop) => return,
+                Some(command) => engine.obey(command),
+            }
         }
+        while let Ok(command) = commands.try_recv() {
+            match command {
+                Command::Stop => return,
+                command => engine.obey(command),
+            }
+        }
+        engine.tick();
     }
 }
 
-fn report(ready: &Sender<Result<(), ModelError>>, result: Result<(), ModelError>) {
-    if ready.send(result).is_err() {
-        tracing::debug!("the loader of this engine is gone");
+fn tell(heard: bool) {
+    if !heard {
+        tracing::debug!("nobody waits for this answer any more");
     }
 }
 
 struct Engine<'a> {
     setup: &'a Setup,
-    context: LlamaContext<'a>,
-    batch: LlamaBatch<'static>,
-    sequences: Sequences,
-    grammars: Option<Grammars>,
+    cache: Cache<'a>,
+    /// Made when the first embedding is asked for.
+    embedder: Option<Embedder<'a>>,
+    /// In the order in which they came; those that were interrupted are before all others.
+    waiting: VecDeque<Task>,
+    /// In the order in which they were admitted.
+    active: Vec<Active>,
+    next_number: u64,
+    bite: usize,
+    /// Whose part of a bite comes first.
+    turn: usize,
+}
+
+/// A request and what became of it so far.
+struct Task {
+    number: u64,
+    /// The prompt and what was written.
+    plan: Vec<LlamaToken>,
+    prompt: usize,
+    shareable: usize,
+    session: Option<SessionId>,
+    writer: Writer,
+    cancel: Cancel,
+    reply: Reply,
+    reused: Option<usize>,
+    place: Option<OwnedSemaphorePermit>,
+}
+
+impl Task {
+    fn is_wanted(&self) -> bool {
+        !self.cancel.is_cancelled() && !self.reply.is_closed()
+    }
+}
+
+/// A task that has a lane.
+struct Active {
+    task: Task,
+    lane: LaneId,
+    /// The older task that is computing the beginning of this one, and how long that is.
+    follows: Option<(u64, usize)>,
 }
 
 impl<'a> Engine<'a> {
-    fn new(setup: &'a Setup) -> Result<Self, ModelError> {
-        let too_large = || ModelError::Options("context is too large for this machine".to_owned());
-        let cells = setup.context.checked_mul(setup.sequences.into()).ok_or_else(too_large)?;
-        let threads = i32::try_from(setup.threads)
-            .map_err(|_| ModelError::Options(format!("{} threads are too many", setup.threads)))?;
-        let parameters = LlamaContextParams::default()
-            .with_n_ctx(NonZeroU32::new(cells))
-            .with_n_seq_max(setup.sequences.into())
-            .with_kv_unified(false)
-            .with_n_batch(CHUNK)
-            .with_n_ubatch(CHUNK)
-            .with_n_threads(threads)
-            .with_n_threads_batch(threads);
-        let parameters = match setup.profile {
-            Profile::Fast => parameters,
-            Profile::Exact => parameters
-                .with_n_ubatch(1)
-                .with_flash_attention_policy(llama_cpp_sys_2::LLAMA_FLASH_ATTN_TYPE_DISABLED),
-        };
-        let (context, reason) = {
-            let _alone = CREATING_CONTEXT.lock().unwrap_or_else(PoisonError::into_inner);
-            let backend = backend()?;
-            noting_errors(|| setup.vocabulary.model().new_context(backend, parameters))
-        };
-        let context = context.map_err(|error| {
-            ModelError::Inference(format!(
-                "no context of {} tokens for {} sessions: {}",
-                setup.context,
-                setup.sequences,
-                reason.unwrap_or_else(|| error.to_string())
-            ))
-        })?;
-        if context.n_ctx() < cells {
-            return Err(too_large());
-        }
-        Ok(Self {
+    fn new(setup: &'a Setup, cache: Cache<'a>) -> Self {
+        Self {
             setup,
-            context,
-            batch: LlamaBatch::new(CHUNK as usize, 1),
-            sequences: Sequences::new(setup.sequences),
-            grammars: None,
-        })
+            cache,
+            embedder: None,
+            waiting: VecDeque::new(),
+            active: Vec::new(),
+            next_number: 0,
+            bite: FIRST_BITE,
+            turn: 0,
+        }
     }
 
-    fn complete(
-        &mut self,
-        request: &Request,
-        unwanted: &dyn Fn() -> bool,
-    ) -> Result<Generation, ModelError> {
-        if unwanted() {
-            return Err(ModelError::Cancelled);
-        }
-        if request.max_tokens == 0 {
-            return Err(ModelError::Request("max_tokens is 0".to_owned()));
-        }
-        let sampler = Sampler::new(request.sampling)?;
-        let limit = self.setup.context as usize;
-        let pieces = self.setup.template.render(&request.messages)?;
-        let prompt = self.setup.vocabulary.encode(&pieces, &request.messages, limit)?;
-        let Some(room) = limit.checked_sub(prompt.len()).filter(|&room| room > 0) else {
-            return Err(ModelError::PromptTooLong { tokens: prompt.len(), limit });
-        };
-        if prompt.is_empty() {
-            return Err(ModelError::Request("there is nothing to reply to".to_owned()));
-        }
-        let guard = self.guard(&request.constraint)?;
+    fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.active.is_empty()
+    }
 
-        let Some(claim) = self.sequences.claim(request.session.as_ref()) else {
-            return Err(ModelError::Inference("the context has no sequence".to_owned()));
-        };
-        let reusable = claim.reusable(&prompt);
-        let mut sequence = Sequence {
-            slot: claim.slot,
-            limit,
-            context: &mut self.context,
-            batch: &mut self.batch,
-        };
-        let reused = sequence.keep(reusable)?;
-        for chunk in prompt.get(reused..).unwrap_or_default().chunks(CHUNK as usize) {
-            if unwanted() {
-                return Err(ModelError::Cancelled);
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Generate(job) => self.enqueue(*job),
+            Command::Park(session, folder, answer) => {
+                tell(answer.send(self.park(&session, &folder)).is_ok());
             }
-            sequence.evaluate(chunk)?;
-        }
-        let budget = room.min(request.max_tokens as usize);
-        let mut writer = Writer { vocabulary: &self.setup.vocabulary, sampler, guard };
-        let (text, completion, stop) = writer.write(&mut sequence, budget, unwanted)?;
-        Ok(Generation {
-            text,
-            usage: Usage {
-                prompt_tokens: count(prompt.len()),
-                reused_tokens: count(reused),
-                completion_tokens: completion,
-            },
-            stop,
-        })
-    }
-
-    fn guard(&mut self, constraint: &Constraint) -> Result<Option<Guard>, ModelError> {
-        let Constraint::JsonSchema(schema) = constraint else { return Ok(None) };
-        let grammars = match self.grammars.take() {
-            Some(grammars) => grammars,
-            None => Grammars::new(self.setup.vocabulary.model())?,
-        };
-        let guard = self.grammars.insert(grammars).guard(schema)?;
-        Ok(Some(guard))
-    }
-}
-
-fn count(tokens: usize) -> u32 {
-    u32::try_from(tokens).unwrap_or(u32::MAX)
-}
-
-/// One sequence of the context while a request has it.
-struct Sequence<'a, 'm> {
-    slot: &'a mut Slot,
-    limit: usize,
-    context: &'a mut LlamaContext<'m>,
-    batch: &'a mut LlamaBatch<'static>,
-}
-
-impl Sequence<'_, '_> {
-    /// Forgets everything after the first `wanted` tokens; returns how many could be kept.
-    /// Recurrent and sliding-window models cannot forget a part, so they forget all.
-    fn keep(&mut self, wanted: usize) -> Result<usize, ModelError> {
-        if wanted > 0 && wanted == self.slot.tokens.len() {
-            return Ok(wanted);
-        }
-        let kept = if wanted > 0 && self.remove_from(wanted)? { wanted } else { 0 };
-        if kept == 0 && !self.remove_from(0)? {
-            return Err(ModelError::Inference("the KV cache could not be cleared".to_owned()));
-        }
-        self.slot.tokens.truncate(kept);
-        Ok(kept)
-    }
-
-    fn remove_from(&mut self, position: usize) -> Result<bool, ModelError> {
-        let position = u32::try_from(position).map_err(inference)?;
-        self.context
-            .clear_kv_cache_seq(Some(self.slot.id.into()), Some(position), None)
-            .map_err(inference)
-    }
-
-    /// Evaluates at most [`CHUNK`] tokens at the end of the sequence.
-    fn evaluate(&mut self, tokens: &[LlamaToken]) -> Result<(), ModelError> {
-        let start = self.slot.tokens.len();
-        if start.saturating_add(tokens.len()) > self.limit {
-            return Err(ModelError::Inference("the sequence is full".to_owned()));
-        }
-        self.batch.clear();
-        let last = tokens.len().saturating_sub(1);
-        for (offset, token) in tokens.iter().enumerate() {
-            let position = i32::try_from(start.saturating_add(offset)).map_err(inference)?;
-            self.batch
-                .add(*token, position, &[self.slot.id.into()], offset == last)
-                .map_err(inference)?;
-        }
-        match self.context.decode(self.batch) {
-            Ok(()) => {
-                self.slot.tokens.extend_from_slice(tokens);
-                Ok(())
+            Command::Resume(session, parked, answer) => {
+                tell(answer.send(self.resume(session, &parked)).is_ok());
             }
-            Err(error) => {
-                // How much of the batch was stored is unknown, so nothing is trusted any more.
-                self.keep(0)?;
-                Err(inference(error))
+            Command::Forget(session) => self.forget(&session),
+            Command::Embed(tokens, answer) => tell(answer.send(self.embed(&tokens)).is_ok()),
+            Command::Stop => {}
+        }
+    }
+
+    fn enqueue(&mut self, job: Job) {
+        let writer = match job.draft.start() {
+            Ok(writer) => writer,
+            Err(error) => return tell(job.reply.send(Err(error)).is_ok()),
+        };
+        self.next_number = self.next_number.saturating_add(1);
+        self.waiting.push_back(Task {
+            number: self.next_number,
+            prompt: job.prompt.len(),
+            plan: job.prompt,
+            shareable: job.shareable,
+            session: job.session,
+            writer,
+            cancel: job.cancel,
+            reply: job.reply,
+            reused: None,
+            place: Some(job.place),
+        });
+    }
+
+    fn tick(&mut self) {
+        self.drop_unwanted();
+        self.admit();
+        self.share_beginnings();
+        let mut batch = self.compose();
+        while self.active.len() > 1 && self.is_stuck(&batch) {
+            self.interrupt_youngest();
+            batch = self.compose();
+        }
+        if batch.is_empty() {
+            if let Some(active) = self.active.pop() {
+                let error = ModelError::Inference("the KV cache has no room left".to_owned());
+                self.finish(active, Err(error));
+            }
+            return;
+        }
+        self.compute(&batch);
+    }
+
+    fn drop_unwanted(&mut self) {
+        // Dropping a task closes its reply, which whoever waits hears as a cancellation.
+        self.waiting.retain(Task::is_wanted);
+        let mut at = 0;
+        while let Some(active) = self.active.get(at) {
+            if active.task.is_wanted() {
+                at = at.saturating_add(1);
+            } else {
+                let active = self.active.remove(at);
+                self.finish(active, Err(ModelError::Cancelled));
             }
         }
     }
 
-    /// The logits after the last token that was evaluated.
-    fn logits(&self) -> &[f32] {
-        self.context.get_logits_ith(self.batch.n_tokens().saturating_sub(1))
-    }
-}
-
-fn inference(error: impl std::fmt::Display) -> ModelError {
-    ModelError::Inference(error.to_string())
-}
-
-/// Writes one reply.
-struct Writer<'a> {
-    vocabulary: &'a Vocabulary,
-    sampler: Sampler,
-    guard: Option<Guard>,
-}
-
-impl Writer<'_> {
-    /// Generates at most `budget` tokens; returns the text, their number, and why it ended.
-    fn write(
-        &mut self,
-        sequence: &mut Sequence<'_, '_>,
-        budget: usize,
-        unwanted: &dyn Fn() -> bool,
-    ) -> Result<(String, u32, Stop), ModelError> {
-        let vocab = self.vocabulary.model().vocab();
-        let mut bytes = Vec::new();
-        for written in 1..=budget {
-            let token = self.next(sequence.logits())?;
-            if vocab.is_eog(token) {
-                return Ok((self.text(bytes)?, count(written), Stop::End));
-            }
-            bytes.extend(vocab.token_to_piece(token, false, None));
-            if let Some(guard) = &mut self.guard {
-                guard.accept(id(token))?;
-                if guard.must_end() {
-                    return Ok((self.text(bytes)?, count(written), Stop::End));
+    /// Gives lanes to those that wait, in their order, as long as there are lanes and cells.
+    fn admit(&mut self) {
+        while let Some(task) = self.waiting.front() {
+            if !self.active.is_empty() {
+                let busy = self.active.iter().map(|active| active.lane);
+                let held = busy.map(|lane| {
+                    let limit = task.shareable.min(task.plan.len());
+                    let start = task.plan.get(..limit).unwrap_or_default();
+                    common(self.cache.lanes().tokens(lane), start)
+                });
+                let shared = if self.cache.shares() { held.max().unwrap_or(0) } else { 0 };
+                let promised = self.active.iter().fold(0_usize, |sum, active| {
+                    let done = self.cache.lanes().tokens(active.lane).len();
+                    sum.saturating_add(active.task.plan.len().saturating_sub(done))
+                });
+                let needed = task.plan.len().saturating_sub(shared).saturating_add(promised);
+                if needed >= self.cache.lanes().reclaimable() {
+                    return;
                 }
             }
-            if unwanted() {
-                return Err(ModelError::Cancelled);
+            let Some((lane, own)) = self.cache.lanes_mut().claim(task.session.as_ref()) else {
+                return;
+            };
+            let Some(task) = self.waiting.pop_front() else { return };
+            self.start(task, lane, own);
+        }
+    }
+
+    fn start(&mut self, mut task: Task, lane: LaneId, own: bool) {
+        task.place = None;
+        let last = task.plan.len().saturating_sub(1);
+        // The last token is always computed, because its logits choose the next.
+        let held = if own { common(self.cache.lanes().tokens(lane), &task.plan) } else { 0 };
+        let kept = self.cache.keep(lane, held.min(last));
+        let mut active = Active { task, lane, follows: None };
+        let copied = kept.and_then(|kept| self.copy_beginning(&active, kept));
+        match copied {
+            Ok(kept) => {
+                active.task.reused.get_or_insert(kept);
+                active.follows = self.find_leader(&active);
+                self.active.push(active);
             }
-            if written < budget {
-                sequence.evaluate(&[token])?;
+            Err(error) => self.finish(active, Err(error)),
+        }
+    }
+
+    /// Takes over the beginning that another lane holds, if it is longer than what is here.
+    fn copy_beginning(&mut self, active: &Active, held: usize) -> Result<usize, ModelError> {
+        let Some(start) = self.shared_start(&active.task) else { return Ok(held) };
+        let worth = held.saturating_add(WORTH_SHARING);
+        match self.cache.lanes().longest_start(start, active.lane) {
+            Some((lane, length)) if length >= worth => {
+                self.cache.copy_start(lane, active.lane, length)?;
+                Ok(length)
+            }
+            _ => Ok(held),
+        }
+    }
+
+    /// The tokens that a task may share with others.
+    fn shared_start<'t>(&self, task: &'t Task) -> Option<&'t [LlamaToken]> {
+        let last = task.plan.len().saturating_sub(1);
+        let may = self.cache.shares() && task.session.is_some();
+        may.then(|| task.plan.get(..task.shareable.min(last)).unwrap_or_default())
+    }
+
+    /// The older task that will have computed more of this one's beginning than is there.
+    fn find_leader(&self, follower: &Active) -> Option<(u64, usize)> {
+        let start = self.shared_start(&follower.task)?;
+        let held = self.cache.lanes().tokens(follower.lane).len();
+        self.active
+            .iter()
+            .filter(|other| other.task.number < follower.task.number)
+            .map(|other| (other.task.number, common(&other.task.plan, start)))
+            .filter(|(_, length)| *length >= held.saturating_add(WORTH_SHARING))
+            .max_by_key(|(_, length)| *length)
+    }
+
+    /// Lets those that waited for a beginning have it.
+    fn share_beginnings(&mut self) {
+        for at in 0..self.active.len() {
+            let Some(Active { follows: Some((leader, length)), lane, .. }) = self.active.get(at)
+            else {
+                continue;
+            };
+            let (lane, length) = (*lane, *length);
+            let leader = self.active.iter().find(|other| other.task.number == *leader);
+            let follows = match leader.map(|leader| leader.lane) {
+                Some(other) if self.cache.lanes().tokens(other).len() < length => continue,
+                Some(other) => match self.cache.copy_start(other, lane, length) {
+                    Ok(()) => {
+                        if let Some(active) = self.active.get_mut(at) {
+                            active.task.reused = Some(length);
+                        }
+                        None
+                    }
+                    Err(error) => {
+                        tracing::debug!(%error, "a beginning is computed again");
+                        None
+                    }
+                },
+                None => self.active.get(at).and_then(|active| self.find_leader(active)),
+            };
+            if let Some(active) = self.active.get_mut(at) {
+                active.follows = follows;
             }
         }
-        match self.guard {
-            Some(_) => Err(ModelError::Truncated { tokens: count(budget) }),
-            None => Ok((self.text(bytes)?, count(budget), Stop::Length)),
+    }
+
+    /// Who gets how many tokens of the next batch: (index of the active task, tokens).
+    fn compose(&mut self) -> Vec<(usize, usize)> {
+        let left = |active: &Active, cache: &Cache<'_>| {
+            let done = cache.lanes().tokens(active.lane).len();
+            active.task.plan.len().saturating_sub(done)
+        };
+        let ready: Vec<(usize, usize)> = (0..)
+            .zip(&self.active)
+            .filter(|(_, active)| active.follows.is_none())
+            .map(|(at, active)| (at, left(active, &self.cache)))
+            .collect();
+        let (writing, reading): (Vec<_>, Vec<_>) =
+            ready.into_iter().partition(|(_, left)| *left == 1);
+        let prompt_tokens =
+            reading.iter().fold(0_usize, |sum, (_, left)| sum.saturating_add(*left));
+        self.make_room(writing.len().saturating_add(prompt_tokens.min(self.bite)));
+        let free = self.cache.lanes().free();
+        if free < writing.len() {
+            return Vec::new();
+        }
+        let mut budget = self.bite.min(free.saturating_sub(writing.len()));
+        let mut batch = writing;
+        let readers = reading.len();
+        let fair = budget.checked_div(readers).unwrap_or(0).max(1);
+        self.turn = self.turn.wrapping_add(1);
+        let first = self.turn.checked_rem(readers).unwrap_or(0);
+        let in_turn = reading.iter().cycle().skip(first).take(readers);
+        let mut parts: Vec<(usize, usize)> = Vec::new();
+        for (at, left) in in_turn.clone() {
+            let tokens = fair.min(*left).min(budget);
+            budget = budget.saturating_sub(tokens);
+            parts.push((*at, tokens));
+        }
+        // What short prompts leave goes to the others.
+        for ((_, tokens), (_, left)) in parts.iter_mut().zip(in_turn) {
+            let more = left.saturating_sub(*tokens).min(budget);
+            *tokens = tokens.saturating_add(more);
+            budget = budget.saturating_sub(more);
+        }
+        batch.extend(parts.into_iter().filter(|(_, tokens)| *tokens > 0));
+        batch
+    }
+
+    /// Whether the oldest task gets nothing because there are no cells for prompts at all.
+    fn is_stuck(&self, batch: &[(usize, usize)]) -> bool {
+        let is_writing = |at: usize| {
+            self.active.get(at).is_some_and(|active| {
+                let done = self.cache.lanes().tokens(active.lane).len();
+                active.task.plan.len().saturating_sub(done) == 1
+            })
+        };
+        let oldest = (0..).zip(&self.active).min_by_key(|(_, active)| active.task.number);
+        let oldest = oldest.map(|(at, _): (usize, _)| at);
+        batch.iter().all(|(at, _)| is_writing(*at) && Some(*at) != oldest)
+    }
+
+    /// Forgets idle lanes, the oldest first, until so many cells are free or none is left.
+    fn make_room(&mut self, cells: usize) {
+        while self.cache.lanes().free() < cells {
+            let Some(lane) = self.cache.lanes().oldest_idle() else { return };
+            if let Err(error) = self.cache.keep(lane, 0) {
+                tracing::warn!(%error, "a sequence could not be cleared");
+                return;
+            }
+            self.cache.lanes_mut().rename(lane, None);
         }
     }
 
-    fn next(&mut self, logits: &[f32]) -> Result<LlamaToken, ModelError> {
-        let no_token = || ModelError::Inference("the model gave no usable logits".to_owned());
-        let wanted = self.sampler.pick(logits, |_| true).ok_or_else(no_token)?;
-        let Some(guard) = &mut self.guard else { return token(wanted) };
-        let is_end = self.vocabulary.model().vocab().is_eog(token(wanted)?);
-        let allowed = if is_end { guard.may_end()? } else { guard.allows(wanted)? };
-        if allowed {
-            return token(wanted);
-        }
-        let mask = guard.mask()?;
-        let picked = self.sampler.pick(logits, |token| mask.is_allowed(token));
-        token(picked.ok_or_else(no_token)?)
+    /// Takes the lane of the youngest task, which waits and is computed again.
+    fn interrupt_youngest(&mut self) {
+        let youngest =
+            (0..).zip(&self.active).max_by_key(|(_, active)| active.task.number).map(|(at, _)| at);
+        let Some(active) = youngest.map(|at: usize| self.active.remove(at)) else { return };
+        let Active { task, lane, .. } = active;
+        self.vacate(lane, false);
+        tracing::debug!(number = task.number, "interrupted: the KV cache is full");
+        let at = self.waiting.partition_point(|other| other.number < task.number);
+        self.waiting.insert(at, task);
     }
 
-    fn text(&self, bytes: Vec<u8>) -> Result<String, ModelError> {
-        if self.guard.is_none() {
-            return Ok(String::from_utf8_lossy(&bytes).into_owned());
+    fn compute(&mut self, batch: &[(usize, usize)]) {
+        let mut parts = Vec::with_capacity(batch.len());
+        for (at, tokens) in batch {
+            let Some(Active { task, lane, .. }) = self.active.get(*at) else { continue };
+            let done = self.cache.lanes().tokens(*lane).len();
+            let end = done.saturating_add(*tokens);
+            let tokens = task.plan.get(done..end).unwrap_or_default();
+            let logits = if end == task.plan.len() { Wanted::Last } else { Wanted::None };
+            parts.push(Part { lane: *lane, tokens, logits });
         }
-        // The grammar promised this; believing it without a look would make it an assumption.
-        let text = String::from_utf8(bytes)
-            .map_err(|_| ModelError::Constraint("the reply is not UTF-8".to_owned()))?;
-        serde_json::from_str::<IgnoredAny>(&text)
-            .map_err(|error| ModelError::Constraint(format!("the reply is not JSON: {error}")))?;
-        Ok(text)
+        let started = Instant::now();
+        let places = match self.cache.evaluate(&parts) {
+            Ok(places) => places,
+            Err(undone) => return self.cope(undone, batch),
+        };
+        let prompt_tokens = batch
+            .iter()
+            .filter(|(_, n)| *n > 1)
+            .fold(0_usize, |sum, (_, n)| sum.saturating_add(*n));
+        self.adapt(prompt_tokens, started.elapsed());
+        let mut done = Vec::new();
+        for ((at, _), place) in batch.iter().zip(places) {
+            let (Some(active), Some(place)) = (self.active.get_mut(*at), place) else { continue };
+            match active.task.writer.step(self.cache.logits(place)) {
+                Ok(Next::Evaluate(token)) => active.task.plan.push(token),
+                Ok(Next::Done(stop)) => done.push((*at, Ok(stop))),
+                Err(error) => done.push((*at, Err(error))),
+            }
+        }
+        // From the last on, so that the indexes stay right.
+        done.sort_unstable_by_key(|(at, _)| std::cmp::Reverse(*at));
+        for (at, result) in done {
+            let active = self.active.remove(at);
+            self.finish(active, result);
+        }
     }
-}
 
-fn token(id: u32) -> Result<LlamaToken, ModelError> {
-    i32::try_from(id).map(LlamaToken).map_err(inference)
-}
+    /// Keeps a batch within [`TICK`].
+    fn adapt(&mut self, prompt_tokens: usize, took: Duration) {
+        if took > TICK {
+            self.bite = (self.bite / 2).max(SMALLEST_BITE);
+        } else if prompt_tokens >= self.bite && took < TICK / 2 {
+            self.bite = self.bite.saturating_mul(2).min(LARGEST_BITE);
+        }
+    }
 
-fn id(token: LlamaToken) -> u32 {
-    token.0.cast_unsigned()
+    /// A batch was not computed: nobody is left waiting for it.
+    fn cope(&mut self, undone: Undone, batch: &[(usize, usize)]) {
+        match undone {
+            Undone::Full if self.active.len() > 1 => self.interrupt_youngest(),
+            undone => {
+                let reason = match undone {
+                    Undone::Full => "the KV cache has no room left".to_owned(),
+                    Undone::Failed(error) => error.to_string(),
+                };
+                let mut members: Vec<usize> = batch.iter().map(|(at, _)| *at).collect();
+                members.sort_unstable();
+                for at in members.into_iter().rev() {
+                    if at < self.active.len() {
+                        let active = self.active.remove(at);
+                        self.finish(active, Err(inference(&reason)));
+                    }
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self, active: Active, result: Result<crate::request::Stop, ModelError>) {
+        let Active { task, lane, .. } = active;
+        self.vacate(lane, true);
+        let usage = Usage {
+            prompt_tokens: count(task.prompt),
+            reused_tokens: count(task.reused.unwrap_or(0)),
+            completion_tokens: count(task.writer.written()),
+        };
+        let result = result.and_then(|stop| {
+            let (text, thinking, tokens) = task.writer.finish()?;
+            Ok(Generation { text, thinking, usage, stop, tokens })
+        });
+        tell(task.reply.send(result).is_ok());
+    }
+
+    /// Leaves a lane, with what it holds if its session may come back for it.
+    fn vacate(&mut self, lane: LaneId, keep: bool) {
+        if !keep || self.cache.lanes().is_nameless(lane) {
+            self.empty(lane);
+        }
+        self.cache.lanes_mut().release(lane);
+    }
+
+    fn empty(&mut self, lane: LaneId) {
+        if let Err(error) = self.cache.keep(lane, 0) {
+            tracing::warn!(%error, "a sequence could not be cleared");
+        }
+        self.cache.lanes_mut().rename(lane, None);
+    }
+
+    fn park(
+        &mut self,
+        session: &SessionId,
+        folder: &std::path::Path,
+    ) -> Result<Parked, ModelError> {
+        let lane = self.cache.lanes().of_session(session);
+        let lane = lane.filter(|lane| !self.cache.lanes().tokens(*lane).is_empty());
+        let Some(lane) = lane else {
+            let why = if self.active.iter().any(|a| a.task.session.as_ref() == Some(session)) {
+                "the session is at work"
+            } else {
+                "the session holds nothing"
+            };
+            return Err(ModelError::Parked(why.to_owned()));
+        };
+        let state = self.cache.save(lane)?;
+        let tokens = self.cache.lanes().tokens(lane);
+        let parked = parked::write(folder, &self.setup.binding, tokens, &state)?;
+        self.empty(lane);
+        Ok(parked)
+    }
+
+    fn resume(&mut self, session: SessionId, parked: &Parked) -> Result<u32, ModelError> {
+        let content = parked::read(parked, &self.setup.binding)?;
+        self.forget(&session);
+        self.make_room(content.tokens.len());
+        let Some((lane, _)) = self.cache.lanes_mut().claim(Some(&session)) else {
+            return Err(ModelError::Parked("every sequence is at work".to_owned()));
+        };
+        // SAFETY: `read` has found the digest that `write` gave when it stored what a cache of
+        // this binding had saved (`a_parked_file_that_was_touched_is_not_taken`).
+        #[expect(unsafe_code, reason = "llama.cpp reads lengths and positions out of a state")]
+        let restored = unsafe { self.cache.restore(lane, &content.tokens, &content.state) };
+        self.cache.lanes_mut().release(lane);
+        match restored {
+            Ok(()) => Ok(count(content.tokens.len())),
+            Err(error) => {
+                self.empty(lane);
+                Err(error)
+            }
+        }
+    }
+
+    fn embed(&mut self, tokens: &[LlamaToken]) -> Result<Vec<f32>, ModelError> {
+        let embedder = match self.embedder.take() {
+            Some(embedder) => embedder,
+            None => Embedder::new(self.setup.vocabulary.model(), self.setup.shape)?,
+        };
+        self.embedder.insert(embedder).embed(tokens)
+    }
+
+    fn forget(&mut self, session: &SessionId) {
+        if let Some(lane) = self.cache.lanes().of_session(session) {
+            self.empty(lane);
+        }
+    }
 }

@@ -95,6 +95,9 @@ pub enum ModelError {
         /// Tokens that were generated.
         tokens: u32,
     },
+    /// A parked session was not taken up; its next request computes it anew.
+    #[error("parked session: {0}; its next request computes it anew")]
+    Parked(String),
     /// The request was cancelled.
     #[error("cancelled")]
     Cancelled,

@@ -28,23 +28,39 @@
 
 mod backend;
 mod built_in;
+mod cache;
 mod constraint;
+mod embedding;
 mod engine;
 mod error;
+pub mod exact;
 mod gguf;
+mod lanes;
 mod llama;
+#[doc(hidden)]
+pub mod measure;
 mod model;
+mod number;
+mod parked;
 mod prompt;
 mod request;
 mod sampler;
 mod scripted;
-mod sequences;
+mod sequence;
+mod stream;
+pub mod synthetic;
 mod template;
+mod threads;
+mod writer;
 
 pub use crate::error::ModelError;
 pub use crate::llama::{Llama, LlamaOptions, Profile};
 pub use crate::model::{Model, ModelInfo, SessionId};
+pub use crate::parked::Parked;
 pub use crate::request::{
-    Cancel, Constraint, Generation, Message, Request, Role, Sampling, Stop, Usage,
+    Cancel, Constraint, Generation, Message, Request, Role, Sampling, Stop, Thinking, Trace,
+    TracedToken, Usage,
 };
 pub use crate::scripted::Scripted;
+pub use crate::sequence::Sequence;
+pub use crate::stream::{Delta, Deltas, Sink, partial_json};

@@ -4,46 +4,62 @@ use std::fmt::{self, Debug};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
+use llama_cpp_2::token::LlamaToken;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::backend::{backend, noting_errors};
 use crate::built_in;
-use crate::engine::{self, Job, Setup};
+use crate::cache::Shape;
+use crate::constraint::{Compiled, Grammars};
+use crate::engine::{self, Command, Job, LARGEST_BITE, Setup};
 use crate::error::ModelError;
 use crate::gguf::{self, Header};
-use crate::model::{Model, ModelInfo};
+use crate::model::{Model, ModelInfo, SessionId};
+use crate::parked::Binding;
 use crate::prompt::Vocabulary;
-use crate::request::{Generation, Request};
+use crate::request::{Constraint, Generation, Request};
+use crate::sequence::Sequence;
 use crate::template::ChatTemplate;
+use crate::threads;
+use crate::writer::Draft;
 
 /// Requests that wait in the engine's queue; further callers wait before it.
-const QUEUE: usize = 32;
+const QUEUE: usize = 128;
 /// The context where nobody asks for another: long enough for an agent's task.
 const DEFAULT_CONTEXT: u32 = 8_192;
-/// Sessions that are kept warm, as far as their KV caches fit into [`KV_BUDGET`].
-const MAX_SEQUENCES: u64 = 8;
+/// Requests that are served at the same time where nobody asks for another number.
+const DEFAULT_SEQUENCES: u16 = 64;
+const MAX_SEQUENCES: u16 = 256; // LLAMA_MAX_SEQ
+/// Whole contexts that the pool of a model holds, as far as they fit into [`KV_BUDGET`].
+const POOLED_CONTEXTS: u64 = 8;
 const KV_BUDGET: u64 = 512 << 20;
-/// Below this size a second thread costs more in waiting than it computes.
-const ONE_THREAD_BELOW: u64 = 100 << 20;
+/// Recurrent states cannot be pooled: each sequence has one, however short it is.
+const RECURRENT_SEQUENCES: u16 = 8;
 
 /// How a model is run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LlamaOptions {
-    /// CPU threads. Default: 1 for files below 100 MiB, else what the machine has.
+    /// CPU threads. Default: 1 for files below 100 MiB, else the cores that are there and idle.
     pub threads: Option<u32>,
     /// Tokens that prompt and reply may have together. Default: what the model was trained on,
     /// but at most 8,192.
     pub context: Option<u32>,
+    /// Requests that are served at the same time, and sessions that are kept warm. Default: 64,
+    /// and 1 in the profile `exact`.
+    pub sequences: Option<u16>,
+    /// Tokens that all sequences may hold together. Default: eight contexts, as far as 512 MiB
+    /// hold them, and at least one.
+    pub kv_tokens: Option<u32>,
     /// Whether equal requests have to give equal bits.
     pub profile: Profile,
 }
@@ -67,9 +83,11 @@ pub enum Profile {
 pub struct Llama {
     info: ModelInfo,
     vocabulary: Arc<Vocabulary>,
-    /// `None` only while dropping.
-    jobs: Option<mpsc::Sender<Job>>,
-    thread: Option<JoinHandle<()>>,
+    template: ChatTemplate,
+    grammars: Arc<OnceLock<Result<Grammars, ModelError>>>,
+    commands: mpsc::UnboundedSender<Command>,
+    places: Arc<Semaphore>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Llama {
@@ -116,24 +134,72 @@ impl Llama {
         let sha256 = hash_file(path)?;
         let model = Arc::new(load_model(path, &header, options.profile)?);
         check_that_it_writes_text(path, &header, &model)?;
-        let context = choose_context(&model, options.context)?;
-        let threads = choose_threads(&header, options.threads)?;
-        let vocabulary = Arc::new(Vocabulary::new(Arc::clone(&model)));
+        let shape = shape(&model, &header, options)?;
+        let template = chat_template(&model)?;
+        let vocabulary = Arc::new(Vocabulary::new(model));
         let setup = Setup {
-            template: chat_template(&model)?,
             vocabulary: Arc::clone(&vocabulary),
-            context,
-            sequences: choose_sequences(&model, context, options.profile),
-            threads,
-            profile: options.profile,
+            shape,
+            binding: Binding::new(&sha256, shape),
         };
-        let (jobs, thread) = start(setup)?;
+        let (commands, engine) = start(setup)?;
         let name = header.name.filter(|name| !name.is_empty()).unwrap_or_else(|| {
             path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
         });
         let built_in = sha256 == hex::encode(Sha256::digest(built_in::BYTES));
-        let info = ModelInfo { name, sha256, context_length: context, built_in };
-        Ok(Self { info, vocabulary, jobs: Some(jobs), thread: Some(thread) })
+        let info = ModelInfo { name, sha256, context_length: shape.context, built_in };
+        let grammars = Arc::new(OnceLock::new());
+        let mut threads = vec![engine];
+        threads.extend(prepare_grammars(&grammars, &vocabulary));
+        let places = Arc::new(Semaphore::new(QUEUE));
+        Ok(Self { info, vocabulary, template, grammars, commands, places, threads })
+    }
+
+    /// A handle on one conversation: cheap, and free to move between threads.
+    pub fn sequence(&self, session: impl Into<SessionId>) -> Sequence {
+        Sequence::new(session.into(), self.commands.clone())
+    }
+
+    /// What a text of at most 512 tokens is about, as a vector of length 1: texts that are alike
+    /// have vectors whose product is near 1, as far as this model tells.
+    ///
+    /// # Errors
+    /// [`ModelError::PromptTooLong`] with the figures, [`ModelError::Request`] for an empty text.
+    pub async fn embed(&self, text: &str) -> Result<Vec<f32>, ModelError> {
+        let tokens = self.vocabulary.content(text, self.info.context_length as usize)?;
+        let (sender, answer) = oneshot::channel();
+        let command = Command::Embed(tokens, sender);
+        self.commands.send(command).map_err(|_| ModelError::Stopped)?;
+        answer.await.map_err(|_| ModelError::Stopped)?
+    }
+
+    /// Renders, tokenises and compiles what a request asks, on the caller's thread, so that the
+    /// engine does not wait for it.
+    fn prepare(&self, request: &Request) -> Result<(Vec<LlamaToken>, usize, Draft), ModelError> {
+        if request.max_tokens == 0 {
+            return Err(ModelError::Request("max_tokens is 0".to_owned()));
+        }
+        let limit = self.info.context_length as usize;
+        let pieces = self.template.render(&request.messages, request.thinking.is_some())?;
+        let (prompt, shareable) = self.vocabulary.encode(&pieces, &request.messages, limit)?;
+        let Some(room) = limit.checked_sub(prompt.len()).filter(|&room| room > 0) else {
+            return Err(ModelError::PromptTooLong { tokens: prompt.len(), limit });
+        };
+        if prompt.is_empty() {
+            return Err(ModelError::Request("there is nothing to reply to".to_owned()));
+        }
+        let compiled = match &request.constraint {
+            Constraint::None => Compiled::Free,
+            constraint => self.grammars()?.compile(constraint)?,
+        };
+        let budget = room.min(request.max_tokens as usize);
+        let draft = Draft::new(request, Arc::clone(&self.vocabulary), compiled, budget)?;
+        Ok((prompt, shareable, draft))
+    }
+
+    fn grammars(&self) -> Result<&Grammars, ModelError> {
+        let made = self.grammars.get_or_init(|| Grammars::new(self.vocabulary.model()));
+        made.as_ref().map_err(|error| ModelError::Constraint(error.to_string()))
     }
 }
 
@@ -148,11 +214,21 @@ impl Model for Llama {
     }
 
     async fn generate(&self, request: Request) -> Result<Generation, ModelError> {
-        let jobs = self.jobs.as_ref().ok_or(ModelError::Stopped)?;
         let cancel = request.cancel.clone();
-        let (reply, answer) = oneshot::channel();
+        if cancel.is_cancelled() {
+            return Err(ModelError::Cancelled);
+        }
+        let (prompt, shareable, draft) = self.prepare(&request)?;
         let work = async {
-            jobs.send(Job { request, reply }).await.map_err(|_| ModelError::Stopped)?;
+            let place = Arc::clone(&self.places).acquire_owned().await;
+            let place = place.map_err(|_| ModelError::Stopped)?;
+            let (reply, answer) = oneshot::channel();
+            let session = request.session;
+            let job =
+                Job { prompt, shareable, session, draft, cancel: request.cancel, reply, place };
+            self.commands
+                .send(Command::Generate(Box::new(job)))
+                .map_err(|_| ModelError::Stopped)?;
             answer.await.map_err(|_| ModelError::Stopped)?
         };
         tokio::select! {
@@ -171,24 +247,41 @@ impl Debug for Llama {
 
 impl Drop for Llama {
     /// Waits for the engine, so that llama.cpp is not at work while the process takes it down.
-    /// The wait is short: without a sender nobody can want a reply.
+    /// The wait is one batch long.
     fn drop(&mut self) {
-        drop(self.jobs.take());
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::warn!("the inference engine had panicked");
+        if self.commands.send(Command::Stop).is_err() {
+            tracing::debug!("the inference engine had stopped");
+        }
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::warn!("a thread of the model had panicked");
+            }
         }
     }
 }
 
-fn start(setup: Setup) -> Result<(mpsc::Sender<Job>, JoinHandle<()>), ModelError> {
-    let (jobs, mut queue) = mpsc::channel(QUEUE);
+fn start(setup: Setup) -> Result<(mpsc::UnboundedSender<Command>, JoinHandle<()>), ModelError> {
+    let (commands, mut queue) = mpsc::unbounded_channel();
     let (ready, started) = std::sync::mpsc::channel();
     let thread = thread::Builder::new()
         .name("marque-inference".to_owned())
         .spawn(move || engine::serve(&setup, &mut queue, &ready))
         .map_err(|error| ModelError::Inference(format!("no engine thread: {error}")))?;
     started.recv().map_err(|_| ModelError::Stopped)??;
-    Ok((jobs, thread))
+    Ok((commands, thread))
+}
+
+/// Walks the vocabulary in the background, for the first constraint that comes. Without the
+/// thread that constraint would wait for it.
+fn prepare_grammars(
+    grammars: &Arc<OnceLock<Result<Grammars, ModelError>>>,
+    vocabulary: &Arc<Vocabulary>,
+) -> Option<JoinHandle<()>> {
+    let (grammars, vocabulary) = (Arc::clone(grammars), Arc::clone(vocabulary));
+    let work = move || {
+        grammars.get_or_init(|| Grammars::new(vocabulary.model()));
+    };
+    thread::Builder::new().name("marque-grammars".to_owned()).spawn(work).ok()
 }
 
 fn load_model(path: &Path, header: &Header, profile: Profile) -> Result<LlamaModel, ModelError> {
@@ -247,32 +340,49 @@ fn choose_context(model: &LlamaModel, wanted: Option<u32>) -> Result<u32, ModelE
     }
 }
 
-fn choose_threads(header: &Header, wanted: Option<u32>) -> Result<u32, ModelError> {
-    const MAX_THREADS: u32 = 512; // GGML_MAX_N_THREADS
-    match wanted {
-        Some(threads) if (1..=MAX_THREADS).contains(&threads) => Ok(threads),
-        Some(threads) => Err(ModelError::Options(format!(
-            "threads is {threads}, and has to be between 1 and {MAX_THREADS}"
+fn shape(model: &LlamaModel, header: &Header, options: LlamaOptions) -> Result<Shape, ModelError> {
+    let context = choose_context(model, options.context)?;
+    let lanes = choose_sequences(model, options)?;
+    let pool = match options.profile {
+        Profile::Fast => Some(choose_pool(model, context, options.kv_tokens)?),
+        // What a lane computes must not depend on what lies beside it.
+        Profile::Exact => None,
+    };
+    let batch = u32::try_from(LARGEST_BITE).unwrap_or(u32::MAX).saturating_add(lanes.into());
+    let threads = threads::choose(header.file_size, options.threads)?;
+    Ok(Shape { context, lanes, pool, batch, threads, profile: options.profile })
+}
+
+fn choose_sequences(model: &LlamaModel, options: LlamaOptions) -> Result<u16, ModelError> {
+    let most = if options.profile == Profile::Exact { 1 } else { MAX_SEQUENCES };
+    match options.sequences {
+        Some(wanted) if (1..=most).contains(&wanted) => Ok(wanted),
+        Some(wanted) => Err(ModelError::Options(format!(
+            "sequences is {wanted}, and has to be between 1 and {most} in this profile"
         ))),
-        None if header.file_size < ONE_THREAD_BELOW => Ok(1),
-        None => {
-            let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
-            Ok(u32::try_from(cores).unwrap_or(MAX_THREADS).min(MAX_THREADS))
-        }
+        None if model.is_recurrent() || model.is_hybrid() => Ok(most.min(RECURRENT_SEQUENCES)),
+        None => Ok(most.min(DEFAULT_SEQUENCES)),
     }
 }
 
-/// As many as fit into the budget; one in `exact`, until more is measured to be exact.
-fn choose_sequences(model: &LlamaModel, context: u32, profile: Profile) -> u16 {
-    if profile == Profile::Exact {
-        return 1;
+/// Tokens that the pool holds: as many as fit into the budget, and at least one context.
+fn choose_pool(model: &LlamaModel, context: u32, wanted: Option<u32>) -> Result<u32, ModelError> {
+    if let Some(wanted) = wanted {
+        return match wanted {
+            wanted if wanted < context => Err(ModelError::Options(format!(
+                "kv_tokens is {wanted}, and has to hold the context of {context} at least"
+            ))),
+            wanted => Ok(wanted),
+        };
     }
     let width = u64::try_from(model.n_embd()).unwrap_or(0);
     let key = width.saturating_mul(model.n_head_kv().into()).checked_div(model.n_head().into());
     // Keys and values, two bytes each, in every layer.
     let per_token = key.unwrap_or(width).saturating_mul(4).saturating_mul(model.n_layer().into());
-    let fitting = KV_BUDGET.checked_div(per_token.saturating_mul(context.into())).unwrap_or(1);
-    u16::try_from(fitting.clamp(1, MAX_SEQUENCES)).unwrap_or(1)
+    let fitting = KV_BUDGET.checked_div(per_token).unwrap_or(0);
+    let context = u64::from(context);
+    let pool = fitting.clamp(context, context.saturating_mul(POOLED_CONTEXTS));
+    Ok(u32::try_from(pool).unwrap_or(u32::MAX))
 }
 
 fn chat_template(model: &LlamaModel) -> Result<ChatTemplate, ModelError> {

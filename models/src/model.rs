@@ -23,7 +23,9 @@ pub trait Model: Send + Sync + Debug {
 
     /// Writes the assistant's next message.
     ///
-    /// Dropping the future cancels the work, as [`Cancel`](crate::Cancel) does.
+    /// Dropping the future cancels the work, as [`Cancel`](crate::Cancel) does. A request with a
+    /// [`Sink`](crate::Sink) is told the text while it is written; a model that cannot stream
+    /// tells it at the end.
     ///
     /// # Errors
     /// Whatever keeps the reply from being whole: see [`ModelError`].

@@ -12,7 +12,7 @@ use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::token_type::LlamaTokenAttr;
 
 use crate::error::ModelError;
-use crate::request::Message;
+use crate::request::{Message, Role};
 use crate::template::Piece;
 
 /// The tokens of a model.
@@ -57,36 +57,61 @@ impl Vocabulary {
 
     /// Counts the tokens of a plain text that should fit into `context` tokens.
     pub(crate) fn count(&self, text: &str, context: usize) -> Result<usize, ModelError> {
+        self.content(text, context).map(|tokens| tokens.len())
+    }
+
+    /// Tokenises a plain text that should fit into `context` tokens.
+    pub(crate) fn content(
+        &self,
+        text: &str,
+        context: usize,
+    ) -> Result<Vec<LlamaToken>, ModelError> {
         self.check_size(text.len(), context)?;
-        Ok(self.plain(text).len())
+        Ok(self.plain(text))
+    }
+
+    /// Tokenises a text of the template's making, which may name control tokens.
+    pub(crate) fn template_text(&self, text: &str) -> Vec<LlamaToken> {
+        let mut encoder = Encoder { vocabulary: self, tokens: Vec::new(), run: String::new() };
+        encoder.literal(text);
+        encoder.finish()
     }
 
     /// Tokenises a rendered conversation that should fit into `context` tokens.
+    ///
+    /// With the tokens comes how many of them at the start are certain to depend on nothing but
+    /// the template and the leading system messages.
     pub(crate) fn encode(
         &self,
         pieces: &[Piece],
         messages: &[Message],
         context: usize,
-    ) -> Result<Vec<LlamaToken>, ModelError> {
+    ) -> Result<(Vec<LlamaToken>, usize), ModelError> {
         let bytes = messages.iter().fold(0, |sum: usize, m| sum.saturating_add(m.content.len()));
         self.check_size(bytes, context)?;
         let mut encoder = Encoder { vocabulary: self, tokens: Vec::new(), run: String::new() };
+        let mut common = None;
         for piece in pieces {
             match piece {
                 Piece::Literal(text) => encoder.literal(text),
                 Piece::Content(index) => {
                     if let Some(message) = messages.get(*index) {
+                        if message.role != Role::System {
+                            common.get_or_insert(encoder.tokens.len());
+                        }
                         encoder.content(&message.content);
                     }
                 }
             }
         }
         let mut tokens = encoder.finish();
+        let mut common = common.unwrap_or(0);
         let vocab = self.model.vocab();
         if vocab.should_add_bos() && tokens.first() != Some(&vocab.bos()) {
             tokens.insert(0, vocab.bos());
+            common = common.saturating_add(1);
         }
-        Ok(tokens)
+        Ok((tokens, common))
     }
 
     /// Refuses, before it is tokenised, a text that cannot fit: no token is longer than the
@@ -190,8 +215,8 @@ mod tests {
         let source = vocabulary.model().chat_template(None).unwrap().to_string().unwrap();
         let template =
             ChatTemplate::new(Some(source), String::new(), String::new(), SystemTime::now());
-        let pieces = template.unwrap().render(messages).unwrap();
-        vocabulary.encode(&pieces, messages, 1_024).unwrap()
+        let pieces = template.unwrap().render(messages, false).unwrap();
+        vocabulary.encode(&pieces, messages, 1_024).unwrap().0
     }
 
     fn control(vocabulary: &Vocabulary, tokens: &[LlamaToken]) -> Vec<String> {

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::model::SessionId;
+use crate::stream::{self, Deltas, Sink};
 
 /// One completion to compute.
 #[derive(Debug, Clone)]
@@ -22,6 +23,14 @@ pub struct Request {
     pub max_tokens: u32,
     /// How the next token is chosen.
     pub sampling: Sampling,
+    /// Free text that comes before the reply proper, as reasoning models write it.
+    pub thinking: Option<Thinking>,
+    /// Texts that end a free reply; they are not part of it.
+    pub stop: Vec<String>,
+    /// What is written down about each token.
+    pub trace: Trace,
+    /// Who hears the reply while it is written.
+    pub sink: Option<Sink>,
     /// Stops the work early.
     pub cancel: Cancel,
 }
@@ -36,6 +45,10 @@ impl Request {
             constraint: Constraint::None,
             max_tokens: 256,
             sampling: Sampling::default(),
+            thinking: None,
+            stop: Vec::new(),
+            trace: Trace::default(),
+            sink: None,
             cancel: Cancel::default(),
         }
     }
@@ -52,6 +65,42 @@ impl Request {
     pub fn json_schema(mut self, schema: Value) -> Self {
         self.constraint = Constraint::JsonSchema(schema);
         self
+    }
+
+    /// Sets what the reply must look like.
+    #[must_use]
+    pub fn constraint(mut self, constraint: Constraint) -> Self {
+        self.constraint = constraint;
+        self
+    }
+
+    /// Lets the model write freely first; the constraint holds for what follows.
+    #[must_use]
+    pub fn thinking(mut self, thinking: Thinking) -> Self {
+        self.thinking = Some(thinking);
+        self
+    }
+
+    /// Ends a free reply before this text.
+    #[must_use]
+    pub fn stop(mut self, text: impl Into<String>) -> Self {
+        self.stop.push(text.into());
+        self
+    }
+
+    /// Sets what is written down about each token.
+    #[must_use]
+    pub fn trace(mut self, trace: Trace) -> Self {
+        self.trace = trace;
+        self
+    }
+
+    /// Lets the returned receiver hear the reply while it is written.
+    #[must_use]
+    pub fn stream(mut self) -> (Self, Deltas) {
+        let (sink, deltas) = stream::pair();
+        self.sink = Some(sink);
+        (self, deltas)
     }
 
     /// Sets the most tokens that the reply may have.
@@ -147,15 +196,73 @@ pub enum Constraint {
     None,
     /// JSON of this schema. A schema that the grammar engine cannot hold exactly is refused.
     JsonSchema(Value),
+    /// A text that this regular expression matches as a whole.
+    Regex(String),
+    /// One of these texts.
+    Choice(Vec<String>),
+    /// A text of this grammar in llama.cpp's notation, whose first rule is `root`. Slower than
+    /// the others, and for grammars that they cannot express.
+    Gbnf(String),
 }
 
-/// How the next token is chosen.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+/// How the next token is chosen. The default takes the likeliest one.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Sampling {
     /// 0 takes the likeliest token; 1 samples from the model's own distribution.
     pub temperature: f32,
-    /// Start of the pseudo-random sequence; the same request and seed give the same reply.
+    /// Start of the pseudo-random sequence. In the profile `exact` the same request and seed give
+    /// the same reply; in `fast` they do as long as the model serves nobody else, since the
+    /// company of other requests changes the last bits of the logits.
     pub seed: u64,
+    /// Draws from this many of the likeliest tokens; 0 from all.
+    pub top_k: u32,
+    /// Draws from the likeliest tokens that together have this probability; 1 from all.
+    pub top_p: f32,
+    /// Draws from tokens that have at least this share of the likeliest one's probability; 0 from
+    /// all.
+    pub min_p: f32,
+    /// Divides the positive and multiplies the negative logits of what was written before in this
+    /// reply; 1 leaves them.
+    pub repetition_penalty: f32,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self {
+            temperature: 0.0,
+            seed: 0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+        }
+    }
+}
+
+/// Free text before the reply proper.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thinking {
+    /// What ends it, for example `</think>`. May name a control token of the model.
+    pub end: String,
+    /// The most tokens of it; then the end is written for the model.
+    pub max_tokens: u32,
+}
+
+/// What is written down about each token.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trace {
+    /// The logarithm of the token's probability, and those of this many likeliest ones. At most
+    /// [`Trace::MAX_ALTERNATIVES`].
+    pub logprobs: Option<u8>,
+    /// SHA-256 of the logits that the token was drawn from, as 32-bit floats in little-endian
+    /// order. What makes a computation in the profile `exact` checkable.
+    pub digests: bool,
+}
+
+impl Trace {
+    /// Most alternatives of a token.
+    pub const MAX_ALTERNATIVES: u8 = 20;
 }
 
 /// A flag that stops work early; clones share it.
@@ -198,14 +305,33 @@ impl Cancel {
 }
 
 /// A reply.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Generation {
     /// The text, without control tokens.
     pub text: String,
+    /// What the model wrote before it, where [`Thinking`] was allowed; without its end.
+    #[serde(default)]
+    pub thinking: String,
     /// What it took.
     pub usage: Usage,
     /// Why it ended.
     pub stop: Stop,
+    /// The tokens, if a [`Trace`] was asked for.
+    #[serde(default)]
+    pub tokens: Vec<TracedToken>,
+}
+
+/// A token of a reply.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TracedToken {
+    /// Its number in the vocabulary.
+    pub token: u32,
+    /// The natural logarithm of its probability before sampling controls and constraints.
+    pub logprob: Option<f64>,
+    /// The likeliest tokens and the logarithms of their probabilities.
+    pub likeliest: Vec<(u32, f64)>,
+    /// SHA-256 of the logits, in lower-case hex.
+    pub logits: Option<String>,
 }
 
 /// Tokens of one request.
@@ -223,7 +349,7 @@ pub struct Usage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stop {
-    /// The model ended it, or the constraint was complete.
+    /// The model ended it, a stop text came, or the constraint was complete.
     End,
     /// `max_tokens` or the context was used up. Never under a constraint.
     Length,

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::error::ModelError;
 use crate::model::{Model, ModelInfo};
 use crate::request::{Generation, Request, Role, Stop, Usage};
+use crate::stream::Delta;
 
 /// Bytes that count as one token here.
 const BYTES_PER_TOKEN: usize = 4;
@@ -69,7 +70,10 @@ impl Model for Scripted {
             reused_tokens: 0,
             completion_tokens: u32::try_from(self.count_tokens(&text)?).unwrap_or(u32::MAX),
         };
-        Ok(Generation { text, usage, stop: Stop::End })
+        if let Some(sink) = &request.sink {
+            sink.tell(Delta::Text(text.clone()));
+        }
+        Ok(Generation { text, thinking: String::new(), usage, stop: Stop::End, tokens: Vec::new() })
     }
 }
 

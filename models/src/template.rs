@@ -75,15 +75,19 @@ impl ChatTemplate {
         Ok(Self { environment, bos, eos })
     }
 
-    /// Renders the conversation up to where the assistant speaks next.
+    /// Renders the conversation up to where the assistant speaks next, or thinks first.
     ///
     /// A template that refuses or drops a tool's or the system's message is tried again with the
     /// tool speaking as the user, and then with the system's words before the first user's.
-    pub(crate) fn render(&self, messages: &[Message]) -> Result<Vec<Piece>, ModelError> {
+    pub(crate) fn render(
+        &self,
+        messages: &[Message],
+        thinking: bool,
+    ) -> Result<Vec<Piece>, ModelError> {
         let turns: Vec<Turn> = messages.iter().enumerate().map(Turn::new).collect();
         let mut first_error = None;
         for turns in [turns.clone(), tools_as_users(turns.clone()), system_as_user(turns)] {
-            match self.attempt(&turns, messages.len()) {
+            match self.attempt(&turns, messages.len(), thinking) {
                 Ok(pieces) => return Ok(pieces),
                 Err(error) => {
                     first_error.get_or_insert(error);
@@ -93,7 +97,12 @@ impl ChatTemplate {
         Err(ModelError::Template(first_error.unwrap_or_default()))
     }
 
-    fn attempt(&self, turns: &[Turn], messages: usize) -> Result<Vec<Piece>, String> {
+    fn attempt(
+        &self,
+        turns: &[Turn],
+        messages: usize,
+        thinking: bool,
+    ) -> Result<Vec<Piece>, String> {
         let turns: Vec<_> = turns
             .iter()
             .map(|turn| context! { role => turn.role.as_str(), content => &turn.content })
@@ -105,7 +114,7 @@ impl ChatTemplate {
                 template.render(context! {
                     messages => turns,
                     add_generation_prompt => true,
-                    enable_thinking => false,
+                    enable_thinking => thinking,
                     bos_token => &self.bos,
                     eos_token => &self.eos,
                 })
@@ -273,7 +282,7 @@ mod tests {
 
     /// The rendering with contents put back, for comparison.
     fn render(source: &str, messages: &[Message]) -> Result<String, ModelError> {
-        let pieces = template(source).render(messages)?;
+        let pieces = template(source).render(messages, false)?;
         Ok(pieces
             .into_iter()
             .map(|piece| match piece {

@@ -56,6 +56,22 @@ pub(crate) fn failure(out: &Output) -> (String, i32) {
 }
 
 #[test]
+fn a_machine_is_told_its_class_and_its_speed() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = ok(&marque(dir.path(), &["models", "selftest", "--json"]));
+    let found: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(found["passes"], true, "{found}");
+    assert_eq!(found["formats"].as_array().map(Vec::len), Some(4));
+    let out = ok(&marque(dir.path(), &["models", "bench", "--json"]));
+    let found: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert!(found["prefill_tokens_per_second"].as_f64().unwrap() > 0.0, "{found}");
+    let page = dir.path().join("page.gguf");
+    std::fs::write(&page, "<!doctype html>").unwrap();
+    let (text, code) = failure(&marque(dir.path(), &["models", "bench", page.to_str().unwrap()]));
+    assert!(text.contains("is not a GGUF model") && code == 2, "{code}: {text}");
+}
+
+#[test]
 fn a_broken_policy_file_gives_one_line_with_its_place() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("policy.toml");

@@ -1,0 +1,118 @@
+//! `marque models`: what this machine makes of model files.
+
+use super::Shared;
+use crate::{
+    failure::{Context as _, Done, Failure},
+    story::say,
+};
+use marque_models::{Llama, LlamaOptions, Message, Model as _, Request, exact};
+use std::{path::PathBuf, process::ExitCode, time::Instant};
+
+/// Tokens of the prompt and of the reply that `bench` measures.
+const PROMPT: usize = 512;
+const REPLY: u32 = 64;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Whether this machine computes, bit for bit, as its class does: what `exact` may claim.
+    ///
+    /// Exit codes: 0 it does; 1 it does not.
+    Selftest,
+    /// How fast this machine reads and writes with a model file.
+    Bench {
+        /// A GGUF file; else the built-in model.
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// Threads; else as many as the engine would take.
+        #[arg(long, value_name = "N")]
+        threads: Option<u32>,
+    },
+}
+
+pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
+    match args.action {
+        Action::Selftest => selftest(shared),
+        Action::Bench { file, threads } => bench(shared, file, threads).await,
+    }
+}
+
+fn selftest(shared: &Shared) -> Done<ExitCode> {
+    let folder = tempfile::tempdir().doing("a folder for the models")?;
+    let findings = exact::selftest(folder.path())?;
+    let passes = findings.iter().all(exact::Finding::passes);
+    if shared.json {
+        let rows: Vec<_> = findings
+            .iter()
+            .map(|finding| {
+                serde_json::json!({
+                    "format": finding.format.name(),
+                    "passes": finding.passes(),
+                    "repeats": finding.repeats,
+                    "found": finding.found,
+                    "expected": finding.expected,
+                })
+            })
+            .collect();
+        say!("{}", serde_json::json!({ "class": exact::CLASS, "passes": passes, "formats": rows }));
+    } else {
+        for finding in &findings {
+            let verdict = match (finding.passes(), finding.repeats) {
+                (true, _) => "as the class",
+                (false, true) => "repeats itself, but not as the class",
+                (false, false) => "does not repeat itself",
+            };
+            say!("{:<8} {verdict}", finding.format.name());
+        }
+        match passes {
+            true => say!("this machine may claim {}", exact::CLASS),
+            false => say!("this machine may not claim {}", exact::CLASS),
+        }
+    }
+    Ok(if passes { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn bench(shared: &Shared, file: Option<PathBuf>, threads: Option<u32>) -> Done<ExitCode> {
+    let path = match file {
+        Some(file) => file,
+        None => Llama::built_in_path()?,
+    };
+    let started = Instant::now();
+    let options = LlamaOptions { threads, ..LlamaOptions::default() };
+    let model = Llama::load(&path, options).map_err(Failure::usage)?;
+    let loaded = started.elapsed().as_secs_f64();
+    let words = "7 ".repeat(PROMPT / 2);
+    let ask = |tokens| Request::new(vec![Message::user(&words)]).max_tokens(tokens);
+    model.generate(ask(1)).await?; // what is done once is not counted
+    let started = Instant::now();
+    let first = model.generate(ask(1)).await?;
+    let reading = started.elapsed().as_secs_f64();
+    let started = Instant::now();
+    let whole = model.generate(ask(REPLY)).await?;
+    let writing = (started.elapsed().as_secs_f64() - reading).max(f64::EPSILON);
+    let prompt = first.usage.prompt_tokens;
+    let written = whole.usage.completion_tokens.saturating_sub(1);
+    let (prefill, decode) = (f64::from(prompt) / reading, f64::from(written) / writing);
+    if shared.json {
+        let row = serde_json::json!({
+            "model": model.info(), "load_seconds": loaded,
+            "prefill_tokens": prompt, "prefill_tokens_per_second": prefill,
+            "decode_tokens": written, "decode_tokens_per_second": decode,
+        });
+        say!("{row}");
+    } else {
+        say!("{}: loaded in {:.2} s", model.info().name, loaded);
+        say!("prefill  {prefill:>8.0} tokens/s   over {prompt} tokens");
+        if written == 0 {
+            say!("decode   the model ended its reply at once");
+        } else {
+            say!("decode   {decode:>8.0} tokens/s   over {written} tokens");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
