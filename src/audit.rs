@@ -11,6 +11,7 @@ mod key;
 mod known;
 pub mod proof;
 
+pub use acts::{Sworn, SwornAgent, sworn};
 pub use filter::{Filter, KINDS, verdict};
 pub use key::PublicKey;
 pub use known::{Asked, Known};

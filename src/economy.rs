@@ -255,8 +255,9 @@ impl Economy {
         let uri = card(&party.name, description, endpoint)
             .to_data_uri()
             .map_err(|error| EconomyError::Steward(party.name.clone(), error.to_string()))?;
-        let id = party.owner.register(&self.rpc, self.registry, &uri).await?;
-        party.owner.set_wallet(&self.rpc, steward, self.registry, id).await?;
+        let chain = self.devnet.chain_id();
+        let id = party.owner.register(&self.rpc, chain, self.registry, &uri).await?;
+        party.owner.set_wallet(&self.rpc, steward, (chain, self.registry), id).await?;
         Ok(id)
     }
 

@@ -99,6 +99,7 @@ macro_rules! from {
 }
 
 from!(
+    marque::audit::AuditError,
     marque::economy::EconomyError,
     marque::request::RequestError,
     marque_agent_core::AgentError,

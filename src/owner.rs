@@ -5,9 +5,11 @@
 
 mod account;
 mod past;
+mod signed;
 
 pub use account::account_of;
 pub use past::{Holding, holding, succession};
+pub use signed::{note, noted};
 
 use crate::home::OwnerHome;
 use alloy_primitives::{Address, B256, Bytes, U256};
@@ -27,6 +29,9 @@ use std::{
     path::PathBuf,
     time::{Duration, Instant},
 };
+
+/// The highest fee that is paid for one transaction of the owner's, in wei: 0.1 of the chain's coin.
+pub const MOST_FEE: U256 = U256::from_limbs([100_000_000_000_000_000, 0, 0, 0]);
 
 /// The name of the owner's keystore in the owner's folder.
 pub const KEY: &str = "owner";
@@ -50,6 +55,14 @@ pub enum OwnerError {
     /// The journal.
     #[error(transparent)]
     Journal(#[from] marque_steward::StewardError),
+    /// A file in the owner's folder.
+    #[error("cannot use {}: {source}", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// There is no key in the owner's folder.
     #[error("there is no owner's key in {}", .0.display())]
     NoKey(PathBuf),
@@ -62,6 +75,27 @@ pub enum OwnerError {
         has: U256,
         /// What is sent and what the fee may be, in wei.
         needs: U256,
+    },
+    /// The endpoint is of another chain.
+    #[error(
+        "the endpoint says that it serves chain {found}, and this is for chain {chain}; nothing was signed"
+    )]
+    Chains {
+        /// What it says.
+        found: u64,
+        /// What the policy says.
+        chain: u64,
+    },
+    /// The endpoint wants a fee that no transaction of an owner's is worth.
+    #[error(
+        "the endpoint wants a fee of up to {} of the chain's coin, more than {}; nothing was signed: wait, or \
+         name another endpoint in the policy",
+        coins(*fee),
+        coins(MOST_FEE)
+    )]
+    Fee {
+        /// In wei.
+        fee: U256,
     },
     /// A transaction was mined and failed.
     #[error("the chain reverted the owner's transaction {0}")]
@@ -170,18 +204,25 @@ impl Owner {
         countersign(&self.key, handed, chain, origin)
     }
 
-    /// Sends a transaction of the owner's own and waits for its receipt.
+    /// Sends a transaction of the owner's own to `chain` and waits for its receipt. The endpoint is not
+    /// believed: not which chain it is for, as this key may have money on others, and not any fee.
     ///
     /// # Errors
-    /// Where there are too few coins for it, the chain does not take it, or it reverts.
+    /// Where the endpoint serves another chain or wants more than [`MOST_FEE`], there are too few coins
+    /// for it, the chain does not take it, or it reverts.
     pub async fn send(
         &self,
         rpc: &Rpc,
+        chain: u64,
         to: Address,
         value: U256,
         data: Bytes,
     ) -> Result<Receipt, OwnerError> {
         let from = self.address();
+        let found = rpc.chain_id().await?;
+        if found != chain {
+            return Err(OwnerError::Chains { found, chain });
+        }
         // What a node would refuse is told in words, and not only once it is signed.
         let has = rpc.balance(from).await?;
         let enough = |needs| match has < needs {
@@ -193,9 +234,12 @@ impl Owner {
         let gas = gas.saturating_add(gas / 4);
         let fees = rpc.fees().await?;
         let fee = U256::from(gas).saturating_mul(U256::from(fees.max_fee_per_gas));
+        if fee > MOST_FEE {
+            return Err(OwnerError::Fee { fee });
+        }
         enough(value.saturating_add(fee))?;
         let signed = self.key.sign_transaction(&UnsignedTransaction {
-            chain_id: rpc.chain_id().await?,
+            chain_id: chain,
             nonce: rpc.transaction_count(from, true).await?,
             to: Some(to),
             value,
@@ -213,8 +257,14 @@ impl Owner {
     ///
     /// # Errors
     /// Where the transaction fails or emits no `Registered`.
-    pub async fn register(&self, rpc: &Rpc, at: Address, uri: &str) -> Result<U256, OwnerError> {
-        let receipt = self.send(rpc, at, U256::ZERO, registry::register(uri)).await?;
+    pub async fn register(
+        &self,
+        rpc: &Rpc,
+        chain: u64,
+        at: Address,
+        uri: &str,
+    ) -> Result<U256, OwnerError> {
+        let receipt = self.send(rpc, chain, at, U256::ZERO, registry::register(uri)).await?;
         registry::registered_id(&receipt, at)
             .ok_or_else(|| OwnerError::Unexpected(format!("{at} emitted no Registered event")))
     }
@@ -228,11 +278,10 @@ impl Owner {
         &self,
         rpc: &Rpc,
         steward: &Client,
-        at: Address,
+        (chain, at): (u64, Address),
         agent_id: U256,
     ) -> Result<Receipt, OwnerError> {
         let view = steward.view().await?;
-        let chain = rpc.chain_id().await?;
         // The signature is good for minutes only, so each call is a task of its own.
         let proposal = || Proposal {
             task: format!("identity-{agent_id}-{}", view.now),
@@ -256,7 +305,7 @@ impl Owner {
         match outcome {
             Outcome::Allowed { artifact: Artifact::Signature { signature, deadline }, .. } => {
                 let data = registry::set_agent_wallet(agent_id, view.address, deadline, signature);
-                self.send(rpc, at, U256::ZERO, data).await
+                self.send(rpc, chain, at, U256::ZERO, data).await
             }
             Outcome::Refused { table, .. } | Outcome::Held { table, .. } => {
                 let rows: Vec<String> = table.iter().map(ToString::to_string).collect();

@@ -4,22 +4,76 @@
 use super::AuditError;
 use alloy_primitives::{Address, B256, hex};
 use marque_policies::Statement;
-use marque_steward::{Body, Entry, entry::Genesis};
+use marque_steward::{Body, Entry, audit::each, entry::Genesis};
+use std::{collections::BTreeMap, path::Path};
+
+/// What owners signed in a journal: all that its files cannot be made to say without their keys.
+#[derive(Clone, Debug, Default)]
+pub struct Sworn {
+    /// The owners, in order; the last one is in force. Who the first one may be, nobody says here.
+    pub owners: Vec<Address>,
+    /// The agents by name.
+    pub agents: BTreeMap<String, SwornAgent>,
+}
+
+/// What owners signed of an agent.
+#[derive(Clone, Copy, Debug)]
+pub struct SwornAgent {
+    /// Its key.
+    pub key: Address,
+    /// Hash of the newest policy that was adopted for it.
+    pub adopted: Option<B256>,
+}
+
+/// What owners signed in `journal`, every signature checked; `None` where no journal has begun.
+///
+/// # Errors
+/// [`AuditError::Act`] where a signature is wrong, [`AuditError::Journal`] where it cannot be read.
+pub fn sworn(journal: &Path) -> Result<Option<Sworn>, AuditError> {
+    if !journal.join("entries").is_dir() {
+        return Ok(None);
+    }
+    let (mut sworn, mut owners) = (Sworn::default(), None::<Owners>);
+    each(journal, 0, |read| {
+        let entry = &read.entry;
+        if let (Body::Genesis(genesis), None) = (&entry.body, &owners) {
+            owners = Some(Owners::new(genesis));
+            sworn.owners.push(genesis.owner);
+        }
+        let Some(owners) = &mut owners else { return Ok(()) };
+        owners.take(entry)?;
+        let agent = entry.agent.clone().unwrap_or_default();
+        match &entry.body {
+            Body::Rotate { owner, .. } => sworn.owners.push(*owner),
+            Body::Enroll { key, .. } => {
+                sworn.agents.insert(agent, SwornAgent { key: *key, adopted: None });
+            }
+            Body::Adopt { hash, .. } => {
+                if let Some(agent) = sworn.agents.get_mut(&agent) {
+                    agent.adopted = Some(*hash);
+                }
+            }
+            _ => {}
+        }
+        Ok::<(), AuditError>(())
+    })?;
+    Ok(Some(sworn))
+}
 
 /// The owners of a journal, one after the other, followed from its first entry on.
 #[derive(Debug)]
-pub(super) struct Owners<'a> {
-    begun: &'a Genesis,
+pub(super) struct Owners {
+    begun: Genesis,
     in_force: Address,
     /// The entry by which that owner came into force.
     since: u64,
     acts: usize,
 }
 
-impl<'a> Owners<'a> {
+impl Owners {
     /// Begins with the owner of the genesis.
-    pub(super) const fn new(begun: &'a Genesis) -> Self {
-        Self { begun, in_force: begun.owner, since: 0, acts: 0 }
+    pub(super) fn new(begun: &Genesis) -> Self {
+        Self { begun: begun.clone(), in_force: begun.owner, since: 0, acts: 0 }
     }
 
     /// The owner in force, and the entry by which that is so.

@@ -22,7 +22,7 @@ use alloy_primitives::Address;
 use clap::Subcommand;
 use marque::{
     home::Home,
-    owner::{Owner, account_of},
+    owner::{Owner, account_of, noted},
 };
 use marque_contracts::delegation::{DelegationError, Execution, Framework, OwnerAccount};
 use marque_identity::{
@@ -145,9 +145,33 @@ impl Site {
         Ok(account::drift(&self.policy, key, delegated)?)
     }
 
-    /// What was delegated to the agent, if anything was.
+    /// What was delegated to the agent, if anything was, as its home says.
     fn delegated(&self) -> Done<Option<Permissions>> {
-        Ok(Permissions::read(&self.home.delegation(&self.agent))?)
+        let path = self.home.delegation(&self.agent);
+        let read = Permissions::read(&path)?;
+        match &read {
+            Some(read) if read.framework != self.framework => Err(Failure::new(format!(
+                "{} names other contracts than those of chain {}: somebody changed it",
+                path.display(),
+                self.framework.chain
+            ))
+            .help("end all that was delegated: marque account revoke NAME --all")),
+            _ => Ok(read),
+        }
+    }
+
+    /// All that was ever delegated to the agent, as its home and the owner's folder say; the newest
+    /// last.
+    fn signed(&self, shared: &Shared) -> Done<Vec<Permissions>> {
+        let stated = self.delegated()?;
+        let account = stated.as_ref().map_or_else(|| self.account(), |it| it.account);
+        let key = agent_address(shared, &self.agent)?;
+        let mut all = noted(&shared.owner_home()?, account)?;
+        all.retain(|it| it.agent == key && it.framework == self.framework);
+        if let Some(stated) = stated.filter(|it| !all.contains(it)) {
+            all.push(stated);
+        }
+        Ok(all)
     }
 
     /// Whoever's account is meant, with an unlocked key and something for fees.

@@ -10,7 +10,10 @@ use crate::{
 };
 use alloy_primitives::{Address, U256};
 use alloy_sol_types::SolCall as _;
-use marque::owner::{Owner, connect};
+use marque::{
+    audit::sworn,
+    owner::{Owner, connect},
+};
 use marque_contracts::IERC20;
 use marque_identity::{Rpc, devnet};
 use marque_policies::{
@@ -73,19 +76,31 @@ pub(super) fn amount(policy: &Policy, text: &str) -> Done<Money> {
     Ok(Money::new(units, asset.id))
 }
 
-/// An agent's address, from its running steward or its keystore.
+/// An agent's address: the one that the owner enrolled, once that was. The keystore alone is a file that
+/// anybody who writes to the home can edit, and money is sent there.
 pub(crate) fn agent_address(shared: &Shared, agent: &str) -> Done<Address> {
-    let keys = marque_identity_keys::KeyDir::open(shared.home()?.keys())?;
-    keys.address(agent).map_err(|error| {
-        Failure::new(error).help(format!("make the agent first: marque new {agent}"))
-    })
+    let home = shared.home()?;
+    let stated =
+        marque_identity_keys::KeyDir::open(home.keys())?.address(agent).map_err(|error| {
+            Failure::new(error).help(format!("make the agent first: marque new {agent}"))
+        })?;
+    let sworn = sworn(&home.journal())?;
+    let enrolled = sworn.and_then(|sworn| sworn.agents.get(agent).map(|it| it.key));
+    match enrolled {
+        Some(enrolled) if enrolled != stated => Err(Failure::new(format!(
+            "the keystore of {agent} names {stated}, and its owner enrolled {enrolled}: somebody \
+             changed it"
+        ))
+        .help("restore the home's keys/ from a copy; until then nothing is sent there")),
+        _ => Ok(stated),
+    }
 }
 
 /// `marque fund`.
 pub(crate) async fn fund(shared: &Shared, args: &FundArgs) -> Done<ExitCode> {
     let home = shared.home()?;
     let policy = draft_of(&home, &args.agent)?;
-    let (_, rpc) = chain_of(&policy)?;
+    let (chain, rpc) = chain_of(&policy)?;
     let (to, whose) = if args.owner {
         (policy.owner, format!("the owner of {}", args.agent))
     } else if args.account {
@@ -110,10 +125,10 @@ pub(crate) async fn fund(shared: &Shared, args: &FundArgs) -> Done<ExitCode> {
         }
         gas(&rpc, owner.address(), &args.agent).await?;
         if money.asset.is_native() {
-            owner.send(&rpc, to, money.units, alloy_primitives::Bytes::new()).await?;
+            owner.send(&rpc, chain, to, money.units, alloy_primitives::Bytes::new()).await?;
         } else {
             let data = IERC20::transferCall { to, value: money.units }.abi_encode();
-            owner.send(&rpc, money.asset.token, U256::ZERO, data.into()).await?;
+            owner.send(&rpc, chain, money.asset.token, U256::ZERO, data.into()).await?;
         }
     }
     let now = Money::new(holding(&rpc, money.asset.token, to).await?, money.asset);

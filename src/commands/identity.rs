@@ -98,8 +98,8 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
             let owner = Owner::unlock(&shared.owner_home()?, &shared.owner_secret(false)?)?;
             let uri = card(&agent, &description, endpoint.as_deref()).to_data_uri();
             gas(&rpc, owner.address(), &agent).await?;
-            let id = owner.register(&rpc, at, &uri.map_err(Failure::usage)?).await?;
-            owner.set_wallet(&rpc, &steward, at, id).await?;
+            let id = owner.register(&rpc, chain, at, &uri.map_err(Failure::usage)?).await?;
+            owner.set_wallet(&rpc, &steward, (chain, at), id).await?;
             let wallet = agent_address(shared, &agent)?;
             if shared.json {
                 say!("{}", serde_json::json!({ "id": id.to_string(), "wallet": wallet }));

@@ -60,7 +60,10 @@ impl Owner {
             let execution = revoke(framework, &grant.leaf);
             // A link's delegate is this key itself.
             receipts.push(match grant.leaf.delegator == self.address() {
-                true => self.send(rpc, execution.target, U256::ZERO, execution.data).await?,
+                true => {
+                    self.send(rpc, framework.chain, execution.target, U256::ZERO, execution.data)
+                        .await?
+                }
                 false => self.act(rpc, framework, delegated.account, &execution).await?,
             });
         }
@@ -109,7 +112,7 @@ impl Owner {
     ) -> Result<Receipt, OwnerError> {
         let own = Delegation::root(account, self.address());
         let own = Permission::new([self.sign_delegation(framework, &own)?])?;
-        self.send(rpc, framework.manager, U256::ZERO, own.redeem(execution)).await
+        self.send(rpc, framework.chain, framework.manager, U256::ZERO, own.redeem(execution)).await
     }
 
     /// As its delegator: this key, or the account.

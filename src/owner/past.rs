@@ -5,10 +5,10 @@
 //! alone would not see them.
 
 use super::{OwnerError, account_of};
+use crate::audit::{AuditError, sworn};
 use alloy_primitives::Address;
 use marque_identity::{Rpc, account};
 use marque_policies::{AssetId, Money, Policy};
-use marque_steward::{Body, StewardError, audit::each};
 use serde::Serialize;
 use std::path::Path;
 
@@ -23,25 +23,13 @@ pub struct Holding {
     pub holds: Vec<Money>,
 }
 
-/// Everybody whom a journal names as its owner, in order: the last one is in force. Nobody where no
-/// journal has begun.
+/// Everybody who was the owner of a journal, in order, by their signatures: the last one is in force.
+/// Nobody where no journal has begun.
 ///
 /// # Errors
-/// Where there is one, and it cannot be read.
-pub fn succession(journal: &Path) -> Result<Vec<Address>, StewardError> {
-    let mut owners = Vec::new();
-    if !journal.join("entries").is_dir() {
-        return Ok(owners);
-    }
-    each(journal, 0, |read| -> Result<(), StewardError> {
-        match &read.entry.body {
-            Body::Genesis(genesis) => owners.push(genesis.owner),
-            Body::Rotate { owner, .. } => owners.push(*owner),
-            _ => {}
-        }
-        Ok(())
-    })?;
-    Ok(owners)
+/// Where there is one, and it cannot be read or believed.
+pub fn succession(journal: &Path) -> Result<Vec<Address>, AuditError> {
+    Ok(sworn(journal)?.map_or_else(Vec::new, |sworn| sworn.owners))
 }
 
 /// The account of `owner` on a policy's chain, where it is deployed or holds something.

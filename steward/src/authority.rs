@@ -13,7 +13,7 @@ pub(crate) mod tests;
 use crate::{
     clock::Clock,
     copies::Copies,
-    core::{Effect, Event, Permit, Reply, Surplus, step},
+    core::{Effect, Event, FROM_A_MINDS, FROM_THE_OWNERS, Permit, Reply, STEWARD, Surplus, step},
     entry::{Allowed, Body, Entry, Order},
     error::{StewardError, fault},
     failpoint::{self, failpoint},
@@ -29,6 +29,7 @@ use crate::{
 use marque_identity_keys::SecretString;
 use marque_policies::{SignedStatement, Statement, Timestamp};
 use marque_steward_client::{Fault, PaymentState};
+use serde::{Deserialize, Serialize};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -58,7 +59,7 @@ pub(crate) struct Authority {
     full: bool,
     /// Why everything stops, where the disk had no room for that either: it is the first entry that
     /// is written once there is.
-    owed: Option<String>,
+    owed: Option<Stop>,
     /// Older segments of the journal were not read at the start.
     quick: bool,
     copies: Option<Copies>,
@@ -68,6 +69,42 @@ pub(crate) struct Authority {
     /// Nothing is known of the chain's time yet: entries are stamped with the last one's, so that a
     /// machine that booted with a wrong clock does not pin the ledger's time.
     opening: bool,
+}
+
+/// A freeze that the disk had no room for, as it was asked for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Stop {
+    agent: Option<String>,
+    by: String,
+    reason: String,
+}
+
+impl Stop {
+    fn of_steward(reason: String) -> Self {
+        Self { agent: None, by: STEWARD.to_owned(), reason }
+    }
+
+    /// What was left of one on the disk.
+    fn of_note(note: &[u8]) -> Self {
+        serde_json::from_slice(note).unwrap_or_else(|_| {
+            let lost = "its steward was stopped on a full disk, and the reason is lost";
+            Self::of_steward(lost.to_owned())
+        })
+    }
+
+    fn note(&self) -> Vec<u8> {
+        let reason = self.reason.get(..self.reason.floor_char_boundary(LONGEST_NOTE));
+        let short = Self { reason: reason.unwrap_or_default().to_owned(), ..self.clone() };
+        serde_json::to_vec(&short).unwrap_or_else(|_| b"{}".to_vec())
+    }
+
+    fn event(self) -> Event {
+        let Self { agent, by, reason } = self;
+        // Whoever it was, the words are theirs, and never the steward's.
+        let by = [STEWARD, FROM_THE_OWNERS].into_iter().find(|it| *it == by);
+        let by = by.unwrap_or(FROM_A_MINDS);
+        Event::Freeze { agent, by, reason, surplus: Surplus::default() }
+    }
 }
 
 /// What came of an event.
@@ -193,7 +230,7 @@ impl Authority {
         let mut copies = Copies::new(dir, self.journal.origin());
         if let Some(reason) = copies.contradict(&self.journal)? {
             tracing::error!(reason, "frozen");
-            let (agent, by, surplus) = (None, "steward", Surplus::default());
+            let (agent, by, surplus) = (None, STEWARD, Surplus::default());
             self.opening = true;
             let frozen = self.handle(vec![Event::Freeze { agent, by, reason, surplus }]);
             self.opening = false;
@@ -289,13 +326,15 @@ impl Authority {
     pub(crate) fn handle(&mut self, events: Vec<Event>) -> Result<Vec<Done>, StewardError> {
         if self.full && !self.has_room()? {
             let freezes = |event: &Event| match event {
-                Event::Freeze { reason, .. } => {
-                    Some(format!("asked for while the disk was full: {reason}"))
-                }
+                Event::Freeze { agent, by, reason, .. } => Some(Stop {
+                    agent: agent.clone(),
+                    by: (*by).to_owned(),
+                    reason: format!("asked for while the disk was full: {reason}"),
+                }),
                 _ => None,
             };
-            if let Some(reason) = events.iter().find_map(freezes) {
-                self.owe(reason);
+            if let Some(stop) = events.iter().find_map(freezes) {
+                self.owe(stop);
             }
             return Ok(no_room(events.len(), self.owed.is_some()));
         }
@@ -402,11 +441,7 @@ impl Authority {
         let frozen = self.state.frozen().is_some();
         match self.journal.note()? {
             Some(_) if frozen => self.journal.leave_note(&[])?,
-            Some(note) => {
-                let note = String::from_utf8_lossy(&note);
-                let lost = "its steward was stopped on a full disk, and the reason is lost";
-                self.owed = Some(if note.is_empty() { lost.to_owned() } else { note.into_owned() });
-            }
+            Some(note) => self.owed = Some(Stop::of_note(&note)),
             None => {}
         }
         self.full = self.owed.is_some()
@@ -423,8 +458,8 @@ impl Authority {
             tracing::warn!(%error, "nothing is decided");
             return Ok(false);
         }
-        if let Some(reason) = self.owed.clone() {
-            self.write_freeze(reason)?;
+        if let Some(stop) = self.owed.clone() {
+            self.write_freeze(stop)?;
         }
         self.full = self.owed.is_some();
         Ok(!self.full)
@@ -439,27 +474,26 @@ impl Authority {
         let reason = "the disk is full: make room, then thaw".to_owned();
         tracing::error!(reason, "frozen");
         // Others may take the room first: a mind that fills the disk is asked to do just that.
-        self.owe(reason.clone());
-        self.write_freeze(reason)
+        let stop = Stop::of_steward(reason);
+        self.owe(stop.clone());
+        self.write_freeze(stop)
     }
 
     /// Remembers that everything stops, over a restart as well, without any room.
-    fn owe(&mut self, reason: String) {
+    fn owe(&mut self, stop: Stop) {
         if self.owed.is_some() || self.state.frozen().is_some() {
             return;
         }
-        let note = reason.get(..reason.floor_char_boundary(LONGEST_NOTE)).unwrap_or_default();
-        if let Err(error) = self.journal.leave_note(note.as_bytes()) {
+        if let Err(error) = self.journal.leave_note(&stop.note()) {
             tracing::error!(%error, "a freeze is remembered until this process ends, and no longer");
         }
-        self.owed = Some(reason);
+        self.owed = Some(stop);
     }
 
     /// Writes the entry that freezes, where there is room for it.
-    fn write_freeze(&mut self, reason: String) -> Result<(), StewardError> {
-        let (agent, by, surplus) = (None, "steward", Surplus::default());
+    fn write_freeze(&mut self, stop: Stop) -> Result<(), StewardError> {
         let now = self.now();
-        let mut next = step(&self.state, Event::Freeze { agent, by, reason, surplus }, now);
+        let mut next = step(&self.state, stop.event(), now);
         let entries = next.number(&self.state, now);
         let bytes = entries.iter().map(Entry::encode).collect::<Result<Vec<_>, _>>()?;
         match self.journal.append(&bytes) {

@@ -289,6 +289,9 @@ pub(crate) const FROM_A_MINDS: &str = "mind";
 /// or over the owner's.
 pub(crate) const FROM_THE_OWNERS: &str = "command";
 
+/// or the steward by itself.
+pub(crate) const STEWARD: &str = "steward";
+
 fn freeze(state: &State, agent: Option<String>, by: &str, reason: &str, surplus: Surplus) -> Step {
     let Surplus { nonce, authorisations } = surplus;
     // Frozen once. But what the chain knows more is written all the same, so that the owner cannot

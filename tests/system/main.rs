@@ -23,6 +23,7 @@ mod once;
 mod owner;
 mod policy;
 mod readme;
+mod robbed_host;
 mod robber;
 mod selling;
 mod service;

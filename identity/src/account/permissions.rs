@@ -2,13 +2,17 @@
 //!
 //! It is of no use to anybody but the agent's key, and no more to that than its caveats let.
 //!
-//! INVARIANT: each grant's delegations hand on one another, from the account to the agent, and the owner
-//! signed each (pinned by `a_file_of_permissions_is_read_back_and_nothing_else_is`).
+//! INVARIANT: there is a grant; each grant's delegations hand on one another, from the account to the
+//! agent, the owner signed each, and what the file says of nonce and end is what was signed: whoever
+//! edits the file makes nothing look ended that is not (pinned by
+//! `a_file_of_permissions_is_read_back_and_nothing_else_is`).
 
 use super::{Grant, Ground};
 use alloy_primitives::{Address, B256, U256};
 use marque_contracts::{
-    delegation::{DelegationError, Framework, Permission, SignedDelegation},
+    delegation::{
+        DelegationError, Framework, Nonce, Permission, SignedDelegation, Terms as _, Timestamp,
+    },
     recover,
 };
 use marque_policies::{AssetId, Policy};
@@ -121,9 +125,14 @@ impl Permissions {
     /// What the agent redeems, by asset.
     ///
     /// # Errors
-    /// [`DelegationError::Permission`] where a grant does not lead from the account to the agent, or the
-    /// owner did not sign it.
+    /// [`DelegationError::Permission`] where there is none, one does not lead from the account to the
+    /// agent, the owner did not sign it, or signed another nonce or end.
     pub fn permissions(&self) -> Result<Vec<(AssetId, Permission)>, DelegationError> {
+        let nonce = Nonce(self.nonce).caveat(&self.framework);
+        let end = Timestamp::until(self.until)?.caveat(&self.framework);
+        if self.grants.is_empty() {
+            return Err(DelegationError::Permission { number: 1, wrong: "is missing" });
+        }
         let permission = |grant: &SignedGrant| {
             let permission = Permission::new(grant.delegations.iter().cloned())?;
             let wrong = |wrong| Err(DelegationError::Permission { number: 1, wrong });
@@ -140,6 +149,16 @@ impl Permissions {
             }
             if permission.account() != self.account {
                 return wrong("leads to another account");
+            }
+            let signed: Vec<_> = permission.delegations().collect();
+            let says = |which: Option<&SignedDelegation>, caveat| {
+                which.is_some_and(|it| it.delegation.caveats.contains(caveat))
+            };
+            if !says(signed.last().copied(), &nonce) {
+                return wrong("was signed for another nonce");
+            }
+            if !says(signed.first().copied(), &end) {
+                return wrong("was signed with another end");
             }
             Ok((grant.asset, permission))
         };
@@ -188,9 +207,18 @@ impl Permissions {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(PermissionsError::File { path: path_of(), source }),
         };
+        Self::parse(path, &text).map(Some)
+    }
+
+    /// Reads the text of a file; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`PermissionsError`].
+    pub fn parse(path: &Path, text: &str) -> Result<Self, PermissionsError> {
+        let path_of = || path.to_owned();
         let broken = |why: String| PermissionsError::Broken { path: path_of(), why };
         let value: serde_json::Value =
-            serde_json::from_str(&text).map_err(|error| broken(error.to_string()))?;
+            serde_json::from_str(text).map_err(|error| broken(error.to_string()))?;
         match value.get("format").and_then(serde_json::Value::as_u64) {
             Some(found) if found > u64::from(FORMAT) => {
                 return Err(PermissionsError::Newer { path: path_of(), found });
@@ -201,7 +229,7 @@ impl Permissions {
         let read: Self =
             serde_json::from_value(value).map_err(|error| broken(error.to_string()))?;
         read.permissions().map_err(|error| broken(error.to_string()))?;
-        Ok(Some(read))
+        Ok(read)
     }
 
     /// Writes the file, whole or not at all.

@@ -45,7 +45,7 @@ pub(super) async fn run(shared: &Shared, agent: &str) -> Done<ExitCode> {
     if !wanted.is_empty() {
         let owner = site.unlock(shared).await?;
         for (what, data) in wanted {
-            let receipt = owner.send(rpc, DEPLOYER, U256::ZERO, data).await?;
+            let receipt = owner.send(rpc, framework.chain, DEPLOYER, U256::ZERO, data).await?;
             if !shared.json {
                 say!("  {what} is deployed: {} gas, {}", receipt.gas_used, receipt.transaction);
             }

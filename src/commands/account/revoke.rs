@@ -1,7 +1,7 @@
 //! `marque account revoke`: the end of what was delegated, now or prepared for later.
 
 use super::{
-    Shared, Site,
+    Shared, Site, framework_on,
     switch::{Switch, taken},
 };
 use crate::{
@@ -12,10 +12,11 @@ use crate::{
     failure::{Context as _, Done, Failure},
     story::say,
 };
-use alloy_primitives::{B256, Bytes, U256};
-use marque::owner::Owner;
+use alloy_primitives::{Address, B256, Bytes, U256};
+use marque::owner::{Owner, noted};
+use marque_contracts::delegation::Framework;
 use marque_identity::{
-    IdentityError, Rpc,
+    Rpc,
     account::{self, Permissions},
 };
 use marque_identity_keys::{KeyDir, UnsignedTransaction, secret};
@@ -75,20 +76,35 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         site.of_the_key(shared)?;
         return all(shared, &site, args.again).await;
     }
-    let Some(delegated) = site.delegated()? else {
+    let all = site.signed(shared)?;
+    let Some(newest) = all.last() else {
         if nothing_there(&site).await? {
             return undeployed(shared, &site);
         }
         return Err(Failure::new(format!("nothing was delegated to {agent} from here"))
             .help("--all ends also what another home knows of"));
     };
-    if delegated.standing(&site.rpc).await?.is_over() {
-        return told(shared, &format!("what was delegated to {agent} has ended already"), &[]);
+    let (account, keeper) = (newest.account, newest.owner);
+    let mut alive = Vec::new();
+    for delegated in all {
+        if !delegated.standing(&site.rpc).await?.is_over() {
+            alive.push(delegated);
+        }
     }
-    let owner = site.unlock_as(shared, delegated.owner).await?;
-    let receipts = owner.revoke(&site.rpc, &delegated).await?;
-    let hashes: Vec<B256> = receipts.iter().map(|receipt| receipt.transaction).collect();
-    told(shared, &format!("{agent} can draw nothing on {} any more", delegated.account), &hashes)
+    if alive.is_empty() {
+        let what = format!(
+            "what was delegated to {agent} has ended already, as far as this machine knows; for what may \
+             have been signed elsewhere: --all --again"
+        );
+        return told(shared, &what, &[]);
+    }
+    let owner = site.unlock_as(shared, keeper).await?;
+    let mut hashes = Vec::new();
+    for delegated in alive {
+        let receipts = owner.revoke(&site.rpc, &delegated).await?;
+        hashes.extend(receipts.iter().map(|receipt| receipt.transaction));
+    }
+    told(shared, &format!("{agent} can draw nothing on {account} any more"), &hashes)
 }
 
 /// Ends all that the account of this key gave away.
@@ -99,7 +115,7 @@ async fn all(shared: &Shared, site: &Site, again: bool) -> Done<ExitCode> {
     site.deployed().await?;
     let account = site.account();
     let nonce = account::nonce(&site.rpc, &site.framework, account).await?;
-    if !again && last_ended(site, nonce) {
+    if !again && last_ended(shared, account, nonce)? {
         let what = format!(
             "all that was delegated from {account} has ended already; for what may have been signed \
              elsewhere since: --all --again"
@@ -143,11 +159,11 @@ fn known(site: &Site) -> impl Iterator<Item = (String, Permissions)> {
     site.home.agents().into_iter().filter_map(read)
 }
 
-/// Whether the last thing that this home knows of the account is that all was ended: something was
-/// signed, and nothing of it names the present nonce.
-fn last_ended(site: &Site, nonce: U256) -> bool {
-    let mut signed = known(site).filter(|(_, it)| it.account == site.account()).peekable();
-    signed.peek().is_some() && signed.all(|(_, it)| it.nonce != nonce)
+/// Whether the last thing that the owner's own folder knows of the account is that all was ended:
+/// something was signed, and nothing of it names the present nonce. What agents' homes say is theirs.
+fn last_ended(shared: &Shared, account: Address, nonce: U256) -> Done<bool> {
+    let signed = noted(&shared.owner_home()?, account)?;
+    Ok(!signed.is_empty() && signed.iter().all(|it| it.nonce != nonce))
 }
 
 async fn prepare(shared: &Shared, site: &Site, file: &Path, fee: Option<&str>) -> Done<ExitCode> {
@@ -211,7 +227,7 @@ async fn prepaid(owner: &Owner, rpc: &Rpc, switch: &Switch, fee: U256) -> Done<B
         max_fee_per_gas: each,
         max_priority_fee_per_gas: now.max_priority_fee_per_gas.max(each / 10).min(each),
     })?;
-    owner.send(rpc, sender, fee, Bytes::new()).await?;
+    owner.send(rpc, switch.chain, sender, fee, Bytes::new()).await?;
     Ok(signed.raw)
 }
 
@@ -227,9 +243,23 @@ async fn send(shared: &Shared, file: &Path, url: Option<&str>) -> Done<ExitCode>
             format!("the endpoint serves chain {chain}, the message is for {}", switch.chain);
         return Err(Failure::usage(line));
     }
+    let framework = framework_on(chain)?;
+    // Whatever the file says: only the manager that Marque knows ends anything, and only what the
+    // chain counts afterwards says that it did.
+    if switch.to != framework.manager {
+        return Err(Failure::usage(format!(
+            "{} is no kill switch of Marque's: it calls {}, and the chain's DelegationManager is {}",
+            file.display(),
+            switch.to,
+            framework.manager
+        )));
+    }
+    if let Some((_, error)) = account::lacking(&rpc, &framework).await?.into_iter().next() {
+        return Err(Failure::new(error).help("nothing was sent; is it the right endpoint?"));
+    }
     // Asked of the chain before anything is sent: a transaction that was mined once is found again, and
     // says nothing of what was signed since.
-    if is_spent(&rpc, &switch).await? {
+    if is_spent(&rpc, &framework, &switch).await? {
         return Err(spent(&switch));
     }
     let hash = match &switch.raw {
@@ -247,15 +277,17 @@ async fn send(shared: &Shared, file: &Path, url: Option<&str>) -> Done<ExitCode>
     };
     // A node behind others may take a moment to know what is mined.
     for _ in 0..20 {
-        if is_spent(&rpc, &switch).await? {
+        if is_spent(&rpc, &framework, &switch).await? {
             let what = format!("all that was delegated from {} has ended", switch.account);
             return told(shared, &what, &[hash]);
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    Err(Failure::new(format!("{hash} is mined, and the message has ended nothing")).help(
-        "is its `to` the chain's DelegationManager? end it with your key: marque account revoke",
+    Err(Failure::new(format!(
+        "{hash} is mined, and the message has ended nothing of {}",
+        switch.account
     ))
+    .help("end it with your key: marque account revoke NAME --all"))
 }
 
 /// Brings the transaction whose fee is paid to the chain; why not, where it does not go.
@@ -280,17 +312,13 @@ async fn pay(shared: &Shared, rpc: &Rpc, switch: &Switch) -> Done<B256> {
         )
     })?;
     let owner = Owner::unlock(&folder, &shared.owner_secret(false)?)?;
-    let receipt = owner.send(rpc, switch.to, U256::ZERO, switch.data.clone()).await?;
+    let receipt = owner.send(rpc, switch.chain, switch.to, U256::ZERO, switch.data.clone()).await?;
     Ok(receipt.transaction)
 }
 
 /// Whether the chain would no longer take the message, since the account's nonce has moved on.
-async fn is_spent(rpc: &Rpc, switch: &Switch) -> Done<bool> {
-    match rpc.call(None, switch.to, switch.data.clone()).await {
-        Ok(_) => Ok(false),
-        Err(IdentityError::Reverted { reason }) if reason.contains("invalid-nonce") => Ok(true),
-        Err(error) => Err(error.into()),
-    }
+async fn is_spent(rpc: &Rpc, framework: &Framework, switch: &Switch) -> Done<bool> {
+    Ok(account::nonce(rpc, framework, switch.account).await? > switch.nonce)
 }
 
 fn spent(switch: &Switch) -> Failure {

@@ -498,9 +498,15 @@ fn who_asks_to_stop_while_the_disk_is_full_is_heard_after_a_restart() {
     assert!(fault(done.reply).message.contains("frozen then"));
     drop(authority);
     disk.empty();
-    let authority = Authority::open(&home, unlock()).unwrap();
-    let reason = &authority.state.frozen().unwrap().reason;
+    let mut authority = Authority::open(&home, unlock()).unwrap();
+    let frozen = authority.state.frozen().unwrap();
+    let reason = &frozen.reason;
     assert!(reason.starts_with("asked for while the disk was full: éé"), "{reason}");
+    // A mind's words stay a mind's.
+    let entry = authority.journal.entry(frozen.seq).unwrap();
+    let entry = Entry::decode(&entry).unwrap();
+    assert_eq!(entry.word, crate::Word::Claimed);
+    assert!(matches!(entry.body, Body::Frozen { by, .. } if by == "mind"));
 }
 
 /// A file system of eight megabytes, for root.
