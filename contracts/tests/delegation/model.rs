@@ -83,7 +83,7 @@ fn random_payments_are_judged_as_a_naive_model_judges_them() {
         }
     }
     println!("{} payments passed, {} were refused", answers[1], answers[0]);
-    assert!(answers.iter().all(|some| *some > cases));
+    assert!(answers.iter().all(|some| *some > cases / 4), "{answers:?}: says nothing");
 }
 
 /// Four delegations that hand on one another as a tree, redeemed at random through the manager: a
@@ -141,7 +141,7 @@ fn random_payments_of_a_family_are_judged_as_naive_models_judge_them() {
         answers[0],
         gas_used(&estate.chain)
     );
-    assert!(answers.iter().all(|some| *some > cases));
+    assert!(answers.iter().all(|some| *some > cases / 4), "{answers:?}: says nothing");
 }
 
 /// How many cases, and the randomness for them.
