@@ -136,6 +136,10 @@ pub(crate) async fn fund(shared: &Shared, args: &FundArgs) -> Done<ExitCode> {
         say!("{}", serde_json::json!({ "address": to, "balance": now }));
     } else {
         say!("{whose} has {} ({to})", policy.show(now));
+        let float = policy.floats.get(&money.asset).filter(|_| !args.owner && !args.account);
+        if float.is_some_and(|float| now.units > float.high) {
+            say!("  its steward returns what is above its float; for it to draw on: --account");
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -33,7 +33,8 @@ impl Estate {
             cents(high)
         );
         self.draft_paying(version, ("0.50", &limits, ""), "");
-        ok(&self.marque(&["policy", "adopt", "scout"]));
+        let said = ok(&self.marque(&["policy", "adopt", "scout"]));
+        assert!(said.contains("marque account delegate scout"), "{said}");
     }
 
     fn delegate(&self) {

@@ -80,6 +80,13 @@ pub(crate) async fn run(shared: &Shared, args: &AdoptArgs) -> Done<ExitCode> {
 fn next(policy: &Policy, agent: &str) -> String {
     let name = |id| policy.asset(id).map_or("USDC", |(name, _)| name).to_owned();
     let coin = policy.chains.values().next().map_or("ETH", |chain| &chain.native);
+    if let Some(asset) = policy.floats.keys().next() {
+        return format!(
+            "marque fund {agent} \"0.05 {coin}\" (for fees), marque account deploy {agent}, marque fund \
+             {agent} \"20 {}\" --account, marque account delegate {agent}",
+            name(*asset)
+        );
+    }
     match (policy.income.first(), policy.facilitator.is_empty()) {
         (Some(asset), _) if policy.payees.is_empty() => format!(
             "marque fund {agent} \"0.05 {coin}\" (for fees), marque sell DIR --agent {agent} --price \
