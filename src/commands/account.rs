@@ -164,7 +164,17 @@ impl Site {
     /// last.
     fn signed(&self, shared: &Shared) -> Done<Vec<Permissions>> {
         let stated = self.delegated()?;
-        let account = stated.as_ref().map_or_else(|| self.account(), |it| it.account);
+        let me = Owner::address_in(&shared.owner_home()?)?;
+        if let Some(stranger) = stated.as_ref().map(|it| it.owner).filter(|owner| *owner != me)
+            && !keeper::owners(&self.home)?.contains(&stranger)
+        {
+            return Err(Failure::new(format!(
+                "{} was signed by {stranger}, who never was the owner here: somebody put it there",
+                self.home.delegation(&self.agent).display()
+            ))
+            .help("end all that was delegated: marque account revoke NAME --all --again"));
+        }
+        let account = account_of(me)?.address(&self.framework);
         let key = agent_address(shared, &self.agent)?;
         let mut all = noted(&shared.owner_home()?, account)?;
         all.retain(|it| it.agent == key && it.framework == self.framework);

@@ -187,7 +187,8 @@ impl Permissions {
             assets.push(AssetStanding { asset, revoked, account, float, windows });
         }
         let expired = now >= self.until;
-        Ok(Standing { ended: nonce != self.nonce, paused, now, expired, assets })
+        // One that names a later nonce sleeps, and wakes when all others are ended.
+        Ok(Standing { ended: nonce > self.nonce, paused, now, expired, assets })
     }
 }
 

@@ -112,7 +112,7 @@ fn successor(owner: Address, agent: &str) -> String {
 }
 
 /// The owners that the journal of a home names; nobody where another user's steward keeps it.
-fn owners(home: &Home) -> Done<Vec<Address>> {
+pub(super) fn owners(home: &Home) -> Done<Vec<Address>> {
     Ok(succession(&home.journal())?)
 }
 

@@ -163,7 +163,7 @@ fn known(site: &Site) -> impl Iterator<Item = (String, Permissions)> {
 /// something was signed, and nothing of it names the present nonce. What agents' homes say is theirs.
 fn last_ended(shared: &Shared, account: Address, nonce: U256) -> Done<bool> {
     let signed = noted(&shared.owner_home()?, account)?;
-    Ok(!signed.is_empty() && signed.iter().all(|it| it.nonce != nonce))
+    Ok(!signed.is_empty() && signed.iter().all(|it| it.nonce < nonce))
 }
 
 async fn prepare(shared: &Shared, site: &Site, file: &Path, fee: Option<&str>) -> Done<ExitCode> {
