@@ -24,6 +24,7 @@ mod status;
 mod steward;
 mod stop;
 mod submit;
+mod trust;
 
 use crate::{
     failure::{Context as _, Done, Failure},

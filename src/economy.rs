@@ -257,7 +257,8 @@ impl Economy {
             .map_err(|error| EconomyError::Steward(party.name.clone(), error.to_string()))?;
         let chain = self.devnet.chain_id();
         let id = party.owner.register(&self.rpc, chain, self.registry, &uri).await?;
-        party.owner.set_wallet(&self.rpc, steward, (chain, self.registry), id).await?;
+        let wallet = party.address;
+        party.owner.set_wallet(&self.rpc, steward, (chain, self.registry), id, wallet).await?;
         Ok(id)
     }
 

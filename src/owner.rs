@@ -4,12 +4,12 @@
 //! steward's home.
 
 mod account;
+mod notes;
 mod past;
-mod signed;
 
 pub use account::account_of;
+pub use notes::{Adopted, Note, Notes};
 pub use past::{Holding, holding, succession};
-pub use signed::{note, noted};
 
 use crate::home::OwnerHome;
 use alloy_primitives::{Address, B256, Bytes, U256};
@@ -269,8 +269,8 @@ impl Owner {
             .ok_or_else(|| OwnerError::Unexpected(format!("{at} emitted no Registered event")))
     }
 
-    /// Names the agent behind `steward` as the wallet of identity `agent_id`: the steward holds
-    /// the intent, the owner approves it, the steward signs, the owner sends.
+    /// Names `wallet`, the key of the agent behind `steward`, as the wallet of identity `agent_id`: the
+    /// steward holds the intent, the owner approves it, the steward signs, the owner sends.
     ///
     /// # Errors
     /// Where any of these steps is refused.
@@ -280,6 +280,7 @@ impl Owner {
         steward: &Client,
         (chain, at): (u64, Address),
         agent_id: U256,
+        wallet: Address,
     ) -> Result<Receipt, OwnerError> {
         let view = steward.view().await?;
         // The signature is good for minutes only, so each call is a task of its own.
@@ -304,7 +305,7 @@ impl Owner {
         }
         match outcome {
             Outcome::Allowed { artifact: Artifact::Signature { signature, deadline }, .. } => {
-                let data = registry::set_agent_wallet(agent_id, view.address, deadline, signature);
+                let data = registry::set_agent_wallet(agent_id, wallet, deadline, signature);
                 self.send(rpc, chain, at, U256::ZERO, data).await
             }
             Outcome::Refused { table, .. } | Outcome::Held { table, .. } => {

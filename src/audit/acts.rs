@@ -19,10 +19,12 @@ pub struct Sworn {
 /// What owners signed of an agent.
 #[derive(Clone, Copy, Debug)]
 pub struct SwornAgent {
-    /// Its key.
+    /// Its key,
     pub key: Address,
-    /// Hash of the newest policy that was adopted for it.
-    pub adopted: Option<B256>,
+    /// and who enrolled it.
+    pub by: Address,
+    /// Hash of the newest policy that was adopted for it, and who adopted it.
+    pub adopted: Option<(B256, Address)>,
 }
 
 /// What owners signed in `journal`, every signature checked; `None` where no journal has begun.
@@ -46,11 +48,12 @@ pub fn sworn(journal: &Path) -> Result<Option<Sworn>, AuditError> {
         match &entry.body {
             Body::Rotate { owner, .. } => sworn.owners.push(*owner),
             Body::Enroll { key, .. } => {
-                sworn.agents.insert(agent, SwornAgent { key: *key, adopted: None });
+                let (by, _) = owners.in_force();
+                sworn.agents.insert(agent, SwornAgent { key: *key, by, adopted: None });
             }
             Body::Adopt { hash, .. } => {
                 if let Some(agent) = sworn.agents.get_mut(&agent) {
-                    agent.adopted = Some(*hash);
+                    agent.adopted = Some((*hash, owners.in_force().0));
                 }
             }
             _ => {}

@@ -11,8 +11,9 @@ mod switch;
 
 use super::{
     Shared,
-    funds::{agent_address, amount, gas, holding},
+    funds::{amount, gas, holding},
     policy::{Companions, Named, chain_of},
+    trust::{agent_address, keys},
 };
 use crate::{
     failure::{Done, Failure},
@@ -22,7 +23,7 @@ use alloy_primitives::Address;
 use clap::Subcommand;
 use marque::{
     home::Home,
-    owner::{Owner, account_of, noted},
+    owner::{Notes, Owner, account_of},
 };
 use marque_contracts::delegation::{DelegationError, Execution, Framework, OwnerAccount};
 use marque_identity::{
@@ -66,7 +67,8 @@ enum Act {
     Explain(explain::Args),
     /// End what was delegated: to one agent, to all, or by a message that is prepared now.
     ///
-    /// marque account revoke scout; marque account revoke scout --all; marque account revoke --send FILE
+    /// marque account revoke scout; marque account revoke scout --all; marque account revoke --send FILE;
+    /// where the home is lost, marque account revoke --all --rpc URL
     ///
     /// Prepared, it needs no key of yours later: marque account revoke scout --prepare FILE writes a
     /// message that ends everything and can do nothing else. Anybody may send it, from a phone as well:
@@ -160,28 +162,36 @@ impl Site {
         }
     }
 
-    /// All that was ever delegated to the agent, as its home and the owner's folder say; the newest
-    /// last.
-    fn signed(&self, shared: &Shared) -> Done<Vec<Permissions>> {
-        let stated = self.delegated()?;
-        let me = Owner::address_in(&shared.owner_home()?)?;
-        if let Some(stranger) = stated.as_ref().map(|it| it.owner).filter(|owner| *owner != me)
-            && !keeper::owners(&self.home)?.contains(&stranger)
-        {
-            return Err(Failure::new(format!(
-                "{} was signed by {stranger}, who never was the owner here: somebody put it there",
-                self.home.delegation(&self.agent).display()
-            ))
-            .help("end all that was delegated: marque account revoke NAME --all --again"));
-        }
+    /// What was delegated to the agent, as the owner's folder and the agent's home say.
+    fn signed(&self, shared: &Shared) -> Done<Signed> {
+        let folder = shared.owner_home()?;
+        let me = Owner::address_in(&folder)?;
         let account = account_of(me)?.address(&self.framework);
-        let key = agent_address(shared, &self.agent)?;
-        let mut all = noted(&shared.owner_home()?, account)?;
-        all.retain(|it| it.agent == key && it.framework == self.framework);
-        if let Some(stated) = stated.filter(|it| !all.contains(it)) {
-            all.push(stated);
+        let (notes, keys) = (Notes::of(&folder)?, keys(shared, &self.agent)?);
+        let known = notes.begins(self.framework.chain, account);
+        let of_it = |it: &&Permissions| keys.contains(&it.agent) && it.framework == self.framework;
+        let mut mine: Vec<_> = notes.delegated(account).filter(of_it).cloned().collect();
+        let (mut theirs, mut doubt) = (None, None);
+        match self.delegated() {
+            Ok(Some(stated)) if stated.owner == me => {
+                if !mine.contains(&stated) {
+                    mine.push(stated);
+                }
+            }
+            Ok(Some(stated)) if keeper::owners(&self.home)?.contains(&stated.owner) => {
+                theirs = Some(stated);
+            }
+            Ok(Some(stranger)) => {
+                doubt = Some(Failure::new(format!(
+                    "{} was signed by {}, who never was the owner here: somebody put it there",
+                    self.home.delegation(&self.agent).display(),
+                    stranger.owner
+                )));
+            }
+            Ok(None) => {}
+            Err(error) => doubt = Some(error),
         }
-        Ok(all)
+        Ok(Signed { mine, theirs, doubt, known })
     }
 
     /// Whoever's account is meant, with an unlocked key and something for fees.
@@ -195,6 +205,34 @@ impl Site {
         self.mine(&folder, owner)?;
         gas(&self.rpc, owner, &self.agent).await?;
         Ok(Owner::unlock(&folder, &shared.owner_secret(false)?)?)
+    }
+}
+
+/// What was delegated to an agent.
+struct Signed {
+    /// From the account of the key here, the newest last.
+    mine: Vec<Permissions>,
+    /// From that of an owner before, as the agent's home says.
+    theirs: Option<Permissions>,
+    /// Why what the agent's home says is not believed.
+    doubt: Option<Failure>,
+    /// Whether the owner's folder knows the account from its beginning.
+    known: bool,
+}
+
+impl Signed {
+    /// What of `all` is not over for certain: an endpoint that is silent could say that it lives.
+    async fn alive(
+        rpc: &Rpc,
+        all: impl IntoIterator<Item = Permissions>,
+    ) -> Done<Vec<Permissions>> {
+        let mut alive = Vec::new();
+        for delegated in all {
+            if !delegated.standing(rpc).await?.is_over() {
+                alive.push(delegated);
+            }
+        }
+        Ok(alive)
     }
 }
 
@@ -214,21 +252,31 @@ fn framework_on(chain: u64) -> Done<Framework> {
     account::framework(chain).map_err(|error: DelegationError| Failure::new(error))
 }
 
-/// The address of the account of a policy's owner, for whoever wants to fund it. Money that is sent to
-/// the account of an owner before the one in force is out of the new key's reach.
-pub(super) fn address(home: &Home, agent: &str, policy: &Policy) -> Done<Address> {
+/// The address of the account of a policy's owner, for whoever wants to fund it: out of the pocket of
+/// the key here, that key's own. Money that is sent to the account of an owner before the one in force is
+/// out of the new key's reach.
+pub(super) fn address(
+    shared: &Shared,
+    agent: &str,
+    policy: &Policy,
+    out_of_pocket: bool,
+) -> Done<Address> {
     let (chain, _) = chain_of(policy)?;
-    let account = account_of(policy.owner)?.address(&framework_on(chain)?);
-    match keeper::in_force(home)? {
-        Some(now) if now != policy.owner => Err(Failure::new(format!(
-            "the policy of {agent} names owner {}, whose key alone moves the account {account}, and the \
-             owner in force is {now}",
-            policy.owner
+    let owner = policy.owner;
+    let account = account_of(owner)?.address(&framework_on(chain)?);
+    match keeper::in_force(&shared.home()?)? {
+        Some(now) if now != owner => Err(Failure::new(format!(
+            "the policy of {agent} names owner {owner}, whose key alone moves the account {account}, and \
+             the owner in force is {now}"
         ))
         .help(format!(
             "write {now} as `owner` into the policy with a higher version, marque policy adopt {agent}, \
              then fund the account anew"
         ))),
+        _ if out_of_pocket && owner != Owner::address_in(&shared.owner_home()?)? => {
+            Err(Failure::new(format!("the account {account} is that of another owner, {owner}"))
+                .help("give that owner's folder: --owner-home DIR"))
+        }
         _ => Ok(account),
     }
 }

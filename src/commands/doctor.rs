@@ -90,7 +90,7 @@ pub(crate) fn warn_of_fees(shared: &Shared, agent: &str) -> Done {
     else {
         return Ok(()); // nothing is in force: the steward says so
     };
-    let address = super::funds::agent_address(shared, agent)?;
+    let address = super::trust::agent_address(shared, agent)?;
     let heard = marque::doctor::fees(&named.policy, agent, address);
     for Finding { subject, found, mend, .. } in super::runtime()?.block_on(heard) {
         let mend = mend.map(|mend| format!("; {mend}")).unwrap_or_default();

@@ -2,7 +2,8 @@
 
 use super::{
     Shared,
-    policy::{chain_of, draft_of},
+    policy::{Named, chain_of, draft_of},
+    trust::{agent_address, own_agent, own_policy},
 };
 use crate::{
     failure::{Done, Failure},
@@ -11,7 +12,7 @@ use crate::{
 use alloy_primitives::{Address, U256};
 use alloy_sol_types::SolCall as _;
 use marque::{
-    audit::sworn,
+    home::Home,
     owner::{Owner, connect},
 };
 use marque_contracts::IERC20;
@@ -76,37 +77,23 @@ pub(super) fn amount(policy: &Policy, text: &str) -> Done<Money> {
     Ok(Money::new(units, asset.id))
 }
 
-/// An agent's address: the one that the owner enrolled, once that was. The keystore alone is a file that
-/// anybody who writes to the home can edit, and money is sent there.
-pub(crate) fn agent_address(shared: &Shared, agent: &str) -> Done<Address> {
-    let home = shared.home()?;
-    let stated =
-        marque_identity_keys::KeyDir::open(home.keys())?.address(agent).map_err(|error| {
-            Failure::new(error).help(format!("make the agent first: marque new {agent}"))
-        })?;
-    let sworn = sworn(&home.journal())?;
-    let enrolled = sworn.and_then(|sworn| sworn.agents.get(agent).map(|it| it.key));
-    match enrolled {
-        Some(enrolled) if enrolled != stated => Err(Failure::new(format!(
-            "the keystore of {agent} names {stated}, and its owner enrolled {enrolled}: somebody \
-             changed it"
-        ))
-        .help("restore the home's keys/ from a copy; until then nothing is sent there")),
-        _ => Ok(stated),
-    }
-}
-
 /// `marque fund`.
 pub(crate) async fn fund(shared: &Shared, args: &FundArgs) -> Done<ExitCode> {
     let home = shared.home()?;
-    let policy = draft_of(&home, &args.agent)?;
+    // A faucet's money is nobody's; the owner's moves by what the owner signed.
+    let policy = match args.faucet {
+        true => stated_policy(&home, &args.agent)?,
+        false => own_policy(shared, &args.agent)?,
+    };
     let (chain, rpc) = chain_of(&policy)?;
-    let (to, whose) = if args.owner {
-        (policy.owner, format!("the owner of {}", args.agent))
-    } else if args.account {
-        (super::account::address(&home, &args.agent, &policy)?, "the account".to_owned())
-    } else {
-        (agent_address(shared, &args.agent)?, args.agent.clone())
+    let (to, whose) = match args {
+        FundArgs { owner: true, .. } => (policy.owner, format!("the owner of {}", args.agent)),
+        FundArgs { account: true, .. } => {
+            let account = super::account::address(shared, &args.agent, &policy, !args.faucet)?;
+            (account, "the account".to_owned())
+        }
+        FundArgs { faucet: true, agent, .. } => (agent_address(shared, agent)?, agent.clone()),
+        FundArgs { agent, .. } => (own_agent(shared, agent)?, agent.clone()),
     };
     let money = amount(&policy, &args.amount)?;
     if args.faucet {
@@ -144,6 +131,14 @@ pub(crate) async fn fund(shared: &Shared, args: &FundArgs) -> Done<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The policy in force for an agent, else its draft: for looking, and for a faucet's money.
+fn stated_policy(home: &Home, agent: &str) -> Done<Policy> {
+    match Named::adopted(home, agent)? {
+        Some(adopted) => Ok(adopted.policy),
+        None => draft_of(home, agent),
+    }
+}
+
 /// An owner without coins for fees is told how to get some, before anything is sent.
 pub(crate) async fn gas(rpc: &Rpc, owner: Address, agent: &str) -> Done {
     if rpc.balance(owner).await?.is_zero() {
@@ -167,7 +162,7 @@ pub(crate) async fn holding(rpc: &Rpc, token: Address, address: Address) -> Done
 /// `marque balance`.
 pub(crate) async fn balance(shared: &Shared, args: &BalanceArgs) -> Done<ExitCode> {
     let home = shared.home()?;
-    let policy = draft_of(&home, &args.agent)?;
+    let policy = stated_policy(&home, &args.agent)?;
     let (_, rpc) = chain_of(&policy)?;
     let address = agent_address(shared, &args.agent)?;
     let mut held = Vec::new();
@@ -218,7 +213,7 @@ pub(crate) fn budgets(view: &View) {
 /// `marque withdraw`: a sweep goes to the owner's address and nowhere else, so anyone may ask.
 pub(crate) async fn withdraw(shared: &Shared, args: &WithdrawArgs) -> Done<ExitCode> {
     let home = shared.home()?;
-    let policy = draft_of(&home, &args.agent)?;
+    let policy = stated_policy(&home, &args.agent)?;
     let money = amount(&policy, &args.amount)?;
     let client = connect(&home.owner_socket(&args.agent), Duration::ZERO).await.map_err(|_| {
         Failure::new(format!("no steward answers for {}", args.agent))

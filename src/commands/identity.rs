@@ -3,8 +3,9 @@
 
 use super::{
     Shared,
-    funds::{agent_address, gas},
+    funds::gas,
     policy::{chain_of, draft_of},
+    trust::{own_agent, own_policy},
 };
 use crate::{
     failure::{Done, Failure},
@@ -53,7 +54,10 @@ enum Act {
 pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
     let home = shared.home()?;
     let (Act::Show { agent, .. } | Act::Register { agent, .. }) = &args.act;
-    let policy = draft_of(&home, agent)?;
+    let policy = match &args.act {
+        Act::Show { .. } => draft_of(&home, agent)?,
+        Act::Register { .. } => own_policy(shared, agent)?,
+    };
     let (chain, rpc) = chain_of(&policy)?;
     let at = policy
         .chains
@@ -95,12 +99,12 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
                 connect(&home.owner_socket(&agent), Duration::ZERO).await.map_err(|error| {
                     Failure::new(error).help("in another terminal: marque steward run")
                 })?;
+            let wallet = own_agent(shared, &agent)?;
             let owner = Owner::unlock(&shared.owner_home()?, &shared.owner_secret(false)?)?;
             let uri = card(&agent, &description, endpoint.as_deref()).to_data_uri();
             gas(&rpc, owner.address(), &agent).await?;
             let id = owner.register(&rpc, chain, at, &uri.map_err(Failure::usage)?).await?;
-            owner.set_wallet(&rpc, &steward, (chain, at), id).await?;
-            let wallet = agent_address(shared, &agent)?;
+            owner.set_wallet(&rpc, &steward, (chain, at), id, wallet).await?;
             if shared.json {
                 say!("{}", serde_json::json!({ "id": id.to_string(), "wallet": wallet }));
             } else {

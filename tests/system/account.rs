@@ -11,7 +11,7 @@ use marque::owner::account_of;
 use marque_contracts::delegation::{DEPLOYER, Delegation, Execution, Framework, Permission};
 use marque_identity::{IdentityError, account::Permissions};
 use marque_identity_keys::{Key, KeyDir, UnsignedTransaction};
-use marque_policies::AssetId;
+use marque_policies::{AssetId, Policy};
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
@@ -65,6 +65,17 @@ impl Estate {
 
     pub(crate) fn adopt(&self, version: u64, limits: &str, together: &str) {
         self.draft(version, limits, together);
+        ok(&self.marque(&["policy", "adopt", "scout"]));
+    }
+
+    /// The first policy again, with other endpoints.
+    pub(crate) fn adopt_on(&self, version: u64, endpoints: &[&str]) {
+        self.draft(version, "day = \"3.00\"", "");
+        let file = self.path().join("home/agents/scout/policy.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let one = format!("rpc = [\"{}\"]", self.town.economy.devnet.url());
+        assert!(text.contains(&one));
+        std::fs::write(&file, text.replace(&one, &format!("rpc = {endpoints:?}"))).unwrap();
         ok(&self.marque(&["policy", "adopt", "scout"]));
     }
 
@@ -123,6 +134,21 @@ impl Estate {
 
     pub(crate) fn file(&self) -> PathBuf {
         self.path().join("home/agents/scout/delegation.json")
+    }
+
+    pub(crate) fn keystore(&self) -> PathBuf {
+        self.path().join("home/keys/scout.json")
+    }
+
+    /// The policy as its draft has it.
+    pub(crate) fn policy(&self) -> Policy {
+        let text = std::fs::read_to_string(self.path().join("home/agents/scout/policy.toml"));
+        marque_policies::parse(&text.unwrap()).unwrap().0
+    }
+
+    /// Whether nothing can be drawn by them any more, as the chain itself says.
+    pub(crate) async fn over(&self, permissions: &Permissions) -> bool {
+        permissions.standing(&self.town.economy.rpc).await.unwrap().is_over()
     }
 
     pub(crate) fn permissions(&self) -> Permissions {

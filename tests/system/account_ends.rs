@@ -192,9 +192,11 @@ async fn what_keeps_an_owner_from_the_chain_is_told_with_a_way_out() {
     assert!(code == 1 && text.contains("MARQUE_DELEGATION_ABIS is /nothing"), "{text}");
     // Nobody answers any more.
     let file = estate.path().join("home/agents/scout/policy.toml");
+    estate.draft(2, "day = \"3.00\"", "");
     let draft = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, draft.replace(estate.town.economy.devnet.url(), "http://127.0.0.1:9"))
         .unwrap();
+    ok(&estate.marque(&["policy", "adopt", "scout"]));
     for args in [&["balance", "scout"][..], &["fund", "scout", "1 tUSD"]] {
         let (text, code) = failure(&estate.marque(args));
         assert!(code == 1 && text.contains("Connection refused"), "{text}");

@@ -26,6 +26,10 @@ pub struct Standing {
     pub expired: bool,
     /// An asset each.
     pub assets: Vec<AssetStanding>,
+    /// Hosts of the endpoints that did not answer: what they would say is not in it.
+    pub silent: Vec<String>,
+    /// Whether those that answered differ in whether it is over.
+    pub disputed: bool,
 }
 
 /// How it stands with one asset.
@@ -55,6 +59,20 @@ pub struct Used {
 }
 
 impl Standing {
+    /// Together with what another endpoint says: nothing has ended that one of them calls alive.
+    fn beside(mut self, other: &Self) -> Self {
+        self.disputed |= self.is_over() != other.is_over();
+        self.ended &= other.ended;
+        self.expired &= other.expired;
+        self.paused &= other.paused;
+        self.now = self.now.min(other.now);
+        for (mine, theirs) in self.assets.iter_mut().zip(&other.assets) {
+            self.disputed |= mine.revoked != theirs.revoked;
+            mine.revoked &= theirs.revoked;
+        }
+        self
+    }
+
     /// Whether the agent can draw nothing any more, of no asset.
     #[must_use]
     pub fn is_over(&self) -> bool {
@@ -145,11 +163,33 @@ pub async fn nonce(
 }
 
 impl Permissions {
-    /// How they stand now.
+    /// How they stand now. Every endpoint is asked: one of them that lags or lies makes nothing look
+    /// ended that is not. What is held and used is told by the first one that answers.
     ///
     /// # Errors
-    /// [`IdentityError`].
+    /// [`IdentityError`] where none answers.
     pub async fn standing(&self, rpc: &Rpc) -> Result<Standing, IdentityError> {
+        let (mut heard, mut silent) = (None::<Standing>, Vec::new());
+        let mut failure = IdentityError::NoEndpoints;
+        for (each, host) in rpc.each().zip(rpc.hosts()) {
+            match self.standing_at(&each).await {
+                Ok(said) => {
+                    heard = Some(match heard {
+                        Some(before) => before.beside(&said),
+                        None => said,
+                    });
+                }
+                Err(error) => {
+                    silent.push(host.to_owned());
+                    failure = error;
+                }
+            }
+        }
+        heard.map(|heard| Standing { silent, ..heard }).ok_or(failure)
+    }
+
+    /// How they stand, as one endpoint says.
+    async fn standing_at(&self, rpc: &Rpc) -> Result<Standing, IdentityError> {
         let now = rpc.block(BlockTag::Latest).await?.timestamp;
         let nonce = nonce(rpc, &self.framework, self.account).await?;
         let call = IDelegationManager::pausedCall {};
@@ -188,7 +228,8 @@ impl Permissions {
         }
         let expired = now >= self.until;
         // One that names a later nonce sleeps, and wakes when all others are ended.
-        Ok(Standing { ended: nonce > self.nonce, paused, now, expired, assets })
+        let ended = nonce > self.nonce;
+        Ok(Standing { ended, paused, now, expired, assets, silent: Vec::new(), disputed: false })
     }
 }
 

@@ -1,11 +1,16 @@
 //! `marque account delegate`.
 
-use super::{Shared, Site, explain, is_devnet};
+use super::{
+    Shared, Signed, Site, explain, is_devnet,
+    revoke::{end_all, settled},
+};
 use crate::{
+    commands::trust::{newest, own_agent, signed_by},
     failure::{Done, Failure},
     story::say,
 };
 use alloy_primitives::{Address, U256};
+use marque::owner::{Note, Notes, Owner};
 use marque_contracts::delegation::Framework;
 use marque_identity::{
     BlockTag, Rpc,
@@ -34,8 +39,12 @@ pub(super) struct Args {
 
 pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     let site = Site::adopted(shared, &args.agent)?;
-    site.mine(&shared.owner_home()?, site.policy.owner)?;
-    site.sworn()?;
+    let folder = shared.owner_home()?;
+    site.mine(&folder, site.policy.owner)?;
+    // What is in force is about to become one more signature.
+    signed_by(&site.home, &args.agent, &site.policy, site.policy.owner)?;
+    newest(shared, &site.home, &args.agent, site.policy.version)?;
+    let agent = own_agent(shared, &args.agent)?;
     site.deployed().await?;
     let Site { rpc, framework, policy, .. } = &site;
     if let Some((_, error)) = account::lacking(rpc, framework).await?.into_iter().next() {
@@ -46,38 +55,33 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         return Err(Failure::refused("the policy in force has expired")
             .help(format!("give a later `expires`, then marque policy adopt {}", args.agent)));
     }
-    let folder = shared.owner_home()?;
-    let old = site.delegated()?;
-    let mut others = Vec::new();
-    for other in site.signed(shared)?.into_iter().filter(|it| Some(it) != old.as_ref()) {
-        if !other.standing(rpc).await?.is_over() {
-            others.push(other);
-        }
+    settled(shared, rpc, policy.owner).await?;
+    let Signed { mine, theirs, doubt, known } = site.signed(shared)?;
+    if let Some(theirs) = Signed::alive(rpc, theirs).await?.first() {
+        return Err(Failure::new(format!(
+            "{} still draws on {}, the account of {}",
+            args.agent, theirs.account, theirs.owner
+        ))
+        .help("end that first with that owner's key: marque account revoke, --owner-home DIR"));
     }
-    let mut alive = !others.is_empty();
-    if let Some(old) = &old {
-        let lives = !old.standing(rpc).await?.is_over();
-        alive |= lives;
-        if lives && old.account != site.account() {
-            return Err(Failure::new(format!(
-                "{} still draws on {}, the account of {}",
-                args.agent, old.account, old.owner
-            ))
-            .help(
-                "end that first with that owner's key: marque account revoke, --owner-home DIR",
-            ));
-        }
-        if lives && others.is_empty() && !args.anew && site.drift(shared, old)?.is_empty() {
-            return told(shared, &site, old, &[]);
-        }
+    if let Some(doubt) = doubt {
+        anstream::eprintln!("note: {}; it is written anew", doubt.message);
     }
-    let salts = others.iter().chain(&old).map(|old| old.salt.saturating_add(U256::ONE));
+    let salts = mine.iter().map(|old| old.salt.saturating_add(U256::ONE));
     let salt = salts.max().unwrap_or_default();
+    let alive = Signed::alive(rpc, mine).await?;
+    if let ([old], true, false) = (&alive[..], known, args.anew)
+        && site.drift(shared, old)?.is_empty()
+    {
+        old.write(&site.home.delegation(&args.agent))?;
+        return told(shared, &site, old, &[]);
+    }
+    let nonce = nonce(rpc, framework, site.account()).await?;
     let ground = Ground {
         framework: *framework,
         account: site.account(),
-        agent: crate::commands::funds::agent_address(shared, &args.agent)?,
-        nonce: nonce(rpc, framework, site.account()).await?,
+        agent,
+        nonce: if known { nonce } else { nonce.saturating_add(U256::ONE) },
         until: now.saturating_add(explain::USUAL * 86_400),
         // Later than any before: what was revoked is not signed again.
         salt: salt.max(U256::from(now)),
@@ -87,18 +91,23 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
             "the policy lets {} draw nothing on the account, so there is nothing to delegate",
             args.agent
         ));
-        return Err(match alive {
-            true => failure.help(format!(
+        return Err(match alive.is_empty() {
+            false => failure.help(format!(
                 "end what was delegated before: marque account revoke {}",
                 args.agent
             )),
-            false => failure.help(format!("marque account explain {}@adopted", args.agent)),
+            true => failure.help(format!("marque account explain {}@adopted", args.agent)),
         });
     }
     if !shared.json {
         explain::table(policy);
         explain::conclusion(policy).iter().for_each(|line| say!("{line}"));
-        if alive {
+        if !known {
+            say!(
+                "Your folder does not know what was signed for this account before: all that was \
+                 delegated from it, to any agent, is ended first."
+            );
+        } else if !alive.is_empty() {
             say!("What was delegated before is revoked first; the windows begin empty.");
         }
         say!(
@@ -111,19 +120,32 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     }
     shared.confirm(args.yes, "sign that")?;
     // Signing costs nothing; revoking does.
-    if alive {
+    let ends = !known || !alive.is_empty();
+    if ends {
         crate::commands::funds::gas(rpc, policy.owner, &args.agent).await?;
     }
-    let owner = marque::owner::Owner::unlock(&folder, &shared.owner_secret(false)?)?;
-    let signed = owner.delegate(policy, &ground)?;
+    let owner = Owner::unlock(&folder, &shared.owner_secret(false)?)?;
+    let mut notes = Notes::of(&folder)?;
     let mut revoked = Vec::new();
-    for old in old.into_iter().chain(others) {
-        if !old.standing(rpc).await?.is_over() {
-            let receipts = owner.revoke(rpc, &old).await?;
+    if ends && !shared.json {
+        anstream::eprintln!("ending what was delegated before: waiting for blocks …");
+    }
+    if known {
+        for old in &alive {
+            let receipts = owner.revoke(rpc, old).await?;
             revoked.extend(receipts.iter().map(|receipt| receipt.transaction));
         }
+    } else {
+        let Site { framework, .. } = &site;
+        revoked = end_all(&owner, &notes, rpc, framework, site.account()).await?;
+        if self::nonce(rpc, framework, site.account()).await? != ground.nonce {
+            return Err(Failure::new("the account's nonce moved meanwhile; nothing was signed")
+                .help(format!("once more: marque account delegate {}", args.agent)));
+        }
+        notes.add(Note::Deployed { chain: framework.chain, account: site.account() })?;
     }
-    marque::owner::note(&folder, &signed)?;
+    let signed = owner.delegate(policy, &ground)?;
+    notes.add(Note::Delegated(Box::new(signed.clone())))?;
     signed.write(&site.home.delegation(&args.agent))?;
     told(shared, &site, &signed, &revoked)
 }
@@ -135,15 +157,18 @@ async fn moment(rpc: &Rpc, chain: u64) -> Done<u64> {
     if is_devnet(chain) {
         return Ok(theirs);
     }
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    if theirs.abs_diff(since) > CLOCKS {
-        return Err(Failure::new(format!(
-            "the endpoint's newest block is {} seconds from this machine's clock",
-            theirs.abs_diff(since)
+    let mine = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    agreed(theirs, mine)
+}
+
+fn agreed(theirs: u64, mine: u64) -> Done<u64> {
+    match theirs.abs_diff(mine) {
+        ..=CLOCKS => Ok(mine),
+        apart => Err(Failure::new(format!(
+            "the endpoint's newest block is {apart} seconds from this machine's clock"
         ))
-        .help("set the clock, or name another endpoint in the policy; nothing was signed"));
+        .help("set the clock, or name another endpoint in the policy; nothing was signed")),
     }
-    Ok(since)
 }
 
 /// The account's nonce, of which every endpoint must say the same: a delegation that names a later one
@@ -192,4 +217,20 @@ fn told(
     say!("  signed in {}, which is no secret", path.display());
     say!("  next: marque account status {agent}; marque account revoke {agent} --prepare FILE");
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_does_not_say_when_a_delegation_ends() {
+        let now = 1_800_000_000;
+        for theirs in [now - CLOCKS, now, now + CLOCKS] {
+            assert_eq!(agreed(theirs, now).ok(), Some(now));
+        }
+        for theirs in [0, now - CLOCKS - 1, now + CLOCKS + 1, now + 50 * 365 * 86_400, u64::MAX] {
+            assert!(agreed(theirs, now).is_err());
+        }
+    }
 }

@@ -6,6 +6,7 @@ use crate::{
     story::say,
 };
 use alloy_primitives::U256;
+use marque::owner::{Note, Notes};
 use marque_contracts::delegation::{DEPLOYER, DelegationError, Part, rolling_spend_enforcer};
 use marque_identity::{account, devnet};
 use std::process::ExitCode;
@@ -38,12 +39,14 @@ pub(super) async fn run(shared: &Shared, agent: &str) -> Done<ExitCode> {
     if !lacking.is_empty() {
         wanted.push(("the RollingSpendEnforcer", rolling_spend_enforcer().1));
     }
-    if !account::is_deployed(rpc, framework, made_of).await? {
+    let anew = !account::is_deployed(rpc, framework, made_of).await?;
+    if anew {
         wanted.push(("the account", made_of.deployment(framework)));
     }
     let mut sent = Vec::new();
     if !wanted.is_empty() {
         let owner = site.unlock(shared).await?;
+        super::revoke::settled(shared, rpc, owner.address()).await?;
         for (what, data) in wanted {
             let receipt = owner.send(rpc, framework.chain, DEPLOYER, U256::ZERO, data).await?;
             if !shared.json {
@@ -54,6 +57,11 @@ pub(super) async fn run(shared: &Shared, agent: &str) -> Done<ExitCode> {
         if !account::is_deployed(rpc, framework, made_of).await? {
             return Err(Failure::new(format!("there is still nothing at {at}"))
                 .help(format!("does this chain have the deployer {DEPLOYER}?")));
+        }
+        if anew {
+            // From here on the owner's folder knows whatever is signed for it.
+            let mut notes = Notes::of(&shared.owner_home()?)?;
+            notes.add(Note::Deployed { chain, account: at })?;
         }
     } else if !shared.json {
         say!("  it is there already");

@@ -4,7 +4,6 @@ use super::{Shared, Site};
 use crate::failure::{Done, Failure};
 use alloy_primitives::Address;
 use marque::{
-    audit::sworn,
     home::{Home, OwnerHome},
     owner::{Holding, Owner, account_of, holding, succession},
 };
@@ -72,20 +71,6 @@ impl Site {
             "{account}, which only the key of {owner} moves, holds {}",
             left.shown(&self.policy)
         )
-    }
-
-    /// Refuses a policy that the owner did not sign: it is about to become one more signature.
-    pub(super) fn sworn(&self) -> Done {
-        let sworn = sworn(&self.home.journal())?.unwrap_or_default();
-        let adopted = sworn.agents.get(&self.agent).and_then(|it| it.adopted);
-        if sworn.owners.contains(&self.policy.owner) && adopted == Some(self.policy.hash) {
-            return Ok(());
-        }
-        Err(Failure::new(format!(
-            "the policy in force for {} is not one that {} signed",
-            self.agent, self.policy.owner
-        ))
-        .help("marque audit verify says what is wrong with the journal"))
     }
 
     /// Refuses where the key here is not that of this owner.

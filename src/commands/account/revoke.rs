@@ -1,7 +1,7 @@
 //! `marque account revoke`: the end of what was delegated, now or prepared for later.
 
 use super::{
-    Shared, Site, framework_on,
+    Shared, Signed, Site, framework_on,
     switch::{Switch, taken},
 };
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     story::say,
 };
 use alloy_primitives::{Address, B256, Bytes, U256};
-use marque::owner::{Owner, noted};
+use marque::owner::{Notes, Owner, account_of};
 use marque_contracts::delegation::Framework;
 use marque_identity::{
     Rpc,
@@ -32,8 +32,8 @@ const GAS: u64 = 260_000;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The agent whose delegation ends, or any agent of the owner's with --all or --prepare. Left out
-    /// with --send.
-    #[arg(required_unless_present = "send", conflicts_with = "send")]
+    /// with --send, and with --rpc where its home is lost.
+    #[arg(required_unless_present_any = ["send", "rpc"], conflicts_with = "send")]
     agent: Option<String>,
     /// End those of all agents.
     #[arg(long, conflicts_with_all = ["prepare", "send"])]
@@ -52,13 +52,9 @@ pub(super) struct Args {
     /// whosever that is.
     #[arg(long, value_name = "FILE")]
     send: Option<PathBuf>,
-    /// The endpoint to send it to; else that of an agent of this home on its chain.
-    #[arg(
-        long,
-        value_name = "URL",
-        requires = "send",
-        conflicts_with_all = ["agent", "all", "prepare"]
-    )]
+    /// The endpoint to send it to; else that of an agent of this home on its chain. With --all and no
+    /// agent: your key and this endpoint are enough, whatever became of the home.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["agent", "prepare"])]
     rpc: Option<String>,
 }
 
@@ -66,7 +62,15 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     if let Some(file) = &args.send {
         return send(shared, file, args.rpc.as_deref()).await;
     }
-    let agent = args.agent.as_deref().unwrap_or_default();
+    let Some(agent) = args.agent.as_deref() else {
+        if !args.all {
+            return Err(Failure::usage(
+                "without the name of an agent, everything can be ended and nothing less",
+            )
+            .help("marque account revoke --all --rpc URL"));
+        }
+        return homeless(shared, args.rpc.as_deref(), args.again).await;
+    };
     let mut site = Site::find(shared, agent)?;
     if let Some(file) = &args.prepare {
         site.of_the_key(shared)?;
@@ -76,35 +80,65 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         site.of_the_key(shared)?;
         return all(shared, &site, args.again).await;
     }
-    let all = site.signed(shared)?;
-    let Some(newest) = all.last() else {
-        if nothing_there(&site).await? {
-            return undeployed(shared, &site);
+    one(shared, &site, agent).await
+}
+
+/// Ends what was delegated to one agent from the account of the key here.
+async fn one(shared: &Shared, site: &Site, agent: &str) -> Done<ExitCode> {
+    let rpc = &site.rpc;
+    let me = Owner::address_in(&shared.owner_home()?)?;
+    settled(shared, rpc, me).await?;
+    let Signed { mine, theirs, doubt, known } = site.signed(shared)?;
+    let theirs = Signed::alive(rpc, theirs).await?.pop();
+    let Some(newest) = mine.last() else {
+        if let Some(theirs) = theirs {
+            site.mine(&shared.owner_home()?, theirs.owner)?;
+            return Err(stays(agent, &theirs));
         }
-        return Err(Failure::new(format!("nothing was delegated to {agent} from here"))
-            .help("--all ends also what another home knows of"));
+        const ALL: &str = "--all ends whatever was signed with your key";
+        return match doubt {
+            Some(doubt) => Err(doubt.help(ALL)),
+            None if nothing_there(site).await? => undeployed(shared, site),
+            None => {
+                Err(Failure::new(format!("nothing was delegated to {agent} from here")).help(ALL))
+            }
+        };
     };
-    let (account, keeper) = (newest.account, newest.owner);
-    let mut alive = Vec::new();
-    for delegated in all {
-        if !delegated.standing(&site.rpc).await?.is_over() {
-            alive.push(delegated);
+    if let Some(doubt) = doubt {
+        anstream::eprintln!("note: {}; what your own folder knows is ended", doubt.message);
+    }
+    let account = newest.account;
+    let alive = Signed::alive(rpc, mine).await?;
+    let done = if alive.is_empty() {
+        let elsewhere = match known {
+            true => "",
+            false => {
+                ", as far as this machine knows; for what may have been signed elsewhere: --all --again"
+            }
+        };
+        told(shared, &format!("what was delegated to {agent} has ended already{elsewhere}"), &[])
+    } else {
+        let owner = site.unlock_as(shared, me).await?;
+        waiting(shared);
+        let mut hashes = Vec::new();
+        for delegated in alive {
+            let receipts = owner.revoke(rpc, &delegated).await?;
+            hashes.extend(receipts.iter().map(|receipt| receipt.transaction));
         }
+        told(shared, &format!("{agent} can draw nothing on {account} any more"), &hashes)
+    };
+    if let Some(theirs) = theirs {
+        anstream::eprintln!("note: {}", stays(agent, &theirs).message);
     }
-    if alive.is_empty() {
-        let what = format!(
-            "what was delegated to {agent} has ended already, as far as this machine knows; for what may \
-             have been signed elsewhere: --all --again"
-        );
-        return told(shared, &what, &[]);
-    }
-    let owner = site.unlock_as(shared, keeper).await?;
-    let mut hashes = Vec::new();
-    for delegated in alive {
-        let receipts = owner.revoke(&site.rpc, &delegated).await?;
-        hashes.extend(receipts.iter().map(|receipt| receipt.transaction));
-    }
-    told(shared, &format!("{agent} can draw nothing on {account} any more"), &hashes)
+    done
+}
+
+/// What another owner's key alone ends.
+fn stays(agent: &str, theirs: &Permissions) -> Failure {
+    Failure::new(format!(
+        "{agent} still draws on {}; only the key of {} ends that: --owner-home DIR",
+        theirs.account, theirs.owner
+    ))
 }
 
 /// Ends all that the account of this key gave away.
@@ -113,29 +147,124 @@ async fn all(shared: &Shared, site: &Site, again: bool) -> Done<ExitCode> {
         return undeployed(shared, site);
     }
     site.deployed().await?;
-    let account = site.account();
-    let nonce = account::nonce(&site.rpc, &site.framework, account).await?;
-    if !again && last_ended(shared, account, nonce)? {
+    let done = end_here(shared, &site.rpc, &site.framework, site.account(), again).await;
+    for (agent, other) in known(site).filter(|(_, other)| other.account != site.account()) {
+        if !other.standing(&site.rpc).await?.is_over() {
+            anstream::eprintln!("note: {}", stays(&agent, &other).message);
+        }
+    }
+    done
+}
+
+/// The same where no home is left: the owner's folder and an endpoint are enough.
+async fn homeless(shared: &Shared, url: Option<&str>, again: bool) -> Done<ExitCode> {
+    let rpc = Rpc::new(url.map(str::to_owned).as_slice())?;
+    let framework = framework_on(rpc.chain_id().await?)?;
+    let made_of = account_of(Owner::address_in(&shared.owner_home()?)?)?;
+    let account = made_of.address(&framework);
+    if let Some((_, error)) = account::lacking(&rpc, &framework).await?.into_iter().next() {
+        return Err(Failure::new(error).help("nothing was sent; is it the right endpoint?"));
+    }
+    if !account::is_deployed(&rpc, &framework, &made_of).await? {
+        let nothing = format!("nothing can be drawn on {account}: it is not deployed");
+        return told(shared, &nothing, &[]);
+    }
+    end_here(shared, &rpc, &framework, account, again).await
+}
+
+async fn end_here(
+    shared: &Shared,
+    rpc: &Rpc,
+    framework: &Framework,
+    account: Address,
+    again: bool,
+) -> Done<ExitCode> {
+    let folder = shared.owner_home()?;
+    settled(shared, rpc, Owner::address_in(&folder)?).await?;
+    let notes = Notes::of(&folder)?;
+    if !again && last_ended(&notes, rpc, account).await? {
         let what = format!(
             "all that was delegated from {account} has ended already; for what may have been signed \
              elsewhere since: --all --again"
         );
         return told(shared, &what, &[]);
     }
-    let owner = site.unlock(shared).await?;
-    let receipt = owner.revoke_all(&site.rpc, &site.framework, account).await?;
-    let what = format!("all that was delegated from {account} has ended");
-    let done = told(shared, &what, &[receipt.transaction]);
-    for (agent, other) in known(site).filter(|(_, other)| other.account != account) {
-        if !other.standing(&site.rpc).await?.is_over() {
-            anstream::eprintln!(
-                "note: {agent} still draws on {}; only the key of {} ends that: --owner-home DIR",
-                other.account,
-                other.owner
-            );
+    let owner = Owner::unlock(&folder, &shared.owner_secret(false)?)?;
+    waiting(shared);
+    let hashes = end_all(&owner, &notes, rpc, framework, account).await?;
+    told(shared, &format!("all that was delegated from {account} has ended"), &hashes)
+}
+
+/// Raises an account's nonce, on every endpoint, and ends what was signed for a later one: it would
+/// wake now, or one day.
+pub(super) async fn end_all(
+    owner: &Owner,
+    notes: &Notes,
+    rpc: &Rpc,
+    framework: &Framework,
+    account: Address,
+) -> Done<Vec<B256>> {
+    let before = nonce_everywhere(rpc, framework, account).await?;
+    let receipt = owner.revoke_all(rpc, framework, account).await?;
+    let mut hashes = vec![receipt.transaction];
+    // A node behind others may take a moment to know what is mined.
+    for tries in 0.. {
+        if nonce_everywhere(rpc, framework, account).await? > before {
+            break;
+        }
+        if tries == 20 {
+            return Err(Failure::new(format!(
+                "{} is mined, and not every endpoint of the chain says that it ended anything of {account}",
+                receipt.transaction
+            ))
+            .help("one of them lags or lies: look again, or give another one"));
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    for later in Signed::alive(rpc, notes.delegated(account).cloned()).await? {
+        let receipts = owner.revoke(rpc, &later).await?;
+        hashes.extend(receipts.iter().map(|receipt| receipt.transaction));
+    }
+    Ok(hashes)
+}
+
+/// The lowest that any endpoint which answers says.
+async fn nonce_everywhere(rpc: &Rpc, framework: &Framework, account: Address) -> Done<U256> {
+    let mut lowest = None;
+    let mut silent = None;
+    for each in rpc.each() {
+        match account::nonce(&each, framework, account).await {
+            Ok(nonce) => lowest = Some(lowest.map_or(nonce, |lowest: U256| lowest.min(nonce))),
+            Err(error) => silent = Some(error),
         }
     }
-    done
+    match (lowest, silent) {
+        (Some(lowest), _) => Ok(lowest),
+        (None, Some(error)) => Err(error.into()),
+        (None, None) => Err(Failure::new("there is no endpoint to ask")),
+    }
+}
+
+/// Waits until no transaction of a key is on its way: one that was interrupted still ends, or deploys,
+/// what would otherwise be done twice.
+pub(super) async fn settled(shared: &Shared, rpc: &Rpc, key: Address) -> Done {
+    for tries in 0..120 {
+        if rpc.transaction_count(key, true).await? <= rpc.transaction_count(key, false).await? {
+            return Ok(());
+        }
+        if tries == 0 && !shared.json {
+            anstream::eprintln!("an earlier transaction of {key} is not in a block yet: waiting …");
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    anstream::eprintln!("note: it still is not; going on without it");
+    Ok(())
+}
+
+fn waiting(shared: &Shared) {
+    if !shared.json {
+        anstream::eprintln!("sent once it is signed; waiting for a block …");
+    }
 }
 
 /// Whether there is no account of anybody's yet on which something could be drawn.
@@ -159,11 +288,18 @@ fn known(site: &Site) -> impl Iterator<Item = (String, Permissions)> {
     site.home.agents().into_iter().filter_map(read)
 }
 
-/// Whether the last thing that the owner's own folder knows of the account is that all was ended:
-/// something was signed, and nothing of it names the present nonce. What agents' homes say is theirs.
-fn last_ended(shared: &Shared, account: Address, nonce: U256) -> Done<bool> {
-    let signed = noted(&shared.owner_home()?, account)?;
-    Ok(!signed.is_empty() && signed.iter().all(|it| it.nonce < nonce))
+/// Whether something was signed here for the account, and every endpoint says of all of it that it is
+/// over. What agents' homes say is theirs.
+async fn last_ended(notes: &Notes, rpc: &Rpc, account: Address) -> Done<bool> {
+    let mut some = false;
+    for signed in notes.delegated(account) {
+        let standing = signed.standing(rpc).await?;
+        if !standing.is_over() || !standing.silent.is_empty() {
+            return Ok(false);
+        }
+        some = true;
+    }
+    Ok(some)
 }
 
 async fn prepare(shared: &Shared, site: &Site, file: &Path, fee: Option<&str>) -> Done<ExitCode> {

@@ -57,7 +57,7 @@ pub(super) async fn run(shared: &Shared, agent: &str) -> Done<ExitCode> {
             serde_json::json!({
                 "account": delegated.account, "agent": delegated.agent, "delegated": true,
                 "expires": delegated.until, "expired": standing.expired, "ended": standing.ended,
-                "paused": standing.paused,
+                "paused": standing.paused, "silent": standing.silent, "disputed": standing.disputed,
                 "assets": assets, "drift": drift, "left": left, "owner_in_force": now,
             })
         );
@@ -121,6 +121,12 @@ fn tell(site: &Site, account: Address, standing: &Standing, drift: &[Drift]) {
                 policy.show(left)
             );
         }
+    }
+    for host in &standing.silent {
+        say!("{host} did not answer, and may say otherwise");
+    }
+    if standing.disputed {
+        say!("the endpoints do not say the same; what one of them calls alive is told as alive");
     }
     if standing.paused {
         say!("the DelegationManager is paused by its makers: nothing moves until it is not");

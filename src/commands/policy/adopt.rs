@@ -9,17 +9,20 @@ use crate::{
         Shared,
         approvals::{read_request, write_signed},
         decide::Travel,
+        trust::{Before, same_as_before},
     },
     failure::{Done, Failure},
     story::say,
 };
 use alloy_primitives::Address;
 use marque::{
+    audit::sworn,
     home::Home,
-    owner::{Ground, Owner, submit_offline},
+    owner::{Adopted, Ground, Note, Notes, Owner, submit_offline},
     request::Signed,
 };
 use marque_identity::Rpc;
+use marque_identity_keys::KeyDir;
 use marque_policies::{Diff, Policy, diff, read_aloud, run_tests};
 use std::{
     path::{Path, PathBuf},
@@ -34,6 +37,10 @@ pub(crate) struct AdoptArgs {
     /// Refuse, with exit code 3, where the draft is wider than the policy in force.
     #[arg(long)]
     never_wider: bool,
+    /// Also where you adopted a policy before for another agent of this name in this home, or in a
+    /// journal that is gone: you began again yourself.
+    #[arg(long)]
+    anew: bool,
     #[command(flatten)]
     travel: Travel,
     /// With --request: adopt this policy file (one document, or all in one) instead of the draft
@@ -53,13 +60,31 @@ pub(crate) async fn run(shared: &Shared, args: &AdoptArgs) -> Done<ExitCode> {
     }
     sound(&draft, agent)?;
     let in_force = Named::adopted(&home, agent)?;
+    let folder = shared.owner_home()?;
+    let mut notes = Notes::of(&folder)?;
+    let laid_out = marque_steward::Home::open(home.path())?;
+    let adopted = Adopted {
+        agent: agent.clone(),
+        key: key_of(&home, agent)?,
+        chain: laid_out.chain(),
+        origin: laid_out.origin(),
+        home: Some(home.path().to_owned()),
+        version: Some(draft.policy.version),
+    };
+    if !args.anew {
+        let enrolled = sworn(&home.journal())?.is_some_and(|it| it.agents.contains_key(agent));
+        let version = Some(in_force.as_ref().map_or(0, |old| old.policy.version));
+        let before = Before { adopted: &adopted, enrolled, version };
+        same_as_before(&notes, &before)?;
+    }
     let changes = in_force.map(|old| diff(&old.policy, &draft.policy));
     if !shared.json {
         show(&draft, changes.as_ref()).iter().for_each(|line| say!("{line}"));
     }
     not_wider(args, &draft, changes.as_ref())?;
-    let owner = Owner::unlock(&shared.owner_home()?, &shared.owner_secret(false)?)?;
+    let owner = Owner::unlock(&folder, &shared.owner_secret(false)?)?;
     let entry = adopt(shared, &home, &owner, agent, &draft).await?;
+    notes.add(Note::Adopted(adopted))?;
     let Policy { version, hash, .. } = &draft.policy;
     if shared.json {
         let changes = changes.map(|diff| diff.changes);
@@ -74,6 +99,16 @@ pub(crate) async fn run(shared: &Shared, args: &AdoptArgs) -> Done<ExitCode> {
         say!("  next: {}", next(&draft.policy, agent));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The key that an agent is, or will be, enrolled with.
+fn key_of(home: &Home, agent: &str) -> Done<Address> {
+    let enrolled =
+        sworn(&home.journal())?.and_then(|sworn| sworn.agents.get(agent).map(|it| it.key));
+    match enrolled {
+        Some(key) => Ok(key),
+        None => Ok(KeyDir::open(home.keys())?.address(agent)?),
+    }
 }
 
 /// What an agent with this policy is for.
@@ -161,6 +196,20 @@ fn elsewhere(shared: &Shared, args: &AdoptArgs, file: &Path, out: &Path) -> Done
         ))
         .help("export again on the host; leave out --never-wider only after reading it all"));
     }
+    let adopted = Adopted {
+        agent: agent.name.clone(),
+        key: agent.key,
+        chain,
+        origin: request.origin,
+        home: None,
+        // It comes into force elsewhere, or not at all.
+        version: None,
+    };
+    let mut notes = Notes::of(&shared.owner_home()?)?;
+    if !args.anew {
+        let enrolled = request.begun && agent.enrolled;
+        same_as_before(&notes, &Before { adopted: &adopted, enrolled, version: None })?;
+    }
     let begins = match (request.begun, request.chain_genesis) {
         (true, _) => None,
         (false, Some(hash)) => Some(hash),
@@ -180,6 +229,7 @@ fn elsewhere(shared: &Shared, args: &AdoptArgs, file: &Path, out: &Path) -> Done
     };
     let owner = Owner::unlock(&shared.owner_home()?, &shared.owner_secret(false)?)?;
     let acts = owner.adoption_on(ground, &agent.name, &draft.policy, &draft.document)?;
+    notes.add(Note::Adopted(adopted))?;
     write_signed(shared, out, &Signed::new(chain, request.origin, acts))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,0 +1,211 @@
+//! What an owner keeps of its own acts, in its own folder.
+//!
+//! Whoever has the host can take an agent's home away, put an old one back, or make another one in its
+//! place. What the owner enrolled, adopted and delegated is then known from here alone: whom the
+//! owner's money goes to, how new a policy must be, and what may still be alive on chain.
+
+use super::OwnerError;
+use crate::home::OwnerHome;
+use alloy_primitives::{Address, B256};
+use marque_identity::account::Permissions;
+use serde::{Deserialize, Serialize};
+use std::{
+    fs,
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+/// One act of the owner's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "note", content = "of", rename_all = "snake_case")]
+pub enum Note {
+    /// A policy was adopted for an agent, which names the key that is meant by it.
+    Adopted(Adopted),
+    /// An account was deployed, from which nothing had been delegated before.
+    Deployed {
+        /// EIP-155 chain id.
+        chain: u64,
+        /// Where it is.
+        account: Address,
+    },
+    /// Draws on an account were signed.
+    Delegated(Box<Permissions>),
+}
+
+/// A policy that an owner put in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adopted {
+    /// The agent.
+    pub agent: String,
+    /// Its key.
+    pub key: Address,
+    /// EIP-155 chain id of its home.
+    pub chain: u64,
+    /// The journal's origin.
+    pub origin: B256,
+    /// The home; none where it is on another machine.
+    pub home: Option<PathBuf>,
+    /// The policy's version; none where it is not known whether it came into force.
+    pub version: Option<u64>,
+}
+
+/// The notes in an owner's folder.
+#[derive(Debug)]
+pub struct Notes {
+    path: PathBuf,
+    notes: Vec<Note>,
+}
+
+impl Notes {
+    /// Reads them; none where nothing was noted yet.
+    ///
+    /// # Errors
+    /// Where what is there cannot be read. What is not known to have ended may be alive.
+    pub fn of(folder: &OwnerHome) -> Result<Self, OwnerError> {
+        let path = folder.path().join("notes.jsonl");
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(source) => return Err(OwnerError::Folder { path, source }),
+        };
+        // A line without its end was being written when the machine stopped; what it was to note had
+        // not left the owner's folder.
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let read = |line: &str| -> Result<Note, io::Error> {
+            let note = serde_json::from_str(line).map_err(io::Error::other)?;
+            if let Note::Delegated(signed) = &note {
+                signed.permissions().map_err(io::Error::other)?;
+            }
+            Ok(note)
+        };
+        match whole.lines().map(read).collect() {
+            Ok(notes) => Ok(Self { path, notes }),
+            Err(source) => Err(OwnerError::Folder { path, source }),
+        }
+    }
+
+    /// Notes an act, durably. What others take is noted before they have it.
+    ///
+    /// # Errors
+    /// Where the folder cannot be written.
+    pub fn add(&mut self, note: Note) -> Result<(), OwnerError> {
+        append(&self.path, &note)
+            .map_err(|source| OwnerError::Folder { path: self.path.clone(), source })?;
+        self.notes.push(note);
+        Ok(())
+    }
+
+    /// All that was signed here for draws on `account`, the newest last.
+    pub fn delegated(&self, account: Address) -> impl Iterator<Item = &Permissions> {
+        self.notes.iter().filter_map(move |note| match note {
+            Note::Delegated(signed) if signed.account == account => Some(&**signed),
+            _ => None,
+        })
+    }
+
+    /// Whether nothing can have been signed for `account` that is not noted here, as far as one folder
+    /// can know: it was deployed from here, or something of it is noted.
+    #[must_use]
+    pub fn begins(&self, chain: u64, account: Address) -> bool {
+        self.delegated(account).next().is_some()
+            || self.notes.contains(&Note::Deployed { chain, account })
+    }
+
+    /// The newest adoption for an agent of the journal of `origin`.
+    #[must_use]
+    pub fn adopted(&self, origin: B256, agent: &str) -> Option<&Adopted> {
+        self.adoptions(agent).rfind(|adopted| adopted.origin == origin)
+    }
+
+    /// The newest adoption for an agent of that name in the home at `home`, whichever its journal was.
+    #[must_use]
+    pub fn adopted_at(&self, home: &Path, agent: &str) -> Option<&Adopted> {
+        self.adoptions(agent).rfind(|adopted| adopted.home.as_deref() == Some(home))
+    }
+
+    /// The version that last came into force for an agent.
+    #[must_use]
+    pub fn version(&self, origin: B256, agent: &str) -> Option<u64> {
+        let of_it = self.adoptions(agent).filter(|adopted| adopted.origin == origin);
+        of_it.rev().find_map(|adopted| adopted.version)
+    }
+
+    /// Every adoption for an agent of that name, in any journal.
+    pub fn adoptions(&self, agent: &str) -> impl DoubleEndedIterator<Item = &Adopted> {
+        self.notes.iter().filter_map(move |note| match note {
+            Note::Adopted(adopted) if adopted.agent == agent => Some(adopted),
+            _ => None,
+        })
+    }
+}
+
+/// Adds a line, in place of a last one that has no end.
+fn append(path: &Path, note: &Note) -> Result<(), io::Error> {
+    let mut line = serde_json::to_vec(note).map_err(io::Error::other)?;
+    line.push(b'\n');
+    let mut options = fs::OpenOptions::new();
+    let options = options.create(true).truncate(false).read(true).write(true).mode(0o600);
+    let mut file = options.open(path)?;
+    let mut before = Vec::new();
+    file.read_to_end(&mut before)?;
+    let whole = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at.saturating_add(1));
+    file.set_len(u64::try_from(whole).unwrap_or(u64::MAX))?;
+    file.seek(SeekFrom::End(0))?;
+    file.write_all(&line)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn adopted(version: u64) -> Note {
+        Note::Adopted(Adopted {
+            agent: "scout".to_owned(),
+            key: Address::repeat_byte(1),
+            chain: 31_337,
+            origin: B256::repeat_byte(2),
+            home: Some(PathBuf::from("/home")),
+            version: Some(version),
+        })
+    }
+
+    #[test]
+    fn a_note_that_was_cut_off_is_none_and_a_broken_one_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = OwnerHome::locate(Some(dir.path().to_owned())).unwrap();
+        let mut notes = Notes::of(&folder).unwrap();
+        notes.add(adopted(1)).unwrap();
+        notes.add(adopted(2)).unwrap();
+        let file = dir.path().join("notes.jsonl");
+        let whole = fs::read_to_string(&file).unwrap();
+        for cut in 1..whole.len() {
+            let cut = whole.get(..cut).unwrap();
+            fs::write(&file, cut).unwrap();
+            let mut notes = Notes::of(&folder).unwrap();
+            let known = cut.matches('\n').count();
+            assert_eq!(notes.version(B256::repeat_byte(2), "scout").is_some(), known > 0);
+            notes.add(adopted(3)).unwrap();
+            assert_eq!(Notes::of(&folder).unwrap().notes.len(), known + 1);
+        }
+        fs::write(&file, whole.replacen("scout", "sc\"out", 1)).unwrap();
+        assert!(Notes::of(&folder).unwrap_err().to_string().contains("notes.jsonl"));
+    }
+
+    #[test]
+    fn an_adoption_is_found_by_its_journal_and_by_its_home() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = OwnerHome::locate(Some(dir.path().to_owned())).unwrap();
+        let mut notes = Notes::of(&folder).unwrap();
+        notes.add(adopted(2)).unwrap();
+        notes.add(adopted(4)).unwrap();
+        let origin = B256::repeat_byte(2);
+        assert_eq!(notes.version(origin, "scout"), Some(4));
+        assert_eq!(notes.adopted(origin, "scout").unwrap().version, Some(4));
+        assert!(notes.adopted(B256::ZERO, "scout").is_none());
+        assert!(notes.adopted(origin, "other").is_none());
+        assert!(notes.adopted_at(Path::new("/home"), "scout").is_some());
+        assert!(notes.adopted_at(Path::new("/elsewhere"), "scout").is_none());
+    }
+}
