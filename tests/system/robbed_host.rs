@@ -258,8 +258,10 @@ async fn whom_no_owner_adopted_anything_for_gets_none_of_their_money() {
     // Begun again by its owner, it is adopted when the owner says so.
     for gone in ["home/journal", "home/agents/scout", "home/keys/scout.json"] {
         let gone = estate.path().join(gone);
-        let _ = std::fs::remove_dir_all(&gone);
-        let _ = std::fs::remove_file(&gone);
+        match gone.is_dir() {
+            true => std::fs::remove_dir_all(&gone).unwrap(),
+            false => std::fs::remove_file(&gone).unwrap(),
+        }
     }
     ok(&estate.marque(&["new", "scout"]));
     let (text, code) = failure(&estate.marque(&["policy", "adopt", "scout"]));
@@ -360,7 +362,7 @@ fn lies(answer: impl Fn(&Value) -> Value + Send + 'static) -> String {
             let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close";
             let said = format!("{head}\r\nContent-Length: {}\r\n\r\n{said}", said.len());
             // Whoever asked may be gone.
-            let _ = stream.into_inner().write_all(said.as_bytes());
+            drop(stream.into_inner().write_all(said.as_bytes()));
         }
     });
     url
