@@ -47,17 +47,22 @@ pub(crate) async fn serve() {
     tokio::spawn(async move {
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(3));
         let client = client.build().unwrap();
-        let ask = async |method: &str, params: Value| -> Option<Value> {
+        let ask = async |method: &str, params: Value| -> Result<Value, String> {
             let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-            let answer = client.post(&rpc).json(&call).send().await.ok()?;
-            answer.json::<Value>().await.ok()?.get("result").cloned()
+            let words = |error: reqwest::Error| format!("{error:?}");
+            let answer = client.post(&rpc).json(&call).send().await.map_err(words)?;
+            let answer = answer.json::<Value>().await.map_err(words)?;
+            answer.get("result").cloned().ok_or_else(|| answer.to_string())
         };
         let from = ask("eth_accounts", json!([])).await.unwrap()[3].clone();
         while let Some(payload) = waiting.recv().await {
             let data = call(&payload);
             let settle = json!([{ "from": from, "to": token, "data": data, "gas": "0x30000" }]);
             // A node with much to do refuses, or forgets to answer; who waits for money asks again.
-            while ask("eth_sendTransaction", settle.clone()).await.is_none() {
+            let mut tries = 0;
+            while let Err(why) = ask("eth_sendTransaction", settle.clone()).await {
+                tries += 1;
+                eprintln!("shop: try {tries} of a settlement: {why}");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }

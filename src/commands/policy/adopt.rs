@@ -77,6 +77,7 @@ pub(crate) async fn run(shared: &Shared, args: &AdoptArgs) -> Done<ExitCode> {
         let before = Before { adopted: &adopted, enrolled, version };
         same_as_before(&notes, &before)?;
     }
+    let first = in_force.is_none();
     let changes = in_force.map(|old| diff(&old.policy, &draft.policy));
     if !shared.json {
         show(&draft, changes.as_ref()).iter().for_each(|line| say!("{line}"));
@@ -96,7 +97,11 @@ pub(crate) async fn run(shared: &Shared, args: &AdoptArgs) -> Done<ExitCode> {
         );
     } else {
         say!("version {version} is in force for {agent} (hash {hash})");
-        say!("  next: {}", next(&draft.policy, agent));
+        if first {
+            say!("  next: {}", next(&draft.policy, agent));
+        } else if home.delegation(agent).exists() {
+            say!("  next: marque account status {agent}, which says whether the chain agrees");
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -78,15 +78,21 @@ pub(crate) fn run(shared: &Shared, args: &DiffArgs) -> Done<ExitCode> {
 /// more.
 pub(crate) fn summary(diff: &Diff) -> Vec<String> {
     let count = |direction| diff.changes.iter().filter(|it| it.direction == direction).count();
-    let (wider, narrower, different) =
-        (count(Direction::Wider), count(Direction::Narrower), count(Direction::Different));
+    let counts = [
+        ("wider", count(Direction::Wider)),
+        ("different", count(Direction::Different)),
+        ("narrower", count(Direction::Narrower)),
+    ];
     if diff.changes.is_empty() {
         return vec!["it permits what the policy in force permits".to_owned()];
     }
-    let mut lines = vec![format!(
-        "against the policy in force it is wider in {wider}, different in {different} and narrower \
-         in {narrower} places"
-    )];
+    let some = counts.iter().filter(|(_, count)| *count > 0);
+    let some = some.map(|(word, count)| match count {
+        1 => format!("{word} in 1 place"),
+        count => format!("{word} in {count} places"),
+    });
+    let some = some.collect::<Vec<_>>().join(", ");
+    let mut lines = vec![format!("against the policy in force it is {some}")];
     let looser = diff.changes.iter().filter(|it| it.direction != Direction::Narrower);
     lines.extend(looser.map(|change| {
         let word = match change.direction {
