@@ -33,7 +33,8 @@ test: setup
 	@cd contracts && npm run --silent check
 	@cargo test --workspace
 
-bench: setup
+bench:
+	@scripts/setup bench
 	@cargo bench --profile dev --bench first_light
 	@cargo bench --profile dev -p marque-models --bench engine
 	@cargo bench -p marque-policies --bench decide

@@ -166,8 +166,39 @@ fn speed(name: &str, path: &Path) {
             &format!("{theirs:.0} by llama.cpp itself: ratio {:.2}", ours / theirs),
         );
     };
+    let (prefill, decode) =
+        (prompt as f64 / median(ours.0.clone()), f64::from(written - 1) / median(ours.1.clone()));
     report("prefill", prompt, ours.0, theirs.0);
     report("decode", written as usize - 1, ours.1, theirs.1);
+    node(name, path, prompt, (prefill, decode));
+}
+
+/// The same through the Node binding, which takes the widest instructions that the processor has.
+fn node(name: &str, path: &Path, prompt: usize, (prefill, decode): (f64, f64)) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/node");
+    if !folder.join("node_modules").exists() {
+        return row(
+            &format!("node-llama-cpp, {name}"),
+            "not installed",
+            "make bench adds it on Linux, x86-64",
+        );
+    }
+    let (prompt, reply, rounds) = (prompt.to_string(), REPLY.to_string(), ROUNDS.to_string());
+    let output = Command::new("node")
+        .arg(folder.join("peer.mjs"))
+        .arg(path)
+        .args([prompt, reply, rounds])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let (theirs, beside) = figures(&String::from_utf8(output.stdout).unwrap());
+    for (what, ours, theirs) in [("prefill", prefill, theirs), ("decode", decode, beside)] {
+        row(
+            &format!("{what}, {name}"),
+            &format!("{ours:.0} tokens/s"),
+            &format!("{theirs:.0} by node-llama-cpp: ratio {:.2}", ours / theirs),
+        );
+    }
 }
 
 fn part(arguments: &[&str]) -> String {

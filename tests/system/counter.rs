@@ -19,16 +19,7 @@ impl Street {
     async fn new() -> Self {
         let town = Town::new().await;
         let dir = tempfile::tempdir().unwrap();
-        let home = dir.path().join("home");
-        std::fs::create_dir_all(&home).unwrap();
-        let devnet = format!(
-            "chain = {}\nrpc = \"{}\"\ndollar = \"{}\"\nregistry = \"{}\"\n",
-            town.economy.devnet.chain_id(),
-            town.economy.devnet.url(),
-            town.economy.dollar,
-            town.economy.registry,
-        );
-        std::fs::write(home.join("devnet.toml"), devnet).unwrap();
+        town.found_from(&dir.path().join("home"));
         std::fs::create_dir(dir.path().join("goods")).unwrap();
         std::fs::write(dir.path().join("goods/wind.csv"), "14.2").unwrap();
         let street = Self { _town: town, dir };

@@ -29,16 +29,7 @@ impl Estate {
     async fn new() -> Self {
         let town = Town::new().await;
         let dir = tempfile::tempdir().unwrap();
-        let home = dir.path().join("home");
-        std::fs::create_dir_all(&home).unwrap();
-        let devnet = format!(
-            "chain = {}\nrpc = \"{}\"\ndollar = \"{}\"\nregistry = \"{}\"\n",
-            town.economy.devnet.chain_id(),
-            town.economy.devnet.url(),
-            town.economy.dollar,
-            town.economy.registry,
-        );
-        std::fs::write(home.join("devnet.toml"), devnet).unwrap();
+        town.found_from(&dir.path().join("home"));
         let estate = Self { town, dir };
         estate.run(|estate| {
             let address = estate.json(&["owner", "init"])["address"].as_str().unwrap().to_owned();

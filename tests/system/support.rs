@@ -14,7 +14,11 @@ use marque_identity::devnet::{Devnet, Options};
 use marque_net::{Client as Net, Guard, Request};
 use marque_payments::{Buyer, Errand, PaymentError, Purchase};
 use marque_steward_client::Client;
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 /// The `marque` command, built with these tests.
 pub(crate) const MARQUE: &str = env!("CARGO_BIN_EXE_marque");
@@ -39,6 +43,20 @@ impl Town {
         let devnet = Devnet::start(&Options::default()).await.unwrap();
         let economy = Economy::start(dir.path(), PathBuf::from(MARQUE), devnet).await.unwrap();
         Self { economy, dir }
+    }
+
+    /// Makes a home whose commands find this chain, as `marque devnet` would.
+    pub(crate) fn found_from(&self, home: &Path) {
+        let economy = &self.economy;
+        std::fs::create_dir_all(home).unwrap();
+        let devnet = format!(
+            "chain = {}\nrpc = \"{}\"\ndollar = \"{}\"\nregistry = \"{}\"\n",
+            economy.devnet.chain_id(),
+            economy.devnet.url(),
+            economy.dollar,
+            economy.registry,
+        );
+        std::fs::write(home.join("devnet.toml"), devnet).unwrap();
     }
 
     /// What every policy of a test begins with.
