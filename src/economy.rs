@@ -257,8 +257,9 @@ impl Economy {
             .map_err(|error| EconomyError::Steward(party.name.clone(), error.to_string()))?;
         let chain = self.devnet.chain_id();
         let id = party.owner.register(&self.rpc, chain, self.registry, &uri).await?;
-        let wallet = party.address;
-        party.owner.set_wallet(&self.rpc, steward, (chain, self.registry), id, wallet).await?;
+        let view = steward.view().await.map_err(OwnerError::Steward)?;
+        let consent = (party.address, view.origin);
+        party.owner.set_wallet(&self.rpc, steward, (chain, self.registry), id, consent).await?;
         Ok(id)
     }
 

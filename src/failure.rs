@@ -1,6 +1,7 @@
 //! How a command ends when it does not end well: one line that says what, where and how to mend
 //! it, and an exit code that a script can tell apart.
 
+use crate::story::harmless;
 use marque::owner::OwnerError;
 use marque_identity::IdentityError;
 use std::{fmt, process::ExitCode};
@@ -79,9 +80,10 @@ impl fmt::Display for Failure {
         if let Some(report) = &self.report {
             return write!(f, "{}", report.trim_matches('\n'));
         }
-        write!(f, "{}", self.message)?;
+        // Anything that was read may be in it.
+        write!(f, "{}", harmless(&self.message))?;
         match &self.help {
-            Some(help) => write!(f, "\n  help: {help}"),
+            Some(help) => write!(f, "\n  help: {}", harmless(help)),
             None => Ok(()),
         }
     }

@@ -27,7 +27,7 @@ use marque_steward_client::{Artifact, Client, Outcome, Proposal};
 use secrecy::SecretString;
 use std::{
     path::PathBuf,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// The highest fee that is paid for one transaction of the owner's, in wei: 0.1 of the chain's coin.
@@ -108,6 +108,24 @@ pub enum OwnerError {
 /// Coins as people count them; every chain that Marque knows has 18 digits.
 fn coins(wei: U256) -> String {
     format_units(wei, 18)
+}
+
+/// The nonce of a key's next transaction. Where endpoints differ, one of them lags, which passes, or counts
+/// what it keeps to itself: then that is replaced, instead of being paid a second time.
+async fn nonce(rpc: &Rpc, key: Address) -> Result<u64, OwnerError> {
+    for tries in 0.. {
+        let mut counts = vec![rpc.transaction_count(key, true).await?];
+        for each in rpc.each() {
+            // One that does not answer has not seen anything.
+            counts.extend(each.transaction_count(key, true).await);
+        }
+        let (least, most) = (counts.iter().min(), counts.iter().max());
+        if least == most || tries == 20 {
+            return Ok(least.copied().unwrap_or_default());
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    Err(OwnerError::Unexpected("there is no endpoint to ask".to_owned()))
 }
 
 /// The owner's folder, which may not be there yet.
@@ -223,6 +241,7 @@ impl Owner {
         if found != chain {
             return Err(OwnerError::Chains { found, chain });
         }
+        let nonce = nonce(rpc, from).await?;
         // What a node would refuse is told in words, and not only once it is signed.
         let has = rpc.balance(from).await?;
         let enough = |needs| match has < needs {
@@ -240,7 +259,7 @@ impl Owner {
         enough(value.saturating_add(fee))?;
         let signed = self.key.sign_transaction(&UnsignedTransaction {
             chain_id: chain,
-            nonce: rpc.transaction_count(from, true).await?,
+            nonce,
             to: Some(to),
             value,
             data,
@@ -248,7 +267,15 @@ impl Owner {
             max_fee_per_gas: fees.max_fee_per_gas,
             max_priority_fee_per_gas: fees.max_priority_fee_per_gas,
         })?;
-        rpc.send_raw(&signed.raw).await?;
+        let sent = rpc.send_raw(&signed.raw).await;
+        // To all of them: the first could keep it to itself.
+        let mut heard = sent.is_ok();
+        for each in rpc.each().skip(1) {
+            heard |= each.send_raw(&signed.raw).await.is_ok();
+        }
+        if !heard {
+            sent?;
+        }
         let receipt = rpc.wait_receipt(signed.hash, Duration::from_secs(120)).await?;
         if receipt.success { Ok(receipt) } else { Err(OwnerError::Reverted(signed.hash)) }
     }
@@ -265,12 +292,24 @@ impl Owner {
         uri: &str,
     ) -> Result<U256, OwnerError> {
         let receipt = self.send(rpc, chain, at, U256::ZERO, registry::register(uri)).await?;
-        registry::registered_id(&receipt, at)
-            .ok_or_else(|| OwnerError::Unexpected(format!("{at} emitted no Registered event")))
+        let id = registry::registered_id(&receipt, at)
+            .ok_or_else(|| OwnerError::Unexpected(format!("{at} emitted no Registered event")))?;
+        // An endpoint that names another identity of this owner's would have its wallet changed.
+        for each in rpc.each() {
+            let found = registry::agent_uri(&each, at, id).await?;
+            if found != uri {
+                return Err(OwnerError::Unexpected(format!(
+                    "the endpoints do not agree that identity {id} is the one that was registered in {}",
+                    receipt.transaction
+                )));
+            }
+        }
+        Ok(id)
     }
 
     /// Names `wallet`, the key of the agent behind `steward`, as the wallet of identity `agent_id`: the
-    /// steward holds the intent, the owner approves it, the steward signs, the owner sends.
+    /// steward, whose journal is that of `origin`, holds the intent, the owner approves it, the steward
+    /// signs, the owner sends.
     ///
     /// # Errors
     /// Where any of these steps is refused.
@@ -280,7 +319,7 @@ impl Owner {
         steward: &Client,
         (chain, at): (u64, Address),
         agent_id: U256,
-        wallet: Address,
+        (wallet, origin): (Address, B256),
     ) -> Result<Receipt, OwnerError> {
         let view = steward.view().await?;
         // The signature is good for minutes only, so each call is a task of its own.
@@ -299,8 +338,9 @@ impl Owner {
         let mut outcome = steward.propose(proposal()).await?;
         if let Outcome::Held { id, .. } = outcome {
             let body = proposal().intent.body_hash();
-            let approval = self.approval(&view, id, body, view.now);
-            steward.submit(self.sign(approval, chain, view.origin, None)).await?;
+            let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
+            let approval = self.approval(&view, id, body, u64::try_from(since).unwrap_or_default());
+            steward.submit(self.sign(approval, chain, origin, None)).await?;
             outcome = steward.propose(proposal()).await?;
         }
         match outcome {
@@ -311,8 +351,8 @@ impl Owner {
             Outcome::Refused { table, .. } | Outcome::Held { table, .. } => {
                 let rows: Vec<String> = table.iter().map(ToString::to_string).collect();
                 Err(OwnerError::Unexpected(format!(
-                    "the steward does not accept the wallet:\n  {}",
-                    rows.join("\n  ")
+                    "the steward does not accept the wallet: {}",
+                    rows.join("; ")
                 )))
             }
             Outcome::Allowed { .. } => {

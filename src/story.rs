@@ -118,6 +118,11 @@ pub(crate) fn harmless(text: &str) -> String {
     plain
 }
 
+/// Something on the side, which may hold somebody else's words.
+pub(crate) fn note(text: &str) {
+    anstream::eprintln!("note: {}", harmless(text));
+}
+
 /// Somebody else's words, in quotes, with how much of them is not shown.
 pub(crate) fn quoted(text: &str) -> String {
     let more = text.chars().count().saturating_sub(LONGEST);

@@ -13,7 +13,7 @@ use super::{
     Shared,
     funds::{amount, gas, holding},
     policy::{Companions, Named, chain_of},
-    trust::{agent_address, keys},
+    trust::{agent_address, begins, in_force, keys, own_policy},
 };
 use crate::{
     failure::{Done, Failure},
@@ -112,18 +112,30 @@ struct Site {
 }
 
 impl Site {
-    /// By the policy in force for an agent, else by its draft.
-    fn find(shared: &Shared, agent: &str) -> Done<Self> {
-        let home = shared.home()?;
-        let named = match Named::adopted(&home, agent)? {
-            Some(adopted) => adopted,
-            None => Named::draft(&home, agent)?,
-        };
-        Self::of(home, agent, named.policy)
+    /// By the newest policy that the key here signed for an agent.
+    fn own(shared: &Shared, agent: &str) -> Done<Self> {
+        Self::of(shared.home()?, agent, own_policy(shared, agent)?)
     }
 
-    /// By the policy in force alone.
-    fn adopted(shared: &Shared, agent: &str) -> Done<Self> {
+    /// The same, and by the draft of an agent for which nothing was adopted yet.
+    fn own_or_draft(shared: &Shared, agent: &str) -> Done<Self> {
+        let home = shared.home()?;
+        match own_policy(shared, agent) {
+            Err(_) if begins(shared, agent)? => {
+                let draft = Named::draft(&home, agent)?;
+                Self::of(home, agent, draft.policy)
+            }
+            own => Self::of(home, agent, own?),
+        }
+    }
+
+    /// The same where that is in force.
+    fn in_force(shared: &Shared, agent: &str) -> Done<Self> {
+        Self::of(shared.home()?, agent, in_force(shared, agent)?)
+    }
+
+    /// By the policy in force, whoever signed it: for whoever looks and has no key.
+    fn stated(shared: &Shared, agent: &str) -> Done<Self> {
         let home = shared.home()?;
         let named = Named::find(&home, &format!("{agent}@adopted"), &Companions::default())?;
         Self::of(home, agent, named.policy)
@@ -170,7 +182,8 @@ impl Site {
         let (notes, keys) = (Notes::of(&folder)?, keys(shared, &self.agent)?);
         let known = notes.begins(self.framework.chain, account);
         let of_it = |it: &&Permissions| keys.contains(&it.agent) && it.framework == self.framework;
-        let mut mine: Vec<_> = notes.delegated(account).filter(of_it).cloned().collect();
+        let mut mine: Vec<_> =
+            notes.delegated(self.framework.chain, account).filter(of_it).cloned().collect();
         let (mut theirs, mut doubt) = (None, None);
         match self.delegated() {
             Ok(Some(stated)) if stated.owner == me => {
@@ -228,7 +241,8 @@ impl Signed {
     ) -> Done<Vec<Permissions>> {
         let mut alive = Vec::new();
         for delegated in all {
-            if !delegated.standing(rpc).await?.is_over() {
+            let standing = delegated.standing(rpc).await?;
+            if !standing.is_over() || !standing.silent.is_empty() {
                 alive.push(delegated);
             }
         }
@@ -282,7 +296,7 @@ pub(super) fn address(
 }
 
 async fn withdraw(shared: &Shared, agent: &str, text: &str) -> Done<ExitCode> {
-    let mut site = Site::find(shared, agent)?;
+    let mut site = Site::own(shared, agent)?;
     let money = amount(&site.policy, text)?;
     let to = site.of_the_key(shared)?;
     site.deployed().await?;

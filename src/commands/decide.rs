@@ -6,7 +6,8 @@
 
 use super::{
     Shared,
-    approvals::{Item, now, read_request, requested, waiting, write_signed},
+    approvals::{Item, Names, now, read_request, requested, waiting, write_signed},
+    trust::{this_journal, trusted},
 };
 use crate::{
     failure::{Done, Failure},
@@ -91,9 +92,17 @@ async fn decide(shared: &Shared, which: &Which, good_for: Option<Duration>) -> D
             write_signed(shared, out, &Signed::new(request.chain, request.origin, acts))?;
         }
         None => {
-            let waiting = waiting(&shared.home()?).await?;
+            let home = shared.home()?;
+            let mut waiting = waiting(&home).await?;
+            for (_, item) in &mut waiting {
+                // Names and digits as this owner signed them, not as the socket says.
+                item.names = Names::from(&trusted(shared, &home, &item.agent)?);
+            }
             let chosen = choose(&waiting, &which.ids, |(_, item)| item)?;
             let items: Vec<&Item> = chosen.iter().map(|(_, item)| item).collect();
+            for item in &items {
+                this_journal(shared, &home, item.chain, item.origin)?;
+            }
             let (owner, acts) = sign(shared, &items, good_for, which.yes)?;
             drop(owner);
             let clients = chosen.iter().map(|(client, _)| client);

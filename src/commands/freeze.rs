@@ -5,6 +5,7 @@ use super::{
     approvals::{NONE_ANSWERS, clients, older, read_request, write_signed},
     audit::frozen_by,
     decide::Travel,
+    trust::this_journal,
 };
 use crate::{
     failure::{Done, Failure},
@@ -100,6 +101,7 @@ pub(crate) async fn thaw(shared: &Shared, args: &ThawArgs) -> Done<ExitCode> {
     let Some((freeze, client, place)) = frozen else {
         return Err(Failure::usage("the steward is not frozen"));
     };
+    this_journal(shared, &shared.home()?, place.0, place.1)?;
     let entry = client.submit(sign(shared, &freeze, place)?).await?;
     if shared.json {
         say!("{}", serde_json::json!({ "entry": entry }));

@@ -5,7 +5,7 @@ use super::{
     Shared,
     funds::gas,
     policy::{chain_of, draft_of},
-    trust::{own_agent, own_policy},
+    trust::{own_agent, own_policy, this_journal},
 };
 use crate::{
     failure::{Done, Failure},
@@ -100,11 +100,13 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
                     Failure::new(error).help("in another terminal: marque steward run")
                 })?;
             let wallet = own_agent(shared, &agent)?;
+            let origin = steward.view().await?.origin;
+            this_journal(shared, &home, chain, origin)?;
             let owner = Owner::unlock(&shared.owner_home()?, &shared.owner_secret(false)?)?;
             let uri = card(&agent, &description, endpoint.as_deref()).to_data_uri();
             gas(&rpc, owner.address(), &agent).await?;
             let id = owner.register(&rpc, chain, at, &uri.map_err(Failure::usage)?).await?;
-            owner.set_wallet(&rpc, &steward, (chain, at), id, wallet).await?;
+            owner.set_wallet(&rpc, &steward, (chain, at), id, (wallet, origin)).await?;
             if shared.json {
                 say!("{}", serde_json::json!({ "id": id.to_string(), "wallet": wallet }));
             } else {

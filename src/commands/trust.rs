@@ -1,8 +1,8 @@
-//! Whom an owner's key pays and signs for: what the owner itself signed or noted, and not what the files
-//! of a host say.
+//! Whom an owner's key pays, and by which policy: what the owner itself signed or noted, and not what the
+//! files or sockets of a host say.
 //!
-//! INVARIANT: nothing leaves an owner's key for an agent whose key that owner did not name (pinned by
-//! `tests/system/robbed_host.rs`).
+//! INVARIANT: nothing leaves an owner's key for an agent whose key that owner did not name, or by a policy
+//! that it did not sign (pinned by `tests/system/robbed_host.rs`).
 
 use super::{Shared, policy::Named};
 use crate::failure::{Done, Failure};
@@ -14,36 +14,31 @@ use marque::{
 };
 use marque_identity_keys::KeyDir;
 use marque_policies::Policy;
+use std::path::PathBuf;
 
-/// What may have happened where a host says something else than its owner.
+/// What an owner does where a host says something else than its owner signed.
 const RESTORE: &str =
     "restore the home's keys/ and journal/ from a copy; until then it gets nothing";
 
-/// An agent's key, as far as it is known.
-struct Key {
-    /// What the host says.
-    stated: Address,
-    /// The same where this owner named it.
-    sure: Option<Address>,
-}
-
 /// An agent's address, for whoever looks at it. Where its owner knows another one, that is told.
 pub(crate) fn agent_address(shared: &Shared, agent: &str) -> Done<Address> {
-    key(shared, agent).map(|key| key.stated)
+    key(shared, agent).map(|(stated, _)| stated)
 }
 
 /// An agent's address, for whoever sends it money or delegates to it.
 pub(crate) fn own_agent(shared: &Shared, agent: &str) -> Done<Address> {
-    let Key { stated, sure } = key(shared, agent)?;
-    sure.ok_or_else(|| {
-        Failure::new(format!(
+    let (stated, sure) = key(shared, agent)?;
+    match sure {
+        true => Ok(stated),
+        false => Err(Failure::new(format!(
             "{stated} is {agent} only by the word of this host: your key has adopted nothing for it"
         ))
-        .help(format!("adopt its policy first, which names its key: marque policy adopt {agent}"))
-    })
+        .help(format!("adopt its policy first, which names its key: marque policy adopt {agent}"))),
+    }
 }
 
-fn key(shared: &Shared, agent: &str) -> Done<Key> {
+/// An agent's key as the host says, and whether this owner named it.
+fn key(shared: &Shared, agent: &str) -> Done<(Address, bool)> {
     let home = shared.home()?;
     let stated = KeyDir::open(home.keys())?.address(agent).map_err(|error| {
         Failure::new(error).help(format!("make the agent first: marque new {agent}"))
@@ -54,22 +49,16 @@ fn key(shared: &Shared, agent: &str) -> Done<Key> {
         ))
         .help(RESTORE)
     };
-    let mut sure = None;
-    if let Some(noted) = noted(shared, &home, agent)? {
-        if noted.key != stated {
-            return Err(other("you adopted its policy for", noted.key));
-        }
-        sure = Some(stated);
+    let noted = noted(shared, &home, agent)?;
+    if let Some(noted) = noted.as_ref().filter(|noted| noted.key != stated) {
+        return Err(other("you adopted its policy for", noted.key));
     }
     let enrolled = sworn(&home.journal())?.and_then(|sworn| sworn.agents.get(agent).copied());
-    if let Some(enrolled) = enrolled {
-        if enrolled.key != stated {
-            return Err(other("its owner enrolled", enrolled.key));
-        }
-        let me = Owner::address_in(&shared.owner_home()?).ok();
-        sure = sure.or_else(|| Some(stated).filter(|_| me == Some(enrolled.by)));
+    if let Some(enrolled) = enrolled.filter(|enrolled| enrolled.key != stated) {
+        return Err(other("its owner enrolled", enrolled.key));
     }
-    Ok(Key { stated, sure })
+    let me = Owner::address_in(&shared.owner_home()?).ok();
+    Ok((stated, noted.is_some() || enrolled.is_some_and(|enrolled| me == Some(enrolled.by))))
 }
 
 /// Every key that an agent of this name may have had, by the word of anybody: for ending what was
@@ -77,7 +66,8 @@ fn key(shared: &Shared, agent: &str) -> Done<Key> {
 pub(crate) fn keys(shared: &Shared, agent: &str) -> Done<Vec<Address>> {
     let home = shared.home()?;
     let notes = Notes::of(&shared.owner_home()?)?;
-    let mut keys: Vec<Address> = notes.adoptions(agent).map(|adopted| adopted.key).collect();
+    let noted = notes.adoptions().filter(|adopted| adopted.agent == agent);
+    let mut keys: Vec<Address> = noted.map(|adopted| adopted.key).collect();
     keys.extend(KeyDir::open(home.keys()).and_then(|keys| keys.address(agent)));
     let sworn = sworn(&home.journal()).ok().flatten();
     keys.extend(sworn.and_then(|sworn| sworn.agents.get(agent).map(|it| it.key)));
@@ -86,35 +76,40 @@ pub(crate) fn keys(shared: &Shared, agent: &str) -> Done<Vec<Address>> {
     Ok(keys)
 }
 
-/// What this owner noted of an agent of a home; a home in which another journal is by now is none that
-/// the owner knows.
+/// A home as the file system calls it, however it was named.
+pub(crate) fn place(home: &Home) -> PathBuf {
+    std::fs::canonicalize(home.path()).unwrap_or_else(|_| home.path().to_owned())
+}
+
+/// What this owner noted last of an agent of a home; a home in which another journal is by now is none
+/// that the owner knows.
 fn noted(shared: &Shared, home: &Home, agent: &str) -> Done<Option<Adopted>> {
     let notes = Notes::of(&shared.owner_home()?)?;
-    let at = notes.adopted_at(home.path(), agent);
+    let at = notes.adopted_at(&place(home), agent);
     let Ok(laid_out) = marque_steward::Home::open(home.path()) else {
         return Ok(at.cloned());
     };
     let origin = laid_out.origin();
     match at {
-        Some(at) if at.origin != origin => Err(replaced(home, at, origin)),
+        Some(at) if at.origin != origin => Err(Failure::new(format!(
+            "{} is for the journal {origin}, and you adopted a policy for {agent} in {}: somebody \
+             replaced it",
+            home.path().display(),
+            at.origin
+        ))
+        .help(RESTORE)),
         _ => Ok(notes.adopted(origin, agent).cloned()),
     }
 }
 
-fn replaced(home: &Home, at: &Adopted, origin: B256) -> Failure {
-    Failure::new(format!(
-        "{} is for the journal {origin}, and you adopted a policy for {} in {}: somebody replaced it",
-        home.path().display(),
-        at.agent,
-        at.origin
-    ))
-    .help(RESTORE)
-}
-
-/// The policy by which an owner's money moves: that in force, which the key here signed.
+/// The policy by which an owner's key acts for an agent: the newest that it signed, from its own folder;
+/// without a note of it that in force, where the key here signed that.
 pub(crate) fn own_policy(shared: &Shared, agent: &str) -> Done<Policy> {
     let home = shared.home()?;
     let me = Owner::address_in(&shared.owner_home()?)?;
+    if let Some(noted) = noted(shared, &home, agent)? {
+        return read(&noted);
+    }
     let Some(Named { policy, .. }) = Named::adopted(&home, agent)? else {
         return Err(Failure::new(format!("no policy is in force for {agent} yet"))
             .help(format!("adopt one first: marque policy adopt {agent}")));
@@ -123,18 +118,64 @@ pub(crate) fn own_policy(shared: &Shared, agent: &str) -> Done<Policy> {
     Ok(policy)
 }
 
+/// Whether nothing was ever adopted for an agent, as far as its home and the owner's folder say.
+pub(crate) fn begins(shared: &Shared, agent: &str) -> Done<bool> {
+    let home = shared.home()?;
+    Ok(noted(shared, &home, agent)?.is_none() && Named::adopted(&home, agent)?.is_none())
+}
+
+/// A policy that was noted.
+pub(crate) fn read(noted: &Adopted) -> Done<Policy> {
+    let label = format!("the policy that you adopted for {}", noted.agent);
+    let Named { policy, .. } = Named::carried(label.clone(), noted.document.clone())?;
+    match policy.hash == noted.policy {
+        true => Ok(policy),
+        false => Err(Failure::new(format!("{label} is not read as it was; use the newest marque"))),
+    }
+}
+
+/// The policy by which what an agent asks for is shown to its owner: the own one, else that in force as
+/// far as this journal's owners signed it.
+pub(crate) fn trusted(shared: &Shared, home: &Home, agent: &str) -> Done<Policy> {
+    let own = own_policy(shared, agent);
+    let (Err(failure), Ok(Some(Named { policy, .. }))) = (&own, Named::adopted(home, agent)) else {
+        return own;
+    };
+    let sworn = sworn(&home.journal())?.unwrap_or_default();
+    let signed = sworn.agents.get(agent).and_then(|it| it.adopted).map(|(hash, _)| hash);
+    let me = Owner::address_in(&shared.owner_home()?)?;
+    match signed == Some(policy.hash) && sworn.owners.last() == Some(&me) {
+        true => Ok(policy),
+        false => {
+            let failure = Failure::new(&failure.message);
+            Err(failure.help("marque audit verify says what is wrong with the journal"))
+        }
+    }
+}
+
+/// The policies that this owner signed, for whoever looks for an endpoint of a chain.
+pub(crate) fn own_policies(shared: &Shared) -> Done<Vec<Policy>> {
+    let notes = Notes::of(&shared.owner_home()?)?;
+    Ok(notes.adoptions().rev().filter_map(|noted| read(noted).ok()).collect())
+}
+
 /// Refuses a policy that is in force here without this owner having signed it.
-pub(crate) fn signed_by(home: &Home, agent: &str, policy: &Policy, me: Address) -> Done {
+fn signed_by(home: &Home, agent: &str, policy: &Policy, me: Address) -> Done {
     let sworn = sworn(&home.journal())?.unwrap_or_default();
     match sworn.agents.get(agent).and_then(|it| it.adopted) {
         Some((hash, by)) if hash == policy.hash && by == me => Ok(()),
-        Some((hash, by)) if hash == policy.hash => Err(Failure::new(format!(
-            "the policy in force for {agent} is one that {by} signed, and your key is {me}"
-        ))
-        .help(format!(
-            "write {me} as `owner` into the policy with a higher version, then marque policy adopt \
-             {agent}; or give the other key: --owner-home DIR"
-        ))),
+        Some((hash, by)) if hash == policy.hash => {
+            let line = format!(
+                "the policy in force for {agent} is one that {by} signed, and your key is {me}"
+            );
+            Err(Failure::new(line).help(match sworn.owners.last() {
+                Some(now) if *now == me => format!(
+                    "write {me} as `owner` into the policy with a higher version, then marque policy \
+                     adopt {agent}; for what is {by}'s: --owner-home DIR"
+                ),
+                _ => "give the owner's folder: --owner-home DIR".to_owned(),
+            }))
+        }
         _ => Err(Failure::new(format!(
             "the policy in force for {agent} is not one that {me} signed"
         ))
@@ -142,54 +183,147 @@ pub(crate) fn signed_by(home: &Home, agent: &str, policy: &Policy, me: Address) 
     }
 }
 
-/// Refuses a policy older than the newest one that this owner put in force for the agent.
-pub(crate) fn newest(shared: &Shared, home: &Home, agent: &str, version: u64) -> Done {
-    let notes = Notes::of(&shared.owner_home()?)?;
-    let origin = marque_steward::Home::open(home.path())?.origin();
-    match notes.version(origin, agent) {
-        Some(newest) if newest > version => Err(Failure::new(format!(
-            "version {version} is in force for {agent} here, and you adopted version {newest}: somebody \
+/// The policy in force, where it is the newest that this owner signed: it is about to become one more
+/// signature.
+pub(crate) fn in_force(shared: &Shared, agent: &str) -> Done<Policy> {
+    let home = shared.home()?;
+    let me = Owner::address_in(&shared.owner_home()?)?;
+    let Named { policy, .. } =
+        Named::find(&home, &format!("{agent}@adopted"), &Default::default())?;
+    signed_by(&home, agent, &policy, me)?;
+    if let Some(noted) = noted(shared, &home, agent)? {
+        same_or_newer(&noted, &policy)?;
+    }
+    Ok(policy)
+}
+
+/// Refuses a policy in force that is older than the newest one that was signed, or another.
+fn same_or_newer(noted: &Adopted, policy: &Policy) -> Done {
+    let Adopted { agent, version, .. } = noted;
+    let line = match policy.version {
+        newer if newer > *version => return Ok(()),
+        same if same == *version && policy.hash == noted.policy => return Ok(()),
+        same if same == *version => {
+            format!("version {same} in force for {agent} is not the one that you adopted")
+        }
+        older if noted.in_force => format!(
+            "version {older} is in force for {agent} here, and you adopted version {version}: somebody \
              put an older journal back"
-        ))
-        .help(RESTORE)),
-        _ => Ok(()),
+        ),
+        older => {
+            let line =
+                format!("version {version}, which you signed for {agent}, is not in force yet");
+            return Err(
+                Failure::new(format!("{line}: version {older} is")).help("marque submit it")
+            );
+        }
+    };
+    Err(Failure::new(line).help(RESTORE))
+}
+
+/// What a draft is compared with before it is adopted.
+pub(crate) enum Before {
+    /// Nothing was ever adopted.
+    Nothing,
+    /// This one.
+    Policy(Box<Policy>),
+    /// One that is in force by the word of a host alone.
+    Unsigned,
+}
+
+/// How an agent stands on this machine where a policy is about to be adopted for it. One that has taken
+/// the place of an agent whom the owner knows is refused.
+pub(crate) fn before(
+    shared: &Shared,
+    home: &Home,
+    adopted: &Adopted,
+    in_force: Option<&Policy>,
+) -> Done<Before> {
+    let folder = shared.owner_home()?;
+    let (notes, me) = (Notes::of(&folder)?, Owner::address_in(&folder)?);
+    let enrolled = sworn(&home.journal())?.is_some_and(|it| it.agents.contains_key(&adopted.agent));
+    let Some(known) = same_agent(&notes, adopted, enrolled)? else {
+        let Some(policy) = in_force else { return Ok(Before::Nothing) };
+        return Ok(match signed_by(home, &adopted.agent, policy, me) {
+            Ok(()) => Before::Policy(Box::new(policy.clone())),
+            Err(_) => Before::Unsigned,
+        });
+    };
+    match in_force {
+        Some(policy) if policy.version > known.version => {
+            signed_by(home, &adopted.agent, policy, me)?;
+            Ok(Before::Policy(Box::new(policy.clone())))
+        }
+        Some(policy) if !known.in_force && policy.version < known.version => {
+            Ok(Before::Policy(Box::new(read(known)?)))
+        }
+        Some(policy) => {
+            same_or_newer(known, policy)?;
+            Ok(Before::Policy(Box::new(read(known)?)))
+        }
+        None if known.in_force => Err(replaced(&format!(
+            "nothing is in force for {} here, and you adopted version {}",
+            adopted.agent, known.version
+        ))),
+        None => Ok(Before::Policy(Box::new(read(known)?))),
     }
 }
 
-/// How an agent stands where a policy is about to be adopted for it.
-pub(crate) struct Before<'a> {
-    /// What would be noted.
-    pub(crate) adopted: &'a Adopted,
-    /// Whether the journal knows the agent.
-    pub(crate) enrolled: bool,
-    /// The version in force, where it is to be believed.
-    pub(crate) version: Option<u64>,
-}
-
-/// Refuses to adopt a policy for an agent that has taken the place of one that the owner knows.
-pub(crate) fn same_as_before(notes: &Notes, before: &Before<'_>) -> Done {
-    let Before { adopted: Adopted { agent, key, origin, home, .. }, enrolled, version } = before;
+/// What is noted of the agent for which a policy is about to be adopted; an error where it is another
+/// one of the same name.
+pub(crate) fn same_agent<'a>(
+    notes: &'a Notes,
+    adopted: &Adopted,
+    enrolled: bool,
+) -> Done<Option<&'a Adopted>> {
+    let Adopted { agent, key, origin, home, .. } = adopted;
     let at = home.as_deref().and_then(|home| notes.adopted_at(home, agent));
-    let Some(known) = at.or_else(|| notes.adopted(*origin, agent)) else { return Ok(()) };
-    let wrong = if known.origin != *origin {
-        format!(
+    let known = at.or_else(|| notes.adopted(*origin, agent));
+    let Some(known) = known.or_else(|| notes.adoptions().rfind(|it| it.agent == *agent)) else {
+        return Ok(None);
+    };
+    if known.origin != *origin {
+        return Err(replaced(&format!(
             "you adopted a policy for {agent} in the journal {}, and this is {origin}",
             known.origin
-        )
-    } else if known.key != *key {
-        format!("you adopted a policy for {agent} with the key {}, and this is {key}", known.key)
-    } else if version.is_some() && !enrolled {
-        format!(
-            "the journal {origin} knows nothing of {agent}, for which you adopted a policy there"
-        )
-    } else {
-        match (notes.version(*origin, agent), version) {
-            (Some(newest), Some(version)) if newest > *version => format!(
-                "version {version} is in force for {agent} here, and you adopted version {newest}"
-            ),
-            _ => return Ok(()),
-        }
-    };
-    Err(Failure::new(format!("{wrong}: somebody put another home in its place"))
-        .help("restore keys/ and journal/ from a copy; where you began again yourself: --anew"))
+        )));
+    }
+    if known.key != *key {
+        return Err(replaced(&format!(
+            "you adopted a policy for {agent} with the key {}, and this is {key}",
+            known.key
+        )));
+    }
+    if !enrolled {
+        return Err(replaced(&format!(
+            "the journal {origin} knows nothing of {agent}, for which you signed a policy there"
+        )));
+    }
+    Ok(Some(known))
+}
+
+fn replaced(what: &str) -> Failure {
+    Failure::new(format!("{what}: somebody may have put another home in its place")).help(
+        "restore keys/ and journal/ from a copy; if it is another agent, or begun again: --anew",
+    )
+}
+
+/// Refuses to sign for another journal than that of the home: whoever has its socket could name one of
+/// this owner's on another host.
+pub(crate) fn this_journal(shared: &Shared, home: &Home, chain: u64, origin: B256) -> Done {
+    let laid_out = marque_steward::Home::open(home.path())?;
+    let notes = Notes::of(&shared.owner_home()?)?;
+    let place = place(home);
+    let known = notes.adoptions().rfind(|adopted| adopted.home.as_ref() == Some(&place));
+    let (mine, of) =
+        known.map_or((laid_out.origin(), laid_out.chain()), |it| (it.origin, it.chain));
+    if (mine, of) == (origin, chain) && laid_out.origin() == origin {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "the steward says that its journal is {origin} on chain {chain}, and that of {} is {mine} on \
+         chain {of}; nothing was signed",
+        home.path().display()
+    ))
+    .help("do not trust this steward before you know why"))
 }

@@ -44,10 +44,16 @@ pub struct Adopted {
     pub chain: u64,
     /// The journal's origin.
     pub origin: B256,
-    /// The home; none where it is on another machine.
+    /// The home, as the file system calls it; none where it is on another machine.
     pub home: Option<PathBuf>,
-    /// The policy's version; none where it is not known whether it came into force.
-    pub version: Option<u64>,
+    /// The policy's version,
+    pub version: u64,
+    /// its hash,
+    pub policy: B256,
+    /// and all of it: what is signed of a policy, and where its chain is, is known without a host.
+    pub document: String,
+    /// Whether it came into force; what is signed for another machine may be on its way still.
+    pub in_force: bool,
 }
 
 /// The notes in an owner's folder.
@@ -85,6 +91,12 @@ impl Notes {
         }
     }
 
+    /// None, whatever is there: for what has to go on when it cannot be read.
+    #[must_use]
+    pub fn none(folder: &OwnerHome) -> Self {
+        Self { path: folder.path().join("notes.jsonl"), notes: Vec::new() }
+    }
+
     /// Notes an act, durably. What others take is noted before they have it.
     ///
     /// # Errors
@@ -96,10 +108,12 @@ impl Notes {
         Ok(())
     }
 
-    /// All that was signed here for draws on `account`, the newest last.
-    pub fn delegated(&self, account: Address) -> impl Iterator<Item = &Permissions> {
+    /// All that was signed here for draws on `account` on a chain, the newest last.
+    pub fn delegated(&self, chain: u64, account: Address) -> impl Iterator<Item = &Permissions> {
+        // An account has the same address on every chain.
         self.notes.iter().filter_map(move |note| match note {
-            Note::Delegated(signed) if signed.account == account => Some(&**signed),
+            Note::Delegated(signed) => Some(&**signed)
+                .filter(|signed| signed.account == account && signed.framework.chain == chain),
             _ => None,
         })
     }
@@ -108,33 +122,27 @@ impl Notes {
     /// can know: it was deployed from here, or something of it is noted.
     #[must_use]
     pub fn begins(&self, chain: u64, account: Address) -> bool {
-        self.delegated(account).next().is_some()
+        self.delegated(chain, account).next().is_some()
             || self.notes.contains(&Note::Deployed { chain, account })
     }
 
     /// The newest adoption for an agent of the journal of `origin`.
     #[must_use]
     pub fn adopted(&self, origin: B256, agent: &str) -> Option<&Adopted> {
-        self.adoptions(agent).rfind(|adopted| adopted.origin == origin)
+        self.adoptions().rfind(|adopted| adopted.agent == agent && adopted.origin == origin)
     }
 
     /// The newest adoption for an agent of that name in the home at `home`, whichever its journal was.
     #[must_use]
     pub fn adopted_at(&self, home: &Path, agent: &str) -> Option<&Adopted> {
-        self.adoptions(agent).rfind(|adopted| adopted.home.as_deref() == Some(home))
+        let here = |adopted: &&Adopted| adopted.home.as_deref() == Some(home);
+        self.adoptions().filter(here).rfind(|adopted| adopted.agent == agent)
     }
 
-    /// The version that last came into force for an agent.
-    #[must_use]
-    pub fn version(&self, origin: B256, agent: &str) -> Option<u64> {
-        let of_it = self.adoptions(agent).filter(|adopted| adopted.origin == origin);
-        of_it.rev().find_map(|adopted| adopted.version)
-    }
-
-    /// Every adoption for an agent of that name, in any journal.
-    pub fn adoptions(&self, agent: &str) -> impl DoubleEndedIterator<Item = &Adopted> {
-        self.notes.iter().filter_map(move |note| match note {
-            Note::Adopted(adopted) if adopted.agent == agent => Some(adopted),
+    /// Every adoption, the newest last.
+    pub fn adoptions(&self) -> impl DoubleEndedIterator<Item = &Adopted> {
+        self.notes.iter().filter_map(|note| match note {
+            Note::Adopted(adopted) => Some(adopted),
             _ => None,
         })
     }
@@ -167,7 +175,10 @@ mod tests {
             chain: 31_337,
             origin: B256::repeat_byte(2),
             home: Some(PathBuf::from("/home")),
-            version: Some(version),
+            version,
+            policy: B256::ZERO,
+            document: String::new(),
+            in_force: true,
         })
     }
 
@@ -185,7 +196,7 @@ mod tests {
             fs::write(&file, cut).unwrap();
             let mut notes = Notes::of(&folder).unwrap();
             let known = cut.matches('\n').count();
-            assert_eq!(notes.version(B256::repeat_byte(2), "scout").is_some(), known > 0);
+            assert_eq!(notes.adopted(B256::repeat_byte(2), "scout").is_some(), known > 0);
             notes.add(adopted(3)).unwrap();
             assert_eq!(Notes::of(&folder).unwrap().notes.len(), known + 1);
         }
@@ -201,8 +212,7 @@ mod tests {
         notes.add(adopted(2)).unwrap();
         notes.add(adopted(4)).unwrap();
         let origin = B256::repeat_byte(2);
-        assert_eq!(notes.version(origin, "scout"), Some(4));
-        assert_eq!(notes.adopted(origin, "scout").unwrap().version, Some(4));
+        assert_eq!(notes.adopted(origin, "scout").unwrap().version, 4);
         assert!(notes.adopted(B256::ZERO, "scout").is_none());
         assert!(notes.adopted(origin, "other").is_none());
         assert!(notes.adopted_at(Path::new("/home"), "scout").is_some());

@@ -126,6 +126,8 @@ impl Home {
             .create(true)
             .truncate(false)
             .mode(0o600)
+            // A link would have another file written over.
+            .custom_flags(libc::O_NOFOLLOW)
             .open(&path)
             .map_err(StewardError::io("open", &path))?;
         let mut patience = LOCK_PATIENCE;

@@ -295,8 +295,10 @@ async fn a_narrower_policy_is_drift_until_it_is_delegated_and_what_was_before_is
     let mut file: Value = serde_json::from_str(&text).unwrap();
     file["grants"][0]["delegations"][0] = serde_json::to_value(&wider).unwrap();
     std::fs::write(estate.file(), file.to_string()).unwrap();
-    let (text, code) = failure(&estate.account(&["status", "scout"]));
-    assert!(code == 1 && text.contains("is not signed by the owner"), "{text}");
+    let out = estate.account(&["status", "scout"]);
+    let told = String::from_utf8_lossy(&out.stderr);
+    assert!(told.contains("is not signed by the owner"), "{told}");
+    assert_eq!(out.status.code(), Some(1));
     let forged = Permission::new([wider]).unwrap();
     let theft = Execution::transfer(estate.town.economy.dollar, STRANGER, U256::from(1));
     let refused = estate.send(after.framework.manager, forged.redeem(&theft)).await.unwrap_err();

@@ -167,6 +167,147 @@ async fn an_endpoint_that_wants_a_fortune_for_a_fee_gets_nothing_signed() {
     assert!(code == 1 && text.contains("wants a fee of up to"), "{text}");
 }
 
+/// Mined, says the liar, and the chain has never heard of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_swallows_a_revocation_does_not_make_it_one() {
+    let estate = Estate::delegated().await;
+    let honest = estate.town.economy.devnet.url().to_owned();
+    let liar = between(honest.clone(), |asked| match asked["method"].as_str() {
+        Some("eth_sendRawTransaction") => Some(json!(format!("0x{:064x}", 7))),
+        Some("eth_getTransactionReceipt") => Some(json!({
+            "transactionHash": asked["params"][0], "blockHash": format!("0x{:064x}", 8),
+            "blockNumber": "0x1", "status": "0x1", "gasUsed": "0x1", "effectiveGasPrice": "0x1",
+            "logs": [], "from": Address::ZERO, "to": Address::ZERO, "transactionIndex": "0x0",
+            "cumulativeGasUsed": "0x1", "logsBloom": format!("0x{}", "00".repeat(256)), "type": "0x2",
+        })),
+        _ => None,
+    });
+    // The other one is a mirror that takes no transactions either: nothing ends, and that is said.
+    let mirror = between(honest, |asked| match asked["method"].as_str() {
+        Some("eth_sendRawTransaction") => Some(json!(format!("0x{:064x}", 7))),
+        _ => None,
+    });
+    estate.adopt_on(2, &[&liar, &mirror]);
+    let living = estate.permissions();
+    let (text, code) = failure(&estate.account(&["revoke", "scout"]));
+    assert!(code == 1 && text.contains("may live") && text.contains("--all --rpc"), "{text}");
+    let (text, _) = failure(&estate.account(&["delegate", "scout", "--yes", "--anew"]));
+    assert!(text.contains("may live"), "{text}");
+    assert!(!estate.over(&living).await);
+    assert_eq!(estate.permissions(), living, "nothing was signed beside it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_reaches_the_chain_past_an_endpoint_that_keeps_it_back() {
+    let estate = Estate::delegated().await;
+    let honest = estate.town.economy.devnet.url().to_owned();
+    let liar = between(honest.clone(), |asked| match asked["method"].as_str() {
+        Some("eth_sendRawTransaction") => Some(json!(format!("0x{:064x}", 7))),
+        _ => None,
+    });
+    estate.adopt_on(2, &[&liar, &honest]);
+    let living = estate.permissions();
+    ok(&estate.account(&["revoke", "scout"]));
+    assert!(estate.over(&living).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_one_endpoint_does_not_see_is_there_all_the_same() {
+    let estate = Estate::delegated().await;
+    let (honest, living) = (estate.town.economy.devnet.url().to_owned(), estate.permissions());
+    let account = living.account.to_string().to_lowercase();
+    let liar = between(honest.clone(), move |asked| {
+        let code = asked["method"] == "eth_getCode";
+        (code && asked["params"][0].to_string().to_lowercase().contains(&account))
+            .then(|| json!("0x"))
+    });
+    estate.adopt_on(2, &[&liar, &honest]);
+    ok(&estate.account(&["revoke", "scout", "--all"]));
+    assert!(estate.over(&living).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draft_says_of_no_delegation_that_it_has_ended() {
+    let estate = Estate::delegated().await;
+    let living = estate.permissions();
+    let selector = hex::encode(IDelegationManager::disabledDelegationsCall::SELECTOR);
+    let liar = between(estate.town.economy.devnet.url().to_owned(), move |asked| {
+        let disabled = asked["method"] == "eth_call" && asked.to_string().contains(&selector);
+        disabled.then(|| json!(format!("0x{:064x}", 1)))
+    });
+    let file = estate.path().join("home/agents/scout/policy.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace(estate.town.economy.devnet.url(), &liar)).unwrap();
+    std::fs::remove_dir_all(estate.path().join("home/journal")).unwrap();
+    std::fs::remove_file(estate.file()).unwrap();
+    let out = estate.account(&["status", "scout"]);
+    let told = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(!told.contains("nothing is delegated") && told.contains("3.00 tUSD left"), "{told}");
+    assert_eq!(out.status.code(), Some(1));
+    ok(&estate.account(&["revoke", "scout"]));
+    assert!(estate.over(&living).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_does_not_keep_a_delegation_alive() {
+    let estate = Estate::delegated().await;
+    let living = estate.permissions();
+    std::fs::remove_file(estate.file()).unwrap();
+    let file = std::ffi::CString::new(estate.file().to_str().unwrap()).unwrap();
+    nix::unistd::mkfifo(file.as_c_str(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    std::fs::write(estate.path().join("owner/notes.jsonl"), "rubbish\n").unwrap();
+    let (text, code) = failure(&estate.account(&["revoke", "scout"]));
+    assert!(code == 1 && text.contains("notes.jsonl") && text.contains("--all --rpc"), "{text}");
+    let url = estate.town.economy.devnet.url();
+    ok(&estate.account(&["revoke", "--all", "--rpc", url]));
+    assert!(estate.over(&living).await);
+}
+
+/// A journal is only as good as the signatures in it: this one was begun by the thief, and says that a
+/// wide policy of the owner's is in force.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draft_is_compared_with_what_its_owner_signed_and_with_nothing_else() {
+    let estate = Estate::new().await;
+    let theirs = estate.path().join("theirs");
+    std::fs::create_dir_all(&theirs).unwrap();
+    copy(&estate.path().join("home"), &theirs.join("home"));
+    std::fs::remove_dir_all(theirs.join("home/journal")).unwrap();
+    let as_thief = |args: &[&str]| tokio::task::block_in_place(|| marque(&theirs, args));
+    let made: Value = serde_json::from_str(&ok(&as_thief(&["--json", "owner", "init"]))).unwrap();
+    estate.draft(5, "day = \"1000.00\"", "");
+    let wide =
+        std::fs::read_to_string(estate.path().join("home/agents/scout/policy.toml")).unwrap();
+    let thief = made["address"].as_str().unwrap();
+    let draft = theirs.join("home/agents/scout/policy.toml");
+    std::fs::write(&draft, wide.replace(&estate.owner, thief)).unwrap();
+    ok(&as_thief(&["policy", "adopt", "scout"]));
+    // The same origin and key; the draft is as wide as what is "in force".
+    let journal = estate.path().join("home/journal");
+    std::fs::remove_dir_all(&journal).unwrap();
+    copy(&theirs.join("home/journal"), &journal);
+    estate.draft(6, "day = \"1000.00\"", "");
+    for args in [&["policy", "adopt", "scout", "--never-wider"][..], &["policy", "adopt", "scout"]]
+    {
+        let (text, code) = failure(&estate.marque(args));
+        assert!(matches!(code, 1 | 3), "{args:?}: {text}");
+    }
+    // Nor where the folder has forgotten.
+    std::fs::remove_file(estate.path().join("owner/notes.jsonl")).unwrap();
+    let (text, code) = failure(&estate.marque(&["policy", "adopt", "scout", "--never-wider"]));
+    assert!(code == 3 && text.contains("nothing shows that the draft is not wider"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_file_of_a_host_reaches_the_owners_terminal_as_it_is() {
+    let estate = Estate::delegated().await;
+    edit(&estate.file(), "\u{1b}[2J\u{1b}[8m", json!(1));
+    let out = estate.account(&["status", "scout"]);
+    for heard in [&out.stdout, &out.stderr] {
+        assert!(!heard.contains(&0x1b), "{}", String::from_utf8_lossy(heard));
+    }
+    assert!(String::from_utf8_lossy(&out.stderr).contains("\\u{1b}[2J"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_journal_brings_no_older_policy_back() {
     let estate = Estate::delegated().await;
@@ -205,7 +346,12 @@ async fn another_home_in_the_place_of_an_owners_gets_nothing() {
     // Without a journal there is nothing that says which key was enrolled, except the owner's folder.
     let journal = estate.path().join("home/journal");
     std::fs::rename(&journal, estate.path().join("moved")).unwrap();
-    nothing_goes("the journal is gone").await;
+    for args in
+        [&["account", "delegate", "scout", "--yes", "--anew"][..], &["policy", "adopt", "scout"]]
+    {
+        failure(&estate.marque(args));
+    }
+    ok(&estate.marque(&["fund", "scout", "0.01 ETH"]));
     edit(&estate.keystore(), "address", json!(thief));
     nothing_goes("and the keystore names the thief").await;
 
@@ -272,6 +418,7 @@ async fn whom_no_owner_adopted_anything_for_gets_none_of_their_money() {
 
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
+    std::fs::set_permissions(to, std::fs::metadata(from).unwrap().permissions()).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let to = to.join(entry.file_name());

@@ -26,6 +26,9 @@ use std::{
 /// The format that is written and read.
 const FORMAT: u32 = 1;
 
+/// The longest file, in bytes.
+const LONGEST: u64 = 1 << 20;
+
 /// What an agent may draw on an account, signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -202,6 +205,14 @@ impl Permissions {
     /// [`PermissionsError`].
     pub fn read(path: &Path) -> Result<Option<Self>, PermissionsError> {
         let path_of = || path.to_owned();
+        // A pipe would be waited for, and a device has no end.
+        match fs::metadata(path) {
+            Ok(about) if !about.is_file() || about.len() > LONGEST => {
+                let why = "it is no file of a delegation".to_owned();
+                return Err(PermissionsError::Broken { path: path_of(), why });
+            }
+            _ => {}
+        }
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -240,7 +251,12 @@ impl Permissions {
         let wrong = |source| PermissionsError::File { path: path.to_owned(), source };
         let text = serde_json::to_vec_pretty(self).map_err(io::Error::other).map_err(wrong)?;
         let beside = path.with_extension("new");
-        let written = fs::File::create(&beside)
+        // Made anew, whatever is there: a link would lead elsewhere.
+        match fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(wrong(error)),
+            _ => {}
+        }
+        let written = fs::File::create_new(&beside)
             .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()));
         written.and_then(|()| fs::rename(&beside, path)).map_err(wrong)
     }

@@ -2,12 +2,12 @@
 
 use super::{
     Shared, Signed, Site, explain, is_devnet,
-    revoke::{end_all, settled},
+    revoke::{end_all, end_one, settled},
 };
 use crate::{
-    commands::trust::{newest, own_agent, signed_by},
+    commands::trust::own_agent,
     failure::{Done, Failure},
-    story::say,
+    story::{note, say},
 };
 use alloy_primitives::{Address, U256};
 use marque::owner::{Note, Notes, Owner};
@@ -38,12 +38,9 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
-    let site = Site::adopted(shared, &args.agent)?;
+    let site = Site::in_force(shared, &args.agent)?;
     let folder = shared.owner_home()?;
     site.mine(&folder, site.policy.owner)?;
-    // What is in force is about to become one more signature.
-    signed_by(&site.home, &args.agent, &site.policy, site.policy.owner)?;
-    newest(shared, &site.home, &args.agent, site.policy.version)?;
     let agent = own_agent(shared, &args.agent)?;
     site.deployed().await?;
     let Site { rpc, framework, policy, .. } = &site;
@@ -65,7 +62,7 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         .help("end that first with that owner's key: marque account revoke, --owner-home DIR"));
     }
     if let Some(doubt) = doubt {
-        anstream::eprintln!("note: {}; it is written anew", doubt.message);
+        note(&format!("{}; it is written anew", doubt.message));
     }
     let salts = mine.iter().map(|old| old.salt.saturating_add(U256::ONE));
     let salt = salts.max().unwrap_or_default();
@@ -132,12 +129,12 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     }
     if known {
         for old in &alive {
-            let receipts = owner.revoke(rpc, old).await?;
-            revoked.extend(receipts.iter().map(|receipt| receipt.transaction));
+            revoked.extend(end_one(&owner, rpc, old).await?);
         }
     } else {
         let Site { framework, .. } = &site;
-        revoked = end_all(&owner, &notes, rpc, framework, site.account()).await?;
+        let noted: Vec<_> = notes.delegated(framework.chain, site.account()).cloned().collect();
+        revoked = end_all(&owner, &noted, rpc, framework, site.account()).await?;
         if self::nonce(rpc, framework, site.account()).await? != ground.nonce {
             return Err(Failure::new("the account's nonce moved meanwhile; nothing was signed")
                 .help(format!("once more: marque account delegate {}", args.agent)));
@@ -173,7 +170,7 @@ fn agreed(theirs: u64, mine: u64) -> Done<u64> {
 
 /// The account's nonce, of which every endpoint must say the same: a delegation that names a later one
 /// comes alive when all others are ended.
-async fn nonce(rpc: &Rpc, framework: &Framework, account: Address) -> Done<U256> {
+pub(super) async fn nonce(rpc: &Rpc, framework: &Framework, account: Address) -> Done<U256> {
     let first = account::nonce(rpc, framework, account).await?;
     for each in rpc.each() {
         let other = account::nonce(&each, framework, account).await?;

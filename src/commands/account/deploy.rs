@@ -12,7 +12,7 @@ use marque_identity::{account, devnet};
 use std::process::ExitCode;
 
 pub(super) async fn run(shared: &Shared, agent: &str) -> Done<ExitCode> {
-    let site = Site::find(shared, agent)?;
+    let site = Site::own_or_draft(shared, agent)?;
     let Site { rpc, framework, made_of, policy, .. } = &site;
     let (at, chain) = (site.account(), framework.chain);
     if !shared.json {

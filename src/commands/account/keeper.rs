@@ -7,7 +7,8 @@ use marque::{
     home::{Home, OwnerHome},
     owner::{Holding, Owner, account_of, holding, succession},
 };
-use marque_identity::account;
+use marque_contracts::delegation::{Framework, OwnerAccount};
+use marque_identity::{Rpc, account};
 
 /// How whoever has another key than the one that is here goes on.
 const OTHER_KEY: &str = "with that key it works: --owner-home DIR";
@@ -48,7 +49,7 @@ impl Site {
     }
 
     pub(super) async fn is_deployed(&self) -> Done<bool> {
-        Ok(account::is_deployed(&self.rpc, &self.framework, &self.made_of).await?)
+        is_deployed(&self.rpc, &self.framework, &self.made_of).await
     }
 
     /// The accounts of other owners of this journal, where anything is in them or they are deployed.
@@ -85,6 +86,27 @@ impl Site {
                 _ => "give the owner's folder: --owner-home DIR".to_owned(),
             },
         ))
+    }
+}
+
+/// Whether an account is deployed by the word of any endpoint: one of them alone makes none look
+/// untouched.
+pub(super) async fn is_deployed(
+    rpc: &Rpc,
+    framework: &Framework,
+    account: &OwnerAccount,
+) -> Done<bool> {
+    let (mut deployed, mut failure) = (None, None);
+    for each in rpc.each() {
+        match account::is_deployed(&each, framework, account).await {
+            Ok(there) => deployed = Some(deployed.unwrap_or_default() | there),
+            Err(error) => failure = Some(error),
+        }
+    }
+    match (deployed, failure) {
+        (Some(true), _) | (Some(false), None) => Ok(deployed.unwrap_or_default()),
+        (_, Some(error)) => Err(error.into()),
+        (None, None) => Err(Failure::new("there is no endpoint to ask")),
     }
 }
 

@@ -1,16 +1,15 @@
 //! `marque account revoke`: the end of what was delegated, now or prepared for later.
 
 use super::{
-    Shared, Signed, Site, framework_on,
+    Shared, Signed, Site,
+    delegate::nonce as agreed_nonce,
+    framework_on, keeper,
     switch::{Switch, taken},
 };
 use crate::{
-    commands::{
-        funds::amount,
-        policy::{chain_of, draft_of},
-    },
+    commands::{funds::amount, policy::chain_of, trust::own_policies},
     failure::{Context as _, Done, Failure},
-    story::say,
+    story::{note, say},
 };
 use alloy_primitives::{Address, B256, Bytes, U256};
 use marque::owner::{Notes, Owner, account_of};
@@ -52,7 +51,7 @@ pub(super) struct Args {
     /// whosever that is.
     #[arg(long, value_name = "FILE")]
     send: Option<PathBuf>,
-    /// The endpoint to send it to; else that of an agent of this home on its chain. With --all and no
+    /// The endpoint to send it to; else that of a policy that you signed, on its chain. With --all and no
     /// agent: your key and this endpoint are enough, whatever became of the home.
     #[arg(long, value_name = "URL", conflicts_with_all = ["agent", "prepare"])]
     rpc: Option<String>,
@@ -62,6 +61,14 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     if let Some(file) = &args.send {
         return send(shared, file, args.rpc.as_deref()).await;
     }
+    // Whatever became of the home or of an endpoint, there is a way that needs neither.
+    let done = with_key(shared, args).await;
+    done.map_err(|failure| {
+        failure.or_help("what needs no home: marque account revoke --all --rpc URL")
+    })
+}
+
+async fn with_key(shared: &Shared, args: &Args) -> Done<ExitCode> {
     let Some(agent) = args.agent.as_deref() else {
         if !args.all {
             return Err(Failure::usage(
@@ -71,7 +78,7 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         }
         return homeless(shared, args.rpc.as_deref(), args.again).await;
     };
-    let mut site = Site::find(shared, agent)?;
+    let mut site = Site::own(shared, agent)?;
     if let Some(file) = &args.prepare {
         site.of_the_key(shared)?;
         return prepare(shared, &site, file, args.fee.as_deref()).await;
@@ -98,14 +105,14 @@ async fn one(shared: &Shared, site: &Site, agent: &str) -> Done<ExitCode> {
         const ALL: &str = "--all ends whatever was signed with your key";
         return match doubt {
             Some(doubt) => Err(doubt.help(ALL)),
-            None if nothing_there(site).await? => undeployed(shared, site),
+            None if nothing_there(shared, site).await? => undeployed(shared, site),
             None => {
                 Err(Failure::new(format!("nothing was delegated to {agent} from here")).help(ALL))
             }
         };
     };
     if let Some(doubt) = doubt {
-        anstream::eprintln!("note: {}; what your own folder knows is ended", doubt.message);
+        note(&format!("{}; what your own folder knows is ended", doubt.message));
     }
     let account = newest.account;
     let alive = Signed::alive(rpc, mine).await?;
@@ -122,13 +129,12 @@ async fn one(shared: &Shared, site: &Site, agent: &str) -> Done<ExitCode> {
         waiting(shared);
         let mut hashes = Vec::new();
         for delegated in alive {
-            let receipts = owner.revoke(rpc, &delegated).await?;
-            hashes.extend(receipts.iter().map(|receipt| receipt.transaction));
+            hashes.extend(end_one(&owner, rpc, &delegated).await?);
         }
         told(shared, &format!("{agent} can draw nothing on {account} any more"), &hashes)
     };
     if let Some(theirs) = theirs {
-        anstream::eprintln!("note: {}", stays(agent, &theirs).message);
+        note(&stays(agent, &theirs).message);
     }
     done
 }
@@ -143,14 +149,15 @@ fn stays(agent: &str, theirs: &Permissions) -> Failure {
 
 /// Ends all that the account of this key gave away.
 async fn all(shared: &Shared, site: &Site, again: bool) -> Done<ExitCode> {
-    if nothing_there(site).await? {
+    if nothing_there(shared, site).await? {
         return undeployed(shared, site);
     }
     site.deployed().await?;
     let done = end_here(shared, &site.rpc, &site.framework, site.account(), again).await;
     for (agent, other) in known(site).filter(|(_, other)| other.account != site.account()) {
-        if !other.standing(&site.rpc).await?.is_over() {
-            anstream::eprintln!("note: {}", stays(&agent, &other).message);
+        // What is ended is ended, whether or not this can be looked at.
+        if !other.standing(&site.rpc).await.is_ok_and(|standing| standing.is_over()) {
+            note(&stays(&agent, &other).message);
         }
     }
     done
@@ -165,7 +172,7 @@ async fn homeless(shared: &Shared, url: Option<&str>, again: bool) -> Done<ExitC
     if let Some((_, error)) = account::lacking(&rpc, &framework).await?.into_iter().next() {
         return Err(Failure::new(error).help("nothing was sent; is it the right endpoint?"));
     }
-    if !account::is_deployed(&rpc, &framework, &made_of).await? {
+    if !keeper::is_deployed(&rpc, &framework, &made_of).await? {
         let nothing = format!("nothing can be drawn on {account}: it is not deployed");
         return told(shared, &nothing, &[]);
     }
@@ -181,8 +188,13 @@ async fn end_here(
 ) -> Done<ExitCode> {
     let folder = shared.owner_home()?;
     settled(shared, rpc, Owner::address_in(&folder)?).await?;
-    let notes = Notes::of(&folder)?;
-    if !again && last_ended(&notes, rpc, account).await? {
+    // Notes that cannot be read end nothing, and keep nothing alive.
+    let notes = Notes::of(&folder).unwrap_or_else(|error| {
+        note(&format!("{error}; everything is ended without them"));
+        Notes::none(&folder)
+    });
+    let noted: Vec<_> = notes.delegated(framework.chain, account).cloned().collect();
+    if !again && last_ended(&noted, rpc).await? {
         let what = format!(
             "all that was delegated from {account} has ended already; for what may have been signed \
              elsewhere since: --all --again"
@@ -191,7 +203,7 @@ async fn end_here(
     }
     let owner = Owner::unlock(&folder, &shared.owner_secret(false)?)?;
     waiting(shared);
-    let hashes = end_all(&owner, &notes, rpc, framework, account).await?;
+    let hashes = end_all(&owner, &noted, rpc, framework, account).await?;
     told(shared, &format!("all that was delegated from {account} has ended"), &hashes)
 }
 
@@ -199,7 +211,7 @@ async fn end_here(
 /// wake now, or one day.
 pub(super) async fn end_all(
     owner: &Owner,
-    notes: &Notes,
+    noted: &[Permissions],
     rpc: &Rpc,
     framework: &Framework,
     account: Address,
@@ -221,9 +233,34 @@ pub(super) async fn end_all(
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    for later in Signed::alive(rpc, notes.delegated(account).cloned()).await? {
-        let receipts = owner.revoke(rpc, &later).await?;
-        hashes.extend(receipts.iter().map(|receipt| receipt.transaction));
+    // By the nonce alone: what it ended is over, whatever an endpoint does not say now.
+    for later in noted.iter().filter(|signed| signed.nonce > before) {
+        hashes.extend(end_one(owner, rpc, later).await?);
+    }
+    Ok(hashes)
+}
+
+/// Revokes one delegation, and makes sure on every endpoint that it is over.
+pub(super) async fn end_one(owner: &Owner, rpc: &Rpc, delegated: &Permissions) -> Done<Vec<B256>> {
+    let receipts = owner.revoke(rpc, delegated).await?;
+    let hashes: Vec<B256> = receipts.iter().map(|receipt| receipt.transaction).collect();
+    for tries in 0.. {
+        let standing = delegated.standing(rpc).await?;
+        if standing.is_over() && standing.silent.is_empty() {
+            break;
+        }
+        if tries == 10 {
+            let why = match standing.silent.first() {
+                Some(silent) if standing.is_over() => format!("{silent} does not answer"),
+                _ => "not every endpoint of the chain says that it is over".to_owned(),
+            };
+            return Err(Failure::new(format!(
+                "what was delegated from {} may live: {why}, whatever was sent",
+                delegated.account
+            ))
+            .help("through an endpoint that you trust: marque account revoke --all --rpc URL"));
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
     Ok(hashes)
 }
@@ -268,8 +305,10 @@ fn waiting(shared: &Shared) {
 }
 
 /// Whether there is no account of anybody's yet on which something could be drawn.
-async fn nothing_there(site: &Site) -> Done<bool> {
+async fn nothing_there(shared: &Shared, site: &Site) -> Done<bool> {
+    let notes = Notes::of(&shared.owner_home()?)?;
     Ok(site.keeper == site.policy.owner
+        && !notes.begins(site.framework.chain, site.account())
         && !site.is_deployed().await?
         && site.left().await?.is_empty())
 }
@@ -290,16 +329,8 @@ fn known(site: &Site) -> impl Iterator<Item = (String, Permissions)> {
 
 /// Whether something was signed here for the account, and every endpoint says of all of it that it is
 /// over. What agents' homes say is theirs.
-async fn last_ended(notes: &Notes, rpc: &Rpc, account: Address) -> Done<bool> {
-    let mut some = false;
-    for signed in notes.delegated(account) {
-        let standing = signed.standing(rpc).await?;
-        if !standing.is_over() || !standing.silent.is_empty() {
-            return Ok(false);
-        }
-        some = true;
-    }
-    Ok(some)
+async fn last_ended(noted: &[Permissions], rpc: &Rpc) -> Done<bool> {
+    Ok(!noted.is_empty() && Signed::alive(rpc, noted.iter().cloned()).await?.is_empty())
 }
 
 async fn prepare(shared: &Shared, site: &Site, file: &Path, fee: Option<&str>) -> Done<ExitCode> {
@@ -318,7 +349,7 @@ async fn prepare(shared: &Shared, site: &Site, file: &Path, fee: Option<&str>) -
         None => Owner::unlock(&folder, &shared.owner_secret(false)?)?,
     };
     let account = site.account();
-    let nonce = account::nonce(rpc, framework, account).await?;
+    let nonce = agreed_nonce(rpc, framework, account).await?;
     let data = owner.kill_switch(framework, account, nonce)?;
     let mut switch = Switch::new(framework.chain, account, nonce, framework.manager, data);
     if let Some(fee) = fee {
@@ -406,7 +437,7 @@ async fn send(shared: &Shared, file: &Path, url: Option<&str>) -> Done<ExitCode>
         Ok(hash) => hash,
         Err(why) => {
             if switch.raw.is_some() {
-                anstream::eprintln!("note: {why}; your key pays for the message instead");
+                note(&format!("{why}; your key pays for the message instead"));
             }
             pay(shared, &rpc, &switch).await?
         }
@@ -454,7 +485,7 @@ async fn pay(shared: &Shared, rpc: &Rpc, switch: &Switch) -> Done<B256> {
 
 /// Whether the chain would no longer take the message, since the account's nonce has moved on.
 async fn is_spent(rpc: &Rpc, framework: &Framework, switch: &Switch) -> Done<bool> {
-    Ok(account::nonce(rpc, framework, switch.account).await? > switch.nonce)
+    Ok(nonce_everywhere(rpc, framework, switch.account).await? > switch.nonce)
 }
 
 fn spent(switch: &Switch) -> Failure {
@@ -469,13 +500,12 @@ fn spent(switch: &Switch) -> Failure {
     )
 }
 
-/// An endpoint of a chain, from the policies of this home.
+/// An endpoint of a chain, from the policies that the key here signed.
 fn endpoint(shared: &Shared, chain: u64) -> Done<Rpc> {
-    let home = shared.home()?;
-    let policies = home.agents().into_iter().filter_map(|agent| draft_of(&home, &agent).ok());
-    let found = policies.filter_map(|policy| chain_of(&policy).ok()).find(|(id, _)| *id == chain);
+    let own = own_policies(shared)?;
+    let found = own.iter().filter_map(|policy| chain_of(policy).ok()).find(|(id, _)| *id == chain);
     found.map(|(_, rpc)| rpc).ok_or_else(|| {
-        Failure::usage(format!("no agent of this home names an endpoint of chain {chain}"))
+        Failure::usage(format!("no policy that you signed names an endpoint of chain {chain}"))
             .help("give one: --rpc URL")
     })
 }

@@ -1,21 +1,53 @@
 //! `marque account status`: the chain beside the policy.
 
-use super::{Shared, Site};
+use super::{Shared, Signed, Site, in_force};
 use crate::{
     failure::Done,
-    story::{bar, say},
+    story::{bar, note, say},
 };
 use alloy_primitives::Address;
-use marque::owner::Holding;
+use marque::owner::{Holding, Owner};
 use marque_identity::account::{AssetStanding, Drift, Standing, Used};
 use marque_policies::{AssetId, Money, Policy};
 use std::process::ExitCode;
 
 pub(super) async fn run(shared: &Shared, agent: &str) -> Done<ExitCode> {
-    let site = Site::adopted(shared, agent)?;
+    // Whoever has no key here looks by the word of the host.
+    let mut sound = true;
+    let (site, delegated) = match Owner::address_in(&shared.owner_home()?) {
+        Err(_) => {
+            let site = Site::stated(shared, agent)?;
+            let delegated = site.delegated()?;
+            (site, delegated)
+        }
+        Ok(me) => {
+            // Who handed over looks at what the successor put in force.
+            let now = super::keeper::in_force(&shared.home()?).unwrap_or_default();
+            let mine = now.is_none_or(|now| now == me);
+            let site = match in_force(shared, agent) {
+                Ok(_) => Site::in_force(shared, agent)?,
+                Err(_) if !mine => {
+                    Site::stated(shared, agent).or_else(|_| Site::own(shared, agent))?
+                }
+                Err(why) => {
+                    note(&why.message);
+                    sound = false;
+                    Site::own(shared, agent)?
+                }
+            };
+            let Signed { mine: mut signed, theirs, doubt, .. } = site.signed(shared)?;
+            if let Some(doubt) = doubt {
+                note(&doubt.message);
+                sound = false;
+            }
+            let alive = Signed::alive(&site.rpc, signed.iter().cloned()).await?.pop();
+            let over = if mine { signed.pop().or(theirs) } else { theirs.or(signed.pop()) };
+            (site, alive.or(over))
+        }
+    };
     let policy = &site.policy;
     let (left, now) = (site.left().await?, super::keeper::in_force(&site.home)?);
-    let Some(delegated) = site.delegated()? else {
+    let Some(delegated) = delegated else {
         if shared.json {
             let account = site.account();
             say!("{}", serde_json::json!({ "account": account, "delegated": false, "left": left }));
@@ -28,7 +60,7 @@ pub(super) async fn run(shared: &Shared, agent: &str) -> Done<ExitCode> {
     };
     let standing = delegated.standing(&site.rpc).await?;
     let drift = site.drift(shared, &delegated)?;
-    let well = drift.is_empty() && !standing.is_over();
+    let well = sound && drift.is_empty() && !standing.is_over();
     if shared.json {
         let windows = |it: &AssetStanding| -> Vec<_> {
             let window = |used: &Used| {

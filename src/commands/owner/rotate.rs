@@ -10,6 +10,7 @@ use crate::{
         decide::Travel,
         policy::{chain_of, draft_of, owner_address},
         submit::{Handed, hand_in},
+        trust::this_journal,
     },
     failure::{Done, Failure},
     story::say,
@@ -96,7 +97,12 @@ pub(super) async fn rotate(shared: &Shared, args: &RotateArgs) -> Done {
             let (chain, origin) = (request.chain, request.origin);
             Estate { chain, origin, since: request.owner_since }
         }
-        None => here(&shared.home()?).await?,
+        None => {
+            let home = shared.home()?;
+            let estate = here(&home).await?;
+            this_journal(shared, &home, estate.chain, estate.origin)?;
+            estate
+        }
     };
     let Estate { chain, origin, since } = estate;
     anstream::eprintln!("journal {origin} on chain {chain} goes over from owner {me}");

@@ -9,7 +9,7 @@ use crate::{
         Shared,
         approvals::{read_request, write_signed},
         decide::Travel,
-        trust::{Before, same_as_before},
+        trust::{Before, before, place, read, same_agent},
     },
     failure::{Done, Failure},
     story::say,
@@ -68,17 +68,30 @@ pub(crate) async fn run(shared: &Shared, args: &AdoptArgs) -> Done<ExitCode> {
         key: key_of(&home, agent)?,
         chain: laid_out.chain(),
         origin: laid_out.origin(),
-        home: Some(home.path().to_owned()),
-        version: Some(draft.policy.version),
+        home: Some(place(&home)),
+        version: draft.policy.version,
+        policy: draft.policy.hash,
+        document: draft.document.clone(),
+        in_force: true,
     };
-    if !args.anew {
-        let enrolled = sworn(&home.journal())?.is_some_and(|it| it.agents.contains_key(agent));
-        let version = Some(in_force.as_ref().map_or(0, |old| old.policy.version));
-        let before = Before { adopted: &adopted, enrolled, version };
-        same_as_before(&notes, &before)?;
-    }
+    let in_force = in_force.map(|old| old.policy);
+    let before = match args.anew {
+        true if in_force.is_none() => Before::Nothing,
+        true => Before::Unsigned,
+        false => before(shared, &home, &adopted, in_force.as_ref())?,
+    };
     let first = in_force.is_none();
-    let changes = in_force.map(|old| diff(&old.policy, &draft.policy));
+    let changes = match &before {
+        Before::Policy(old) => Some(diff(old, &draft.policy)),
+        Before::Nothing | Before::Unsigned => None,
+    };
+    if matches!(before, Before::Unsigned) {
+        unsigned(args)?;
+        anstream::eprintln!(
+            "note: the policy in force for {agent} is not one that your key signed, so the draft is \
+             compared with nothing: read all of it, marque policy explain {agent}"
+        );
+    }
     if !shared.json {
         show(&draft, changes.as_ref()).iter().for_each(|line| say!("{line}"));
     }
@@ -99,8 +112,8 @@ pub(crate) async fn run(shared: &Shared, args: &AdoptArgs) -> Done<ExitCode> {
         say!("version {version} is in force for {agent} (hash {hash})");
         if first {
             say!("  next: {}", next(&draft.policy, agent));
-        } else if home.delegation(agent).exists() {
-            say!("  next: marque account status {agent}, which says whether the chain agrees");
+        } else if !draft.policy.floats.is_empty() || home.delegation(agent).exists() {
+            say!("  next: marque account delegate {agent}, so that the chain says the same");
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -172,7 +185,39 @@ fn elsewhere(shared: &Shared, args: &AdoptArgs, file: &Path, out: &Path) -> Done
     of_owner(&draft.policy, me)?;
     let (chain, _) = chain_of(&draft.policy)?;
     same_chain(request.chain, chain)?;
-    let changes = agent.policy.as_ref().map(|old| diff(old, &draft.policy));
+    let adopted = Adopted {
+        agent: agent.name.clone(),
+        key: agent.key,
+        chain,
+        origin: request.origin,
+        home: None,
+        version: draft.policy.version,
+        policy: draft.policy.hash,
+        document: draft.document.clone(),
+        // It comes into force elsewhere, or not at all.
+        in_force: false,
+    };
+    let mut notes = Notes::of(&shared.owner_home()?)?;
+    let known = match args.anew {
+        true => None,
+        false => same_agent(&notes, &adopted, request.begun && agent.enrolled)?,
+    };
+    // What this owner signed last, and not what a host says is in force.
+    let old = match known {
+        Some(known) => Some(read(known)?),
+        None => agent.policy.clone(),
+    };
+    if let (Some(old), Some(said)) = (&old, &agent.policy)
+        && old.hash != said.hash
+    {
+        anstream::eprintln!(
+            "note: the request says that version {} is in force; the draft is compared with version {}, \
+             which you signed last",
+            said.version,
+            old.version
+        );
+    }
+    let changes = old.as_ref().map(|old| diff(old, &draft.policy));
     for line in show(&draft, changes.as_ref()) {
         anstream::eprintln!("{line}");
     }
@@ -200,20 +245,6 @@ fn elsewhere(shared: &Shared, args: &AdoptArgs, file: &Path, out: &Path) -> Done
             args.agent
         ))
         .help("export again on the host; leave out --never-wider only after reading it all"));
-    }
-    let adopted = Adopted {
-        agent: agent.name.clone(),
-        key: agent.key,
-        chain,
-        origin: request.origin,
-        home: None,
-        // It comes into force elsewhere, or not at all.
-        version: None,
-    };
-    let mut notes = Notes::of(&shared.owner_home()?)?;
-    if !args.anew {
-        let enrolled = request.begun && agent.enrolled;
-        same_as_before(&notes, &Before { adopted: &adopted, enrolled, version: None })?;
     }
     let begins = match (request.begun, request.chain_genesis) {
         (true, _) => None,
@@ -252,6 +283,19 @@ fn sound(draft: &Named, agent: &str) -> Done {
     }
     marque_steward::entry::fits(&draft.document)?;
     Ok(())
+}
+
+/// Where nothing shows what a draft is to be compared with, nothing shows that it is not wider.
+fn unsigned(args: &AdoptArgs) -> Done {
+    match args.never_wider {
+        false => Ok(()),
+        true => Err(Failure::refused(format!(
+            "the policy in force for {} is not one that your key signed, so nothing shows that the draft \
+             is not wider",
+            args.agent
+        ))
+        .help("leave out --never-wider only after reading it all")),
+    }
 }
 
 fn not_wider(args: &AdoptArgs, draft: &Named, changes: Option<&Diff>) -> Done {
