@@ -4,7 +4,7 @@
 //! named whom to ask; the core refuses them if another one is in force by then.
 
 use crate::{
-    core::{BlockFacts, CANCEL_GAS, Call, Facts, GasPlan, Owed, Payer, owed, paying},
+    core::{BlockFacts, CANCEL_GAS, Call, Facts, GasPlan, Owed, Payer, owed, paying, takes},
     entry::{OnChain, Order},
     error::StewardError,
     float,
@@ -115,6 +115,11 @@ async fn look_up(
     let link = shared.links.get(&standing.policy, standing.chain)?;
     let rpc = &link.rpc;
     ready(shared, agent, standing.policy.hash).await?;
+    // Before the block: without a block nothing is signed, and what is required is not known then.
+    if takes(intent).is_some() {
+        let whose = Whose { agent, key: standing.key, policy: &standing.policy };
+        facts.covered = float::covered(shared, &link, whose).await?;
+    }
     let block = link.newest().await?;
     facts.block = Some(BlockFacts { number: block.number, timestamp: block.timestamp });
     shared.clock.learn(block.timestamp.saturating_mul(1_000));
