@@ -6,7 +6,7 @@ use marque_identity::{
     IdentityError, Rpc,
     account::{Permissions, drift},
 };
-use marque_policies::{AssetId, Money, Policy, document::Chain};
+use marque_policies::{AssetId, Money, Policy, document::Chain, money::round_up};
 
 /// Gas of a settlement or a cancellation, with room.
 const GAS: u64 = 120_000;
@@ -102,13 +102,6 @@ fn fund(agent: &str, amount: &str, chain: &Chain) -> String {
     format!("marque fund {agent} \"{amount}\"{faucet}")
 }
 
-/// An amount that a person would type: two digits, and no less.
-fn round_up(units: U256) -> U256 {
-    let digits = units.to_string().len();
-    let step = U256::from(10).pow(U256::from(digits.saturating_sub(2)));
-    units.div_ceil(step).saturating_mul(step)
-}
-
 async fn tokens(
     of: &Examination<'_>,
     agent: &str,
@@ -166,24 +159,4 @@ async fn waiting(
         ));
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_to_be_funded_has_two_digits_and_is_enough() {
-        let cases: [(u64, u64); 6] = [
-            (0, 0),
-            (7, 7),
-            (10, 10),
-            (123, 130),
-            (999, 1_000),
-            (3_000_000_000_001, 3_100_000_000_000),
-        ];
-        for (units, rounded) in cases {
-            assert_eq!(round_up(U256::from(units)), U256::from(rounded), "{units}");
-        }
-    }
 }

@@ -2,10 +2,11 @@
 
 use crate::{
     account::{DOLLAR, Estate},
-    command::ok,
-    support::eventually,
+    command::{failure, ok},
+    support::{Citizen, eventually},
 };
-use marque_steward_client::{Client, Outcome};
+use alloy_primitives::U256;
+use marque_steward_client::{Client, ClientError, Outcome};
 
 impl Estate {
     /// Another agent of the same home, which keeps no float, with a dollar.
@@ -85,4 +86,59 @@ async fn without_the_cover_that_its_policy_requires_an_agent_pays_nothing_and_it
     ok(&estate.account(&["delegate", "scout", "--yes"]));
     estate.pays(&mind, "covered again").await;
     ok(&estate.marque(&["audit", "verify"]));
+}
+
+impl Estate {
+    /// Lets scout buy at a shop, from a float, by what it signs.
+    fn buys_at(&self, version: u64, shop: &Citizen) {
+        let limits =
+            "hour = \"5.00\"\nday = \"9.00\"\n\n[float.tUSD]\nlow = \"0.25\"\nhigh = \"1.00\"";
+        let shopping = format!(
+            "\n[[payee]]\nname = \"shop\"\naddress = \"{}\"\nhost = \"{}\"\n\n[[tool]]\n\
+             name = \"fetch_data\"\nhosts = [\"{}\"]\n",
+            shop.party.address, shop.host, shop.host
+        );
+        self.draft_paying(version, ("0.50", limits, ""), &shopping);
+        let file = self.path().join("home/agents/scout/policy.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let domain = "decimals = 6\ndomain = { name = \"Marque Test Dollar\", version = \"1\" }";
+        std::fs::write(&file, text.replacen("decimals = 6", domain, 1)).unwrap();
+        ok(&self.marque(&["policy", "adopt", "scout"]));
+        let names = format!("[names]\n\"https://shop.example\" = \"http://{}\"\n", shop.host);
+        let file = self.path().join("home/agents/scout/agent.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, format!("{text}\n{names}")).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_without_coins_signs_no_refill_and_its_owner_is_told_what_to_fund() {
+    let estate = Estate::new().await;
+    let shop = estate.town.seller("shop", "0.02 tUSD").await;
+    estate.buys_at(2, &shop);
+    estate.delegate();
+    let scout = estate.stolen().address();
+    estate.town.economy.devnet.give_eth(scout, U256::ZERO).await.unwrap();
+    let _steward = estate.steward(&[]);
+    let mind = estate.mind().await;
+
+    let told = |text: &str| {
+        text.contains("the key has 0.00 ETH for fees, and this may take 0.0")
+            && text.contains("; marque fund scout \"0.0")
+    };
+    let refused = estate.pay(&mind, "one", 50).await;
+    let Err(ClientError::Fault(why)) = refused else { panic!("{refused:?}") };
+    assert!(why.code == "float" && told(&why.message), "{why:?}");
+    let text = ok(&estate.marque(&["status"]));
+    assert!(told(&text) && text.contains("not refilled: it would fail: the key has"), "{text}");
+    // A model is not asked what to make of that: the run ends with what its owner has to do.
+    let goal = "Fetch https://shop.example/wind.csv and report the value.";
+    let (text, code) = failure(&estate.marque(&["run", "scout", goal]));
+    assert!(code == 1 && told(&text) && !text.contains("no tool"), "{text}");
+    assert_eq!((estate.refills(), estate.nonce().await), (0, 0), "nothing was signed");
+
+    ok(&estate.marque(&["fund", "scout", "0.1 ETH", "--faucet"]));
+    let answer = ok(&estate.marque(&["run", "scout", goal]));
+    assert!(answer.contains("paid 0.02 tUSD to shop"), "{answer}");
+    assert_eq!(estate.refills(), 1);
 }
