@@ -152,6 +152,20 @@ async fn a_float_is_refilled_by_itself_until_its_window_is_used_up() {
     assert!(text.contains("keeps between 0.25 tUSD and 1.00 tUSD"), "{text}");
     assert!(text.contains("2.00 tUSD of 2.00 tUSD, 0.00 tUSD left"), "{text}");
 
+    let text = ok(&estate.marque(&["budget", "scout"]));
+    assert!(
+        text.contains("float.tUSD                 0.00 tUSD on the key, kept between"),
+        "{text}"
+    );
+    assert!(text.contains("the account may still give 0.00; it holds 18.00"), "{text}");
+    assert!(text.contains("drawn 2.00 of 2.00 (limits.hour on chain)"), "{text}");
+    let float = estate.json(&["budget", "scout"])["floats"][0].clone();
+    assert_eq!(
+        (&float["asset"], &float["left"]["units"]),
+        (&"tUSD".into(), &"0".into()),
+        "{float}"
+    );
+
     // A captured mind may ask for more: no fees are burnt for what the chain would refuse.
     let amount = Money::new(U256::from(DOLLAR), estate.dollars());
     let nonce = estate.nonce().await;
@@ -179,7 +193,7 @@ async fn a_revocation_ends_refills_and_what_comes_in_above_the_float_goes_back()
     let scout = estate.stolen().address();
     estate.town.economy.mint(scout, 5 * DOLLAR).await.unwrap();
     estate.pay(&mind, "wakes it", 1).await.unwrap();
-    let owner = estate.owner.parse().unwrap();
+    let owner: alloy_primitives::Address = estate.owner.parse().unwrap();
     eventually("given back", 60, || async { estate.has(owner).await >= 4 * DOLLAR }).await;
     assert!(estate.has(scout).await <= DOLLAR);
 
@@ -213,6 +227,23 @@ async fn a_revocation_ends_refills_and_what_comes_in_above_the_float_goes_back()
     estate.pay(&mind, "wakes it again", 1).await.unwrap();
     eventually("given back", 60, || async { estate.has(owner).await >= before + 4 * DOLLAR }).await;
     assert!(estate.has(scout).await <= DOLLAR);
+
+    // An export says of each of these how much of what went where.
+    let told = || ok(&estate.marque(&["audit", "export", "--format", "csv"]));
+    let came = format!(",{scout},5.00,tUSD,");
+    eventually("received", 60, || async { told().matches(&came).count() == 2 }).await;
+    let told = told();
+    let row = |kind: &str, cells: &str| {
+        let row = |line: &&str| line.contains(&format!(",{kind},")) && line.contains(cells);
+        assert!(told.lines().any(|line| row(&line)), "{kind} {cells}: {told}");
+    };
+    row("received", &came);
+    row("allowed", &format!(",refill,,{scout},1.00,tUSD,"));
+    row("final", &format!(",refill,,{scout},1.00,tUSD,"));
+    row("allowed", &format!(",sweep,,{owner},"));
+    assert!(
+        told.lines().filter(|line| line.contains(",received,")).all(|line| line.contains(",tUSD,"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

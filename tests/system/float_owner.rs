@@ -7,6 +7,7 @@ use crate::{
 };
 use alloy_primitives::U256;
 use marque_steward_client::{Client, ClientError, Outcome};
+use serde_json::Value;
 
 impl Estate {
     /// Another agent of the same home, which keeps no float, with a dollar.
@@ -141,4 +142,55 @@ async fn a_key_without_coins_signs_no_refill_and_its_owner_is_told_what_to_fund(
     let answer = ok(&estate.marque(&["run", "scout", goal]));
     assert!(answer.contains("paid 0.02 tUSD to shop"), "{answer}");
     assert_eq!(estate.refills(), 1);
+}
+
+impl Estate {
+    /// What the doctor finds of the policy in force, as `health: found / mend`, and the exit code.
+    fn doctor(&self, policy: &str) -> (String, i32) {
+        let out = self.marque(&["--json", "doctor", policy]);
+        let said: Value = serde_json::from_slice(&out.stdout).unwrap();
+        let line = |it: &Value| format!("{}: {} / {}\n", it["health"], it["found"], it["mend"]);
+        let lines = said["findings"].as_array().unwrap().iter().map(line).collect();
+        (lines, out.status.code().unwrap())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doctor_says_of_a_float_what_keeps_it_from_being_filled() {
+    let estate = Estate::new().await;
+    estate.requires(2, (25, 100), "5.00");
+    let (said, code) = estate.doctor("scout@adopted");
+    assert!(
+        said.contains("\"wrong\": \"it keeps a float, and nothing is delegated to it"),
+        "{said}"
+    );
+    assert!(said.contains("nothing is paid\" / \"marque account delegate scout\""), "{said}");
+    assert!(code == 1 && !said.contains("to spend") && !said.contains("marque fund"), "{said}");
+    estate.delegate();
+    let (said, code) = estate.doctor("scout@adopted");
+    let kept = "\"good\": \"its key holds 0.00 tUSD, kept between 0.25 tUSD and 1.00 tUSD from the \
+                account, which holds 20.00 tUSD\"";
+    assert!(said.contains(kept) && code == 0, "{said}");
+    ok(&estate.account(&["withdraw", "scout", "19.50 tUSD"]));
+    let (said, code) = estate.doctor("scout@adopted");
+    let mend =
+        "too little to fill it\" / \"marque fund scout \\\"1.00 tUSD\\\" --faucet --account\"";
+    assert!(said.contains(mend) && code == 0, "{said}");
+    ok(&estate.account(&["revoke", "scout"]));
+    let (said, code) = estate.doctor("scout@adopted");
+    assert!(said.contains("has ended; its policy requires it, so nothing is paid"), "{said}");
+    assert_eq!(code, 1);
+    estate.floats(3, (25, 100), "5.00");
+    let (said, code) = estate.doctor("scout@adopted");
+    assert!(said.contains("\"odd\": \"what it could draw") && code == 0, "{said}");
+
+    // Who pays nobody is not sent for money, and needs no delegation.
+    ok(&estate.marque(&["new", "seller"]));
+    let draft = |agent: &str| estate.path().join(format!("home/agents/{agent}/policy.toml"));
+    let text = std::fs::read_to_string(draft("scout")).unwrap();
+    let (head, _) = text.split_once("[[payee]]").unwrap();
+    std::fs::write(draft("seller"), format!("{head}[income]\nassets = [\"tUSD\"]\n")).unwrap();
+    let (said, code) = estate.doctor("seller");
+    assert!(said.contains("what it earns above 1.00 tUSD goes to its owner"), "{said}");
+    assert!(!said.contains("delegate") && !said.contains("to spend") && code == 0, "{said}");
 }
