@@ -133,6 +133,16 @@ pub struct DraftLimits {
     pub ask_above: U256,
 }
 
+/// What the agent's key is to hold, where the rest waits in the owner's account. Base units of the asset.
+/// A draft holds the largest payment and no more than may ever be spent, whatever is said here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DraftFloat {
+    /// Below this the steward draws on the account,
+    pub low: U256,
+    /// up to this.
+    pub high: U256,
+}
+
 /// What a draft cannot guess. Names of chain, asset and payees are letters, digits, `-` and `_`.
 #[derive(Clone, Debug)]
 pub struct DraftParams {
@@ -160,6 +170,8 @@ pub struct DraftParams {
     pub decimals: u8,
     /// What it may spend; [`DraftKind::usual`] without it.
     pub limits: Option<DraftLimits>,
+    /// What its key holds of that; an example in a comment without it.
+    pub float: Option<DraftFloat>,
     /// Whom a buyer may pay.
     pub payees: Vec<DraftPayee>,
     /// Hosts that a buyer's `fetch_data` may reach.
@@ -297,6 +309,12 @@ fn sums(kind: DraftKind, params: &DraftParams) -> Fields {
     let sub = payment.min(part(day, 10));
     let task = payment.max(part(day, 4));
 
+    let example = payment.max(part(day, 5));
+    let example = DraftFloat { low: part(example, 4), high: example };
+    let DraftFloat { low, high } = params.float.unwrap_or(example);
+    let high = high.max(payment).min(times(day, 20));
+    let low = low.min(high.saturating_sub(U256::from(1)));
+
     let payee = !params.payees.is_empty();
     let only = |condition: bool| if condition { String::new() } else { "# ".to_owned() };
     let text = |units: U256| format_units(units, params.decimals);
@@ -325,6 +343,9 @@ fn sums(kind: DraftKind, params: &DraftParams) -> Fields {
         ("over_sub", text(sub.saturating_add(cent))),
         ("asks?", only(asks)),
         ("asks_day?", only(asks_day)),
+        ("float_low", text(low)),
+        ("float_high", text(high)),
+        ("float?", only(params.float.is_some() && low < high)),
         ("payee?", only(payee)),
         ("held?", only(payee && asks)),
         ("free?", only(payee && unasked >= small)),

@@ -44,9 +44,17 @@ pub(crate) const TASK: &str = "float";
 /// A payment waits so long for the money that it takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The pauses between tries that came to nothing: the first, doubled up to the longest. A try reads and
-/// costs nothing, and what the owner mends is found out by one.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+/// The pause after a try; after one that came to nothing it doubles,
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// up to this: a try reads and costs nothing, and what the owner mends is found out by one.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Where the rules refuse it, up to this: that is journalled each time.
+const LONGEST_REFUSED: Duration = Duration::from_secs(600);
+
+/// The fault of a try that the rules refuse.
+const RULES: &str = "refused";
 
 /// What is known of floats. All of it can be forgotten.
 #[derive(Debug, Default)]
@@ -96,13 +104,20 @@ impl Floats {
     }
 
     /// What came of a try. Trouble is said once, and not tried again at once.
-    fn tried(&self, agent: &str, asset: AssetId, trouble: Option<String>) {
+    fn tried(&self, agent: &str, asset: AssetId, trouble: Option<(String, Duration)>) {
         self.note(agent, asset, |seen| {
-            seen.tries = if trouble.is_some() { seen.tries.saturating_add(1) } else { 0 };
-            let (first, longest) = PAUSES;
-            let pause = first.saturating_mul(1 << seen.tries.min(8)).min(longest);
-            seen.next = Instant::now().checked_add(if trouble.is_some() { pause } else { first });
-            seen.say((agent, asset), trouble);
+            let pause = match &trouble {
+                Some((_, longest)) => {
+                    seen.tries = seen.tries.saturating_add(1);
+                    PAUSE.saturating_mul(1 << seen.tries.min(8)).min(*longest)
+                }
+                None => {
+                    seen.tries = 0;
+                    PAUSE
+                }
+            };
+            seen.next = Instant::now().checked_add(pause);
+            seen.say((agent, asset), trouble.map(|(why, _)| why));
         });
     }
 }
@@ -220,7 +235,11 @@ pub(crate) async fn keep(
         };
         let trouble = match done {
             Ok(_) => None,
-            Err(error) => Some(format!("{not}: {}", words(error)?)),
+            Err(error) => {
+                let by_rule = matches!(&error, StewardError::Fault(fault) if fault.code == RULES);
+                let longest = if by_rule { LONGEST_REFUSED } else { LONGEST };
+                Some((format!("{not}: {}", words(error)?), longest))
+            }
         };
         shared.floats.tried(agent, asset, trouble);
     }
@@ -273,7 +292,7 @@ async fn propose(shared: &Shared, agent: &str, intent: Intent) -> Result<IntentI
                 let mend = row.mend.as_ref().map(|mend| format!("; {mend}")).unwrap_or_default();
                 format!("{}: {} of {}{mend}", row.rule, row.measured, row.limit)
             });
-            Err(fault("float", stops.unwrap_or_default()).into())
+            Err(fault(RULES, stops.unwrap_or_default()).into())
         }
         Answer::Error(fault) => Err(fault.into()),
         _ => Err(fault("internal", "a proposal was not answered").into()),

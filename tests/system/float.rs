@@ -247,6 +247,40 @@ async fn a_revocation_ends_refills_and_what_comes_in_above_the_float_goes_back()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_approval_of_permit2_waits_for_the_money_that_it_covers() {
+    let estate = Estate::new().await;
+    estate.floats(2, (25, 100), "5.00");
+    estate.delegate();
+    let _steward = estate.steward(&[]);
+    let mind = estate.mind().await;
+    estate.float_is(100).await;
+    estate.pay(&mind, "half", 50).await.unwrap();
+    // Between the marks nothing is drawn for itself.
+    estate.float_is(50).await;
+    let approve = async |task: &str, cents: u64| {
+        let amount = Money::new(U256::from(cents * 10_000), estate.dollars());
+        let (task, intent) = (task.to_owned(), Intent::ApprovePermit2 { amount });
+        mind.propose(Proposal { task, step: 0, ordinal: 0, attempt: 0, intent }).await
+    };
+    let outcome = approve("covered", 80).await.unwrap();
+    assert!(matches!(outcome, Outcome::Allowed { .. }), "{outcome:?}");
+    estate.float_is(100).await;
+    assert_eq!((estate.refills(), estate.account_has().await), (2, 18 * DOLLAR + DOLLAR / 2));
+    let scout = estate.stolen().address();
+    let rpc = &estate.town.economy.rpc;
+    eventually("approved", 30, || async {
+        let allowed = rpc.permit2_allowance(estate.town.economy.dollar, scout).await.unwrap();
+        allowed == U256::from(800_000)
+    })
+    .await;
+    // For more than the key ever holds nothing is drawn.
+    let refused = approve("more than there is", 150).await;
+    let Err(ClientError::Fault(why)) = refused else { panic!("{refused:?}") };
+    assert!(why.code == "float" && why.message.contains("the float is full"), "{why:?}");
+    assert_eq!(estate.refills(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_steward_killed_at_any_edge_of_a_refill_draws_once() {
     let estate = Estate::new().await;
     let mut drawn = 0;
