@@ -133,6 +133,19 @@ pub struct DraftLimits {
     pub ask_above: U256,
 }
 
+impl DraftLimits {
+    /// All that a draft with these lets be spent ever.
+    #[must_use]
+    pub fn total(self) -> U256 {
+        self.bounded_day().saturating_mul(U256::from(20))
+    }
+
+    /// A budget near 2^256 means no more than one of a hundredth of that.
+    fn bounded_day(self) -> U256 {
+        self.day.min(U256::MAX / U256::from(100))
+    }
+}
+
 /// What the agent's key is to hold, where the rest waits in the owner's account. Base units of the asset.
 /// A draft holds the largest payment and no more than may ever be spent, whatever is said here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -290,8 +303,7 @@ fn sums(kind: DraftKind, params: &DraftParams) -> Fields {
     let limits = params.limits.or_else(|| kind.usual(params.decimals)).unwrap_or(nothing);
     let times = |units: U256, factor: u64| units.saturating_mul(U256::from(factor));
     let part = |units: U256, of: u64| units / U256::from(of);
-    // A budget near 2^256 means no more than one of a hundredth of that.
-    let day = limits.day.min(part(U256::MAX, 100));
+    let day = limits.bounded_day();
     let payment = limits.payment.min(day);
     let month = kind.month(day);
     // Rounded up, so that an hour is never nothing while a day is something.
@@ -312,7 +324,7 @@ fn sums(kind: DraftKind, params: &DraftParams) -> Fields {
     let example = payment.max(part(day, 5));
     let example = DraftFloat { low: part(example, 4), high: example };
     let DraftFloat { low, high } = params.float.unwrap_or(example);
-    let high = high.max(payment).min(times(day, 20));
+    let high = high.max(payment).min(limits.total());
     let low = low.min(high.saturating_sub(U256::from(1)));
 
     let payee = !params.payees.is_empty();
@@ -323,7 +335,7 @@ fn sums(kind: DraftKind, params: &DraftParams) -> Fields {
         ("hour", text(hour)),
         ("day", text(day)),
         ("days30", text(month)),
-        ("total", text(times(day, 20))),
+        ("total", text(limits.total())),
         ("ask_above", text(ask_above)),
         ("ask_above_day", text(ask_above_day)),
         ("task", text(task)),
@@ -410,7 +422,7 @@ fn habit(most: U256, params: &DraftParams) -> String {
     };
     let limits = params.limits.or_else(|| DraftKind::Household.usual(params.decimals));
     let Some(limits) = limits else { return String::new() };
-    let day = limits.day.min(U256::MAX / U256::from(100));
+    let day = limits.bounded_day();
     let payment = limits.payment.min(day);
     let line = |key: &str, units: U256, below: U256| {
         let amount = format_units(units, params.decimals);

@@ -110,10 +110,12 @@ fn a_budget_is_what_its_owner_said() {
 #[test]
 fn a_draft_has_the_float_that_its_owner_said_and_else_shows_one() {
     let units = |cents: u64| U256::from(cents * 10_000);
-    let said = DraftFloat { low: units(100), high: units(5_500) };
+    let said = DraftFloat { low: units(100), high: units(500) };
+    let limits = DraftLimits { payment: units(200), day: units(700), ask_above: units(30) };
     for kind in DraftKind::ALL {
         assert!(read(kind, &params()).floats.is_empty(), "{kind:?}");
-        let policy = read(kind, &DraftParams { float: Some(said), ..params() });
+        let policy =
+            read(kind, &DraftParams { float: Some(said), limits: Some(limits), ..params() });
         let spends = policy.limits.contains_key(&USDC);
         assert_eq!(draft(kind, &params()).contains("# [float.USDC]"), spends, "{kind:?}");
         let found = policy.floats.get(&USDC).map(|it| (it.low, it.high, it.required));

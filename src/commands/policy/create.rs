@@ -368,7 +368,7 @@ fn limits(
 
 /// Reads `1.00..3.00`.
 fn float(kind: DraftKind, text: &str, limits: Option<DraftLimits>) -> Done<DraftFloat> {
-    let Some(DraftLimits { payment, .. }) = limits else {
+    let Some(limits @ DraftLimits { payment, .. }) = limits else {
         return Err(Failure::usage(format!("a policy \"{}\" pays nobody", kind.name()))
             .help("leave --float out, or choose another --for"));
     };
@@ -386,6 +386,11 @@ fn float(kind: DraftKind, text: &str, limits: Option<DraftLimits>) -> Done<Draft
         let payment = format_units(payment, DECIMALS);
         let why = format!("one payment may be {payment}, which this float never holds");
         return wrong(why, "give a higher second mark, or a lower --payment");
+    }
+    if high > limits.total() {
+        let why =
+            format!("{} is all that may ever be spent", format_units(limits.total(), DECIMALS));
+        return wrong(why, "give a lower second mark, or a higher --day");
     }
     Ok(DraftFloat { low, high })
 }
@@ -566,6 +571,7 @@ mod tests {
             ("3", DraftKind::Buyer, "no two marks"),
             ("3..3", DraftKind::Buyer, "not below"),
             ("0.10..0.50", DraftKind::Buyer, "one payment may be 1.00"),
+            ("1..201", DraftKind::Buyer, "200.00 is all that may ever be spent"),
             ("1..x", DraftKind::Buyer, "is not an amount"),
             ("1..3", DraftKind::Seller, "pays nobody"),
         ] {
