@@ -97,7 +97,8 @@ impl Estate {
         let mind = self.mind().await;
         let asked = self.pay(&mind, "drift", 50);
         let outcome = tokio::time::timeout(Duration::from_secs(60), asked).await;
-        let outcome = outcome.expect("an answer within a minute").unwrap();
+        let Ok(outcome) = outcome else { panic!("no answer within a minute") };
+        let outcome = outcome.unwrap();
         let Outcome::Refused { table, .. } = outcome else { panic!("{outcome:?}") };
         let row = table.into_iter().find(|row| row.rule == "float.tUSD.delegation").unwrap();
         assert_eq!(row.mend.as_deref(), Some("marque account delegate scout"));
