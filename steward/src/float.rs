@@ -202,13 +202,9 @@ pub(crate) async fn keep(
 ) -> Result<(), StewardError> {
     let Whose { agent, key, policy } = whose;
     shared.floats.keep(agent, policy);
-    let refused = match covered(shared, link, whose).await? {
-        Covered::Lacks(lack) => Some(lack.to_string()),
-        Covered::Stands | Covered::Unknown => None,
-    };
+    // What a status tells of it.
+    covered(shared, link, whose).await?;
     for (asset, float) in floats(shared, policy) {
-        let refused = refused.clone().filter(|_| float.required);
-        shared.floats.note(agent, asset, |seen| seen.refused = refused);
         let held = holds(&link.rpc, asset, key).await?;
         shared.floats.note(agent, asset, |seen| seen.held = Some(held));
         let returns = |record: &Record| {

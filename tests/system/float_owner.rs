@@ -1,13 +1,14 @@
 //! A float that is not what it should be: whom that stops, whom not, and what its owner is told.
 
 use crate::{
-    account::{DOLLAR, Estate},
+    account::{DOLLAR, Estate, FEED},
     command::{failure, ok},
     support::{Citizen, eventually},
 };
 use alloy_primitives::U256;
 use marque_steward_client::{Client, ClientError, Outcome};
 use serde_json::Value;
+use std::time::Duration;
 
 impl Estate {
     /// Another agent of the same home, which keeps no float, with a dollar.
@@ -27,6 +28,12 @@ impl Estate {
         let Outcome::Refused { table, .. } = outcome else { panic!("{outcome:?}") };
         let row = table.into_iter().find(|row| row.rule == "float.tUSD.delegation").unwrap();
         (row.measured, row.mend.unwrap())
+    }
+
+    /// What a command says, an object a line.
+    fn json_lines(&self, args: &[&str]) -> Vec<Value> {
+        let said = ok(&self.marque(&[&["--json"], args].concat()));
+        said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// Waits until payments are refused, which a revocation is followed by within seconds.
@@ -89,7 +96,33 @@ async fn without_the_cover_that_its_policy_requires_an_agent_pays_nothing_and_it
     assert_eq!(estate.refused(&mind, "required again").await.1, delegate);
     ok(&estate.account(&["delegate", "scout", "--yes"]));
     estate.pays(&mind, "covered again").await;
+    let text = ok(&estate.marque(&["status"]));
+    assert!(!text.contains("NOTHING IS PAID"), "{text}");
     ok(&estate.marque(&["audit", "verify"]));
+    // What was refused for want of cover is so in a replay as well.
+    let same = ok(&estate.marque(&["policy", "replay", "scout@adopted"]));
+    assert!(same.contains("no decision would"), "{same}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_crash_left_reserved_is_released_where_the_chain_does_not_cover_it_any_more() {
+    let estate = Estate::new().await;
+    estate.requires(2, (25, 100), "5.00");
+    estate.delegate();
+    // Between the marks: the first that is reserved is the payment.
+    ok(&estate.marque(&["fund", "scout", "0.60 tUSD", "--faucet"]));
+    let dying = estate.steward(&[("MARQUE_FAILPOINT", "reserved")]);
+    let mind = estate.mind().await;
+    let asked = tokio::time::timeout(Duration::from_secs(5), estate.pay(&mind, "left", 30));
+    assert!(asked.await.is_err(), "it died before it answered");
+    drop((dying, mind));
+    ok(&estate.account(&["revoke", "scout"]));
+    let _steward = estate.steward(&[]);
+    let entries = || estate.json_lines(&["audit", "show", "--kind", "released"]);
+    eventually("released", 30, || async { entries().len() == 1 }).await;
+    let why = entries()[0]["body"]["why"].to_string();
+    assert!(why.contains("before it was signed: what was delegated was revoked"), "{why}");
+    assert_eq!((estate.has(FEED).await, estate.nonce().await), (0, 0), "nothing was signed");
 }
 
 impl Estate {

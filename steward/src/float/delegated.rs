@@ -89,15 +89,24 @@ pub(crate) async fn covered(
     if shared.floats.heard.stands(agent, policy) {
         return Ok(Covered::Stands);
     }
-    for (asset, _) in floats(shared, policy).filter(|(_, float)| float.required) {
+    let required = || floats(shared, policy).filter(|(_, float)| float.required);
+    let mut lacks = None;
+    for (asset, _) in required() {
         match stands(shared, link, whose, asset).await {
             Ok(_) => {}
-            Err(Undrawn::Lack(lack)) => return Ok(Covered::Lacks(lack)),
+            Err(Undrawn::Lack(lack)) => lacks = lacks.or(Some(lack)),
             Err(Undrawn::Error(error)) => return Err(error),
         }
     }
-    shared.floats.heard.note(agent, policy);
-    Ok(Covered::Stands)
+    for (asset, _) in required() {
+        let lack = lacks.as_ref().map(ToString::to_string);
+        shared.floats.note(agent, asset, |seen| seen.refused = lack);
+    }
+    let Some(lack) = lacks else {
+        shared.floats.heard.note(agent, policy);
+        return Ok(Covered::Stands);
+    };
+    Ok(Covered::Lacks(lack))
 }
 
 /// The way of a refill, for who looks things up.
