@@ -240,7 +240,7 @@ pub enum Answer {
 #[error("{message}")]
 pub struct Fault {
     /// A stable word: `malformed`, `version`, `frozen`, `id_reused`, `attempt`, `not_owner`,
-    /// `unknown`, `stale`, `chain`, `rate`, `internal`.
+    /// `unknown`, `stale`, `chain`, `float`, `rate`, `internal`.
     pub code: String,
     /// One line that says what, where and how to mend it.
     pub message: String,
