@@ -5,6 +5,7 @@
 //! and deserves a look. Nothing is changed anywhere, and nobody is asked but the policy's own
 //! endpoints and a facilitator that is named.
 
+mod account;
 mod agent;
 mod contracts;
 mod endpoints;
@@ -106,6 +107,8 @@ impl Examination<'_> {
             left::look(self, chain, &rpc, &mut tell).await;
             if let Some((agent, address)) = self.agent {
                 agent::look(self, (agent, address), chain, &rpc, &mut tell).await;
+                let asked = account::look(self, (agent, address), chain, &rpc, &mut tell).await;
+                contracts::tell_or_fail(agent, asked, &mut tell);
             }
         }
         if self.policy.chains.is_empty() {

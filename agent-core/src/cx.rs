@@ -483,7 +483,7 @@ impl Scope {
 
 /// Whether a question that was not accepted for this reason may be accepted later.
 fn is_passing(code: &str) -> bool {
-    matches!(code, "frozen" | "chain" | "rate" | "internal" | "stale" | "version")
+    matches!(code, "frozen" | "chain" | "float" | "rate" | "internal" | "stale" | "version")
 }
 
 fn read_url(text: &str) -> Result<Url, ToolError> {

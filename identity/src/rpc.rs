@@ -179,15 +179,18 @@ fn explain(data: &Bytes) -> String {
     }
 }
 
-/// Words from outside, bounded and on one line.
+/// Words from outside, bounded and on one line; cut between two words where that loses little.
 fn shortened(text: &str) -> String {
     const LONGEST: usize = 300;
-    let clean = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    let mut short: String = clean.clone().take(LONGEST).collect();
-    if clean.count() > LONGEST {
-        short.push('…');
+    const WORD: usize = 40;
+    let clean = || text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut short: String = clean().take(LONGEST).collect();
+    let Some(next) = clean().nth(LONGEST) else { return short };
+    let words = short.rsplit_once(' ').filter(|(_, cut)| next != ' ' && cut.len() < WORD);
+    if let Some((words, _)) = words {
+        short.truncate(words.trim_end().len());
     }
-    short
+    short + " …"
 }
 
 /// The innermost cause: what a person can act on. An outer one may repeat the URL.
@@ -225,5 +228,16 @@ mod tests {
         );
         assert_eq!(explain(&Bytes::from(text)), "too late");
         assert_eq!(explain(&Bytes::from(hex!("7e273289"))), "0x7e273289");
+    }
+
+    #[test]
+    fn long_words_from_outside_end_with_a_whole_word() {
+        let words = "no funds\nleft ".repeat(50);
+        let short = shortened(&words);
+        assert!(short.ends_with("left no …") && short.chars().count() <= 302, "{short}");
+        assert!(!short.contains('\n'));
+        assert_eq!(shortened("too late"), "too late");
+        let hex = format!("reverted {}", "ab".repeat(300));
+        assert_eq!(shortened(&hex).chars().count(), 302, "a word of that length is cut");
     }
 }

@@ -60,6 +60,7 @@ fn params() -> DraftParams {
         token_domain: ("USDC".to_owned(), "2".to_owned()),
         decimals: 6,
         limits: None,
+        float: None,
         payees: vec![
             payee("feed", Pin::Agent { id: U256::from(1), owner: OTHER, wallet: FEED }),
             payee("muscle", Pin::Address(OTHER)),

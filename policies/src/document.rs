@@ -152,7 +152,7 @@ pub struct Float {
     pub low: U256,
     /// up to this.
     pub high: U256,
-    /// The steward does not start where the chain does not hold these limits.
+    /// Nothing is paid, of any asset, where the chain does not hold these limits.
     pub required: bool,
 }
 

@@ -40,7 +40,9 @@ pub use ledger::{Ledger, Resolved, Scope, Timestamp};
 pub use loss::{Loss, most_lost};
 pub use money::{AssetId, Money};
 pub use parse::parse;
-pub use ready::{DraftKind, DraftLimits, DraftParams, DraftPayee, Pin, draft, draft_sources};
+pub use ready::{
+    DraftFloat, DraftKind, DraftLimits, DraftParams, DraftPayee, Pin, draft, draft_sources,
+};
 pub use schema::{owner_schema, policy_schema};
 pub use sources::Sources;
 pub use statement::{SignedStatement, Statement};

@@ -148,6 +148,14 @@ pub fn format_units(units: U256, decimals: u8) -> String {
     text
 }
 
+/// An amount that a person would type: two digits, and no less; `123` is `130`.
+#[must_use]
+pub fn round_up(units: U256) -> U256 {
+    let digits = units.to_string().len();
+    let step = U256::from(10).saturating_pow(U256::from(digits.saturating_sub(2)));
+    units.div_ceil(step).saturating_mul(step)
+}
+
 /// Serde for a [`U256`] as a decimal string.
 pub mod decimal {
     use super::U256;
@@ -182,5 +190,26 @@ impl fmt::Display for AssetId {
         } else {
             write!(f, "eip155:{}/erc20:{}", self.chain, self.token)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_amount_that_a_person_would_type_has_two_digits_and_is_enough() {
+        let cases: [(u64, u64); 6] = [
+            (0, 0),
+            (7, 7),
+            (10, 10),
+            (123, 130),
+            (999, 1_000),
+            (3_000_000_000_001, 3_100_000_000_000),
+        ];
+        for (units, rounded) in cases {
+            assert_eq!(round_up(U256::from(units)), U256::from(rounded), "{units}");
+        }
+        assert_eq!(round_up(U256::MAX), U256::MAX, "there is nothing above it");
     }
 }

@@ -133,6 +133,29 @@ pub struct DraftLimits {
     pub ask_above: U256,
 }
 
+impl DraftLimits {
+    /// All that a draft with these lets be spent ever.
+    #[must_use]
+    pub fn total(self) -> U256 {
+        self.bounded_day().saturating_mul(U256::from(20))
+    }
+
+    /// A budget near 2^256 means no more than one of a hundredth of that.
+    fn bounded_day(self) -> U256 {
+        self.day.min(U256::MAX / U256::from(100))
+    }
+}
+
+/// What the agent's key is to hold, where the rest waits in the owner's account. Base units of the asset.
+/// A draft holds the largest payment and no more than may ever be spent, whatever is said here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DraftFloat {
+    /// Below this the steward draws on the account,
+    pub low: U256,
+    /// up to this.
+    pub high: U256,
+}
+
 /// What a draft cannot guess. Names of chain, asset and payees are letters, digits, `-` and `_`.
 #[derive(Clone, Debug)]
 pub struct DraftParams {
@@ -160,6 +183,8 @@ pub struct DraftParams {
     pub decimals: u8,
     /// What it may spend; [`DraftKind::usual`] without it.
     pub limits: Option<DraftLimits>,
+    /// What its key holds of that; an example in a comment without it.
+    pub float: Option<DraftFloat>,
     /// Whom a buyer may pay.
     pub payees: Vec<DraftPayee>,
     /// Hosts that a buyer's `fetch_data` may reach.
@@ -278,8 +303,7 @@ fn sums(kind: DraftKind, params: &DraftParams) -> Fields {
     let limits = params.limits.or_else(|| kind.usual(params.decimals)).unwrap_or(nothing);
     let times = |units: U256, factor: u64| units.saturating_mul(U256::from(factor));
     let part = |units: U256, of: u64| units / U256::from(of);
-    // A budget near 2^256 means no more than one of a hundredth of that.
-    let day = limits.day.min(part(U256::MAX, 100));
+    let day = limits.bounded_day();
     let payment = limits.payment.min(day);
     let month = kind.month(day);
     // Rounded up, so that an hour is never nothing while a day is something.
@@ -297,6 +321,12 @@ fn sums(kind: DraftKind, params: &DraftParams) -> Fields {
     let sub = payment.min(part(day, 10));
     let task = payment.max(part(day, 4));
 
+    let example = payment.max(part(day, 5));
+    let example = DraftFloat { low: part(example, 4), high: example };
+    let DraftFloat { low, high } = params.float.unwrap_or(example);
+    let high = high.max(payment).min(limits.total());
+    let low = low.min(high.saturating_sub(U256::from(1)));
+
     let payee = !params.payees.is_empty();
     let only = |condition: bool| if condition { String::new() } else { "# ".to_owned() };
     let text = |units: U256| format_units(units, params.decimals);
@@ -305,7 +335,7 @@ fn sums(kind: DraftKind, params: &DraftParams) -> Fields {
         ("hour", text(hour)),
         ("day", text(day)),
         ("days30", text(month)),
-        ("total", text(times(day, 20))),
+        ("total", text(limits.total())),
         ("ask_above", text(ask_above)),
         ("ask_above_day", text(ask_above_day)),
         ("task", text(task)),
@@ -325,6 +355,9 @@ fn sums(kind: DraftKind, params: &DraftParams) -> Fields {
         ("over_sub", text(sub.saturating_add(cent))),
         ("asks?", only(asks)),
         ("asks_day?", only(asks_day)),
+        ("float_low", text(low)),
+        ("float_high", text(high)),
+        ("float?", only(params.float.is_some() && low < high)),
         ("payee?", only(payee)),
         ("held?", only(payee && asks)),
         ("free?", only(payee && unasked >= small)),
@@ -389,7 +422,7 @@ fn habit(most: U256, params: &DraftParams) -> String {
     };
     let limits = params.limits.or_else(|| DraftKind::Household.usual(params.decimals));
     let Some(limits) = limits else { return String::new() };
-    let day = limits.day.min(U256::MAX / U256::from(100));
+    let day = limits.bounded_day();
     let payment = limits.payment.min(day);
     let line = |key: &str, units: U256, below: U256| {
         let amount = format_units(units, params.decimals);

@@ -283,7 +283,7 @@ struct Float {
     low: Amount,
     /// Up to this. Any payment that the limits allow must fit.
     high: Amount,
-    /// "required": the steward does not start while the chain does not hold these limits. Left out, or "wanted": it warns.
+    /// "required": the agent pays nothing while the chain does not hold these limits. Left out, or "wanted": the steward warns.
     delegation: Option<Demand>,
 }
 

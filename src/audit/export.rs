@@ -2,7 +2,8 @@
 //!
 //! Everything in an export is under the checkpoint with which it ends, and what is not under one is
 //! left out. There is no key in a journal and none of our signatures before it is settled; the
-//! table has no signatures at all.
+//! table has no signatures at all. An entry is a row; one that tells of several transfers to an agent's
+//! key is a row for each, so that each has its amount.
 //!
 //! INVARIANT: no cell of the table is a formula to a spreadsheet (pinned by
 //! `no_cell_is_a_formula_and_every_cell_is_read_back`).
@@ -11,6 +12,7 @@ use super::{
     filter::verdict,
     known::{Asked, Known},
 };
+use alloy_primitives::{Address, B256};
 use jiff::Timestamp as Time;
 use marque_policies::{AssetId, Intent, Mark, Money, Row, money::format_units};
 use marque_steward::{Body, Entry, Word, entry::Decided};
@@ -52,32 +54,33 @@ pub fn head() -> String {
     COLUMNS.join(",")
 }
 
-/// An entry as a line of the table. `known` has learnt from it and all before.
+/// An entry as lines of the table. `known` has learnt from it and all before.
 #[must_use]
-pub fn row(entry: &Entry, known: &Known) -> String {
-    let asked = known.asked(entry);
-    let agent = entry.agent.as_deref().unwrap_or_default();
-    let mut cells = Cells::default();
-    cells.set("seq", entry.seq);
-    cells.set("time", time(entry.at));
-    cells.set("agent", agent);
-    cells.set(
-        "word",
-        match entry.word {
-            Word::Attested => "attested",
-            Word::Claimed => "claimed",
-        },
-    );
-    cells.set("kind", entry.body.kind());
-    cells.set("verdict", verdict(&entry.body).unwrap_or_default());
-    if let Some(id) = entry.body.intent() {
-        cells.set("intent", id);
+pub fn rows(entry: &Entry, known: &Known) -> Vec<String> {
+    match &entry.body {
+        Body::Received { upto, transfers, more } if !transfers.is_empty() || !more.is_empty() => {
+            let named = transfers.iter().map(|it| {
+                let note = format!("from {}", it.from);
+                (it.token, it.value, it.block, Some(it.transaction), note)
+            });
+            let floods = more.iter().map(|it| {
+                (it.token, it.value, *upto, None, format!("{} more transfers", it.count))
+            });
+            let row = |(token, value, block, transaction, note)| {
+                let agent = entry.agent.as_deref().unwrap_or_default();
+                let mut cells = Cells::of(entry, known);
+                let asset = AssetId { chain: known.chain(), token };
+                cells.money(Money::new(value, asset), agent, known);
+                cells.to(known.key(agent));
+                cells.set("block", block);
+                cells.transaction(transaction);
+                cells.set("note", note);
+                cells.line()
+            };
+            named.chain(floods).map(row).collect()
+        }
+        _ => vec![Cells::of(entry, known).line()],
     }
-    if let Some(asked) = asked {
-        cells.asked(asked, known);
-    }
-    cells.body(&entry.body, agent, known);
-    cells.line()
 }
 
 /// The last line of the table: the checkpoint that all others are under, as the row after the last
@@ -109,6 +112,33 @@ pub fn time(at: u64) -> String {
 struct Cells([String; COLUMNS.len()]);
 
 impl Cells {
+    /// What an entry says as a whole.
+    fn of(entry: &Entry, known: &Known) -> Self {
+        let asked = known.asked(entry);
+        let agent = entry.agent.as_deref().unwrap_or_default();
+        let mut cells = Cells::default();
+        cells.set("seq", entry.seq);
+        cells.set("time", time(entry.at));
+        cells.set("agent", agent);
+        cells.set(
+            "word",
+            match entry.word {
+                Word::Attested => "attested",
+                Word::Claimed => "claimed",
+            },
+        );
+        cells.set("kind", entry.body.kind());
+        cells.set("verdict", verdict(&entry.body).unwrap_or_default());
+        if let Some(id) = entry.body.intent() {
+            cells.set("intent", id);
+        }
+        if let Some(asked) = asked {
+            cells.asked(asked, known);
+        }
+        cells.body(&entry.body, agent, known);
+        cells
+    }
+
     fn set(&mut self, column: &str, value: impl ToString) {
         let place = COLUMNS.iter().position(|known| *known == column);
         if let Some(cell) = place.and_then(|place| self.0.get_mut(place)) {
@@ -117,12 +147,13 @@ impl Cells {
     }
 
     fn asked(&mut self, asked: &Asked, known: &Known) {
-        let Asked { agent, task, step, ordinal, attempt, intent } = asked;
+        let Asked { agent, task, step, ordinal, attempt, intent, to } = asked;
         self.set("task", task);
         self.set("step", step);
         self.set("ordinal", ordinal);
         self.set("attempt", attempt);
         self.set("action", intent.kind());
+        self.to(*to);
         match intent {
             Intent::Tool(tool) => {
                 self.set("note", &tool.tool);
@@ -167,6 +198,18 @@ impl Cells {
                 self.money(*amount, agent, known);
             }
             _ => {}
+        }
+    }
+
+    fn to(&mut self, to: Option<Address>) {
+        if let Some(to) = to {
+            self.set("to", to);
+        }
+    }
+
+    fn transaction(&mut self, transaction: Option<B256>) {
+        if let Some(transaction) = transaction {
+            self.set("transaction", transaction);
         }
     }
 
@@ -220,19 +263,7 @@ impl Cells {
                 self.set("note", format!("at most {max_fee} wei a unit of gas"));
             }
             Body::Released { why, .. } | Body::Filled { why, .. } => self.set("note", why),
-            Body::Received { upto, transfers, more } => {
-                self.set("block", upto);
-                let money = |token, units| {
-                    known.show(agent, Money::new(units, AssetId { chain: known.chain(), token }))
-                };
-                let named = transfers.iter().map(|it| {
-                    format!("{} from {} in {}", money(it.token, it.value), it.from, it.transaction)
-                });
-                let floods = more
-                    .iter()
-                    .map(|it| format!("{} in {} more", money(it.token, it.value), it.count));
-                self.set("note", named.chain(floods).collect::<Vec<_>>().join("; "));
-            }
+            Body::Received { upto, .. } => self.set("block", upto),
             Body::Scanned { block, .. } => self.set("block", block),
             Body::Checkpointed { state, .. } => self.set("note", state),
             Body::Expired { block, .. } => self.set("block", block),

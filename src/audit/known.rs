@@ -1,6 +1,7 @@
 //! What a reader of a journal has learnt from the entries before one: an entry that moves a payment
 //! names its id only, and amounts are in base units of an asset that a policy names.
 
+use alloy_primitives::Address;
 use marque_policies::{AssetId, Intent, IntentId, Money, Policy, money::format_units};
 use marque_steward::{Body, Entry, entry::Decided};
 use std::{
@@ -13,6 +14,9 @@ use std::{
 pub struct Known {
     /// EIP-155 id of the steward's chain; 0 before the genesis.
     chain: u64,
+    /// The owner in force.
+    owner: Option<Address>,
+    keys: BTreeMap<String, Address>,
     policies: BTreeMap<String, Policy>,
     intents: HashMap<IntentId, Arc<Asked>>,
 }
@@ -32,6 +36,9 @@ pub struct Asked {
     pub attempt: u32,
     /// What.
     pub intent: Intent,
+    /// Where that goes which names nobody: what is returned to the owner of then, what is drawn to the
+    /// agent's key.
+    pub to: Option<Address>,
 }
 
 impl Known {
@@ -39,7 +46,11 @@ impl Known {
     pub fn learn(&mut self, entry: &Entry) {
         let agent = entry.agent.clone().unwrap_or_default();
         match &entry.body {
-            Body::Genesis(genesis) => self.chain = genesis.chain,
+            Body::Genesis(genesis) => {
+                (self.chain, self.owner) = (genesis.chain, Some(genesis.owner));
+            }
+            Body::Rotate { owner, .. } => self.owner = Some(*owner),
+            Body::Enroll { key, .. } => drop(self.keys.insert(agent, *key)),
             // A policy that this program cannot read is told by its numbers only.
             Body::Adopt { document, .. } => {
                 if let Ok((policy, _)) = marque_policies::parse(document) {
@@ -47,17 +58,26 @@ impl Known {
                 }
             }
             Body::Refused(decided) | Body::Held(decided) => self.ask(agent, decided),
-            Body::Allowed(allowed) => self.ask(agent, &allowed.decided),
+            // Held under the owner before, it goes to the one in force.
+            Body::Allowed(allowed) => {
+                self.intents.remove(&allowed.decided.id);
+                self.ask(agent, &allowed.decided);
+            }
             _ => {}
         }
     }
 
     fn ask(&mut self, agent: String, decided: &Decided) {
         let Decided { id, task, step, ordinal, attempt, intent, .. } = decided;
+        let to = match intent {
+            Intent::Sweep(_) => self.owner,
+            Intent::Refill { .. } => self.key(&agent),
+            _ => None,
+        };
         self.intents.entry(*id).or_insert_with(|| {
             let (task, intent) = (task.clone(), intent.clone());
             let (step, ordinal, attempt) = (*step, *ordinal, *attempt);
-            Arc::new(Asked { agent, task, step, ordinal, attempt, intent })
+            Arc::new(Asked { agent, task, step, ordinal, attempt, intent, to })
         });
     }
 
@@ -71,6 +91,12 @@ impl Known {
     #[must_use]
     pub const fn chain(&self) -> u64 {
         self.chain
+    }
+
+    /// The key that an owner enrolled for an agent.
+    #[must_use]
+    pub fn key(&self, agent: &str) -> Option<Address> {
+        self.keys.get(agent).copied()
     }
 
     /// The name that a policy has for an asset, and the digits after its point. The agent's own

@@ -1,15 +1,17 @@
 //! `marque budget`: what is left, as bars that a person reads at a glance.
 //!
 //! From the running steward, or from the journal where none runs; a watch goes on through a
-//! restart.
+//! restart. What the owner's account may still give to a float the chain says.
 
 mod bars;
+mod floats;
 
 use super::{Shared, policy::unknown};
 use crate::{
     failure::{Done, Failure},
     story::{print, say},
 };
+use floats::{Floats, Kept};
 use marque::{home::Home, owner::connect, process::stop_signal};
 use marque_policies::{Policy, Timestamp, budgets};
 use marque_steward::{State, audit::Tail, state::Ledger};
@@ -45,6 +47,7 @@ struct Purse {
     frozen_at: Option<u64>,
     assets: Vec<AssetView>,
     budgets: Vec<Budget>,
+    floats: Vec<Kept>,
 }
 
 pub(crate) async fn run(shared: &Shared, args: &BudgetArgs) -> Done<ExitCode> {
@@ -60,10 +63,14 @@ pub(crate) async fn run(shared: &Shared, args: &BudgetArgs) -> Done<ExitCode> {
             .help("make one: marque new NAME; or name another --home"));
     }
     let mut journal = Journal::new(&home);
+    let mut floats = Floats::default();
     let mut shown: Option<Vec<Purse>> = None;
     let mut stop = std::pin::pin!(stop_signal());
     loop {
-        let purses = look(&home, args.agent.as_deref(), &mut journal).await?;
+        let mut purses = look(&home, args.agent.as_deref(), &mut journal).await?;
+        for purse in &mut purses {
+            purse.floats = floats.of(shared, &home, &purse.agent).await;
+        }
         show(shared, args.watch, &purses, shown.as_deref())?;
         if !args.watch {
             return Ok(ExitCode::SUCCESS);
@@ -119,7 +126,8 @@ impl Purse {
     fn of(view: View) -> Self {
         let View { agent, now, policy_version, frozen_at, assets, budgets, .. } = view;
         let policy_version = Some(policy_version).filter(|version| *version > 0);
-        Self { agent, from: "steward", now, policy_version, frozen_at, assets, budgets }
+        let floats = Vec::new();
+        Self { agent, from: "steward", now, policy_version, frozen_at, assets, budgets, floats }
     }
 
     /// The same but for the time.
@@ -140,7 +148,7 @@ impl Purse {
         serde_json::json!({
             "agent": self.agent, "from": self.from, "now": self.now,
             "policy_version": self.policy_version, "frozen_at": self.frozen_at,
-            "budgets": budgets.collect::<Vec<_>>(),
+            "budgets": budgets.collect::<Vec<_>>(), "floats": self.floats,
         })
     }
 }
@@ -181,6 +189,7 @@ impl Journal {
             frozen_at: self.state.frozen().map(|frozen| frozen.seq),
             assets,
             budgets,
+            floats: Vec::new(),
             agent,
         })
     }

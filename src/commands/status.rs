@@ -242,8 +242,9 @@ async fn balance(policy: &Policy, address: Address) -> Done<Vec<String>> {
     Ok(held)
 }
 
-/// A float in a line: what is in it, its marks, and what came of the last refill.
-fn said(float: &FloatView, agent: &str, known: &Known) -> String {
+/// A float: what is in it, its marks, what came of the last refill, and in lines of their own what keeps
+/// it from being what it should.
+fn said(float: &FloatView, agent: &str, known: &Known) -> Vec<String> {
     let show = |money| known.show(agent, money);
     let held = float.held.map_or_else(|| "not looked at yet".to_owned(), show);
     let mut text = format!("{held}; kept between {} and {}", show(float.low), show(float.high));
@@ -252,10 +253,15 @@ fn said(float: &FloatView, agent: &str, known: &Known) -> String {
         let state = format!("{:?}", refill.state).to_lowercase();
         text.push_str(&format!("; last refill {} {ago} ago, {state}", show(refill.amount)));
     }
-    if let Some(why) = &float.trouble {
-        text.push_str(&format!("; NOT REFILLED: {}", harmless(why)));
+    let mut lines = vec![text];
+    if let Some(why) = &float.refused {
+        lines.push(format!("{} {}", "NOTHING IS PAID:".bold().red(), harmless(why)));
     }
-    text
+    let told = |why: &&String| float.refused.as_ref().is_none_or(|it| !why.contains(it));
+    if let Some(why) = float.trouble.as_ref().filter(told) {
+        lines.push(harmless(why).yellow().to_string());
+    }
+    lines
 }
 
 fn print(home: &Home, report: &Report) {
@@ -304,7 +310,9 @@ fn print(home: &Home, report: &Report) {
             say!("  chain         not asked yet: nothing is signed until it answers");
         }
         for float in &agent.floats {
-            say!("  float         {}", said(float, &agent.name, &report.known));
+            for (number, line) in said(float, &agent.name, &report.known).iter().enumerate() {
+                say!("  {:<13} {line}", if number == 0 { "float" } else { "" });
+            }
         }
         for held in &agent.balance {
             say!("  holds         {held}");

@@ -2,14 +2,14 @@
 
 use super::{Examination, Finding, contracts::tell_or_fail, is_devnet};
 use alloy_primitives::{Address, U256};
-use marque_identity::{
-    IdentityError, Rpc,
-    account::{Permissions, drift},
-};
-use marque_policies::{AssetId, Money, Policy, document::Chain};
+use marque_identity::{IdentityError, Rpc};
+use marque_policies::{AssetId, Money, Policy, document::Chain, money::round_up};
 
 /// Gas of a settlement or a cancellation, with room.
 const GAS: u64 = 120_000;
+
+/// Gas of a refill, with room.
+const REFILL_GAS: u64 = 460_000;
 
 /// So many of them should be payable.
 const ENOUGH: u64 = 10;
@@ -24,41 +24,6 @@ pub(super) async fn look(
     tell_or_fail(agent, fees(of.policy, agent, address, chain, rpc, tell).await, tell);
     tell_or_fail(agent, tokens(of, agent, address, chain, rpc, tell).await, tell);
     tell_or_fail(agent, waiting(agent, address, rpc, tell).await, tell);
-    let delegated = of.delegated.filter(|it| it.framework.chain == chain.id);
-    if let Some(delegated) = delegated {
-        tell_or_fail(agent, drawn(of.policy, (agent, address), delegated, rpc, tell).await, tell);
-    }
-}
-
-/// Whether what it may draw on the owner's account is what its policy says.
-async fn drawn(
-    policy: &Policy,
-    (agent, address): (&str, Address),
-    delegated: &Permissions,
-    rpc: &Rpc,
-    tell: &mut impl FnMut(Finding),
-) -> Result<(), IdentityError> {
-    let account = delegated.account;
-    let over = delegated.standing(rpc).await?.is_over();
-    let differs: Vec<String> =
-        drift(policy, address, delegated)?.into_iter().map(|drift| drift.rule).collect();
-    tell(match (over, differs.is_empty()) {
-        (true, _) => Finding::odd(
-            agent,
-            format!("what it could draw on the account {account} has ended"),
-            format!("marque account delegate {agent}, if it should again"),
-        ),
-        (false, true) => {
-            let found = format!("it may draw on the account {account} what this policy says");
-            Finding::good(agent, found)
-        }
-        (false, false) => Finding::odd(
-            agent,
-            format!("on the account {account} the chain says otherwise: {}", differs.join(", ")),
-            format!("marque account status {agent}, then marque account delegate {agent}"),
-        ),
-    });
-    Ok(())
 }
 
 /// Whether it can pay for its transactions, as whoever settles must.
@@ -72,7 +37,9 @@ pub(super) async fn fees(
 ) -> Result<(), IdentityError> {
     let native = AssetId::native(chain.id);
     let held = rpc.balance(address).await?;
-    let one = U256::from(GAS) * U256::from(rpc.fees().await?.max_fee_per_gas);
+    let floats = policy.floats.keys().any(|asset| asset.chain == chain.id);
+    let (gas, what) = if floats { (REFILL_GAS, "refills") } else { (GAS, "transactions") };
+    let one = U256::from(gas).saturating_mul(U256::from(rpc.fees().await?.max_fee_per_gas));
     let count = held.checked_div(one).unwrap_or(U256::MAX);
     let shown = policy.show(Money::new(held, native));
     if !policy.gas.contains_key(&native) && !policy.limits.contains_key(&native) {
@@ -85,28 +52,24 @@ pub(super) async fn fees(
         tell(Finding::good(agent, format!("{address} has {shown} for fees")));
         return Ok(());
     }
-    let found = format!("{address} has {shown} for fees, enough for {count} transactions");
+    let found = format!("{address} has {shown} for fees, enough for {count} {what}");
     let wanted = one.saturating_mul(U256::from(ENOUGH)).saturating_sub(held);
     let wanted = policy.show(Money::new(round_up(wanted), native));
-    let mend = format!(
-        "{}: a seller settles with it, a freeze takes payments back with it",
-        fund(agent, &wanted, chain)
-    );
+    let why = match floats {
+        true => {
+            "what it draws on the account it pays for with it, as what it takes back in a freeze"
+        }
+        false => "a seller settles with it, a freeze takes payments back with it",
+    };
+    let mend = format!("{}: {why}", fund(agent, &wanted, chain));
     tell(Finding::odd(agent, found, mend));
     Ok(())
 }
 
 /// The command that brings it money.
-fn fund(agent: &str, amount: &str, chain: &Chain) -> String {
+pub(super) fn fund(agent: &str, amount: &str, chain: &Chain) -> String {
     let faucet = if is_devnet(chain) { " --faucet" } else { "" };
     format!("marque fund {agent} \"{amount}\"{faucet}")
-}
-
-/// An amount that a person would type: two digits, and no less.
-fn round_up(units: U256) -> U256 {
-    let digits = units.to_string().len();
-    let step = U256::from(10).pow(U256::from(digits.saturating_sub(2)));
-    units.div_ceil(step).saturating_mul(step)
 }
 
 async fn tokens(
@@ -117,21 +80,24 @@ async fn tokens(
     rpc: &Rpc,
     tell: &mut impl FnMut(Finding),
 ) -> Result<(), IdentityError> {
+    let pays = !of.policy.payees.is_empty() || !of.policy.pools.is_empty();
     for (name, asset) in &of.policy.assets {
-        let spent = of.policy.limits.contains_key(&asset.id);
+        let spent = pays && of.policy.limits.contains_key(&asset.id);
         if asset.id.chain != chain.id || asset.id.is_native() || !spent {
             continue;
         }
         let held = rpc.erc20_balance(asset.id.token, address).await?;
         let shown = of.policy.show(Money::new(held, asset.id));
-        tell(match held.is_zero() {
-            true => Finding::odd(
+        match held.is_zero() {
+            // What the key holds of these comes from the account, where money is to be sent.
+            _ if of.policy.floats.contains_key(&asset.id) => {}
+            true => tell(Finding::odd(
                 agent,
                 format!("it has {shown} to spend"),
                 fund(agent, &format!("1 {name}"), chain),
-            ),
-            false => Finding::good(agent, format!("it has {shown} to spend")),
-        });
+            )),
+            false => tell(Finding::good(agent, format!("it has {shown} to spend"))),
+        }
         let allowed = match rpc.permit2_allowance(asset.id.token, address).await {
             Ok(allowed) => allowed,
             Err(IdentityError::Answer { .. } | IdentityError::Reverted { .. }) => continue,
@@ -166,24 +132,4 @@ async fn waiting(
         ));
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_to_be_funded_has_two_digits_and_is_enough() {
-        let cases: [(u64, u64); 6] = [
-            (0, 0),
-            (7, 7),
-            (10, 10),
-            (123, 130),
-            (999, 1_000),
-            (3_000_000_000_001, 3_100_000_000_000),
-        ];
-        for (units, rounded) in cases {
-            assert_eq!(round_up(U256::from(units)), U256::from(rounded), "{units}");
-        }
-    }
 }

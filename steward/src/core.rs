@@ -20,8 +20,10 @@ pub(crate) use owner::genesis;
 pub use payer::Payer;
 pub(crate) use payer::{Owed, owed, paying};
 pub use permit::Permit;
-pub use propose::{BlockFacts, Facts, GasPlan, Way};
-pub(crate) use propose::{CANCEL_GAS, CLOCK_SKEW, Call, knows_more, leaves, refills};
+pub use propose::{BlockFacts, Covered, Facts, GasPlan, Lack, Way};
+pub(crate) use propose::{
+    CANCEL_GAS, CLOCK_SKEW, Call, is_delegation, knows_more, leaves, refills, takes,
+};
 
 use crate::{
     entry::{Body, Entry, Foreign, VERSION, Word},

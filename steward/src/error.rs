@@ -73,19 +73,6 @@ pub enum StewardError {
     /// Another chain than the one that genesis names.
     #[error("the wrong chain: {0}")]
     Wrong(String),
-    /// A policy wants the chain to hold its limits before anything is signed, and it does not.
-    #[error(
-        "the policy of \"{agent}\" wants the limits of {asset} delegated on chain before it starts \
-         ({why}); run marque account delegate {agent}"
-    )]
-    Delegation {
-        /// Whose policy.
-        agent: String,
-        /// Of which asset.
-        asset: String,
-        /// What is wrong.
-        why: String,
-    },
     /// A permit and what it was used for do not fit.
     #[error("permit: {0}")]
     Permit(&'static str),

@@ -4,7 +4,7 @@
 //! named whom to ask; the core refuses them if another one is in force by then.
 
 use crate::{
-    core::{BlockFacts, CANCEL_GAS, Call, Facts, GasPlan, Owed, Payer, owed, paying},
+    core::{BlockFacts, CANCEL_GAS, Call, Facts, GasPlan, Owed, Payer, owed, paying, takes},
     entry::{OnChain, Order},
     error::StewardError,
     float,
@@ -14,11 +14,11 @@ use crate::{
     state::State,
     steward::Shared,
 };
-use alloy_primitives::{Address, B256, Log};
+use alloy_primitives::{Address, B256, Log, U256};
 use alloy_sol_types::SolEvent as _;
 use marque_contracts::{IERC20, IERC3009};
 use marque_identity::{BlockTag, IdentityError, Rpc, registry};
-use marque_policies::{Intent, Policy, intent::Settle};
+use marque_policies::{Intent, Money, Policy, intent::Settle, money::round_up};
 use marque_steward_client::{PaymentState, Proposal};
 use std::{sync::Arc, time::Duration};
 
@@ -115,6 +115,11 @@ async fn look_up(
     let link = shared.links.get(&standing.policy, standing.chain)?;
     let rpc = &link.rpc;
     ready(shared, agent, standing.policy.hash).await?;
+    // Before the block: without a block nothing is signed, and what is required is not known then.
+    if takes(intent).is_some() {
+        let whose = Whose { agent, key: standing.key, policy: &standing.policy };
+        facts.covered = float::covered(shared, &link, whose).await?;
+    }
     let block = link.newest().await?;
     facts.block = Some(BlockFacts { number: block.number, timestamp: block.timestamp });
     shared.clock.learn(block.timestamp.saturating_mul(1_000));
@@ -133,11 +138,11 @@ async fn look_up(
                 elsewhere(rpc, settle, block.number.saturating_sub(LOOK_BACK)).await?;
             if facts.elsewhere.is_none() {
                 facts.payer = payer(rpc, intent, &standing.owed).await?;
-                transaction(&link, standing, intent, facts).await?;
+                transaction(&link, (agent, standing), intent, facts).await?;
             }
         }
         Intent::Transfer(_) | Intent::Sweep(_) => {
-            transaction(&link, standing, intent, facts).await?;
+            transaction(&link, (agent, standing), intent, facts).await?;
         }
         Intent::PermitTransfer(pay) => {
             let token = pay.amount.asset.token;
@@ -147,16 +152,16 @@ async fn look_up(
         Intent::ApprovePermit2 { amount } => {
             let held = rpc.erc20_balance(amount.asset.token, standing.key).await;
             facts.cover = Some(held.map_err(chain_error)?);
-            transaction(&link, standing, intent, facts).await?;
+            transaction(&link, (agent, standing), intent, facts).await?;
         }
         Intent::Refill { amount } => {
             facts.cover = Some(float::holds(rpc, amount.asset, standing.key).await?);
             let whose = Whose { agent, key: standing.key, policy: &standing.policy };
             facts.way = Some(float::way(shared, &link, whose, amount.asset).await?);
-            transaction(&link, standing, intent, facts).await?;
+            transaction(&link, (agent, standing), intent, facts).await?;
         }
         Intent::InvalidatePermit { intent: permit } => {
-            transaction(&link, standing, intent, facts).await?;
+            transaction(&link, (agent, standing), intent, facts).await?;
             if permits::is_used(rpc, standing.key, *permit).await? {
                 let line = "the permit was drawn on or taken back already";
                 return Err(StewardError::Chain(line.to_owned()));
@@ -169,7 +174,7 @@ async fn look_up(
             facts.elsewhere = permits::elsewhere(rpc, settle, from).await?;
             if facts.elsewhere.is_none() {
                 facts.payer = payer(rpc, intent, &standing.owed).await?;
-                transaction(&link, standing, intent, facts).await?;
+                transaction(&link, (agent, standing), intent, facts).await?;
             }
         }
         Intent::Cancel(_) => {
@@ -304,7 +309,7 @@ fn paid_by_it(logs: &[Log], settle: &Settle) -> bool {
 /// Simulates the transaction and asks what it would cost.
 async fn transaction(
     link: &Link,
-    standing: &Standing,
+    (agent, standing): (&str, &Standing),
     intent: &Intent,
     facts: &mut Facts,
 ) -> Result<(), StewardError> {
@@ -320,12 +325,39 @@ async fn transaction(
     })?;
     let fees = rpc.fees().await.map_err(chain_error)?;
     let (times, by) = GAS_MARGIN;
-    facts.gas = Some(GasPlan {
+    let plan = GasPlan {
         limit: estimate.saturating_mul(times) / by,
         max_fee: fees.max_fee_per_gas,
         max_priority_fee: fees.max_priority_fee_per_gas,
-    });
-    Ok(())
+    };
+    facts.gas = Some(plan);
+    payable(rpc, (agent, standing), (call.value, plan)).await
+}
+
+/// So many transactions like this one an owner is told to bring the coins for.
+const FUNDED: u64 = 10;
+
+/// Whether the key has the coins for a transaction. The chain would not take it, and it would be sent
+/// again and again.
+async fn payable(
+    rpc: &Rpc,
+    (agent, standing): (&str, &Standing),
+    (value, plan): (U256, GasPlan),
+) -> Result<(), StewardError> {
+    let coins = rpc.balance(standing.key).await.map_err(chain_error)?;
+    let fee = plan.most(standing.chain);
+    if coins >= fee.units.saturating_add(value) {
+        return Ok(());
+    }
+    let show = |units| standing.policy.show(Money::new(units, fee.asset));
+    let left = coins.saturating_sub(value);
+    let wanted = round_up(fee.units.saturating_mul(U256::from(FUNDED)));
+    Err(StewardError::Chain(format!(
+        "the key has {} for fees, and this may take {}; marque fund {agent} \"{}\"",
+        show(left),
+        show(round_up(fee.units)),
+        show(wanted)
+    )))
 }
 
 /// Whether a reserved transaction would still do what it is for.
@@ -345,8 +377,8 @@ pub(crate) async fn still_works(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloy_primitives::{LogData, U256};
-    use marque_policies::{AssetId, Money};
+    use alloy_primitives::LogData;
+    use marque_policies::AssetId;
 
     const TOKEN: Address = Address::repeat_byte(0xaa);
     const BUYER: Address = Address::repeat_byte(1);

@@ -148,6 +148,8 @@ async fn one(
     outflow::compare(shared, &link, whose, &mut memory.watch).await?;
     if case.frozen {
         withdraw::release(shared, &case.live).await?;
+    } else {
+        float::release(shared, &link, whose, &case.live).await?;
     }
     let (out, ours): (Vec<&Record>, Vec<&Record>) = case
         .live

@@ -17,7 +17,7 @@
 //! (`a_naive_recount_of_the_windows_agrees`).
 
 use crate::{
-    core::{BlockFacts, Event, Facts, GasPlan, Reply, Way, step},
+    core::{BlockFacts, Covered, Event, Facts, GasPlan, Lack, Reply, Way, is_delegation, step},
     entry::{Allowed, Body, Decided, Entry, Found, OnChain, Order, VERSION, Word},
     error::StewardError,
     state::{Record, State},
@@ -364,6 +364,7 @@ impl Replayer {
             cover: found.cover,
             held: None,
             way: allowed.and_then(|allowed| Way::of(&allowed.order)),
+            covered: covered(&decided.table),
             payer: None,
             trouble: None,
         }
@@ -485,6 +486,16 @@ fn from_order(allowed: Option<&Allowed>) -> Found {
         max_priority_fee: u128::try_from(order.max_priority_fee).unwrap_or(u128::MAX),
     };
     Found { gas: Some(gas), ..Found::default() }
+}
+
+/// What the chain held then, where it was asked; a policy of then that did not require it says
+/// nothing of today's rule.
+fn covered(table: &[Row]) -> Covered {
+    let lacks = table.iter().find(|row| row.mark == Mark::Fail && is_delegation(&row.rule));
+    lacks.map_or(Covered::Stands, |row| {
+        let mend = row.mend.clone().unwrap_or_default();
+        Covered::Lacks(Lack { why: row.measured.clone(), mend })
+    })
 }
 
 /// Whether nothing but a payee's identity stands against it.

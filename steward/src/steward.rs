@@ -250,7 +250,7 @@ impl Shared {
         let mut tries = 0;
         let begun = Instant::now();
         let done = loop {
-            float::cover(self, who, &proposal).await?;
+            float::afford(self, who, &proposal).await?;
             let facts = gather::facts(self, who, &proposal).await?;
             let event = Event::Propose {
                 agent: agent.to_owned(),

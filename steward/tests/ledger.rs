@@ -428,17 +428,29 @@ async fn what_the_chain_does_not_take_keeps_nothing_else_waiting() {
     let shop = Address::repeat_byte(9);
     let (home, key) = town.home("scout", shop).await;
     let (steward, mind) = start(&home).await;
-    // An estimate asks for no coin, and sending does.
-    town.ask("anvil_setBalance", serde_json::json!([key, "0x0"])).await;
+    // The coins are gone before a block has it, and it is forgotten: sent again it is not taken.
+    town.devnet.set_interval(0).await.unwrap();
+    town.ask("evm_setAutomine", serde_json::json!([false])).await;
     let sweep = Intent::Sweep(marque_policies::intent::Sweep { amount: town.usdc(1) });
     let swept = mind.propose(proposal("home", 0, sweep)).await.unwrap();
-    assert!(matches!(swept, Outcome::Allowed { .. }), "{swept:?}");
+    let Outcome::Allowed { artifact: Artifact::Transaction { hash }, .. } = swept else {
+        panic!("{swept:?}")
+    };
     steward.stop().await.unwrap();
+    town.ask("anvil_dropTransaction", serde_json::json!([hash])).await;
+    town.ask("anvil_setBalance", serde_json::json!([key, "0x0"])).await;
+    town.ask("evm_setAutomine", serde_json::json!([true])).await;
+    town.devnet.set_interval(1).await.unwrap();
 
     let (steward, mind) = start(&home).await;
     let (id, made) = out(mind.propose(proposal("buy", 0, town.pay(shop, 10_000))).await.unwrap());
     town.devnet.send(town.token, settling(&made)).await.unwrap();
     until(&mind, id, PaymentState::Final).await;
+    // What would not be taken either is not begun.
+    let again = Intent::Sweep(marque_policies::intent::Sweep { amount: town.usdc(2) });
+    let refused = mind.propose(proposal("again", 0, again)).await.unwrap_err().to_string();
+    assert!(refused.contains("the key has 0.00 ETH for fees, and this may take 0.0"), "{refused}");
+    assert!(refused.contains("; marque fund scout \"0.00"), "{refused}");
     mind.freeze("enough").await.unwrap();
     town.ask("anvil_setBalance", serde_json::json!([key, "0xde0b6b3a7640000"])).await;
     let Outcome::Allowed { id, .. } = swept else { panic!() };

@@ -10,7 +10,7 @@ use marque_contracts::delegation::{
 };
 use marque_policies::{Intent, IntentId, Scope};
 use marque_steward::{
-    core::{Event, Facts, Reply, Surplus, Way},
+    core::{Covered, Event, Facts, Lack, Reply, Surplus, Way},
     entry::{Body, OnChain, Order},
 };
 use marque_steward_client::PaymentState;
@@ -150,4 +150,36 @@ fn a_payment_is_signed_for_no_more_than_the_key_has_left() {
     let first = allowed(afford(&mut later, "a", 400_000, 500_000));
     later.moved(Body::Seen { id: first, at: place() });
     assert_eq!(fault(afford(&mut later, "b", 200_000, 500_000)), "float");
+}
+
+#[test]
+fn where_the_policy_requires_it_nothing_is_paid_unless_the_chain_is_known_to_hold_the_limits() {
+    let mut bench = Bench::new();
+    let required =
+        floating(2).replace("high = \"2.00\"", "high = \"2.00\"\ndelegation = \"required\"");
+    bench.under(&required);
+    let lack = Lack { why: "it was revoked".into(), mend: "delegate".into() };
+    let approve = Intent::ApprovePermit2 { amount: usdc(1) };
+    for (number, intent) in [pay(1), transfer(1), approve].into_iter().enumerate() {
+        let ask = |bench: &mut Bench, covered| {
+            let facts = Facts { covered, cover: Some(U256::from(9)), ..bench.facts() };
+            bench.propose_with(proposal(&format!("out {number}"), 0, intent.clone()), facts)
+        };
+        for covered in [Covered::Unknown, Covered::Lacks(lack.clone())] {
+            assert_eq!(refused(ask(&mut bench, covered)), ["float.USDC.delegation"], "{intent:?}");
+        }
+        allowed(ask(&mut bench, Covered::Stands));
+    }
+    // What brings money back, takes a payment back, or is the payment of somebody else goes on.
+    allowed(bench.propose(proposal("back", 0, sweep(1))));
+    let out = allowed(bench.propose_with(
+        proposal("out", 0, pay(2)),
+        Facts { covered: Covered::Stands, ..bench.facts() },
+    ));
+    bench.moved(Body::Sent { id: out });
+    allowed(bench.propose(proposal("taken back", 0, cancel(out))));
+    allowed(bench.propose(proposal("income", 0, settle(&key(7), agent().address(), 5, 1, TOKEN))));
+    allowed(ask(&mut bench, "drawn", 1, 0));
+    bench.under(&floating(3));
+    allowed(bench.propose(proposal("wanted", 0, pay(1))));
 }

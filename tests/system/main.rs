@@ -17,6 +17,7 @@ mod demo;
 mod doctor;
 mod door;
 mod float;
+mod float_owner;
 mod layers;
 mod lies;
 mod once;

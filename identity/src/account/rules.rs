@@ -306,7 +306,7 @@ impl Table<'_> {
             ),
         }
         if *required {
-            self.steward(format!("{path}.delegation"), "it does not start without");
+            self.steward(format!("{path}.delegation"), "it lets nothing be paid without");
         }
     }
 

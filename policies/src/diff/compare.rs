@@ -360,7 +360,8 @@ impl<'a> Comparison<'a> {
                     self.changed(path, Direction::Different, said, |c| c.refills(asset));
                 }
                 (Some(_), None) => {
-                    let said = "gone: nothing is drawn on the account, and nothing bounds what the                                 key holds";
+                    let said = "gone: nothing is drawn on the account, and nothing bounds what the \
+                                key holds";
                     self.changed(path, Direction::Different, said, |c| c.refills(asset));
                 }
                 (None, None) => {}
@@ -381,7 +382,7 @@ impl<'a> Comparison<'a> {
         }
         if required != is.required {
             let said = match is.required {
-                true => "the steward does not start where the chain does not hold the limits",
+                true => "nothing is paid where the chain does not hold the limits",
                 false => "the steward only warns where the chain does not hold the limits",
             };
             self.noted(format!("{path}.delegation"), Direction::gained(required), said);

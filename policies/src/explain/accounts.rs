@@ -49,7 +49,7 @@ pub(super) fn floats(policy: &Policy, lines: &mut Vec<String>) {
             show(*high)
         ));
         lines.push(match required {
-            true => "The steward does not start while that is not delegated on chain.".to_owned(),
+            true => "While that is not delegated on chain it pays nothing.".to_owned(),
             false => "Where that is not delegated on chain the steward warns.".to_owned(),
         });
     }

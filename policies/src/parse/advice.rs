@@ -1,6 +1,7 @@
 //! Warnings: rules that can never have an effect, openings that an owner may not have meant, and
 //! tests that the policy does not meet.
 
+mod floats;
 mod reach;
 
 use super::Spans;
@@ -25,6 +26,7 @@ pub(super) fn warnings(policy: &Policy, spans: &Spans<'_>) -> Vec<Warning> {
     advice.boundless_categories();
     advice.poor_sub_agents();
     advice.fees();
+    advice.floats();
     advice.unmet_tests();
     advice.warnings.sort_by_key(|warning| (warning.file, warning.line, warning.column));
     advice.warnings

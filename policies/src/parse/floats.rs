@@ -26,6 +26,7 @@ pub(super) fn floats<'a>(
 ) -> Result<Floats, PolicyError> {
     let mut floats = Floats::new();
     let Some(section) = root.section("float")? else { return Ok(floats) };
+    of_an_asset(&section, assets, limits)?;
     for (name, section) in section.named()? {
         let asset = asset(section.source, assets, &name)?;
         section.only(keys::FLOAT)?;
@@ -61,9 +62,32 @@ pub(super) fn floats<'a>(
             return Err(section.source.meaning(high_at, message, help));
         }
         let required = demand(&section)?;
+        spans.mark(
+            format!("{}.delegation", section.path),
+            section.source,
+            section.span_of("delegation"),
+        );
         floats.insert(asset.id, Float { low, high, required });
     }
     Ok(floats)
+}
+
+/// A float is of an asset: what stands in `[float]` itself is meant for one.
+fn of_an_asset(
+    section: &Section<'_>,
+    assets: &Assets,
+    limits: &ByAsset,
+) -> Result<(), PolicyError> {
+    let Some(key) = keys::FLOAT.iter().find(|key| section.has(key) && !section.is_table(key))
+    else {
+        return Ok(());
+    };
+    let tokens = || assets.iter().filter(|(_, asset)| !asset.id.is_native());
+    let limited = tokens().find(|(_, asset)| limits.contains_key(&asset.id));
+    let name = limited.or_else(|| tokens().next()).map_or("ASSET", |(name, _)| name);
+    let message = format!("`{key}` stands in [float], which says of no asset what is kept");
+    let help = format!("write it below [float.{name}]");
+    Err(section.source.meaning(section.key_span(key), message, help))
 }
 
 /// The largest single payment that limits let pass.
@@ -71,7 +95,7 @@ fn most_at_once(limits: &Limits) -> Option<U256> {
     limits.payment.into_iter().chain(limits.windows().map(|(.., units)| units)).min()
 }
 
-/// Whether the steward wants the chain to hold the limits before it starts.
+/// Whether the chain has to hold the limits before anything is paid.
 fn demand(section: &Section<'_>) -> Result<bool, PolicyError> {
     match section.text("delegation")? {
         None => Ok(false),
@@ -82,7 +106,7 @@ fn demand(section: &Section<'_>) -> Result<bool, PolicyError> {
                 let shown = other.escape_debug();
                 let message = format!("`delegation` in {} is \"{shown}\"", section.path);
                 let help = "write \"wanted\" (the steward warns where the chain does not hold the \
-                            limits) or \"required\" (it does not start)";
+                            limits) or \"required\" (nothing is paid then)";
                 Err(section.source.meaning(found.span, message, help))
             }
         },

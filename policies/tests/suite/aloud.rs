@@ -130,7 +130,7 @@ fn everything_that_can_be_written_is_said() {
         "idle may spend nothing.",
         "Its key is kept between 0.20 USDC and 1.00 USDC from the owner's account, under the same \
          limits on chain",
-        "The steward does not start while that is not delegated on chain.",
+        "While that is not delegated on chain it pays nothing.",
     ] {
         assert!(said.contains(sentence), "{sentence}\n---\n{said}");
     }

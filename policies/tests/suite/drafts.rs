@@ -3,8 +3,8 @@
 use crate::support::*;
 use alloy_primitives::U256;
 use marque_policies::{
-    Decision, DraftKind, DraftLimits, DraftParams, DraftPayee, Pin, Policy, TestResult, draft,
-    draft_sources, parse, parse::compile, read_aloud, render_table, run_tests,
+    Decision, DraftFloat, DraftKind, DraftLimits, DraftParams, DraftPayee, Pin, Policy, TestResult,
+    draft, draft_sources, parse, parse::compile, read_aloud, render_table, run_tests,
 };
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -23,6 +23,7 @@ pub(crate) fn params() -> DraftParams {
         token_domain: ("Marque \"Test\" {{owner}} Dollar".to_owned(), "1".to_owned()),
         decimals: 6,
         limits: None,
+        float: None,
         payees: vec![
             DraftPayee {
                 name: "feed".to_owned(),
@@ -107,6 +108,22 @@ fn a_budget_is_what_its_owner_said() {
 }
 
 #[test]
+fn a_draft_has_the_float_that_its_owner_said_and_else_shows_one() {
+    let units = |cents: u64| U256::from(cents * 10_000);
+    let said = DraftFloat { low: units(100), high: units(500) };
+    let limits = DraftLimits { payment: units(200), day: units(700), ask_above: units(30) };
+    for kind in DraftKind::ALL {
+        assert!(read(kind, &params()).floats.is_empty(), "{kind:?}");
+        let policy =
+            read(kind, &DraftParams { float: Some(said), limits: Some(limits), ..params() });
+        let spends = policy.limits.contains_key(&USDC);
+        assert_eq!(draft(kind, &params()).contains("# [float.USDC]"), spends, "{kind:?}");
+        let found = policy.floats.get(&USDC).map(|it| (it.low, it.high, it.required));
+        assert_eq!(found, spends.then_some((said.low, said.high, false)), "{kind:?}");
+    }
+}
+
+#[test]
 fn a_frozen_agent_can_do_nothing_but_return_money() {
     let policy = read(DraftKind::Frozen, &params());
     assert!(policy.payees.is_empty() && policy.tools.is_empty() && policy.pools.is_empty());
@@ -133,9 +150,11 @@ fn any_params() -> impl Strategy<Value = DraftParams> {
         ask_above,
     });
     let so_far = prop::option::of(amount());
-    (prop::option::of(limits), 0_u8..=36, 0..3_usize, so_far, any::<[bool; 3]>()).prop_map(
-        |(limits, decimals, payees, so_far, [hosts, of_their_own, registry])| {
-            let mut params = DraftParams { limits, decimals, ..params() };
+    let float = (amount(), amount()).prop_map(|(low, high)| DraftFloat { low, high });
+    let money = (prop::option::of(limits), prop::option::of(float));
+    (money, 0_u8..=36, 0..3_usize, so_far, any::<[bool; 3]>()).prop_map(
+        |((limits, float), decimals, payees, so_far, [hosts, of_their_own, registry])| {
+            let mut params = DraftParams { limits, float, decimals, ..params() };
             params.payees.truncate(payees);
             params.payees.iter_mut().for_each(|payee| payee.so_far = so_far);
             if !hosts {

@@ -28,7 +28,7 @@ pub(crate) struct ExportArgs {
 enum Format {
     /// The entries as the journal has them, one a line.
     Jsonl,
-    /// A table with a row for each entry.
+    /// A table with a row for each entry, and for each transfer that one tells of.
     Csv,
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn run(shared: &Shared, args: &ExportArgs) -> Done<ExitCode> {
         Some(path) => Sink::file(path)?,
         None => Sink::out(),
     };
-    let (mut known, mut rows) = (Known::default(), 0_u64);
+    let (mut known, mut taken) = (Known::default(), 0_u64);
     if args.format == Format::Csv {
         sink.line(export::head())?;
     }
@@ -54,10 +54,12 @@ pub(crate) fn run(shared: &Shared, args: &ExportArgs) -> Done<ExitCode> {
         if read.entry.seq >= size || !filter.takes(&read.entry, &known) {
             return Ok(());
         }
-        rows += 1;
+        taken += 1;
         match args.format {
             Format::Jsonl => sink.line(text(&read)),
-            Format::Csv => sink.line(export::row(&read.entry, &known)),
+            Format::Csv => {
+                export::rows(&read.entry, &known).into_iter().try_for_each(|row| sink.line(row))
+            }
         }
     })?;
     match args.format {
@@ -67,9 +69,9 @@ pub(crate) fn run(shared: &Shared, args: &ExportArgs) -> Done<ExitCode> {
     sink.finish()?;
     if let Some(path) = &args.out {
         if shared.json {
-            say!("{}", serde_json::json!({ "file": path, "entries": rows, "size": size }));
+            say!("{}", serde_json::json!({ "file": path, "entries": taken, "size": size }));
         } else {
-            say!("{}: {rows} of {size} entries, and the checkpoint over them", path.display());
+            say!("{}: {taken} of {size} entries, and the checkpoint over them", path.display());
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -1,7 +1,7 @@
 //! Budgets as bars, within 80 columns: what is spent, what is in flight, what is left, and when the
 //! next bit comes free.
 
-use super::Purse;
+use super::{Purse, floats::Kept};
 use crate::story::span;
 use alloy_primitives::U256;
 use marque_policies::{Timestamp, money::format_units};
@@ -12,7 +12,7 @@ use owo_colors::OwoColorize as _;
 const CELLS: usize = 20;
 
 /// The room for a rule's name.
-const NAME: usize = 26;
+pub(super) const NAME: usize = 26;
 
 /// Digits after the point that a person reads at a glance.
 const DIGITS: usize = 6;
@@ -38,6 +38,7 @@ pub(super) fn lines(purse: &Purse) -> Vec<String> {
             asset.map_or(("units", 0), |asset| (asset.name.as_str(), asset.decimals));
         lines.extend(line(budget, name, decimals, purse.now));
     }
+    lines.extend(purse.floats.iter().flat_map(Kept::lines));
     if purse.budgets.is_empty() && purse.policy_version.is_some() {
         lines.push("  it has no limits on sums: nothing may be spent".to_owned());
     }
@@ -93,7 +94,7 @@ fn cells(part: U256, whole: U256) -> usize {
 }
 
 /// A rule's name in the room there is: its ends say the most.
-fn narrow(rule: &str) -> String {
+pub(super) fn narrow(rule: &str) -> String {
     let count = rule.chars().count();
     if count <= NAME {
         return rule.to_owned();
@@ -105,7 +106,7 @@ fn narrow(rule: &str) -> String {
 }
 
 /// An amount with the digits that a person reads; the rest is cut, never rounded up.
-fn glance(exact: &str) -> String {
+pub(super) fn glance(exact: &str) -> String {
     match exact.split_once('.') {
         Some((whole, digits)) if digits.chars().count() > DIGITS => {
             format!("{whole}.{}…", digits.chars().take(DIGITS).collect::<String>())
@@ -160,6 +161,7 @@ mod tests {
             frozen_at: None,
             assets: vec![asset],
             budgets: vec![budget],
+            floats: Vec::new(),
         };
         let plain: Vec<_> = lines(&purse)
             .iter()

@@ -21,7 +21,7 @@ use marque::{
     owner::Owner,
 };
 use marque_policies::{
-    DraftKind, DraftLimits, DraftParams, DraftPayee, Pin, Sources, draft_sources,
+    DraftFloat, DraftKind, DraftLimits, DraftParams, DraftPayee, Pin, Sources, draft_sources,
     money::{format_units, parse_units},
     parse,
 };
@@ -67,6 +67,10 @@ pub(crate) struct Answers {
     /// You are asked before a payment above this; it is below the most of one payment.
     #[arg(long, value_name = "AMOUNT")]
     ask_above: Option<String>,
+    /// What its key holds, where the rest waits in your account on chain: below LOW the steward draws
+    /// on that, up to HIGH. Without it the steward draws nothing there.
+    #[arg(long, value_name = "LOW..HIGH")]
+    float: Option<String>,
     #[command(flatten)]
     ground: Ground,
 }
@@ -253,6 +257,7 @@ pub(crate) fn params(
 ) -> Done<(DraftParams, Vec<String>)> {
     let mut notes = Vec::new();
     let limits = limits(kind, answers, &mut notes)?;
+    let float = answers.float.as_deref().map(|text| float(kind, text, limits)).transpose()?;
     // Another chain has another token, other endpoints and other payees.
     let meant = answers.ground.chain_id;
     let devnet = devnet.filter(|devnet| meant.is_none_or(|id| id == devnet.chain));
@@ -299,6 +304,7 @@ pub(crate) fn params(
         token_domain: token_domain.unwrap_or_else(|| (name.to_owned(), version.to_owned())),
         decimals: DECIMALS,
         limits,
+        float,
         payees,
         data_hosts: hosts.clone(),
         compute_hosts: hosts,
@@ -358,6 +364,35 @@ fn limits(
         }
     };
     Ok(Some(DraftLimits { payment, day, ask_above }))
+}
+
+/// Reads `1.00..3.00`.
+fn float(kind: DraftKind, text: &str, limits: Option<DraftLimits>) -> Done<DraftFloat> {
+    let Some(limits @ DraftLimits { payment, .. }) = limits else {
+        return Err(Failure::usage(format!("a policy \"{}\" pays nobody", kind.name()))
+            .help("leave --float out, or choose another --for"));
+    };
+    let wrong =
+        |why: String, help: &str| Err(Failure::usage(format!("--float {text}: {why}")).help(help));
+    let Some((low, high)) = text.split_once("..") else {
+        return wrong("it has no two marks".to_owned(), "write LOW..HIGH: 1.00..3.00");
+    };
+    let (low, high) = (amount(low)?, amount(high)?);
+    if low >= high {
+        let help = "what lies between the two is drawn at once: the more, the fewer fees";
+        return wrong("the first is not below the second".to_owned(), help);
+    }
+    if high < payment {
+        let payment = format_units(payment, DECIMALS);
+        let why = format!("one payment may be {payment}, which this float never holds");
+        return wrong(why, "give a higher second mark, or a lower --payment");
+    }
+    if high > limits.total() {
+        let why =
+            format!("{} is all that may ever be spent", format_units(limits.total(), DECIMALS));
+        return wrong(why, "give a lower second mark, or a higher --day");
+    }
+    Ok(DraftFloat { low, high })
 }
 
 /// What is usually asked about where one payment is at most `payment`: half of it, where the usual
@@ -522,6 +557,27 @@ mod tests {
         assert!(notes.is_empty(), "{notes:?}");
         assert!(interview_with("seller\n").0.unwrap().1.day.is_none(), "a seller spends nothing");
         assert_eq!(interview_with("buyer\n").0.unwrap_err().code, 2);
+    }
+
+    #[test]
+    fn a_float_is_two_marks_between_which_a_payment_fits() {
+        let of = |text: &str, kind| {
+            let answers = Answers { float: Some(text.to_owned()), ..Answers::default() };
+            params(Address::repeat_byte(1), None, kind, &answers).map(|(params, _)| params.float)
+        };
+        let float = of("1..3.00", DraftKind::Buyer).unwrap().unwrap();
+        assert_eq!((float.low, float.high), (U256::from(1_000_000), U256::from(3_000_000)));
+        for (text, kind, why) in [
+            ("3", DraftKind::Buyer, "no two marks"),
+            ("3..3", DraftKind::Buyer, "not below"),
+            ("0.10..0.50", DraftKind::Buyer, "one payment may be 1.00"),
+            ("1..201", DraftKind::Buyer, "200.00 is all that may ever be spent"),
+            ("1..x", DraftKind::Buyer, "is not an amount"),
+            ("1..3", DraftKind::Seller, "pays nobody"),
+        ] {
+            let failure = of(text, kind).unwrap_err();
+            assert!(failure.code == 2 && failure.message.contains(why), "{}", failure.message);
+        }
     }
 
     #[test]

@@ -240,7 +240,7 @@ pub enum Answer {
 #[error("{message}")]
 pub struct Fault {
     /// A stable word: `malformed`, `version`, `frozen`, `id_reused`, `attempt`, `not_owner`,
-    /// `unknown`, `stale`, `chain`, `rate`, `internal`.
+    /// `unknown`, `stale`, `chain`, `float`, `rate`, `internal`.
     pub code: String,
     /// One line that says what, where and how to mend it.
     pub message: String,
@@ -678,9 +678,12 @@ pub struct FloatView {
     /// The newest refill: when it was proposed, how much, and what became of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refill: Option<RefillView>,
-    /// Why it is not refilled.
+    /// Why it is not refilled, or what came in not returned, and what mends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+    /// Why nothing at all is paid, and what mends it: the policy requires what the chain does not hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
 }
 
 /// A refill.

@@ -36,8 +36,8 @@ use std::collections::BTreeMap;
 mod permit;
 mod refill;
 
-pub use refill::Way;
-pub(crate) use refill::{leaves, refills};
+pub use refill::{Covered, Lack, Way};
+pub(crate) use refill::{is_delegation, leaves, refills, takes};
 
 /// An authorisation of ours is valid for so many seconds of block time; never more than 300.
 const VALID_FOR: u64 = 120;
@@ -79,6 +79,8 @@ pub struct Facts {
     pub held: Option<U256>,
     /// For a refill: what it is drawn by.
     pub way: Option<Way>,
+    /// For what pays, where the policy requires the chain's cover: how it stands with that.
+    pub covered: Covered,
     /// Who pays with a settlement that we would bring to the chain.
     pub payer: Option<Payer>,
     /// Why it would not work on chain, or why that could not be found out.
@@ -465,6 +467,7 @@ impl Case<'_> {
         if let Intent::Refill { amount } = intent {
             self.refill_rules(*amount, table);
         }
+        self.delegation_rule(table);
         self.reserve(table);
     }
 

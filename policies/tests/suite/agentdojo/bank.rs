@@ -153,6 +153,7 @@ impl Environment {
             token_domain: ("Test Euro".to_owned(), "1".to_owned()),
             decimals: 2,
             limits: Some(limits),
+            float: None,
             payees,
             data_hosts: Vec::new(),
             compute_hosts: Vec::new(),

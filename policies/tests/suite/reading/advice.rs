@@ -72,6 +72,48 @@ fn limits_that_cannot_be_reached_are_warned_of() {
 }
 
 #[test]
+fn a_float_that_cannot_be_what_it_says_is_warned_of() {
+    let float = "[float.USDC]\nlow = \"1\"\nhigh = \"2\"\n";
+    let of = |text: &str| {
+        let (_, warnings) = parse(text).unwrap_or_else(|error| panic!("{error}"));
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let usual = format!("{}\n{float}", usual_text());
+    assert_eq!(of(&usual), Vec::<String>::new());
+    // Where it is written, and with the name of the asset.
+    let line = |text: &str, begins: &str| {
+        let lines: Vec<_> = text.lines().collect();
+        lines.iter().rposition(|line| line.starts_with(begins)).unwrap() + 1
+    };
+    let poor = usual.replace("[limits.gas]\nday = \"0.002 ETH\"\n", "");
+    assert_ne!(poor, usual, "{usual}");
+    let expected = format!("policy.toml:{}:", line(&poor, "low"));
+    assert!(
+        of(&poor).iter().any(|it| it.starts_with(&expected) && it.contains("float.USDC is never"))
+    );
+
+    let wide = usual.replace("high = \"2\"", "high = \"250\"");
+    let told = "float.USDC.high (250.00 USDC) is more than limits.USDC lets out ever (200.00 USDC)";
+    let expected = format!("policy.toml:{}:8: {told}", line(&wide, "high"));
+    assert!(of(&wide).iter().any(|it| it.starts_with(&expected)), "{:?}", of(&wide));
+    assert!(of(&wide)[0].contains("lower `high` in [float.USDC]"));
+    let within = usual.replace("high = \"2\"", "high = \"200\"");
+    assert_eq!(of(&within), Vec::<String>::new());
+    let owners =
+        usual.replace("owner   =", "owner.address =") + "[owner.limits.USDC]\nhour = \"1.50\"\n";
+    let told = "more than owner.limits.USDC lets out in any hour (1.50 USDC)";
+    assert!(of(&owners).iter().any(|it| it.contains(told)), "{:?}", of(&owners));
+
+    // Who pays nobody has nothing to keep back.
+    let required = format!("{usual}delegation = \"required\"\n");
+    assert_eq!(of(&required), Vec::<String>::new());
+    let (head, _) = required.split_once("[[payee]]").unwrap();
+    let seller = format!("{head}{float}delegation = \"required\"\n");
+    let expected = format!("policy.toml:{}:14: float.USDC.delegation", line(&seller, "delegation"));
+    assert!(of(&seller).iter().any(|it| it.starts_with(&expected)), "{:?}", of(&seller));
+}
+
+#[test]
 fn a_warning_points_at_its_line() {
     let text = usual_text();
     let line = text.lines().position(|line| line.starts_with("payment")).unwrap() + 1;

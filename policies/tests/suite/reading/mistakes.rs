@@ -77,6 +77,18 @@ fn mistakes_are_named_with_their_place_and_their_mending() {
         ("rate = \"3/min\"", "rate = \"3 per minute\"", "`rate` cannot be", "60/min"),
         ("sends = \"1 KiB/day\"", "sends = \"1 kB/day\"", "`sends` cannot be", "KiB"),
         ("[income]", "[float.USDC]\nlow = \"1\"\n[income]", "has no `high`", "up to this"),
+        (
+            "[income]",
+            "[float]\nlow = \"1\"\nhigh = \"2\"\n[income]",
+            "`low` stands in [float], which says of no asset",
+            "[float.USDC]",
+        ),
+        (
+            "[income]",
+            "[float]\ndelegation = \"required\"\n[income]",
+            "`delegation` stands in [float]",
+            "[float.USDC]",
+        ),
         ("[income]", "[float.USDC]\nhigh = \"1\"\n[income]", "has no `low`", "below this"),
         (
             "[income]",

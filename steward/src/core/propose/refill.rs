@@ -2,6 +2,10 @@
 //!
 //! It can only credit the agent's own key, and spends fees alone. What is left of the limits is for
 //! the chain to say; how much the key may hold, the policy says.
+//!
+//! INVARIANT: under a policy that requires the chain's cover nothing that pays is allowed unless that
+//! was looked up and stands (pinned by `tests/refills.rs`,
+//! `where_the_policy_requires_it_nothing_is_paid_unless_the_chain_is_known_to_hold_the_limits`).
 
 use super::{Call, Case, failed};
 use crate::{entry::Order, error::fault, state::Record};
@@ -41,6 +45,48 @@ impl Way {
     }
 }
 
+/// Whether the chain holds the limits of an agent whose policy says `delegation = "required"`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Covered {
+    /// It was not asked.
+    #[default]
+    Unknown,
+    /// What the owner delegated is what the policy says, and it has not ended.
+    Stands,
+    /// It does not.
+    Lacks(Lack),
+}
+
+/// What a float lacks of the owner's account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lack {
+    /// What is wrong, in a few words.
+    pub why: String,
+    /// What would mend it.
+    pub mend: String,
+}
+
+impl std::fmt::Display for Lack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}; {}", self.why, self.mend)
+    }
+}
+
+/// What an intent needs in the key: what it pays, or what Permit2 may move of it. Nothing for what
+/// brings money back, takes a payment back or settles somebody else's.
+pub(crate) const fn takes(intent: &Intent) -> Option<Money> {
+    match intent {
+        Intent::Authorise(_) | Intent::Transfer(_) | Intent::PermitTransfer(_) => intent.spends(),
+        Intent::ApprovePermit2 { amount } => Some(*amount),
+        _ => None,
+    }
+}
+
+/// Whether a rule is the one of [`Case::delegation_rule`].
+pub(crate) fn is_delegation(rule: &str) -> bool {
+    rule.starts_with("float.") && rule.ends_with(".delegation")
+}
+
 /// Whether a refill of this asset is on its way to the key.
 pub(crate) fn refills(record: &Record, agent: &str, asset: AssetId) -> bool {
     let comes =
@@ -78,6 +124,38 @@ impl Case<'_> {
         let (has, takes) = (show(held), show(needed));
         let line = format!("the key holds {has}, and with what is out this takes {takes}");
         Err(fault("float", line))
+    }
+
+    /// Where the policy requires it nothing is paid, of any asset, unless the chain holds the limits.
+    pub(super) fn delegation_rule(&self, table: &mut Vec<Row>) {
+        let policy = &self.adopted.policy;
+        let here = |asset: &AssetId| asset.chain == self.begun.chain;
+        let mut floats =
+            policy.floats.iter().filter(|(asset, float)| float.required && here(asset));
+        let Some((asset, _)) = floats.next() else { return };
+        if takes(&self.proposal.intent).is_none() {
+            return;
+        }
+        let name = policy.asset(*asset).map_or("?", |(name, _)| name);
+        let (measured, mend) = match &self.facts.covered {
+            Covered::Stands => ("delegated".to_owned(), None),
+            Covered::Lacks(Lack { why, mend }) => (why.clone(), Some(mend.clone())),
+            Covered::Unknown => {
+                ("unknown".to_owned(), Some("ask again when the chain answers".to_owned()))
+            }
+        };
+        // Whoever shows a row in short leaves its last part out, and this one is of no use without.
+        let limit = match &self.facts.covered {
+            Covered::Lacks(lack) => format!("delegated on chain: {}", lack.mend),
+            Covered::Stands | Covered::Unknown => "delegated on chain".to_owned(),
+        };
+        table.push(Row {
+            rule: format!("float.{name}.delegation"),
+            measured,
+            limit,
+            mark: if mend.is_none() { Mark::Pass } else { Mark::Fail },
+            mend,
+        });
     }
 
     /// One at a time, and never above the mark: so the key holds no more than the policy says,
