@@ -28,7 +28,32 @@ pub enum ModelError {
         /// What was found instead.
         reason: String,
     },
-    /// The file ends before its header does, or its header contradicts itself.
+    /// A part of the file is missing, as after a download that broke off.
+    #[error(
+        "model file {} is incomplete: it has {has} bytes{}; finish the download, or begin it again",
+        path.display(),
+        match needs {
+            Some(needs) => format!(" of {needs}"),
+            None => " and ends inside its header".to_owned(),
+        }
+    )]
+    Incomplete {
+        /// The model file.
+        path: PathBuf,
+        /// Bytes that are there.
+        has: u64,
+        /// Bytes that there should be; unknown where the header itself is cut.
+        needs: Option<u64>,
+    },
+    /// A whole GGUF file, but no model, or one of several files of a model.
+    #[error("{} is no model that can be run: {reason}", path.display())]
+    NoModel {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        reason: String,
+    },
+    /// The header contradicts itself.
     #[error("model file {} is damaged: {reason}; download it again", path.display())]
     Damaged {
         /// The model file.

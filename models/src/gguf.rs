@@ -1,239 +1,452 @@
-//! Reads the header of a GGUF file far enough to say in one line what is wrong with it.
+//! Reads the whole header of a GGUF file, and says in one line what is wrong with it.
 //!
-//! llama.cpp reads the file again; by then it is known to be a GGUF of a version that it reads,
-//! with a whole header that names its architecture. The layout is specified in
+//! llama.cpp reads the file again, and trusts it more than a stranger's file deserves: where it
+//! asserts, the process dies. So everything that can be told from the header is told here first:
+//! that the file is a GGUF of a version that is read, that each value and tensor lies where it
+//! should and is as large as it should be, that all of the file is there, and that the figures of
+//! the model agree with each other and with its tensors. What is left to llama.cpp (the graph of
+//! each architecture) is tried in a process of its own: [`crate::trial`].
+//!
+//! Memory is bounded whatever the header claims. The layout is specified in
 //! <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 
+mod figures;
+mod source;
+mod types;
+
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
-use std::io::{self, BufReader, ErrorKind, Read};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{BufReader, ErrorKind, Read, Seek};
 use std::path::Path;
 
+use self::source::{Fault, Source, Text};
+pub use self::types::{Kind, TensorType, file_type};
 use crate::error::ModelError;
 
 const MAGIC: [u8; 4] = *b"GGUF";
 /// No real header comes near these; a damaged one quickly does.
 const MAX_ENTRIES: u64 = 1 << 16;
-const MAX_STRING: u64 = 1 << 24;
+const MAX_TENSORS: u64 = 1 << 16;
+const MAX_TOKENS: u64 = 1 << 22;
+/// Numbers of a list that are kept; figures that differ from layer to layer are such lists.
+const KEPT_NUMBERS: u64 = 512; // LLAMA_MAX_LAYERS
+const MAX_DIMENSIONS: u32 = 4; // GGML_MAX_DIMS
+const MAX_NAME: usize = 63; // GGML_MAX_NAME, which ends with a zero
+const DEFAULT_ALIGNMENT: u64 = 32;
+/// Tokens with the same text make llama.cpp abort.
+const TOKENS: &str = "tokenizer.ggml.tokens";
 
-/// What a header says about its model.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Header {
-    /// `general.architecture`, for example `llama`.
-    pub(crate) architecture: String,
-    /// `general.name`, where there is one.
-    pub(crate) name: Option<String>,
-    /// Size of the whole file in bytes.
-    pub(crate) file_size: u64,
-}
-
-/// Reads the header of the file at `path`.
-pub(crate) fn read_header(path: &Path) -> Result<Header, ModelError> {
-    let unreadable = |source| ModelError::Unreadable { path: path.to_owned(), source };
-    let file = File::open(path).map_err(|source| match source.kind() {
-        ErrorKind::NotFound => ModelError::NotFound(path.to_owned()),
-        _ => unreadable(source),
-    })?;
-    let metadata = file.metadata().map_err(unreadable)?;
-    if !metadata.is_file() {
-        return Err(ModelError::NotGguf {
-            path: path.to_owned(),
-            reason: "it is not a regular file".to_owned(),
-        });
-    }
-    parse(BufReader::new(file), metadata.len()).map_err(|fault| match fault {
-        Fault::Io(source) if source.kind() == ErrorKind::UnexpectedEof => ModelError::Damaged {
-            path: path.to_owned(),
-            reason: "it ends inside its header".to_owned(),
-        },
-        Fault::Io(source) => unreadable(source),
-        Fault::NotGguf(reason) => ModelError::NotGguf { path: path.to_owned(), reason },
-        Fault::Damaged(reason) => ModelError::Damaged { path: path.to_owned(), reason },
-    })
-}
-
+/// What a header says.
 #[derive(Debug)]
-enum Fault {
-    Io(io::Error),
-    NotGguf(String),
-    Damaged(String),
+pub struct Header {
+    architecture: String,
+    entries: BTreeMap<String, Value>,
+    tensors: Vec<Tensor>,
+    data_offset: u64,
+    file_size: u64,
 }
 
-impl From<io::Error> for Fault {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
+/// A value of a header.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Value {
+    /// A whole number, and how it is written.
+    Number(Kind, i128),
+    /// A floating one.
+    Float(f64),
+    /// True or false.
+    Flag(bool),
+    /// A text; `None` for one that is too long to keep.
+    Text(Option<String>),
+    /// Several values of a kind: how many, and themselves if they are few whole numbers.
+    List(Kind, u64, Vec<i128>),
+}
+
+/// Where the weights of a tensor are and what they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tensor {
+    /// Its name, such as `blk.0.attn_q.weight`.
+    pub name: String,
+    /// How its weights are stored.
+    pub kind: TensorType,
+    /// Its dimensions, the contiguous one first.
+    pub dimensions: Vec<u64>,
+    /// Where it begins, counted from the data.
+    pub offset: u64,
+    /// Its weights.
+    pub elements: u64,
+    /// Its bytes.
+    pub bytes: u64,
+}
+
+impl Header {
+    /// Reads the header of the file at `path`, and checks all of it.
+    ///
+    /// # Errors
+    /// [`ModelError::NotFound`], [`ModelError::Unreadable`], [`ModelError::NotGguf`],
+    /// [`ModelError::Incomplete`], [`ModelError::Damaged`] or [`ModelError::NoModel`].
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, ModelError> {
+        let path = path.as_ref();
+        let unreadable = |source| ModelError::Unreadable { path: path.to_owned(), source };
+        let file = File::open(path).map_err(|source| match source.kind() {
+            ErrorKind::NotFound => ModelError::NotFound(path.to_owned()),
+            _ => unreadable(source),
+        })?;
+        let metadata = file.metadata().map_err(unreadable)?;
+        if !metadata.is_file() {
+            return Err(ModelError::NotGguf {
+                path: path.to_owned(),
+                reason: "it is not a regular file".to_owned(),
+            });
+        }
+        let has = metadata.len();
+        parse(BufReader::new(file), has).map_err(|fault| {
+            let path = path.to_owned();
+            match fault {
+                Fault::Io(source) => ModelError::Unreadable { path, source },
+                Fault::NotGguf(reason) => ModelError::NotGguf { path, reason },
+                Fault::Damaged(reason) => ModelError::Damaged { path, reason },
+                Fault::NoModel(reason) => ModelError::NoModel { path, reason },
+                Fault::Cut { needs } => ModelError::Incomplete { path, has, needs },
+            }
+        })
+    }
+
+    /// `general.architecture`, for example `llama`.
+    #[must_use]
+    pub fn architecture(&self) -> &str {
+        &self.architecture
+    }
+
+    /// `general.name`, where there is one.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.text("general.name").filter(|name| !name.is_empty())
+    }
+
+    /// Every value by its key.
+    #[must_use]
+    pub const fn entries(&self) -> &BTreeMap<String, Value> {
+        &self.entries
+    }
+
+    /// Every tensor, in the order of the file.
+    #[must_use]
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.tensors
+    }
+
+    /// Size of the whole file in bytes.
+    #[must_use]
+    pub const fn file_size(&self) -> u64 {
+        self.file_size
+    }
+
+    /// Bytes of the header; the first tensor begins there.
+    #[must_use]
+    pub const fn data_offset(&self) -> u64 {
+        self.data_offset
+    }
+
+    /// The text with this key.
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<&str> {
+        match self.entries.get(key)? {
+            Value::Text(text) => text.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The number with this key, if it is written as llama.cpp reads figures: unsigned, 32 bits.
+    #[must_use]
+    pub fn number(&self, key: &str) -> Option<u64> {
+        match self.entries.get(key)? {
+            Value::Number(Kind::U32, number) => u64::try_from(*number).ok(),
+            _ => None,
+        }
+    }
+
+    /// How many values the list with this key has.
+    #[must_use]
+    pub fn length(&self, key: &str) -> Option<u64> {
+        match self.entries.get(key)? {
+            Value::List(_, count, _) => Some(*count),
+            _ => None,
+        }
+    }
+
+    /// A figure of the model, such as `block_count`.
+    #[must_use]
+    pub fn figure(&self, name: &str) -> Option<u64> {
+        self.number(&format!("{}.{name}", self.architecture))
+    }
+
+    /// A figure that may differ from layer to layer; `None` where it is not there, or not one
+    /// for each layer.
+    #[must_use]
+    pub fn figures(&self, name: &str, layers: u64) -> Option<Vec<u64>> {
+        match self.entries.get(&format!("{}.{name}", self.architecture))? {
+            Value::Number(Kind::U32, number) => {
+                let number = u64::try_from(*number).ok()?;
+                let layers = usize::try_from(layers.min(KEPT_NUMBERS)).ok()?;
+                Some(vec![number; layers])
+            }
+            Value::List(Kind::U32 | Kind::I32, count, numbers) if *count == layers => {
+                numbers.iter().map(|number| u64::try_from(*number).ok()).collect()
+            }
+            _ => None,
+        }
+    }
+
+    /// The tensor with this name.
+    #[must_use]
+    pub fn tensor(&self, name: &str) -> Option<&Tensor> {
+        self.tensors.iter().find(|tensor| tensor.name == name)
     }
 }
 
-fn parse(reader: impl Read, file_size: u64) -> Result<Header, Fault> {
-    let mut reader = Reader { inner: reader };
-    let magic = reader.bytes::<4>().map_err(|error| match error.kind() {
-        ErrorKind::UnexpectedEof => Fault::NotGguf(format!("it has only {file_size} bytes")),
-        _ => Fault::Io(error),
+fn parse(reader: impl Read + Seek, file_size: u64) -> Result<Header, Fault> {
+    let mut source = Source::new(reader, file_size);
+    check_beginning(&mut source)?;
+    let (tensors, entries) = (source.u64()?, source.u64()?);
+    if entries > MAX_ENTRIES {
+        return Err(Fault::Damaged(format!("its header claims {entries} entries")));
+    }
+    if tensors > MAX_TENSORS {
+        return Err(Fault::Damaged(format!("its header claims {tensors} tensors")));
+    }
+    let entries = read_entries(&mut source, entries)?;
+    let architecture = match entries.get("general.architecture") {
+        Some(Value::Text(Some(architecture))) => architecture.clone(),
+        _ => return Err(Fault::Damaged("its header names no general.architecture".to_owned())),
+    };
+    let alignment = alignment(&entries)?;
+    let mut header =
+        Header { architecture, entries, tensors: Vec::new(), data_offset: 0, file_size };
+    // Parts and adapters have fewer tensors than their figures say, which is no damage.
+    figures::check_that_it_is_a_model(&header, tensors)?;
+    header.tensors = read_tensors(&mut source, tensors, alignment)?;
+    header.data_offset = padded(source.position(), alignment)?;
+    let data = header.tensors.last().map_or(0, |last| last.offset.saturating_add(last.bytes));
+    let needs = header.data_offset.saturating_add(data);
+    if needs > file_size {
+        return Err(Fault::Cut { needs: Some(needs) });
+    }
+    figures::check(&header)?;
+    Ok(header)
+}
+
+fn check_beginning(source: &mut Source<impl Read + Seek>) -> Result<(), Fault> {
+    let size = source.left();
+    let magic = source.bytes::<4>().map_err(|fault| match fault {
+        Fault::Cut { .. } => Fault::NotGguf(format!("it has only {size} bytes")),
+        fault => fault,
     })?;
     if magic != MAGIC {
         let found = String::from_utf8_lossy(&magic).escape_debug().to_string();
         return Err(Fault::NotGguf(format!("it starts with \"{found}\" instead of \"GGUF\"")));
     }
-    match reader.u32()? {
-        2 | 3 => {}
-        1 => return Err(Fault::NotGguf("version 1 is no longer read; convert it anew".to_owned())),
+    match source.u32()? {
+        2 | 3 => Ok(()),
+        1 => Err(Fault::NotGguf("version 1 is no longer read; convert it anew".to_owned())),
         version if matches!(version.swap_bytes(), 1..=3) => {
-            return Err(Fault::NotGguf("it is written for big-endian machines".to_owned()));
+            Err(Fault::NotGguf("it is written for big-endian machines".to_owned()))
         }
-        version => {
-            return Err(Fault::NotGguf(format!("version {version} is unknown, 2 and 3 are read")));
-        }
+        version => Err(Fault::NotGguf(format!("version {version} is unknown, 2 and 3 are read"))),
     }
-    let _tensors = reader.u64()?;
-    let entries = reader.u64()?;
-    if entries > MAX_ENTRIES {
-        return Err(Fault::Damaged(format!("its header claims {entries} entries")));
-    }
-    let (mut architecture, mut name) = (None, None);
-    for _ in 0..entries {
-        let key = reader.string()?;
-        let kind = reader.u32()?;
-        match key.as_str() {
-            "general.architecture" if kind == STRING => architecture = Some(reader.string()?),
-            "general.name" if kind == STRING => name = Some(reader.string()?),
-            _ => reader.skip_value(kind, &key)?,
-        }
-    }
-    let architecture = architecture
-        .ok_or_else(|| Fault::Damaged("its header names no general.architecture".to_owned()))?;
-    Ok(Header { architecture, name, file_size })
 }
 
-const STRING: u32 = 8;
-const ARRAY: u32 = 9;
+fn read_entries(
+    source: &mut Source<impl Read + Seek>,
+    count: u64,
+) -> Result<BTreeMap<String, Value>, Fault> {
+    let mut entries = BTreeMap::new();
+    for number in 0..count {
+        let key = name(source.text(&format!("the name of entry {number}"))?, "entry", number)?;
+        let value = read_value(source, &key)?;
+        if entries.insert(key.clone(), value).is_some() {
+            return Err(Fault::Damaged(format!("its header has two entries {key:?}")));
+        }
+    }
+    Ok(entries)
+}
 
-/// Bytes of a value of fixed size.
-fn width(kind: u32) -> Option<u64> {
+/// Names are C strings to llama.cpp: what comes after a zero would not count.
+fn name(text: Text, of: &str, number: u64) -> Result<String, Fault> {
+    let nameless = || Fault::Damaged(format!("the name of {of} {number} is none"));
+    let Text::Whole(bytes) = text else { return Err(nameless()) };
+    let name = String::from_utf8(bytes).map_err(|_| nameless())?;
+    match name.is_empty() || name.chars().any(char::is_control) {
+        true => Err(nameless()),
+        false => Ok(name),
+    }
+}
+
+fn read_value(source: &mut Source<impl Read + Seek>, key: &str) -> Result<Value, Fault> {
+    let kind = kind(source.u32()?, key)?;
     match kind {
-        0 | 1 | 7 => Some(1), // u8, i8, bool
-        2 | 3 => Some(2),     // u16, i16
-        4..=6 => Some(4),     // u32, i32, f32
-        10..=12 => Some(8),   // u64, i64, f64
+        Kind::Text => {
+            let text = match source.text(&format!("entry {key:?}"))? {
+                Text::Whole(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+                Text::Long => None,
+            };
+            Ok(Value::Text(text))
+        }
+        Kind::List => {
+            let element = self::kind(source.u32()?, key)?;
+            let count = source.u64()?;
+            read_list(source, key, element, count)
+        }
+        Kind::Bool => Ok(Value::Flag(source.number(kind)? != 0)),
+        Kind::F32 => Ok(Value::Float(f32::from_bits(source.u32()?).into())),
+        Kind::F64 => Ok(Value::Float(f64::from_bits(source.u64()?))),
+        kind => Ok(Value::Number(kind, source.number(kind)?)),
+    }
+}
+
+fn kind(number: u32, key: &str) -> Result<Kind, Fault> {
+    Kind::from_number(number)
+        .ok_or_else(|| Fault::Damaged(format!("entry {key:?} has the unknown type {number}")))
+}
+
+fn read_list(
+    source: &mut Source<impl Read + Seek>,
+    key: &str,
+    element: Kind,
+    count: u64,
+) -> Result<Value, Fault> {
+    let Some(width) = element.width() else {
+        if element == Kind::List {
+            return Err(Fault::Damaged(format!("entry {key:?} is a list of lists")));
+        }
+        read_texts(source, key, count)?;
+        return Ok(Value::List(element, count, Vec::new()));
+    };
+    let Some(length) = count.checked_mul(width).filter(|length| *length <= source.left()) else {
+        return Err(Fault::Damaged(format!("entry {key:?} claims {count} values")));
+    };
+    let whole = !matches!(element, Kind::F32 | Kind::F64 | Kind::Bool);
+    if count > KEPT_NUMBERS || !whole {
+        source.skip(length)?;
+        return Ok(Value::List(element, count, Vec::new()));
+    }
+    let mut numbers = Vec::new();
+    for _ in 0..count {
+        numbers.push(source.number(element)?);
+    }
+    Ok(Value::List(element, count, numbers))
+}
+
+fn read_texts(source: &mut Source<impl Read + Seek>, key: &str, count: u64) -> Result<(), Fault> {
+    // Each has its length before it.
+    if count.checked_mul(8).is_none_or(|least| least > source.left()) {
+        return Err(Fault::Damaged(format!("entry {key:?} claims {count} texts")));
+    }
+    let tokens = key == TOKENS;
+    if tokens && count > MAX_TOKENS {
+        return Err(Fault::Damaged(format!("its vocabulary claims {count} tokens")));
+    }
+    let hasher = RandomState::new();
+    let mut known = HashSet::new();
+    for number in 0..count {
+        let mut text = source.passing_text(&format!("text {number} of {key:?}"))?;
+        if !tokens {
+            continue;
+        }
+        // llama.cpp reads each up to its first zero, and gives a name of its own to an empty one.
+        let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
+        text.truncate(end);
+        if !text.is_empty() && !known.insert(hasher.hash_one(&text)) {
+            let token = String::from_utf8_lossy(&text);
+            let token: String = token.escape_debug().take(40).collect();
+            return Err(Fault::Damaged(format!("its vocabulary has the token \"{token}\" twice")));
+        }
+    }
+    Ok(())
+}
+
+fn alignment(entries: &BTreeMap<String, Value>) -> Result<u64, Fault> {
+    let Some(value) = entries.get("general.alignment") else { return Ok(DEFAULT_ALIGNMENT) };
+    match value {
+        Value::Number(Kind::U32, number) => u64::try_from(*number).ok(),
         _ => None,
     }
+    .filter(|alignment| alignment.is_power_of_two() && *alignment >= 8)
+    .ok_or_else(|| {
+        Fault::Damaged("its general.alignment is no power of two of at least 8".to_owned())
+    })
 }
 
-struct Reader<R> {
-    inner: R,
+fn padded(offset: u64, alignment: u64) -> Result<u64, Fault> {
+    offset
+        .checked_next_multiple_of(alignment)
+        .ok_or_else(|| Fault::Damaged("its tensors are larger than any file".to_owned()))
 }
 
-impl<R: Read> Reader<R> {
-    fn bytes<const N: usize>(&mut self) -> io::Result<[u8; N]> {
-        let mut bytes = [0; N];
-        self.inner.read_exact(&mut bytes)?;
-        Ok(bytes)
-    }
-
-    fn u32(&mut self) -> io::Result<u32> {
-        self.bytes().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> io::Result<u64> {
-        self.bytes().map(u64::from_le_bytes)
-    }
-
-    fn string_length(&mut self) -> Result<u64, Fault> {
-        match self.u64()? {
-            length if length <= MAX_STRING => Ok(length),
-            length => Err(Fault::Damaged(format!("its header claims a text of {length} bytes"))),
+fn read_tensors(
+    source: &mut Source<impl Read + Seek>,
+    count: u64,
+    alignment: u64,
+) -> Result<Vec<Tensor>, Fault> {
+    let mut tensors = Vec::new();
+    let mut names = HashSet::new();
+    let mut end = 0;
+    for number in 0..count {
+        let tensor = read_tensor(source, number)?;
+        let name = &tensor.name;
+        if !names.insert(name.clone()) {
+            return Err(Fault::Damaged(format!("its header has two tensors {name:?}")));
         }
-    }
-
-    fn string(&mut self) -> Result<String, Fault> {
-        let length = self.string_length()?;
-        let mut bytes = Vec::new();
-        let read = self.inner.by_ref().take(length).read_to_end(&mut bytes)?;
-        if (read as u64) < length {
-            return Err(Fault::Io(ErrorKind::UnexpectedEof.into()));
+        if tensor.offset != end {
+            return Err(Fault::Damaged(format!(
+                "tensor {name:?} lies at {}, and has to follow the one before it at {end}",
+                tensor.offset
+            )));
         }
-        String::from_utf8(bytes)
-            .map_err(|_| Fault::Damaged("its header holds a text that is not UTF-8".to_owned()))
+        end = tensor.offset.checked_add(tensor.bytes).unwrap_or(u64::MAX);
+        end = padded(end, alignment)?;
+        tensors.push(tensor);
     }
+    Ok(tensors)
+}
 
-    fn skip(&mut self, length: u64) -> io::Result<()> {
-        if io::copy(&mut self.inner.by_ref().take(length), &mut io::sink())? < length {
-            return Err(ErrorKind::UnexpectedEof.into());
-        }
-        Ok(())
+fn read_tensor(source: &mut Source<impl Read + Seek>, number: u64) -> Result<Tensor, Fault> {
+    let name = name(source.text(&format!("the name of tensor {number}"))?, "tensor", number)?;
+    let wrong = |what: String| Fault::Damaged(format!("tensor {name:?} {what}"));
+    if name.len() > MAX_NAME {
+        return Err(wrong(format!("has a name of more than {MAX_NAME} bytes")));
     }
-
-    fn skip_value(&mut self, kind: u32, key: &str) -> Result<(), Fault> {
-        let unknown = |kind| Fault::Damaged(format!("entry {key:?} has the unknown type {kind}"));
-        match kind {
-            STRING => {
-                let length = self.string_length()?;
-                self.skip(length)?;
-            }
-            ARRAY => {
-                let element = self.u32()?;
-                let count = self.u64()?;
-                if element == STRING {
-                    for _ in 0..count {
-                        let length = self.string_length()?;
-                        self.skip(length)?;
-                    }
-                } else {
-                    let width = width(element).ok_or_else(|| unknown(element))?;
-                    let length = count.checked_mul(width).ok_or_else(|| unknown(kind))?;
-                    self.skip(length)?;
-                }
-            }
-            _ => self.skip(width(kind).ok_or_else(|| unknown(kind))?)?,
-        }
-        Ok(())
+    let count = source.u32()?;
+    if !(1..=MAX_DIMENSIONS).contains(&count) {
+        return Err(wrong(format!("has {count} dimensions, where 1 to {MAX_DIMENSIONS} are read")));
     }
+    let mut dimensions = Vec::new();
+    for _ in 0..count {
+        dimensions.push(source.u64()?);
+    }
+    let (kind, offset) = (source.u32()?, source.u64()?);
+    let kind = TensorType::from_number(kind)
+        .ok_or_else(|| wrong(format!("has the number format {kind}, which nobody knows")))?;
+    if dimensions.contains(&0) {
+        return Err(wrong("is empty".to_owned()));
+    }
+    let row = dimensions.first().copied().unwrap_or(0);
+    if row.checked_rem(kind.block()) != Some(0) {
+        return Err(wrong(format!(
+            "has rows of {row} weights, and {} is stored in blocks of {}",
+            kind.name(),
+            kind.block()
+        )));
+    }
+    let size = || {
+        let elements = dimensions.iter().try_fold(1_u64, |n, d| n.checked_mul(*d))?;
+        let bytes = elements.checked_div(kind.block())?.checked_mul(kind.block_bytes())?;
+        i64::try_from(elements.max(bytes)).is_ok().then_some((elements, bytes))
+    };
+    let (elements, bytes) = size().ok_or_else(|| wrong("is larger than any file".to_owned()))?;
+    Ok(Tensor { name, kind, dimensions, offset, elements, bytes })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::built_in;
-    use proptest::prelude::*;
-
-    fn read(bytes: &[u8]) -> Result<Header, Fault> {
-        parse(bytes, bytes.len() as u64)
-    }
-
-    #[test]
-    fn the_built_in_model_is_a_llama() {
-        let header = read(built_in::BYTES).unwrap();
-        assert_eq!(header.architecture, "llama");
-        assert_eq!(header.name.as_deref(), Some("tiny-agent"));
-    }
-
-    #[test]
-    fn every_cut_of_a_header_is_noticed() {
-        let whole = &built_in::BYTES[..2_000];
-        for length in 4..whole.len() {
-            assert!(read(&whole[..length]).is_err(), "cut at {length}");
-        }
-    }
-
-    #[test]
-    fn an_endless_array_ends_with_the_file() {
-        let mut bytes = b"GGUF".to_vec();
-        bytes.extend(3_u32.to_le_bytes());
-        bytes.extend(0_u64.to_le_bytes());
-        bytes.extend(1_u64.to_le_bytes());
-        bytes.extend(1_u64.to_le_bytes());
-        bytes.push(b'k');
-        bytes.extend(ARRAY.to_le_bytes());
-        bytes.extend(STRING.to_le_bytes());
-        bytes.extend(u64::MAX.to_le_bytes());
-        assert!(matches!(read(&bytes), Err(Fault::Io(_))));
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let mut file = b"GGUF\x03\0\0\0".to_vec();
-            file.extend(&bytes);
-            let _ignored = (read(&bytes), read(&file));
-        }
-    }
-}
+mod tests;

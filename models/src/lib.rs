@@ -34,7 +34,7 @@ mod embedding;
 mod engine;
 mod error;
 pub mod exact;
-mod gguf;
+pub mod gguf;
 mod lanes;
 mod llama;
 #[doc(hidden)]
