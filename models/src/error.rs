@@ -79,6 +79,17 @@ pub enum ModelError {
         /// The last thing that llama.cpp said.
         reason: String,
     },
+    /// The process that tried the file died of it ([`crate::trial`]).
+    #[error("model file {} makes llama.cpp crash: {reason}; do not load it", path.display())]
+    Crashes {
+        /// The model file.
+        path: PathBuf,
+        /// The signal, and the last thing that llama.cpp said.
+        reason: String,
+    },
+    /// The process that tried the file said this ([`crate::trial`]).
+    #[error("{0}")]
+    Trial(String),
     /// The options do not suit this model.
     #[error("model options: {0}")]
     Options(String),

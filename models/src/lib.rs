@@ -51,6 +51,7 @@ mod stream;
 pub mod synthetic;
 mod template;
 mod threads;
+pub mod trial;
 mod writer;
 
 pub use crate::error::ModelError;

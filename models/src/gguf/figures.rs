@@ -5,10 +5,12 @@
 //! that is what llama.cpp would do.
 
 use super::source::Fault;
-use super::{Header, Kind, TOKENS, Value};
+use super::{Header, Kind, TOKENS, Tensor, Value};
 
 const MAX_LAYERS: u64 = 512; // LLAMA_MAX_LAYERS
 const MAX_EXPERTS: u64 = 1_024; // LLAMA_MAX_EXPERTS
+/// Positions are signed numbers of 32 bits.
+const MAX_CONTEXT: u64 = (1 << 31) - 1;
 /// Wider than any model, and small enough that no product of three figures overflows.
 const MAX_FIGURE: u64 = 1 << 24;
 
@@ -42,7 +44,8 @@ pub(super) fn check(header: &Header) -> Result<(), Fault> {
     check_heads(header)?;
     check_experts(header)?;
     check_vocabulary(header)?;
-    check_rope(header)
+    check_formats(header)?;
+    check_numbers(header)
 }
 
 fn damaged<T>(reason: String) -> Result<T, Fault> {
@@ -80,8 +83,9 @@ fn check_width(header: &Header) -> Result<(), Fault> {
     for name in ["context_length", "embedding_length", "feed_forward_length"] {
         match header.figure(name) {
             Some(0) => return damaged(format!("its {name} is 0")),
-            // Contexts may be long.
-            Some(figure) if name != "context_length" && figure > MAX_FIGURE => {
+            Some(figure)
+                if figure > if name == "context_length" { MAX_CONTEXT } else { MAX_FIGURE } =>
+            {
                 return damaged(format!("its {name} is {figure}"));
             }
             _ => {}
@@ -160,10 +164,9 @@ fn check_vocabulary(header: &Header) -> Result<(), Fault> {
             ));
         }
     }
-    for (name, kinds) in [
-        ("token_type", [Kind::I32, Kind::I32].as_slice()),
-        ("scores", [Kind::F32, Kind::I32].as_slice()),
-    ] {
+    for (name, kinds) in
+        [("token_type", [Kind::I32].as_slice()), ("scores", [Kind::F32, Kind::I32].as_slice())]
+    {
         match header.entries.get(&format!("tokenizer.ggml.{name}")) {
             None => {}
             Some(Value::List(kind, count, _)) if kinds.contains(kind) && *count >= tokens => {}
@@ -178,13 +181,37 @@ fn check_vocabulary(header: &Header) -> Result<(), Fault> {
     Ok(())
 }
 
-fn check_rope(header: &Header) -> Result<(), Fault> {
-    let key = format!("{}.rope.scaling.type", header.architecture);
-    match header.text(&key) {
+/// Formats that llama.cpp computes with only in between, or not at all: as weights they make it read
+/// where nothing is, or abort.
+fn check_formats(header: &Header) -> Result<(), Fault> {
+    for Tensor { name, kind, .. } in &header.tensors {
+        let kind = kind.name();
+        if matches!(kind, "I8" | "I16" | "I64" | "F64" | "Q8_1" | "Q8_K") {
+            return damaged(format!("tensor {name:?} is stored as {kind}, which no weights are"));
+        }
+        if name.ends_with("_norm.weight") && kind != "F32" {
+            return damaged(format!("tensor {name:?} is stored as {kind}, and norms are F32"));
+        }
+    }
+    Ok(())
+}
+
+/// llama.cpp aborts on each of these.
+fn check_numbers(header: &Header) -> Result<(), Fault> {
+    let architecture = &header.architecture;
+    for name in ["layer_norm_rms_epsilon", "layer_norm_epsilon"] {
+        let key = format!("{architecture}.attention.{name}");
+        if let Some(Value::Float(epsilon)) = header.entries.get(&key)
+            && !(0.0..1.0).contains(epsilon)
+        {
+            return damaged(format!("its {name} is {epsilon}"));
+        }
+    }
+    match header.text(&format!("{architecture}.rope.scaling.type")) {
         None | Some("none" | "linear" | "yarn" | "longrope") => Ok(()),
         Some(scaling) => {
             let scaling: String = scaling.escape_debug().take(40).collect();
-            damaged(format!("its rope.scaling.type \"{scaling}\" is unknown")) // aborts
+            damaged(format!("its rope.scaling.type \"{scaling}\" is unknown"))
         }
     }
 }
