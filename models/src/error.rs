@@ -90,6 +90,29 @@ pub enum ModelError {
     /// The process that tried the file said this ([`crate::trial`]).
     #[error("{0}")]
     Trial(String),
+    /// This machine is too small.
+    #[error(
+        "model file {} needs about {} of memory with {tokens} tokens of context, and this machine \
+         has {}; choose fewer tokens, or a file with fewer bits",
+        path.display(),
+        bytes(*needs),
+        bytes(*has)
+    )]
+    Memory {
+        /// The model file.
+        path: PathBuf,
+        /// Bytes that it takes.
+        needs: u64,
+        /// Bytes that this process may use.
+        has: u64,
+        /// Tokens of context of all conversations together.
+        tokens: u64,
+    },
+    /// This processor lacks what llama.cpp was built for.
+    #[error(
+        "this processor has no {0}, which llama.cpp is built to use; build on this machine, or use another"
+    )]
+    Processor(&'static str),
     /// The options do not suit this model.
     #[error("model options: {0}")]
     Options(String),
@@ -154,4 +177,14 @@ pub enum ModelError {
     /// A model elsewhere failed.
     #[error("remote model: {0}")]
     Remote(String),
+}
+
+/// A number of bytes, as people say it.
+fn bytes(bytes: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "one digit after the point is shown")]
+    let bytes = bytes as f64;
+    match bytes {
+        bytes if bytes < 1024.0 * 1024.0 * 1024.0 => format!("{:.1} MiB", bytes / 1024.0 / 1024.0),
+        bytes => format!("{:.1} GiB", bytes / 1024.0 / 1024.0 / 1024.0),
+    }
 }

@@ -22,6 +22,7 @@ use crate::cache::Shape;
 use crate::constraint::{Compiled, Grammars};
 use crate::engine::{self, Command, Job, LARGEST_BITE, Setup};
 use crate::error::ModelError;
+use crate::footprint::{self, Footprint};
 use crate::gguf::Header;
 use crate::model::{Model, ModelInfo, SessionId};
 use crate::parked::Binding;
@@ -126,15 +127,20 @@ impl Llama {
     /// # Errors
     /// One line that says what is wrong with the file ([`ModelError::NotFound`],
     /// [`ModelError::NotGguf`], [`ModelError::Damaged`],
-    /// [`ModelError::UnsupportedArchitecture`], [`ModelError::Refused`]) or with the options
-    /// ([`ModelError::Options`]).
+    /// [`ModelError::Incomplete`], [`ModelError::NoModel`],
+    /// [`ModelError::UnsupportedArchitecture`], [`ModelError::Refused`]), with this machine
+    /// ([`ModelError::Memory`], [`ModelError::Processor`]) or with the options
+    /// ([`ModelError::Options`]). A file that was made to harm may still end the process; see
+    /// [`crate::trial`].
     pub fn load(path: impl AsRef<Path>, options: LlamaOptions) -> Result<Self, ModelError> {
         let path = path.as_ref();
         let header = Header::read(path)?;
+        check_memory(path, &header, 0)?;
         let sha256 = hash_file(path)?;
         let model = Arc::new(load_model(path, &header, options.profile)?);
         check_that_it_writes_text(path, &header, &model)?;
         let shape = shape(&model, &header, options)?;
+        check_memory(path, &header, shape.cells())?;
         let template = chat_template(&model)?;
         let vocabulary = Arc::new(Vocabulary::new(model));
         let setup = Setup {
@@ -282,6 +288,18 @@ fn prepare_grammars(
         grammars.get_or_init(|| Grammars::new(vocabulary.model()));
     };
     thread::Builder::new().name("marque-grammars".to_owned()).spawn(work).ok()
+}
+
+/// More than there is would be read from the disk for each token anew, or end the process.
+fn check_memory(path: &Path, header: &Header, tokens: u64) -> Result<(), ModelError> {
+    let footprint = Footprint::of(header);
+    let Some(has) = footprint::memory() else { return Ok(()) };
+    let needs = footprint.with(if footprint.at_most { 0 } else { tokens });
+    // Weights on a graphics card do not lie in this memory.
+    if needs <= has || backend()?.supports_gpu_offload() {
+        return Ok(());
+    }
+    Err(ModelError::Memory { path: path.to_owned(), needs, has, tokens })
 }
 
 fn load_model(path: &Path, header: &Header, profile: Profile) -> Result<LlamaModel, ModelError> {

@@ -19,6 +19,7 @@ mod door;
 mod float;
 mod layers;
 mod lies;
+mod models;
 mod once;
 mod owner;
 mod policy;

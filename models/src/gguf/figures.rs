@@ -4,8 +4,9 @@
 //! as llama.cpp reads them: it says by itself which one it misses. Where a comment names a failure,
 //! that is what llama.cpp would do.
 
+use super::parse::TOKENS;
 use super::source::Fault;
-use super::{Header, Kind, TOKENS, Tensor, Value};
+use super::{Header, Kind, Tensor, Value};
 
 const MAX_LAYERS: u64 = 512; // LLAMA_MAX_LAYERS
 const MAX_EXPERTS: u64 = 1_024; // LLAMA_MAX_EXPERTS

@@ -4,6 +4,7 @@ use std::io::Cursor;
 
 use proptest::prelude::*;
 
+use super::parse::TOKENS;
 use super::*;
 use crate::built_in;
 
