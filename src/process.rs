@@ -109,13 +109,18 @@ pub fn is_trial() -> bool {
     std::env::var_os(ROLE).is_some_and(|role| role == TRIAL)
 }
 
-/// A trial's `main`: loads the model file that its argument names and answers a request with it.
+/// A trial's `main`: fenced like a mind that reads nothing but the model file that its argument
+/// names, it loads that and answers a request with it.
 #[must_use]
 pub fn trial() -> ExitCode {
-    match std::env::args_os().nth(1) {
-        Some(file) => marque_models::trial::attempt(std::path::Path::new(&file)),
-        None => fail("a trial needs a model file"),
-    }
+    let Some(file) = std::env::args_os().nth(1).map(PathBuf::from) else {
+        return fail("a trial needs a model file");
+    };
+    marque_models::trial::attempt(&file, || {
+        let read = vec![file.clone()];
+        let walls = fence(&fence::Fence { read, ..fence::Fence::default() });
+        tracing::debug!(%walls, "the trial is fenced");
+    })
 }
 
 /// Makes sure that a model file can be loaded and answers, in a process of its own, which may die of

@@ -334,7 +334,9 @@ fn check_that_it_writes_text(
         "it makes embeddings, not text"
     } else if matches!(architecture, "t5" | "t5encoder" | "clip" | "wavtokenizer-dec") {
         "it does not continue a text"
-    } else if model.n_vocab() < 1 || model.meta_val_str("tokenizer.ggml.model").is_err() {
+    } else if model.n_vocab() < 1
+        || matches!(header.text("tokenizer.ggml.model"), None | Some("none" | "no_vocab"))
+    {
         "it has no vocabulary"
     } else {
         return Ok(());

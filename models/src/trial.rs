@@ -14,10 +14,11 @@
 //! folder under its inode, size and times, so that the next trial is a look into a folder. A file
 //! that failed is tried again each time. The built-in model is not tried.
 //!
-//! **What it does not promise.** It is no sandbox: the process that tries has the rights of the
-//! one that asks, less the memory and time that it may take. A file that was made to take over
-//! llama.cpp may do so there as well as later; against that stands the mind's fence. Embeddings
-//! are not tried, and one request is not all requests.
+//! **What it does not promise.** It is no sandbox by itself: the process that tries has the rights
+//! that its program leaves it, less the memory and time that it may take. A file may have been made
+//! to take over llama.cpp rather than to crash it; against that a program raises walls, as `marque`
+//! does: those of a mind that reads nothing but the file. Embeddings are not tried, and one request
+//! is not all requests.
 
 use std::fs;
 use std::io::{self, Read, Write as _};
@@ -103,10 +104,14 @@ pub fn vet_remembering(
     Ok(Vetted::Passed(started.elapsed()))
 }
 
-/// Loads `path` and answers a request with it: what the process does that [`vet`] starts.
+/// Loads `path` and answers a request with it: what the process does that [`vet`] starts. `walls`
+/// are raised before the first byte is read, where the program has any.
 #[must_use]
-pub fn attempt(path: &Path) -> ExitCode {
-    let result = bound(path).and_then(|()| answer(path));
+pub fn attempt(path: &Path, walls: impl FnOnce()) -> ExitCode {
+    let result = bound(path).and_then(|()| {
+        walls();
+        answer(path)
+    });
     let (line, code) = match &result {
         Ok(()) => (PASSED.to_owned(), ExitCode::SUCCESS),
         Err(error) => (error.to_string(), ExitCode::FAILURE),

@@ -385,7 +385,7 @@ fn a_file_that_is_no_model_gets_one_line_that_says_why() {
             &whole[..3_000],
             "is incomplete: it has 3000 bytes and ends inside its header; finish the download",
         ),
-        ("half.gguf", &whole[..whole.len() / 2], "is incomplete: it has 541248 bytes of 108"),
+        ("half.gguf", &whole[..whole.len() / 2], "is incomplete: it has 538928 bytes of 1077856"),
         ("klama.gguf", &renamed, "has architecture \"klama\", which is not supported"),
     ] {
         let error = load(name, bytes);

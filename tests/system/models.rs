@@ -113,6 +113,39 @@ fn a_file_that_is_no_model_or_harms_has_one_line_and_an_exit_code() {
     assert!(text.contains("whether it answers was not tried"), "{text}");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_is_tried_behind_a_fence() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model.gguf");
+    // Large enough to be looked at while it is tried.
+    let model = Synthetic { width: 1_024, layers: 6, heads: 8, feed_forward: 4_096, ..small() };
+    model.write(&path).unwrap();
+    let mut child = std::process::Command::new(crate::support::MARQUE)
+        .arg(&path)
+        .env("MARQUE_ROLE", "trial")
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let (mut filtered, mut privileges) = (false, false);
+    while child.try_wait().unwrap().is_none() {
+        let status = std::fs::read_to_string(&status).unwrap_or_default();
+        let has = |line: &str| status.lines().any(|has| has.split_whitespace().eq(line.split(' ')));
+        filtered |= has("Seccomp: 2");
+        privileges |= has("NoNewPrivs: 1");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let out = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(out.status.success() && said.contains("marque-trial: it answers"), "{said}");
+    assert!(filtered && privileges, "the trial is not fenced");
+}
+
+fn small() -> Synthetic {
+    Synthetic::small(Format::F16)
+}
+
 /// What a server does with a request; it is told the range's first byte, and writes the answer.
 type Act = dyn Fn(&mut TcpStream, &Asked) + Send + Sync;
 

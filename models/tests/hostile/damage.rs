@@ -105,7 +105,7 @@ impl Places {
     pub(crate) fn mutate(&self, case: usize, random: &mut Random) -> (&'static str, Vec<u8>) {
         let mut file = self.file.clone();
         let length = file.len();
-        let kind = match case % 8 {
+        let kind = match case % 9 {
             0 => {
                 file.truncate(random.below(length));
                 "cut"
@@ -141,6 +141,10 @@ impl Places {
                 put(&mut file, place, random.absurd(read(&self.file, place)));
                 "tensor"
             }
+            7 => {
+                self.other_architecture(&mut file, random);
+                "architecture"
+            }
             _ => {
                 for _ in 0..=random.below(64) {
                     let at = self.data + random.below(length - self.data);
@@ -151,6 +155,27 @@ impl Places {
             }
         };
         (kind, file)
+    }
+
+    /// Says that the model, or its vocabulary, is of another kind, and half of the time that one of
+    /// its figures is another as well.
+    fn other_architecture(&self, file: &mut [u8], random: &mut Random) {
+        let kinds =
+            ["gemma", "qwen2", "qwen3", "olmo2", "olmoe", "orion", "mamba", "rwkv6", "rwkv7"];
+        let tokenizers = ["bert", "rwkv", "none", "t5\0\0"];
+        let (old, new) = match random.below(4) {
+            0 => ("gpt2", tokenizers[random.below(tokenizers.len())]),
+            _ => ("llama", kinds[random.below(kinds.len())]),
+        };
+        let places: Vec<usize> =
+            (0..self.end).filter(|at| self.file[*at..].starts_with(old.as_bytes())).collect();
+        for at in places {
+            file[at..at + old.len()].copy_from_slice(new.as_bytes());
+        }
+        if random.below(2) == 0 {
+            let place = random.pick(&self.figures);
+            put(file, place, random.absurd(read(&self.file, place)));
+        }
     }
 
     /// Gives a tensor another format, and half of the time room for it.
@@ -221,7 +246,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, limit: usize) -> usize {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         usize::try_from(self.next() % limit as u64).unwrap()
     }
 

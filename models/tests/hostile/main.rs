@@ -34,7 +34,7 @@ fn this_program(path: &Path) -> Command {
 #[test]
 fn the_process_that_tries_a_file() {
     let Some(path) = std::env::var_os(TRIED) else { return };
-    let code = trial::attempt(Path::new(&path));
+    let code = trial::attempt(Path::new(&path), || ());
     std::process::exit(i32::from(code != std::process::ExitCode::SUCCESS));
 }
 
@@ -88,7 +88,9 @@ fn hostile_files_end_with_a_clear_line_or_a_model_that_answers() {
     let seed = std::env::var("MARQUE_SEED").map_or_else(|_| rand_seed(), |n| n.parse().unwrap());
     println!("MARQUE_SEED={seed}");
     let folder = tempfile::tempdir().unwrap();
-    let places = Places::of(MODEL);
+    let other = folder.path().join("other.gguf");
+    Synthetic::small(Format::Q4KM).write(&other).unwrap();
+    let places = [Places::of(MODEL), Places::of(&std::fs::read(&other).unwrap())];
     let next = AtomicUsize::new(0);
     let ends: Mutex<BTreeMap<(&str, End), usize>> = Mutex::new(BTreeMap::new());
     let reasons: Mutex<BTreeMap<(End, String), usize>> = Mutex::new(BTreeMap::new());
@@ -104,6 +106,7 @@ fn hostile_files_end_with_a_clear_line_or_a_model_that_answers() {
                     }
                     let mut random =
                         Random(seed ^ (case as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                    let places = &places[random.below(places.len())];
                     let (kind, bytes) = places.mutate(case, &mut random);
                     std::fs::write(&path, bytes).unwrap();
                     let (end, words) = meet(&path);
