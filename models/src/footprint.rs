@@ -68,11 +68,22 @@ impl Footprint {
 /// where nobody says.
 #[must_use]
 pub fn memory() -> Option<u64> {
-    let machine = fs::read_to_string("/proc/meminfo").ok()?;
-    let machine = kilobytes(&machine, "MemTotal")?;
+    let machine = machine()?;
     let limit = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
     let limit = limit.and_then(|limit| limit.trim().parse::<u64>().ok());
     Some(limit.map_or(machine, |limit| limit.min(machine)))
+}
+
+/// Asked of the kernel and not of `/proc`, which a fenced mind cannot read.
+#[cfg(target_os = "linux")]
+fn machine() -> Option<u64> {
+    let info = rustix::system::sysinfo();
+    u64::from(info.totalram).checked_mul(info.mem_unit.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn machine() -> Option<u64> {
+    None
 }
 
 /// Bytes of memory that are free, or would be if files in memory were let go.
@@ -109,6 +120,8 @@ mod tests {
         let text = "MemTotal:       16384 kB\nMemAvailable:    1024 kB\n";
         assert_eq!(kilobytes(text, "MemTotal"), Some(16 << 20));
         assert_eq!(kilobytes(text, "MemAvailable"), Some(1 << 20));
+        let told = kilobytes(&fs::read_to_string("/proc/meminfo").unwrap(), "MemTotal").unwrap();
+        assert_eq!(machine(), Some(told));
         assert_eq!(kilobytes("MemTotal: much", "MemTotal"), None);
         assert!(memory() >= available());
     }

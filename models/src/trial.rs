@@ -140,7 +140,6 @@ fn bound(path: &Path) -> Result<(), ModelError> {
 fn answer(path: &Path) -> Result<(), ModelError> {
     let trained = Header::read(path)?.figure("context_length").unwrap_or(CONTEXT);
     let options = LlamaOptions {
-        threads: Some(1),
         context: u32::try_from(trained.min(CONTEXT)).ok(),
         sequences: Some(1),
         ..LlamaOptions::default()
@@ -151,8 +150,8 @@ fn answer(path: &Path) -> Result<(), ModelError> {
         .map_err(|error| ModelError::Trial(format!("no runtime: {error}")))?;
     runtime.block_on(async {
         let ask = || Request::new(vec![Message::user("Say yes or no.")]);
-        model.generate(ask().max_tokens(4)).await?;
-        let mut held = ask().max_tokens(16);
+        model.generate(ask().max_tokens(2)).await?;
+        let mut held = ask().max_tokens(8);
         held.constraint = Constraint::Choice(vec!["yes".to_owned(), "no".to_owned()]);
         match model.generate(held).await {
             // A vocabulary without these letters is somebody's right.
