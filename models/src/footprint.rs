@@ -78,7 +78,7 @@ pub fn memory() -> Option<u64> {
 #[cfg(target_os = "linux")]
 fn machine() -> Option<u64> {
     let info = rustix::system::sysinfo();
-    u64::from(info.totalram).checked_mul(info.mem_unit.into())
+    info.totalram.checked_mul(info.mem_unit.into())
 }
 
 #[cfg(not(target_os = "linux"))]

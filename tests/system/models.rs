@@ -113,6 +113,23 @@ fn a_file_that_is_no_model_or_harms_has_one_line_and_an_exit_code() {
     assert!(text.contains("whether it answers was not tried"), "{text}");
 }
 
+#[test]
+fn an_agents_model_is_tried_before_its_mind_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    let deadly = deadly(dir.path());
+    let agent = dir.path().join("home/agents/scout");
+    std::fs::create_dir_all(&agent).unwrap();
+    std::fs::write(agent.join("agent.toml"), format!("model = {deadly:?}\n")).unwrap();
+    // The mind is fenced: one that dies harms nobody, and its owner is told why it will.
+    let (text, _) = failure(&marque(dir.path(), &["run", "scout", "Do nothing."]));
+    let warning = text.lines().find(|line| line.starts_with("warning: ")).unwrap();
+    assert!(warning.contains("deadly.gguf makes llama.cpp crash: "), "{text}");
+    // A file that was asked for is refused.
+    let args = ["run", "scout", "Do nothing.", "--model", deadly.to_str().unwrap()];
+    let (text, code) = failure(&marque(dir.path(), &args));
+    assert!(text.starts_with("error: model file ") && code == 2, "{code}: {text}");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_file_is_tried_behind_a_fence() {

@@ -67,7 +67,7 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     let whole = async {
         let mut progress = Progress::new("got", begun, part.total());
         fetch(args, &mut part, &mut progress).await?;
-        progress.done();
+        drop(progress);
         part.finish(&args.sha256)
     };
     let ended = tokio::select! {

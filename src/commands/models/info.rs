@@ -203,7 +203,6 @@ pub(super) fn sha256(path: &Path) -> Done<String> {
         hash.update(piece);
         progress.add(read as u64);
     }
-    progress.done();
     Ok(hex::encode(hash.finalize()))
 }
 

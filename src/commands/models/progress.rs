@@ -44,9 +44,11 @@ impl Progress {
             write(&format!("\r{line}\u{1b}[K"));
         }
     }
+}
 
-    /// Takes the line away.
-    pub(super) fn done(&self) {
+/// However it ended, the line makes room for what is said about it.
+impl Drop for Progress {
+    fn drop(&mut self) {
         if self.last.is_some() {
             write("\r\u{1b}[K");
         }
