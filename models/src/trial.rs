@@ -186,8 +186,12 @@ fn run(path: &Path, size: u64, mut program: Command) -> Result<(), ModelError> {
     let Some(status) =
         status.map_err(|error| failed("the process that tries it is lost", error))?
     else {
-        let reason = format!("it had not answered after {} s", patience.as_secs());
-        return Err(ModelError::Crashes { path: path.to_owned(), reason });
+        return Err(ModelError::Trial(format!(
+            "model file {} had not answered after {} s; try again where less is going on, or take \
+             another file",
+            path.display(),
+            patience.as_secs()
+        )));
     };
     let verdict = said.lines().rev().find_map(|line| line.strip_prefix(VERDICT));
     match verdict {
