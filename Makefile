@@ -17,7 +17,7 @@ help:
 	@echo 'make proofs  the policy engine against a second evaluator, and policies against each'
 	@echo '             other, at full size (optimised build; CASES=N, SEED=64 hex digits)'
 	@echo 'make torture the steward, its journal and the stores at full size: simulated worlds, kills,'
-	@echo '             crashes at every edge, races, hostile messages, damage, thieves on a chain'
+	@echo '             crashes at every edge, races, hostile messages and model files, damage, thieves on a chain'
 	@echo '             (hours; each alone: see the Makefile; power cuts need root)'
 	@echo 'make fuzz    every reader of untrusted text under a fuzzer (nightly Rust, cargo-fuzz are added; RUNS=N)'
 	@echo 'make setup   only install what is missing'
@@ -82,6 +82,7 @@ torture: setup
 	@MARQUE_CASES=5000 cargo test -p marque-steward --test last_line differential -- --nocapture
 	@MARQUE_THIEVES=20 cargo test -p marque-steward --test last_line thief -- --nocapture
 	@MARQUE_TAMPERS=10000 MARQUE_TREES=10000 cargo test -p marque-steward --lib journal -- --nocapture
+	@MARQUE_HOSTILE=10000 cargo test --workspace --test hostile hostile_files -- --nocapture
 	@MARQUE_KILLS=1000 MARQUE_FLIPS=1000 cargo test -p marque-store --test kill --test suite -- --nocapture
 	@if [ "$$(id -u)" = 0 ]; then \
 	    MARQUE_CUTS=100 cargo test -p marque-store --test power -- --ignored --nocapture && \

@@ -209,7 +209,7 @@ enum Command {
     /// What it was doing is finished and journalled. What is signed and out stays so: it is named,
     /// and followed again at the next start. marque freeze stops new payments and keeps the steward.
     Stop(stop::Args),
-    /// Try this machine and model files: speed, and whether `exact` may be claimed here.
+    /// Get model files, look at them, and try this machine: what runs here, how fast, how exactly.
     Models(models::Args),
     /// Print shell completions.
     Completions {

@@ -12,6 +12,9 @@ fn main() -> ExitCode {
     if marque::process::is_doorman() {
         return marque::process::doorman();
     }
+    if marque::process::is_trial() {
+        return marque::process::trial();
+    }
     let cli = commands::Cli::parse();
     // What is worth a line beside the command's own: warnings, or what MARQUE_LOG names.
     let wanted = EnvFilter::try_from_env("MARQUE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));

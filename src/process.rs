@@ -10,6 +10,7 @@
 
 use crate::home::{Home, secret};
 use marque_agent_core::fence::{self, fence};
+use marque_models::ModelError;
 use marque_steward::{Minds, Options, Steward, StewardError, Walls, hardening::Fence};
 use marque_steward_client::door::{self, Door};
 use secrecy::SecretString;
@@ -20,11 +21,15 @@ use std::{
     time::Duration,
 };
 
-/// Says that this process is the mind, set by the steward for its child, or a mind's doorman.
+/// Says that this process is the mind, set by the steward for its child, or a mind's doorman, or one
+/// that tries a model file.
 const ROLE: &str = "MARQUE_ROLE";
 
 /// The value of [`ROLE`] for a doorman.
 const DOORMAN: &str = "doorman";
+
+/// The value of [`ROLE`] for a process that tries a model file.
+const TRIAL: &str = "trial";
 
 /// How long a mind that was told to stop may take.
 pub const AT_ONCE: Duration = Duration::from_millis(600);
@@ -48,6 +53,9 @@ where
 {
     if is_doorman() {
         return doorman();
+    }
+    if is_trial() {
+        return trial();
     }
     let home = match Home::locate(std::env::var_os("MARQUE_HOME").map(PathBuf::from)) {
         Ok(home) => home,
@@ -95,6 +103,59 @@ pub fn doorman() -> ExitCode {
     }
 }
 
+/// Whether this process was started to try a model file.
+#[must_use]
+pub fn is_trial() -> bool {
+    std::env::var_os(ROLE).is_some_and(|role| role == TRIAL)
+}
+
+/// A trial's `main`: fenced like a mind that reads nothing but the model file that its argument
+/// names, it loads that and answers a request with it.
+#[must_use]
+pub fn trial() -> ExitCode {
+    let Some(file) = std::env::args_os().nth(1).map(PathBuf::from) else {
+        return fail("a trial needs a model file");
+    };
+    marque_models::trial::attempt(&file, || {
+        let read = vec![file.clone()];
+        let walls = fence(&fence::Fence { read, ..fence::Fence::default() });
+        tracing::debug!(%walls, "the trial is fenced");
+    })
+}
+
+/// Makes sure that a model file can be loaded and answers, in a process of its own, which may die of
+/// it. A file that has passed before, and was not changed since, passes at once.
+///
+/// This starts the program again, whose `main` has to ask [`is_trial`] first, as `#[marque::main]`
+/// does.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn vet_model(file: &std::path::Path) -> Result<marque_models::trial::Vetted, ModelError> {
+    if is_trial() {
+        return Err(ModelError::Trial("this program does not know how to try a file".to_owned()));
+    }
+    let program = std::env::current_exe()
+        .map_err(|error| ModelError::Trial(format!("cannot find myself: {error}")))?;
+    close_fds::set_fds_cloexec_threadsafe(3, &[]);
+    let mut command = std::process::Command::new(program);
+    // It needs to know where the cache is, and nothing else.
+    let known = ["HOME", "MARQUE_CACHE", "XDG_CACHE_HOME"];
+    let kept = known.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+    command.arg(file).env_clear().envs(kept).env(ROLE, TRIAL);
+    marque_models::trial::vet(file, command)
+}
+
+/// Tries the model files that the agents of a home think with, and warns of bad ones: a mind that
+/// dies of one has less to say. This comes before the walls, through which no program is started.
+pub fn warn_of_models(home: &Home) {
+    for model in models(home) {
+        if let Err(error) = vet_model(&model) {
+            anstream::eprintln!("warning: {error}");
+        }
+    }
+}
+
 /// Becomes the steward of `home` and starts this same program again, with `args`, as its mind,
 /// which reads `stdin` and may take `grace` to end. Where a steward is already at work, it is used.
 /// The exit code is the mind's.
@@ -111,6 +172,7 @@ pub fn launch(
     if let Err(error) = marque_models::Llama::built_in_path() {
         return fail(&format!("cannot write the built-in model to the cache: {error}"));
     }
+    warn_of_models(home);
     let secret = if answers(home) {
         None
     } else {

@@ -130,6 +130,17 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("\"{}\"{rest}", harmless(text).replace('"', "\\u{22}"))
 }
 
+/// A number of bytes, as people say it: `512 bytes`, `1.0 MiB`.
+pub(crate) fn bytes(number: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "one digit after the point is shown")]
+    let count = number as f64;
+    let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    match units.into_iter().find(|(_, power)| number >> power > 0) {
+        Some((unit, power)) => format!("{:.1} {unit}", count / 2_f64.powi(power)),
+        None => format!("{number} bytes"),
+    }
+}
+
 /// A time span in milliseconds, as people say it: `3 min`, `23 h 10 min`.
 pub(crate) fn span(millis: u64) -> String {
     let seconds = millis / 1_000;
@@ -148,12 +159,18 @@ pub(crate) fn span(millis: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{harmless, quoted, span};
+    use super::{bytes, harmless, quoted, span};
 
     #[test]
     fn a_quotation_cannot_end_itself_and_says_what_it_leaves_out() {
         assert_eq!(quoted(r#"a\" b"#), r#""a\\u{22} b""#);
         assert!(quoted(&"x".repeat(700)).ends_with("x…\" and 100 characters more"));
+    }
+
+    #[test]
+    fn bytes_read_as_people_say_them() {
+        let said = [0, 1_023, 1_024, 1_536 << 10, 5 << 30].map(bytes);
+        assert_eq!(said, ["0 bytes", "1023 bytes", "1.0 KiB", "1.5 MiB", "5.0 GiB"]);
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub(crate) static CREATING_CONTEXT: Mutex<()> = Mutex::new(());
 
 /// The backend of this process.
 pub(crate) fn backend() -> Result<&'static LlamaBackend, ModelError> {
+    if let Some(missing) = missing_instructions() {
+        return Err(ModelError::Processor(missing));
+    }
     static BACKEND: OnceLock<Result<LlamaBackend, String>> = OnceLock::new();
     BACKEND
         .get_or_init(|| {
@@ -29,6 +32,23 @@ pub(crate) fn backend() -> Result<&'static LlamaBackend, ModelError> {
         })
         .as_ref()
         .map_err(|error| ModelError::Inference(format!("llama.cpp did not start: {error}")))
+}
+
+/// llama.cpp is built for one class of processors (`exact::CLASS`), and would end the process on a
+/// lesser one with an illegal instruction.
+fn missing_instructions() -> Option<&'static str> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let there = [
+            ("AVX2", is_x86_feature_detected!("avx2")),
+            ("FMA", is_x86_feature_detected!("fma")),
+            ("F16C", is_x86_feature_detected!("f16c")),
+            ("BMI2", is_x86_feature_detected!("bmi2")),
+        ];
+        there.into_iter().find(|(_, there)| !there).map(|(name, _)| name)
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    None
 }
 
 thread_local! {

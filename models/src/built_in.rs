@@ -21,14 +21,18 @@ const CACHE_VARIABLE: &str = "MARQUE_CACHE";
 
 /// Where the model lies, after it was made sure that it does.
 pub(crate) fn path() -> Result<PathBuf, ModelError> {
-    let cache = match std::env::var_os(CACHE_VARIABLE) {
-        Some(folder) if !folder.is_empty() => PathBuf::from(folder),
-        _ => ProjectDirs::from("", "", "marque")
-            .ok_or(ModelError::NoCacheFolder)?
-            .cache_dir()
-            .to_owned(),
-    };
-    in_cache(&cache)
+    in_cache(&cache()?)
+}
+
+/// The cache folder, which need not exist.
+pub(crate) fn cache() -> Result<PathBuf, ModelError> {
+    match std::env::var_os(CACHE_VARIABLE) {
+        Some(folder) if !folder.is_empty() => Ok(PathBuf::from(folder)),
+        _ => {
+            let folders = ProjectDirs::from("", "", "marque").ok_or(ModelError::NoCacheFolder)?;
+            Ok(folders.cache_dir().to_owned())
+        }
+    }
 }
 
 fn in_cache(cache: &Path) -> Result<PathBuf, ModelError> {

@@ -44,6 +44,14 @@ pub(crate) struct Shape {
     pub(crate) profile: Profile,
 }
 
+impl Shape {
+    /// Tokens that all lanes together may hold.
+    pub(crate) fn cells(&self) -> u64 {
+        let apart = u64::from(self.context).saturating_mul(self.lanes.into());
+        self.pool.map_or(apart, u64::from)
+    }
+}
+
 /// A context and the ledger of its cells.
 pub(crate) struct Cache<'m> {
     context: LlamaContext<'m>,

@@ -482,6 +482,7 @@ impl<'a> Engine<'a> {
             undone => {
                 let reason = match undone {
                     Undone::Full => "the KV cache has no room left".to_owned(),
+                    Undone::Failed(ModelError::Inference(reason)) => reason,
                     Undone::Failed(error) => error.to_string(),
                 };
                 let mut members: Vec<usize> = batch.iter().map(|(at, _)| *at).collect();

@@ -28,7 +28,32 @@ pub enum ModelError {
         /// What was found instead.
         reason: String,
     },
-    /// The file ends before its header does, or its header contradicts itself.
+    /// A part of the file is missing, as after a download that broke off.
+    #[error(
+        "model file {} is incomplete: it has {has} bytes{}; finish the download, or begin it again",
+        path.display(),
+        match needs {
+            Some(needs) => format!(" of {needs}"),
+            None => " and ends inside its header".to_owned(),
+        }
+    )]
+    Incomplete {
+        /// The model file.
+        path: PathBuf,
+        /// Bytes that are there.
+        has: u64,
+        /// Bytes that there should be; unknown where the header itself is cut.
+        needs: Option<u64>,
+    },
+    /// A whole GGUF file, but no model, or one of several files of a model.
+    #[error("{} is no model that can be run: {reason}", path.display())]
+    NoModel {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        reason: String,
+    },
+    /// The header contradicts itself.
     #[error("model file {} is damaged: {reason}; download it again", path.display())]
     Damaged {
         /// The model file.
@@ -54,6 +79,40 @@ pub enum ModelError {
         /// The last thing that llama.cpp said.
         reason: String,
     },
+    /// The process that tried the file died of it ([`crate::trial`]).
+    #[error("model file {} makes llama.cpp crash: {reason}; do not load it", path.display())]
+    Crashes {
+        /// The model file.
+        path: PathBuf,
+        /// The signal, and the last thing that llama.cpp said.
+        reason: String,
+    },
+    /// The process that tried the file said this ([`crate::trial`]).
+    #[error("{0}")]
+    Trial(String),
+    /// This machine is too small.
+    #[error(
+        "model file {} needs about {} of memory with {tokens} tokens of context, and this machine \
+         has {}; choose fewer tokens, or a file with fewer bits",
+        path.display(),
+        bytes(*needs),
+        bytes(*has)
+    )]
+    Memory {
+        /// The model file.
+        path: PathBuf,
+        /// Bytes that it takes.
+        needs: u64,
+        /// Bytes that this process may use.
+        has: u64,
+        /// Tokens of context of all conversations together.
+        tokens: u64,
+    },
+    /// This processor lacks what llama.cpp was built for.
+    #[error(
+        "this processor has no {0}, which llama.cpp is built to use; build on this machine, or use another"
+    )]
+    Processor(&'static str),
     /// The options do not suit this model.
     #[error("model options: {0}")]
     Options(String),
@@ -118,4 +177,14 @@ pub enum ModelError {
     /// A model elsewhere failed.
     #[error("remote model: {0}")]
     Remote(String),
+}
+
+/// A number of bytes, as people say it.
+fn bytes(bytes: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "one digit after the point is shown")]
+    let bytes = bytes as f64;
+    match bytes {
+        bytes if bytes < 1024.0 * 1024.0 * 1024.0 => format!("{:.1} MiB", bytes / 1024.0 / 1024.0),
+        bytes => format!("{:.1} GiB", bytes / 1024.0 / 1024.0 / 1024.0),
+    }
 }

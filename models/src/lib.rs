@@ -30,11 +30,13 @@ mod backend;
 mod built_in;
 mod cache;
 mod constraint;
+mod description;
 mod embedding;
 mod engine;
 mod error;
 pub mod exact;
-mod gguf;
+mod footprint;
+pub mod gguf;
 mod lanes;
 mod llama;
 #[doc(hidden)]
@@ -51,9 +53,12 @@ mod stream;
 pub mod synthetic;
 mod template;
 mod threads;
+pub mod trial;
 mod writer;
 
+pub use crate::description::{Description, Exactness, Share, Template};
 pub use crate::error::ModelError;
+pub use crate::footprint::{Footprint, available, memory};
 pub use crate::llama::{Llama, LlamaOptions, Profile};
 pub use crate::model::{Model, ModelInfo, SessionId};
 pub use crate::parked::Parked;

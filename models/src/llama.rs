@@ -22,7 +22,8 @@ use crate::cache::Shape;
 use crate::constraint::{Compiled, Grammars};
 use crate::engine::{self, Command, Job, LARGEST_BITE, Setup};
 use crate::error::ModelError;
-use crate::gguf::{self, Header};
+use crate::footprint::{self, Footprint};
+use crate::gguf::Header;
 use crate::model::{Model, ModelInfo, SessionId};
 use crate::parked::Binding;
 use crate::prompt::Vocabulary;
@@ -91,13 +92,13 @@ pub struct Llama {
 }
 
 impl Llama {
-    /// Whether `path` begins like a GGUF of an architecture; a look at the header, which costs
-    /// nothing beside a load.
+    /// Whether `path` is a whole GGUF whose header agrees with itself; a look at the header, which
+    /// costs nothing beside a load.
     ///
     /// # Errors
     /// [`ModelError`] with the reason.
     pub fn check(path: impl AsRef<Path>) -> Result<(), ModelError> {
-        crate::gguf::read_header(path.as_ref()).map(drop)
+        Header::read(path).map(drop)
     }
 
     /// Loads the model that ships with the library, from [`Llama::built_in_path`].
@@ -126,15 +127,20 @@ impl Llama {
     /// # Errors
     /// One line that says what is wrong with the file ([`ModelError::NotFound`],
     /// [`ModelError::NotGguf`], [`ModelError::Damaged`],
-    /// [`ModelError::UnsupportedArchitecture`], [`ModelError::Refused`]) or with the options
-    /// ([`ModelError::Options`]).
+    /// [`ModelError::Incomplete`], [`ModelError::NoModel`],
+    /// [`ModelError::UnsupportedArchitecture`], [`ModelError::Refused`]), with this machine
+    /// ([`ModelError::Memory`], [`ModelError::Processor`]) or with the options
+    /// ([`ModelError::Options`]). A file that was made to harm may still end the process; see
+    /// [`crate::trial`].
     pub fn load(path: impl AsRef<Path>, options: LlamaOptions) -> Result<Self, ModelError> {
         let path = path.as_ref();
-        let header = gguf::read_header(path)?;
+        let header = Header::read(path)?;
+        check_memory(path, &header, 0)?;
         let sha256 = hash_file(path)?;
         let model = Arc::new(load_model(path, &header, options.profile)?);
         check_that_it_writes_text(path, &header, &model)?;
         let shape = shape(&model, &header, options)?;
+        check_memory(path, &header, shape.cells())?;
         let template = chat_template(&model)?;
         let vocabulary = Arc::new(Vocabulary::new(model));
         let setup = Setup {
@@ -143,7 +149,7 @@ impl Llama {
             binding: Binding::new(&sha256, shape),
         };
         let (commands, engine) = start(setup)?;
-        let name = header.name.filter(|name| !name.is_empty()).unwrap_or_else(|| {
+        let name = header.name().map(str::to_owned).unwrap_or_else(|| {
             path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
         });
         let built_in = sha256 == hex::encode(Sha256::digest(built_in::BYTES));
@@ -284,6 +290,18 @@ fn prepare_grammars(
     thread::Builder::new().name("marque-grammars".to_owned()).spawn(work).ok()
 }
 
+/// More than there is would be read from the disk for each token anew, or end the process.
+fn check_memory(path: &Path, header: &Header, tokens: u64) -> Result<(), ModelError> {
+    let footprint = Footprint::of(header);
+    let Some(has) = footprint::memory() else { return Ok(()) };
+    let needs = footprint.with(if footprint.at_most { 0 } else { tokens });
+    // Weights on a graphics card do not lie in this memory.
+    if needs <= has || backend()?.supports_gpu_offload() {
+        return Ok(());
+    }
+    Err(ModelError::Memory { path: path.to_owned(), needs, has, tokens })
+}
+
 fn load_model(path: &Path, header: &Header, profile: Profile) -> Result<LlamaModel, ModelError> {
     let parameters = match profile {
         Profile::Fast => LlamaModelParams::default(),
@@ -295,7 +313,7 @@ fn load_model(path: &Path, header: &Header, profile: Profile) -> Result<LlamaMod
         let path = path.to_owned();
         let reason = reason.unwrap_or_else(|| error.to_string());
         if reason.contains("unknown model architecture") {
-            let architecture = header.architecture.clone();
+            let architecture = header.architecture().to_owned();
             let reason = "this llama.cpp does not know it".to_owned();
             return ModelError::UnsupportedArchitecture { path, architecture, reason };
         }
@@ -310,13 +328,15 @@ fn check_that_it_writes_text(
     header: &Header,
     model: &LlamaModel,
 ) -> Result<(), ModelError> {
-    let architecture = header.architecture.as_str();
+    let architecture = header.architecture();
     let causal = model.meta_val_str(&format!("{architecture}.attention.causal"));
     let reason = if causal.is_ok_and(|value| value == "false") {
         "it makes embeddings, not text"
     } else if matches!(architecture, "t5" | "t5encoder" | "clip" | "wavtokenizer-dec") {
         "it does not continue a text"
-    } else if model.n_vocab() < 1 || model.meta_val_str("tokenizer.ggml.model").is_err() {
+    } else if model.n_vocab() < 1
+        || matches!(header.text("tokenizer.ggml.model"), None | Some("none" | "no_vocab"))
+    {
         "it has no vocabulary"
     } else {
         return Ok(());
@@ -349,7 +369,7 @@ fn shape(model: &LlamaModel, header: &Header, options: LlamaOptions) -> Result<S
         Profile::Exact => None,
     };
     let batch = u32::try_from(LARGEST_BITE).unwrap_or(u32::MAX).saturating_add(lanes.into());
-    let threads = threads::choose(header.file_size, options.threads)?;
+    let threads = threads::choose(header.file_size(), options.threads)?;
     Ok(Shape { context, lanes, pool, batch, threads, profile: options.profile })
 }
 

@@ -383,9 +383,9 @@ fn a_file_that_is_no_model_gets_one_line_that_says_why() {
         (
             "header.gguf",
             &whole[..3_000],
-            "is damaged: it ends inside its header; download it again",
+            "is incomplete: it has 3000 bytes and ends inside its header; finish the download",
         ),
-        ("half.gguf", &whole[..whole.len() / 2], "llama.cpp refused model file"),
+        ("half.gguf", &whole[..whole.len() / 2], "is incomplete: it has 538928 bytes of 1077856"),
         ("klama.gguf", &renamed, "has architecture \"klama\", which is not supported"),
     ] {
         let error = load(name, bytes);

@@ -1,7 +1,7 @@
 //! The client: vet, connect, take at most so much, follow by hand.
 
 use crate::{
-    Guard, HeaderMap, HeaderValue, Method, NetError, Request, Response,
+    Guard, HeaderMap, HeaderValue, Method, NetError, Request, Response, Stream,
     decode::{self, BodyError, Coding},
     header,
     message::host_port,
@@ -94,27 +94,58 @@ impl Client {
     ) -> Result<Response, NetError> {
         let host = host_port(&request.url);
         let after = self.guard.timeout;
-        match tokio::time::timeout(after, self.follow(request, allow)).await {
+        let pays = carries_payment(&request.headers);
+        let limit = if pays { self.guard.max_goods } else { self.guard.max_body };
+        let whole = async {
+            let (answer, url) = self.follow(request, decode::ACCEPTED, allow).await?;
+            self.take(answer, url, limit).await
+        };
+        match tokio::time::timeout(after, whole).await {
             Ok(answer) => answer,
             Err(_) => Err(NetError::Timeout { host, after }),
         }
     }
 
+    /// As [`Self::send_following`], for an answer that is longer than memory: its body is left to be
+    /// taken piece by piece, unpacked by nobody. The guard's timeout is that of the beginning and of
+    /// each piece; its caps do not count.
+    ///
+    /// # Errors
+    /// As [`Self::send`], and [`NetError::Encoded`] for an answer that is packed.
+    pub async fn open(
+        &self,
+        request: Request,
+        allow: impl Fn(&Url) -> bool + Send,
+    ) -> Result<Stream, NetError> {
+        let host = host_port(&request.url);
+        let after = self.guard.timeout;
+        let begun = self.follow(request, decode::AS_IT_IS, allow);
+        let (answer, url) = match tokio::time::timeout(after, begun).await {
+            Ok(begun) => begun?,
+            Err(_) => return Err(NetError::Timeout { host, after }),
+        };
+        let packed = |encoding| NetError::Encoded { host: host_port(&url), encoding };
+        match coding(answer.headers()).map_err(packed)? {
+            Coding::Identity => Ok(Stream::new(answer, url, after)),
+            coding => Err(packed(format!("{coding:?}").to_lowercase())),
+        }
+    }
+
+    /// The answer without its body, and who gave it, after whatever redirects are followed.
     async fn follow(
         &self,
         mut request: Request,
+        accepted: &'static str,
         allow: impl Fn(&Url) -> bool + Send,
-    ) -> Result<Response, NetError> {
-        let pays = carries_payment(&request.headers);
-        let limit = if pays { self.guard.max_goods } else { self.guard.max_body };
-        let once = pays || self.guard.max_redirects == 0;
+    ) -> Result<(reqwest::Response, Url), NetError> {
+        let once = carries_payment(&request.headers) || self.guard.max_redirects == 0;
         for _ in 0..=self.guard.max_redirects {
-            let answer = self.exchange(&request).await?;
+            let answer = self.exchange(&request, accepted).await?;
             if once {
-                return self.take(answer, request.url, limit).await;
+                return Ok((answer, request.url));
             }
             let Some(next) = next_hop(&request, answer.status().as_u16(), answer.headers())? else {
-                return self.take(answer, request.url, limit).await;
+                return Ok((answer, request.url));
             };
             self.guard.vet(&next.url)?;
             let (from, to) = (host_port(&request.url), host_port(&next.url));
@@ -128,11 +159,15 @@ impl Client {
     }
 
     /// One request, one answer without its body.
-    async fn exchange(&self, request: &Request) -> Result<reqwest::Response, NetError> {
+    async fn exchange(
+        &self,
+        request: &Request,
+        accepted: &'static str,
+    ) -> Result<reqwest::Response, NetError> {
         self.guard.vet(&request.url)?;
         vet_method(&request.method)?;
         let mut headers = vet_headers(&request.headers)?;
-        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(decode::ACCEPTED));
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(accepted));
         self.http
             .request(request.method.clone(), request.url.clone())
             .headers(headers)
@@ -206,7 +241,7 @@ fn vet_headers(headers: &HeaderMap) -> Result<HeaderMap, NetError> {
 }
 
 /// Our own refusal where the resolver made one, else the transport's words.
-fn translate(error: &reqwest::Error, url: &Url) -> NetError {
+pub(crate) fn translate(error: &reqwest::Error, url: &Url) -> NetError {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(current) = cause {
         if let Some(ours) = current.downcast_ref::<NetError>() {

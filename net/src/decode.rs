@@ -26,6 +26,9 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _
 /// What is asked for.
 pub(crate) const ACCEPTED: &str = "gzip, br, zstd";
 
+/// What is asked for where nothing is to be unpacked.
+pub(crate) const AS_IT_IS: &str = "identity";
+
 /// The largest zstd window, as a power of two: 8 MiB, which RFC 9659 allows on the web.
 const ZSTD_WINDOW: u32 = 23;
 

@@ -12,7 +12,8 @@
 //! - No proxy, no cookies, no automatic redirects. [`Client::send`] follows a redirect only on the
 //!   same host; a request that carries a payment is never sent twice.
 //! - An answer is cut off at [`Guard::max_body`] while it streams in. gzip, brotli and zstd are
-//!   unpacked; the cap counts what comes out, so that no bomb goes off.
+//!   unpacked; the cap counts what comes out, so that no bomb goes off. [`Client::open`] takes
+//!   longer ones piece by piece, not unpacked, bounded by its caller.
 
 pub mod address;
 mod client;
@@ -22,6 +23,7 @@ mod guard;
 mod message;
 pub mod redirect;
 mod resolve;
+mod stream;
 
 pub use client::Client;
 pub use error::NetError;
@@ -31,4 +33,5 @@ pub use reqwest::{
     Method,
     header::{self, HeaderMap, HeaderName, HeaderValue},
 };
+pub use stream::Stream;
 pub use url::Url;

@@ -4,8 +4,14 @@ use crate::{HeaderMap, Method, NetError, Request, header, message::host_port};
 use url::Url;
 
 /// What may travel to another host. Everything else may be a credential.
-const HARMLESS: [header::HeaderName; 4] =
-    [header::ACCEPT, header::ACCEPT_LANGUAGE, header::CONTENT_TYPE, header::USER_AGENT];
+const HARMLESS: [header::HeaderName; 6] = [
+    header::ACCEPT,
+    header::ACCEPT_LANGUAGE,
+    header::CONTENT_TYPE,
+    header::IF_RANGE,
+    header::RANGE,
+    header::USER_AGENT,
+];
 
 /// Whether the request carries money: such a request is never repeated to anyone.
 #[must_use]

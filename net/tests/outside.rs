@@ -569,3 +569,48 @@ fn a_proxy_in_the_environment_is_ignored() {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
     assert!(proxy.accept().is_err(), "the proxy was asked");
 }
+
+#[tokio::test]
+async fn a_long_answer_is_taken_piece_by_piece_and_not_unpacked() {
+    let long = vec![7_u8; 5 << 20];
+    let packed = |headers: HeaderMap| async move {
+        assert_eq!(headers[header::ACCEPT_ENCODING], "identity");
+        ([(header::CONTENT_ENCODING, "gzip")], "x")
+    };
+    let app = Router::new()
+        .route("/long", any(move || async move { long }))
+        .route("/packed", any(packed))
+        .route(
+            "/stalls",
+            any(|| async {
+                let first = futures::stream::iter([Ok::<_, std::io::Error>("begins")]);
+                Body::from_stream(first.chain(futures::stream::pending()))
+            }),
+        )
+        .route("/away", any(|| async { Redirect::temporary("http://127.0.0.2:1/") }));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let timeout = Duration::from_millis(300);
+    let client = Client::new(Guard { timeout, ..Guard::naming([host.as_str()]) }).unwrap();
+    let open = async |path: &str| {
+        let url = Url::parse(&format!("http://{host}{path}")).unwrap();
+        client.open(Request::get(url), |_| true).await
+    };
+
+    // Longer than the cap for whole answers.
+    let mut stream = open("/long").await.unwrap();
+    assert_eq!((stream.status, stream.length()), (200, Some(5 << 20)));
+    let mut taken = 0;
+    while let Some(piece) = stream.piece().await.unwrap() {
+        taken += piece.as_ref().len();
+    }
+    assert_eq!(taken, 5 << 20);
+
+    assert!(matches!(open("/packed").await, Err(NetError::Encoded { .. })));
+    // Where every host is allowed, the guard still is.
+    assert!(matches!(open("/away").await, Err(NetError::Address { .. })));
+    let mut stream = open("/stalls").await.unwrap();
+    assert_eq!(stream.piece().await.unwrap().unwrap().as_ref(), b"begins");
+    assert!(matches!(stream.piece().await.map(drop), Err(NetError::Timeout { .. })));
+}

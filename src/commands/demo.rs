@@ -60,7 +60,7 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
     };
     if let Some(model) = &args.model {
         // Read it now: a file that is no model should not cost a minute.
-        marque_models::Llama::check(model).map_err(Failure::usage)?;
+        marque::process::vet_model(model).map_err(Failure::usage)?;
     }
     tokio::select! {
         result = story(&args, &dir) => result,

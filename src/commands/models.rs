@@ -1,4 +1,8 @@
-//! `marque models`: what this machine makes of model files.
+//! `marque models`: model files, and what this machine makes of them.
+
+mod get;
+mod info;
+mod progress;
 
 use super::Shared;
 use crate::{
@@ -6,6 +10,7 @@ use crate::{
     story::say,
 };
 use marque_models::{Llama, LlamaOptions, Message, Model as _, Request, exact};
+use progress::Progress;
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 /// Tokens of the prompt and of the reply that `bench` measures.
@@ -20,6 +25,22 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
+    /// What a model file is: size, formats, context, template, memory, and whether it runs here.
+    ///
+    /// marque models info qwen3-4b-q4_k_m.gguf --context 4096
+    ///
+    /// The header is read and checked; then the file is loaded in a process of its own and asked for a
+    /// reply, so that a file that would crash the program crashes that one instead. Exit codes: 0 it
+    /// runs here; 1 it does not, and why; 2 it is no model, or not all of one.
+    Info(info::Args),
+    /// Download a model file: it gets its name only if its SHA-256 is the one you give.
+    ///
+    /// marque models get https://example.org/qwen3-4b-q4_k_m.gguf --sha256 HASH
+    ///
+    /// The hash is on the file's page where its maker publishes it. Ctrl-C or a broken connection leaves
+    /// FILE.part, and the same command goes on from there. https only, and public hosts only; to take a
+    /// file from this machine, write http://127.0.0.1:PORT/FILE.
+    Get(get::Args),
     /// Whether this machine computes, bit for bit, as its class does: what `exact` may claim.
     ///
     /// Exit codes: 0 it does; 1 it does not.
@@ -37,6 +58,8 @@ enum Action {
 
 pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
     match args.action {
+        Action::Info(args) => info::run(shared, &args),
+        Action::Get(args) => get::run(shared, &args).await,
         Action::Selftest => selftest(shared),
         Action::Bench { file, threads } => bench(shared, file, threads).await,
     }
@@ -82,6 +105,7 @@ async fn bench(shared: &Shared, file: Option<PathBuf>, threads: Option<u32>) -> 
         Some(file) => file,
         None => Llama::built_in_path()?,
     };
+    marque::process::vet_model(&path).map_err(Failure::usage)?;
     let started = Instant::now();
     let options = LlamaOptions { threads, ..LlamaOptions::default() };
     let model = Llama::load(&path, options).map_err(Failure::usage)?;

@@ -38,6 +38,8 @@ pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     if let Some(model) = &args.model {
         let model = std::path::absolute(model)
             .map_err(|error| Failure::usage(format!("{}: {error}", model.display())))?;
+        // A file that is no model should not cost a start.
+        marque::process::vet_model(&model).map_err(Failure::usage)?;
         option("--model", model.into());
     }
     if shared.json {

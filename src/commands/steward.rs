@@ -8,7 +8,7 @@ mod unit;
 use super::{Shared, runtime};
 use crate::failure::{Done, Failure};
 use marque::notify::notify;
-use marque::process::{AFTER_THE_CUSTOMERS, run_mind, start, stop_signal, walls};
+use marque::process::{AFTER_THE_CUSTOMERS, run_mind, start, stop_signal, walls, warn_of_models};
 use marque_steward::Minds;
 use std::{
     path::PathBuf,
@@ -73,6 +73,7 @@ pub(crate) fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
     }
     if !args.mind.is_empty() {
         marque_models::Llama::built_in_path()?; // the mind cannot write the cache
+        warn_of_models(&home);
     }
     let unlock = shared.unlock(false)?;
     let mut minds = Minds { sockets: args.mind_sockets.unwrap_or_default(), ..Minds::default() };

@@ -20,6 +20,7 @@ mod float;
 mod float_owner;
 mod layers;
 mod lies;
+mod models;
 mod once;
 mod owner;
 mod policy;
