@@ -29,6 +29,7 @@
 mod backend;
 mod built_in;
 mod cache;
+mod channel;
 mod constraint;
 mod embedding;
 mod engine;
@@ -39,6 +40,7 @@ mod lanes;
 mod llama;
 #[doc(hidden)]
 pub mod measure;
+mod message;
 mod model;
 mod number;
 mod parked;
@@ -55,11 +57,11 @@ mod writer;
 
 pub use crate::error::ModelError;
 pub use crate::llama::{Llama, LlamaOptions, Profile};
+pub use crate::message::{Message, Role, ToolCall, ToolDefinition};
 pub use crate::model::{Model, ModelInfo, SessionId};
 pub use crate::parked::Parked;
 pub use crate::request::{
-    Cancel, Constraint, Generation, Message, Request, Role, Sampling, Stop, Thinking, Trace,
-    TracedToken, Usage,
+    Cancel, Constraint, Generation, Request, Sampling, Stop, Thinking, Trace, TracedToken, Usage,
 };
 pub use crate::scripted::Scripted;
 pub use crate::sequence::Sequence;

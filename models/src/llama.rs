@@ -19,10 +19,12 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use crate::backend::{backend, noting_errors};
 use crate::built_in;
 use crate::cache::Shape;
+use crate::channel::{self, Channels};
 use crate::constraint::{Compiled, Grammars};
 use crate::engine::{self, Command, Job, LARGEST_BITE, Setup};
 use crate::error::ModelError;
 use crate::gguf::{self, Header};
+use crate::message;
 use crate::model::{Model, ModelInfo, SessionId};
 use crate::parked::Binding;
 use crate::prompt::Vocabulary;
@@ -84,6 +86,7 @@ pub struct Llama {
     info: ModelInfo,
     vocabulary: Arc<Vocabulary>,
     template: ChatTemplate,
+    channels: Channels,
     grammars: Arc<OnceLock<Result<Grammars, ModelError>>>,
     commands: mpsc::UnboundedSender<Command>,
     places: Arc<Semaphore>,
@@ -136,7 +139,10 @@ impl Llama {
         check_that_it_writes_text(path, &header, &model)?;
         let shape = shape(&model, &header, options)?;
         let template = chat_template(&model)?;
-        let vocabulary = Arc::new(Vocabulary::new(model));
+        let mut vocabulary = Vocabulary::new(model);
+        let channels = Channels::new(&template, &vocabulary);
+        vocabulary.end_turns_with(channel::end_of_turn(&template, &vocabulary));
+        let vocabulary = Arc::new(vocabulary);
         let setup = Setup {
             vocabulary: Arc::clone(&vocabulary),
             shape,
@@ -152,7 +158,7 @@ impl Llama {
         let mut threads = vec![engine];
         threads.extend(prepare_grammars(&grammars, &vocabulary));
         let places = Arc::new(Semaphore::new(QUEUE));
-        Ok(Self { info, vocabulary, template, grammars, commands, places, threads })
+        Ok(Self { info, vocabulary, template, channels, grammars, commands, places, threads })
     }
 
     /// A handle on one conversation: cheap, and free to move between threads.
@@ -180,8 +186,11 @@ impl Llama {
             return Err(ModelError::Request("max_tokens is 0".to_owned()));
         }
         let limit = self.info.context_length as usize;
-        let pieces = self.template.render(&request.messages, request.thinking.is_some())?;
-        let (prompt, shareable) = self.vocabulary.encode(&pieces, &request.messages, limit)?;
+        message::check(&request.messages, &request.tools)?;
+        let thinking = request.thinking.is_some();
+        let mut pieces = self.template.render(&request.messages, &request.tools, thinking)?;
+        let thought = self.channels.open(&mut pieces, request.thinking.as_ref())?;
+        let (prompt, shareable) = self.vocabulary.encode(&pieces, limit)?;
         let Some(room) = limit.checked_sub(prompt.len()).filter(|&room| room > 0) else {
             return Err(ModelError::PromptTooLong { tokens: prompt.len(), limit });
         };
@@ -193,7 +202,8 @@ impl Llama {
             constraint => self.grammars()?.compile(constraint)?,
         };
         let budget = room.min(request.max_tokens as usize);
-        let draft = Draft::new(request, Arc::clone(&self.vocabulary), compiled, budget)?;
+        let vocabulary = Arc::clone(&self.vocabulary);
+        let draft = Draft::new(request, vocabulary, compiled, thought, budget)?;
         Ok((prompt, shareable, draft))
     }
 
