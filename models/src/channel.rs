@@ -90,6 +90,12 @@ impl Channels {
         Self::find(template.source(), |text| vocabulary.lists(text))
     }
 
+    /// What the template alone tells.
+    #[cfg(test)]
+    pub(crate) fn of_template(template: &ChatTemplate) -> Self {
+        Self::find(template.source(), |_| false)
+    }
+
     fn find(template: &str, listed: impl Fn(&str) -> bool) -> Self {
         let has = |sign: &&str| template.contains(*sign) || listed(sign);
         Self(KNOWN.into_iter().find(|marks| marks.signs.iter().all(has)))
