@@ -49,7 +49,8 @@ impl ChatTemplate {
         eos: String,
         now: SystemTime,
     ) -> Result<Self, ModelError> {
-        let fault = |error| ModelError::Template(format!("it does not compile: {error:#}"));
+        let fault =
+            |error| ModelError::Template(format!("it does not compile: {}", python::words(&error)));
         let source = source.unwrap_or_else(|| {
             tracing::warn!("the model file has no chat template; assuming ChatML");
             CHATML.to_owned()
@@ -89,10 +90,7 @@ impl ChatTemplate {
                 Err(error) if error.kind() == ErrorKind::OutOfFuel => {
                     return Err(ModelError::Template("it does not come to an end".to_owned()));
                 }
-                Err(error) => match error.detail() {
-                    Some(detail) => detail.to_owned(),
-                    None => error.to_string(),
-                },
+                Err(error) => python::words(&error),
             };
             first_error.get_or_insert(error);
         }

@@ -45,6 +45,16 @@ pub(crate) fn environment(seconds: u64) -> Result<Environment<'static>, Error> {
     Ok(environment)
 }
 
+/// What an error of a template says, in one line.
+pub(crate) fn words(error: &Error) -> String {
+    let words = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+    let words = words.lines().collect::<Vec<_>>().join(" ");
+    match error.line() {
+        Some(line) => format!("{words} (line {line})"),
+        None => words,
+    }
+}
+
 /// The tags around what a model is trained to write mean nothing where a prompt is rendered.
 pub(crate) fn without_training_tags(source: &str) -> String {
     let mut text = String::with_capacity(source.len());
@@ -240,6 +250,130 @@ impl JsonWriter {
         if let Some(indent) = self.indent {
             text.push('\n');
             text.extend(std::iter::repeat_n(' ', indent.saturating_mul(depth)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use minijinja::context;
+
+    use super::*;
+
+    fn render(source: &str) -> Result<String, Error> {
+        let mut environment = environment(1_709_208_000)?; // 2024-02-29 12:00
+        environment.add_template_owned("t", without_training_tags(source))?;
+        let value = Value::from_pairs([
+            ("name", Value::from("é\n\"q\"")),
+            ("n", Value::from(vec![1, 2])),
+            ("flag", Value::from(true)),
+            ("nothing", Value::from(())),
+            ("half", Value::from(0.5)),
+            ("empty", Value::from_pairs(Vec::<(String, Value)>::new())),
+        ]);
+        let letters = vec!["a", "b", "c"];
+        environment.get_template("t")?.render(context! { value, letters })
+    }
+
+    /// Expected are the outputs of Jinja2 with Hugging Face's settings.
+    #[test]
+    fn the_constructs_of_chat_templates_do_what_python_does() {
+        for (source, expected) in [
+            (
+                "{{ value | tojson }}",
+                r#"{"name": "é\n\"q\"", "n": [1, 2], "flag": true, "nothing": null, "half": 0.5, "empty": {}}"#,
+            ),
+            (
+                "{{ value | tojson(indent=2) }}",
+                "{\n  \"name\": \"é\\n\\\"q\\\"\",\n  \"n\": [\n    1,\n    2\n  ],\n  \"flag\": true,\n  \
+                 \"nothing\": null,\n  \"half\": 0.5,\n  \"empty\": {}\n}",
+            ),
+            (r"{{ value.name | tojson(ensure_ascii=True) }}", r#""\u00e9\n\"q\"""#),
+            ("{{ {'b': 1, 'a': [2]} | tojson(separators=(',', ':')) }}", r#"{"b":1,"a":[2]}"#),
+            ("{{ {'b': 1, 'a': 2} | tojson(sort_keys=True) }}", r#"{"a": 2, "b": 1}"#),
+            ("{{ '<b>&' | tojson }}", r#""<b>&""#),
+            ("{{ none }} {{ true }} {{ value.flag }} {{ missing }}|", "None True True |"),
+            ("{{ letters[::-1] | join }} {{ letters[1:] | join }} {{ letters[-1] }}", "cba bc c"),
+            ("{{ letters | last }}{{ letters | first }}{{ letters | length }}", "ca3"),
+            ("{% for k, v in value.n | zip(letters) %}{{ k }}{{ v }}{% endfor %}", "1a2b"),
+            (
+                "{% for k, v in {'b': 1, 'a': 2}.items() %}{{ k }}{{ v }}{% endfor %}\
+                 {% for k, v in {'b': 1, 'a': 2} | dictsort %}{{ k }}{{ v }}{% endfor %}\
+                 {% for k, v in {'b': 1, 'a': 2} | items %}{{ k }}{{ v }}{% endfor %}",
+                "b1a2a2b1b1a2",
+            ),
+            (
+                "{% for l in letters %}{{ loop.previtem }}{{ loop.index0 }}{{ loop.nextitem }} {% endfor %}",
+                "0b a1c b2 ",
+            ),
+            (
+                "{% set ns = namespace(found=false) %}{% for l in letters %}{% if l == 'b' %}\
+                 {% set ns.found = true %}{% break %}{% endif %}{{ l }}{% endfor %}{{ ns.found }}",
+                "aTrue",
+            ),
+            (
+                "{{ value is mapping }}{{ value.n is mapping }}{{ value.n is sequence }}\
+                 {{ 'a' is string }}{{ 'a' is iterable }}{{ 1 is iterable }}",
+                "TrueFalseTrueTrueTrueFalse",
+            ),
+            (
+                "{{ 'abc'.startswith('ab') }}{{ 'abc'.endswith(('x', 'c')) }}{{ 'a</t>b'.split('</t>')[-1] }}\
+                 {{ '\n\nx\n'.lstrip('\n') }}{{ '\nx\n'.strip('\n') }}{{ ' x '.rstrip() }}|",
+                "TrueTruebx\nx x|",
+            ),
+            (
+                "{{ 'abc'.removeprefix('a') }}{{ 'abc'.removesuffix('c') }}{{ 'x'.removeprefix('y') }}",
+                "bcabx",
+            ),
+            (
+                "{{ 'a-b'.replace('-', '+') }}{{ 'aB'.upper() }}{{ 'x y' | title }}{{ 'ab'.find('b') }}",
+                "a+bABX Y1",
+            ),
+            ("{{ value.get('absent', 'other') }}{{ value.get('absent') }}", "otherNone"),
+            (
+                "{{ [{'r': 'u', 'c': 1}, {'r': 't', 'c': 2}] | selectattr('r', 'equalto', 't') | map(attribute='c') | list }}",
+                "[2]",
+            ),
+            (
+                "{% macro twice(x, y='!') %}{{ x }}{{ x }}{{ y }}{% endmacro %}{{ twice('a') }}{{ twice('b', y='?') }}",
+                "aa!bb?",
+            ),
+            ("{% set x %}in{{ 1 + 1 }}{% endset %}{{ x }} {{ 'a' ~ 1 ~ none }}", "in2 a1None"),
+            (
+                "{{ 'x' if missing }}|{{ 'y' if not missing else 'n' }}|{{ 'a' in missing }}",
+                "|y|False",
+            ),
+            ("{{ ([1] + [2]) | length }}{{ 7 // 2 }}{{ 7 % 2 }}{{ 'a' * 2 }}", "231aa"),
+            ("{{ strftime_now('%Y-%m-%d') }}", "2024-02-29"),
+            (
+                "a {%- generation -%} b {%- endgeneration %} c {% generation %}d{% endgeneration %}",
+                "ab c d",
+            ),
+            ("{{ ' x\n' | trim }}{{ 'xyx' | trim('x') }}|", "xy|"),
+            ("  {% if true %}\nx\n  {% endif %}\n", "x\n"),
+        ] {
+            assert_eq!(
+                render(source).map_err(|e| format!("{source}: {e:#}")).unwrap(),
+                expected,
+                "{source}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_provided_is_named() {
+        for (source, name) in [
+            ("{{ 'a'.swapcase() }}", "swapcase"),
+            ("{{ 'a' | wordwrap }}", "wordwrap"),
+            ("{{ 'a' is palindrome }}", "palindrome"),
+            ("{{ lipsum() }}", "lipsum"),
+            ("{% trans %}a{% endtrans %}", "trans"),
+            ("{{ missing | tojson }}", "undefined"),
+            ("{{ [1] | tojson(default=2) }}", "default"),
+        ] {
+            let error = words(&render(source).unwrap_err());
+            assert!(error.contains(name), "{source}: {error}");
+            assert!(error.ends_with(" (line 1)"), "{error}");
         }
     }
 }
