@@ -11,7 +11,7 @@
 //! | none of them (Llama 3, Gemma 3) | refused, unless the caller says what ends it | the reply | nothing is added |
 //!
 //! A turn ends with what llama.cpp knows to end one (the file's end of text and of turn), and with
-//! the control token that the template writes after a reply, where that is another one.
+//! the special token that the template writes after a reply, where that is another one.
 
 use llama_cpp_2::token::LlamaToken;
 
@@ -147,9 +147,9 @@ impl Channels {
     }
 }
 
-/// The control token that the template writes after a reply.
+/// The special token that the template writes after a reply.
 pub(crate) fn end_of_turn(template: &ChatTemplate, vocabulary: &Vocabulary) -> Option<LlamaToken> {
-    vocabulary.leading_control(template.after_a_reply()?.trim_start())
+    vocabulary.leading_special(template.after_a_reply()?.trim_start())
 }
 
 #[cfg(test)]

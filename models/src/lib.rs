@@ -35,6 +35,8 @@ mod embedding;
 mod engine;
 mod error;
 pub mod exact;
+#[cfg(test)]
+mod families;
 mod gguf;
 mod lanes;
 mod llama;

@@ -1,9 +1,11 @@
 //! From a rendered conversation to tokens, without a way from text to control tokens.
 //!
-//! Control tokens come from one place only: text of the template is searched for them here, and
+//! Special tokens come from one place only: text of the template is searched for them here, and
 //! each one found is added by its id. Everything between two of them is tokenised as plain text
 //! in one run, as the model saw it in training. INVARIANT: llama.cpp is never asked to parse
-//! special tokens (`text_of_a_message_never_becomes_a_control_token`).
+//! control tokens, and never sees markup whole that is not the template's from end to end
+//! (`text_of_a_message_never_becomes_a_control_token`,
+//! `no_text_from_outside_becomes_a_special_token_of_any_family`).
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,10 +21,10 @@ use crate::template::Piece;
 #[derive(Debug)]
 pub(crate) struct Vocabulary {
     model: Arc<LlamaModel>,
-    /// Control tokens by their text, the longest first.
-    control: Vec<(String, LlamaToken)>,
-    /// Texts like `<start_of_turn>` that some files list as ordinary words, so that llama.cpp
-    /// would find them in plain text.
+    /// What the template's text may name, the longest first: control tokens and markup.
+    special: Vec<(String, LlamaToken)>,
+    /// Texts like `<think>` or `<|channel|>` that some files, or llama.cpp itself, list as ordinary
+    /// words, so that llama.cpp would find them in plain text.
     markup: Vec<String>,
     /// Bytes of the longest token.
     longest: usize,
@@ -34,7 +36,7 @@ impl Vocabulary {
     /// Reads the tokens of a model.
     pub(crate) fn new(model: Arc<LlamaModel>) -> Self {
         let vocab = model.vocab();
-        let (mut control, mut markup, mut longest) = (Vec::new(), Vec::new(), 1);
+        let (mut special, mut markup, mut longest) = (Vec::new(), Vec::new(), 1);
         for token in vocab.tokens() {
             let bytes = vocab.token_to_piece(token, true, None);
             longest = longest.max(bytes.len());
@@ -42,14 +44,19 @@ impl Vocabulary {
             if text.is_empty() {
                 continue;
             }
+            let attributes = vocab.attr(token);
             if vocab.is_control(token) {
-                control.push((text, token));
-            } else if vocab.attr(token).contains(LlamaTokenAttr::UserDefined) && is_markup(&text) {
+                special.push((text, token));
+            } else if attributes.contains(LlamaTokenAttr::UserDefined) && is_markup(&text) {
+                // llama.cpp drops white space around those that strip, so it has to find them.
+                if !attributes.intersects(LlamaTokenAttr::LStrip | LlamaTokenAttr::RStrip) {
+                    special.push((text.clone(), token));
+                }
                 markup.push(text);
             }
         }
-        control.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
-        Self { model, control, markup, longest, end_of_turn: None }
+        special.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
+        Self { model, special, markup, longest, end_of_turn: None }
     }
 
     /// The model.
@@ -67,15 +74,15 @@ impl Vocabulary {
         self.end_of_turn == Some(token) || self.model.vocab().is_eog(token)
     }
 
-    /// Whether this text is one token, of the control tokens or of the markup.
+    /// Whether this text is one special token.
     pub(crate) fn lists(&self, text: &str) -> bool {
-        self.control.iter().any(|(name, _)| name == text) || self.markup.iter().any(|m| m == text)
+        self.special.iter().any(|(name, _)| name == text) || self.markup.iter().any(|m| m == text)
     }
 
-    /// The control token that a text of the template begins with.
-    pub(crate) fn leading_control(&self, text: &str) -> Option<LlamaToken> {
+    /// The special token that a text of the template begins with.
+    pub(crate) fn leading_special(&self, text: &str) -> Option<LlamaToken> {
         // The longest come first.
-        self.control.iter().find(|(name, _)| text.starts_with(name)).map(|(_, token)| *token)
+        self.special.iter().find(|(name, _)| text.starts_with(name)).map(|(_, token)| *token)
     }
 
     /// Counts the tokens of a plain text that should fit into `context` tokens.
@@ -90,7 +97,9 @@ impl Vocabulary {
         context: usize,
     ) -> Result<Vec<LlamaToken>, ModelError> {
         self.check_size(text.len(), context)?;
-        Ok(self.plain(text))
+        let mut encoder = Encoder::new(self);
+        encoder.run.push_str(text);
+        Ok(encoder.finish())
     }
 
     /// Tokenises a text of the template's making, which may name control tokens.
@@ -154,10 +163,10 @@ impl Vocabulary {
         self.model.vocab().tokenize(text.as_bytes(), false, false)
     }
 
-    /// The first control token in a text of the template: what is before, the token, what is
+    /// The first special token in a text of the template: what is before, the token, what is
     /// after.
-    fn split_at_control<'a>(&self, text: &'a str) -> Option<(&'a str, LlamaToken, &'a str)> {
-        self.control
+    fn split_at_special<'a>(&self, text: &'a str) -> Option<(&'a str, LlamaToken, &'a str)> {
+        self.special
             .iter()
             .filter_map(|(name, token)| {
                 text.split_once(name.as_str()).map(|(before, after)| (before, *token, after))
@@ -192,7 +201,7 @@ impl<'a> Encoder<'a> {
 
     fn literal(&mut self, text: &str) {
         let mut rest = text;
-        while let Some((before, token, after)) = self.vocabulary.split_at_control(rest) {
+        while let Some((before, token, after)) = self.vocabulary.split_at_special(rest) {
             self.plain_literal(before);
             self.flush();
             self.tokens.push(token);

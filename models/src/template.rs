@@ -78,7 +78,8 @@ impl ChatTemplate {
         thinking: bool,
     ) -> Result<Vec<Piece<'a>>, ModelError> {
         let mut first_error = None;
-        for shape in Shape::all(messages, tools) {
+        let knows_parts = ["'text'", "\"text\""].iter().any(|part| self.source.contains(part));
+        for shape in Shape::all(messages, tools, knows_parts) {
             let mut texts = Texts::default();
             let (turns, tools) = shape.tell(messages, tools, &mut texts);
             let error = match self.fill(turns, tools, thinking) {
@@ -177,6 +178,13 @@ mod tests {
         let deaf = "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}";
         let error = render(deaf, &conversation()).unwrap_err();
         assert_eq!(error.to_string(), "chat template: it leaves out message 1");
+    }
+
+    #[test]
+    fn a_template_that_wants_content_in_parts_gets_them() {
+        let parts = "{% for m in messages %}[{{ m.role }}]{% for part in m.content %}\
+            {% if part['type'] == 'text' %}{{ part['text'] | trim }}{% endif %}{% endfor %}{% endfor %}";
+        assert_eq!(render(parts, &conversation()).unwrap(), "[system]S[user]U[assistant]A[tool]T");
     }
 
     #[test]

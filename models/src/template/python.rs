@@ -38,6 +38,11 @@ pub(crate) fn environment(seconds: u64) -> Result<Environment<'static>, Error> {
     environment.add_filter("trim", |text: Value, set: Option<String>| {
         trimmed(&text.to_string(), set.as_deref(), Sides::Both)
     });
+    // Python iterates over no None, and finds texts and maps as indexable as lists.
+    environment.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
+    environment.add_test("sequence", |value: &Value| {
+        matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::String)
+    });
     environment.add_function("raise_exception", |message: String| -> Result<String, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, message))
     });
@@ -313,8 +318,9 @@ mod tests {
             ),
             (
                 "{{ value is mapping }}{{ value.n is mapping }}{{ value.n is sequence }}\
-                 {{ 'a' is string }}{{ 'a' is iterable }}{{ 1 is iterable }}",
-                "TrueFalseTrueTrueTrueFalse",
+                 {{ 'a' is string }}{{ 'a' is iterable }}{{ 1 is iterable }}{{ none is iterable }}\
+                 {{ 'a' is sequence }}{{ value is sequence }}{{ 1 is sequence }}",
+                "TrueFalseTrueTrueTrueFalseFalseTrueTrueFalse",
             ),
             (
                 "{{ 'abc'.startswith('ab') }}{{ 'abc'.endswith(('x', 'c')) }}{{ 'a</t>b'.split('</t>')[-1] }}\

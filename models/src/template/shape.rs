@@ -84,11 +84,17 @@ pub(crate) struct Shape {
     tools_as_users: bool,
     /// The system speaks as the first user.
     system_as_user: bool,
+    /// Content is a list with a part of the type `text`, as templates want it that take images.
+    in_parts: bool,
 }
 
 impl Shape {
-    /// The shapes to try, in this order.
-    pub(crate) fn all(messages: &[Message], tools: &[ToolDefinition]) -> Vec<Self> {
+    /// The shapes to try, in this order; content in parts only where the template speaks of parts.
+    pub(crate) fn all(
+        messages: &[Message],
+        tools: &[ToolDefinition],
+        knows_parts: bool,
+    ) -> Vec<Self> {
         let calls = messages.iter().any(|message| !message.calls.is_empty());
         let several = messages.iter().any(|message| {
             message.calls.len().saturating_add(usize::from(!message.content.is_empty())) > 1
@@ -106,15 +112,18 @@ impl Shape {
                                 one_call_a_turn,
                                 tools_as_users: false,
                                 system_as_user,
+                                in_parts: false,
                             });
                         }
                     }
                 }
             }
         }
-        let words = Self::default();
-        let users = Self { tools_as_users: true, ..words };
-        shapes.extend([words, users, Self { system_as_user: true, ..users }]);
+        for in_parts in [false, true].into_iter().take(if knows_parts { 2 } else { 1 }) {
+            let words = Self { in_parts, ..Self::default() };
+            let users = Self { tools_as_users: true, ..words };
+            shapes.extend([words, users, Self { system_as_user: true, ..users }]);
+        }
         shapes
     }
 
@@ -157,7 +166,7 @@ impl Shape {
         if self.tools_as_users || self.system_as_user {
             turns = merged(turns);
         }
-        let turns = turns.into_iter().map(Turn::value).collect();
+        let turns = turns.into_iter().map(|turn| turn.value(self.in_parts)).collect();
         (turns, self.definitions(tools, texts))
     }
 
@@ -257,9 +266,16 @@ impl Turn {
     }
 
     /// The keys that Hugging Face's templates look for. Thoughts have had two names.
-    fn value(self) -> Value {
-        let mut pairs =
-            vec![("role", Value::from(self.role.as_str())), ("content", Value::from(self.content))];
+    fn value(self, in_parts: bool) -> Value {
+        let content = Value::from(self.content);
+        let content = match in_parts {
+            true => {
+                let part = [("type", Value::from("text")), ("text", content)];
+                Value::from(vec![Value::from_pairs(part)])
+            }
+            false => content,
+        };
+        let mut pairs = vec![("role", Value::from(self.role.as_str())), ("content", content)];
         if !self.thinking.is_empty() {
             pairs.push(("reasoning_content", Value::from(self.thinking.as_str())));
             pairs.push(("thinking", Value::from(self.thinking)));
