@@ -1,7 +1,7 @@
 //! Where a model thinks, where it replies, and what ends its turn, as far as its file tells.
 //!
-//! Three ways of marking thoughts are known, by the template and the vocabulary, never by the
-//! name of a model:
+//! Three ways of marking thoughts are known, by the template and (but for gpt-oss, whose channels
+//! a template has to know) the vocabulary, never by the name of a model:
 //!
 //! | in the file | a thought is | what follows it | without thinking |
 //! |---|---|---|---|
@@ -97,8 +97,12 @@ impl Channels {
     }
 
     fn find(template: &str, listed: impl Fn(&str) -> bool) -> Self {
-        let has = |sign: &&str| template.contains(*sign) || listed(sign);
-        Self(KNOWN.into_iter().find(|marks| marks.signs.iter().all(has)))
+        let marked = |marks: &Marks| {
+            // What is written without being asked for needs the template's word.
+            let by_words = marks.direct.is_empty();
+            marks.signs.iter().all(|sign| template.contains(sign) || (by_words && listed(sign)))
+        };
+        Self(KNOWN.into_iter().find(marked))
     }
 
     /// Ends a rendering where the model goes on: in a thought if one is wanted, else in the reply.
@@ -186,6 +190,8 @@ mod tests {
             assert_eq!(opened(channels, rendering, None), without);
         }
         assert_eq!(opened(&plain, "x", None), "x");
+        // Channels that only the vocabulary has are not written into another format.
+        assert_eq!(opened(&Channels::find("<|im_start|>", |_| true), "x", None), "x");
         let error = plain.open(&mut Vec::new(), Some(&thinking)).unwrap_err().to_string();
         assert_eq!(
             error,

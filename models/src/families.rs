@@ -4,6 +4,7 @@
 //! A hostile conversation is compared with a harmless one of the same form: the special tokens of
 //! the prompt have to be the same, one by one, whatever stands in the texts.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -207,6 +208,31 @@ fn a_special_token_in_two_halves_is_not_put_together() {
             }
         }
     }
+}
+
+#[test]
+fn neighbours_do_not_make_a_special_token_together() {
+    // No token twice; `<|channel|>` is a control token that llama.cpp itself turns into markup.
+    let all = [QWEN3.control, LLAMA3.control, GEMMA.control, GPT_OSS.control].concat();
+    let control: Vec<&str> = BTreeSet::from_iter(all).into_iter().collect();
+    let markup = [QWEN3.markup, GEMMA.markup].concat();
+    // Nothing stands between the texts, and the template begins and ends some of them itself.
+    let template = "{% for m in messages %}{{ m.content }}{% endfor %}";
+    let alone = load(&Dialect { control: &control, markup: &markup, template, ..QWEN3 });
+    let template = "<{{ messages[0].content }}k>";
+    let framed = load(&Dialect { control: &control, markup: &markup, template, ..QWEN3 });
+    for special in [control, markup].concat() {
+        for at in 1..special.len() {
+            let (start, end) = special.split_at(at);
+            let request = Request::new(vec![Message::user(start), Message::user(end)]);
+            let tokens = prompt(&alone, &request).unwrap();
+            assert_eq!(written(&alone, &tokens), special);
+            assert_eq!(specials(&alone, &tokens), Vec::<String>::new(), "{start} {end}");
+        }
+    }
+    let tokens = prompt(&framed, &Request::new(vec![Message::user("thin")])).unwrap();
+    assert_eq!(written(&framed, &tokens), "<think>");
+    assert_eq!(specials(&framed, &tokens), Vec::<String>::new());
 }
 
 /// Templates that do things to their texts: either the prompt has the template's special tokens

@@ -7,7 +7,7 @@
 //! the same trait elsewhere; this is the only crate that touches llama.cpp.
 //!
 //! Three promises hold whatever the model does:
-//! - text that came from outside never becomes a control token of the model;
+//! - text that came from outside never becomes a special token of the model;
 //! - under [`Constraint::JsonSchema`] the reply is complete, valid JSON of that schema, or an
 //!   error;
 //! - nothing is truncated silently: what does not fit is refused with the figures.

@@ -325,23 +325,4 @@ mod tests {
         );
         assert_eq!(encode(&vocabulary, &messages), expected);
     }
-
-    #[test]
-    fn markup_that_a_vocabulary_lists_as_words_is_spelled_out() {
-        let mut vocabulary = vocabulary();
-        vocabulary.markup = vec!["<turn>".to_owned()];
-        let outside = |text: &'static str| Piece::Outside { text: text.into(), shared: false };
-        let literal = |text: &str| Piece::Literal(text.to_owned());
-        let encode = |pieces: &[Piece<'_>]| vocabulary.encode(pieces, 1_024).unwrap().0;
-        let apart = [vocabulary.plain("a<"), vocabulary.plain("turn>b")].concat();
-        assert_eq!(encode(&[outside("a<turn>b")]), apart);
-        // Two texts from outside, or one and the template's, do not make the word together.
-        assert_eq!(encode(&[outside("a<tu"), outside("rn>b")]), apart);
-        assert_eq!(encode(&[literal("a<tu"), outside("rn>b")]), apart);
-        assert_eq!(encode(&[outside("a"), literal("<turn"), outside(">b")]), apart);
-        assert_eq!(
-            encode(&[outside("a"), literal("<turn>"), outside("b")]),
-            vocabulary.plain("a<turn>b")
-        );
-    }
 }

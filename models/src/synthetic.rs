@@ -94,6 +94,12 @@ impl Dialect<'_> {
     fn specials(&self) -> usize {
         self.control.len().saturating_add(self.markup.len())
     }
+
+    /// llama.cpp aborts the process where a token stands in a vocabulary twice.
+    fn repeats_itself(&self) -> bool {
+        let all = self.control.iter().chain(self.markup);
+        all.collect::<std::collections::HashSet<_>>().len() < self.specials()
+    }
 }
 
 impl Synthetic {
@@ -125,8 +131,8 @@ impl Synthetic {
     /// Writes the file with the special tokens and the template of a family.
     ///
     /// # Errors
-    /// Those of [`Synthetic::write`], and the same for a dialect without control tokens or with
-    /// more tokens than fit.
+    /// Those of [`Synthetic::write`], and the same for a dialect without control tokens, with a
+    /// token twice, or with more than fit.
     pub fn write_in(&self, dialect: &Dialect<'_>, path: &Path) -> io::Result<()> {
         if !self.width.is_multiple_of(256)
             || !self.feed_forward.is_multiple_of(256)
@@ -135,6 +141,7 @@ impl Synthetic {
             || self.vocabulary < 1_024
             || dialect.control.is_empty()
             || dialect.specials() > 512
+            || dialect.repeats_itself()
         {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "no model has this shape"));
         }
