@@ -289,7 +289,11 @@ proptest! {
     ) {
         let (dialect, model) = &families()[family];
         let mut fragments: Vec<String> = [dialect.control, dialect.markup].concat().iter()
-            .flat_map(|special| [&special[..1], &special[1..], &special[..special.len() - 1], special])
+            .flat_map(|special| {
+                let (first, rest) = special.split_at(1);
+                let (most, last) = special.split_at(special.len() - 1);
+                [first, rest, most, last, special]
+            })
             .map(str::to_owned)
             .collect();
         fragments.extend([" ", "\n", "\"", "\\", "\u{e000}", "\u{e001}", "é", "functions."].map(str::to_owned));

@@ -197,7 +197,8 @@ pub(crate) fn check(messages: &[Message], tools: &[ToolDefinition]) -> Result<()
     let mut ids = HashSet::new();
     for (number, message) in (1_usize..).zip(messages) {
         let by_model = message.role == Role::Assistant;
-        if !by_model && !(message.calls.is_empty() && message.thinking.is_empty()) {
+        let words = message.calls.is_empty() && message.thinking.is_empty();
+        if !by_model && !words {
             return refuse(format!("message {number} calls or thinks, and is not the assistant's"));
         }
         for call in &message.calls {
