@@ -4,7 +4,7 @@
 BIN := $${CARGO_TARGET_DIR:-target}/debug
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench interop faults proofs torture fuzz
+.PHONY: help setup demo test bench interop faults proofs torture fuzz sanitize
 
 help:
 	@echo 'make demo    install what is missing, build, and watch three agents do a paid job'
@@ -20,6 +20,8 @@ help:
 	@echo '             crashes at every edge, races, hostile messages and model files, damage, thieves on a chain'
 	@echo '             (hours; each alone: see the Makefile; power cuts need root)'
 	@echo 'make fuzz    every reader of untrusted text under a fuzzer (nightly Rust, cargo-fuzz are added; RUNS=N)'
+	@echo 'make sanitize  the engine and llama.cpp under AddressSanitizer (nightly Rust is added; builds'
+	@echo '             llama.cpp once more, about 10 minutes and 2 GB in target/sanitize)'
 	@echo 'make setup   only install what is missing'
 
 setup:
@@ -97,3 +99,14 @@ fuzz:
 	    cargo +nightly fuzz run -O -s none $$target -- -runs=$(RUNS) -max_len=6000 || exit 1; done
 	@cd payments/fuzz && for target in address choice header settlement terms; do \
 	    cargo +nightly fuzz run -O -s none $$target -- -runs=$(RUNS) -max_len=6000 || exit 1; done
+
+# Rust and C++ are both instrumented, and leaks count; a finding ends the run with its report.
+# `rm -r target/sanitize` afterwards gives the room back.
+SANITIZE := -fsanitize=address -fno-omit-frame-pointer
+
+sanitize:
+	@scripts/setup sanitize
+	@CARGO_TARGET_DIR=target/sanitize RUSTFLAGS=-Zsanitizer=address \
+	    CFLAGS_x86_64_unknown_linux_gnu='$(SANITIZE)' CXXFLAGS_x86_64_unknown_linux_gnu='$(SANITIZE)' \
+	    cargo +nightly test --target x86_64-unknown-linux-gnu -p marque-models \
+	    --lib --test llama --test adversarial --test stress --test exact

@@ -174,6 +174,13 @@ impl Chat {
         if self.sampling != (Sampling { temperature, seed, ..Sampling::default() }) {
             return Err(Nonsense::of("sampling", "only temperature and seed can be asked for"));
         }
+        let words = |message: &Message| *message == Message::new(message.role, &*message.content);
+        if !self.messages.iter().all(words) {
+            return Err(Nonsense::of(
+                "messages",
+                "thoughts and calls cannot be sent; write them as content",
+            ));
+        }
         match self.constraint {
             Constraint::None | Constraint::JsonSchema(_) => Ok(()),
             _ => Err(Nonsense::of("constraint", "only a JSON schema can be asked for")),
@@ -278,7 +285,7 @@ impl WireMessage {
             }
             None => return Err(Nonsense::of("messages", "a message has no content")),
         };
-        Ok(Message { role, content })
+        Ok(Message::new(role, content))
     }
 }
 
@@ -348,6 +355,8 @@ pub struct ReplyUsage {
 
 #[cfg(test)]
 mod tests {
+    use marque_models::ToolCall;
+
     use super::*;
 
     fn parse(body: Value) -> Result<Chat, Nonsense> {
@@ -369,6 +378,22 @@ mod tests {
             constraint: Constraint::JsonSchema(json!({ "type": "object" })),
         };
         assert_eq!(parse(chat.to_json()), Ok(chat));
+    }
+
+    #[test]
+    fn what_a_body_has_no_words_for_is_not_sent() {
+        let chat = |message| Chat {
+            model: "tiny".to_owned(),
+            messages: vec![Message::user("wind?"), message],
+            max_tokens: None,
+            sampling: Sampling::default(),
+            constraint: Constraint::None,
+        };
+        assert_eq!(chat(Message::assistant("14.2")).expressible(), Ok(()));
+        let call = ToolCall::new("c1", "wind", Map::new());
+        for message in [Message::calls([call]), Message::assistant("14.2").thinking("hm")] {
+            assert_eq!(chat(message).expressible().unwrap_err().param, Some("messages"));
+        }
     }
 
     #[test]

@@ -26,7 +26,8 @@ pub(crate) fn backend() -> Result<&'static LlamaBackend, ModelError> {
     BACKEND
         .get_or_init(|| {
             // SAFETY: `forward` is a function without state that lives as long as the process,
-            // and it reads nothing but the text that it is called with.
+            // and it reads nothing but the text that it is called with
+            // (`a_file_that_is_no_model_gets_one_line_that_says_why`).
             unsafe { llama_cpp_sys_2::llama_log_set(Some(forward), std::ptr::null_mut()) };
             LlamaBackend::init().map_err(|error| error.to_string())
         })
@@ -63,11 +64,15 @@ pub(crate) fn noting_errors<T>(work: impl FnOnce() -> T) -> (T, Option<String>) 
 }
 
 /// llama.cpp is talkative: only its errors are worth a warning, since callers get errors anyway.
+///
+/// # Safety
+/// `text` is null, or a text that ends with a zero byte and stays as it is during the call.
 unsafe extern "C" fn forward(level: ggml_log_level, text: *const c_char, _: *mut c_void) {
     if text.is_null() {
         return;
     }
-    // SAFETY: llama.cpp passes a text that ends with a zero byte and outlives this call.
+    // SAFETY: it is not null, and llama.cpp promises what this function asks
+    // (`a_file_that_is_no_model_gets_one_line_that_says_why`).
     let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
     let text = text.trim();
     if text.is_empty() {

@@ -312,7 +312,8 @@ impl<'m> Cache<'m> {
             return Err(ModelError::Parked("there is no room for it".to_owned()));
         }
         let flags = LlamaStateSeqFlags::empty();
-        // SAFETY: the caller's promise; the lane is empty and the cells are there.
+        // SAFETY: the caller's promise; the lane is empty and the cells are there
+        // (`a_parked_session_goes_on_where_it_was_and_answers_the_same`).
         let read = unsafe { self.context.state_seq_set_data_ext(state, lane.sequence(), flags) };
         if !read || !self.lanes.append(lane, tokens) {
             self.keep(lane, 0)?;

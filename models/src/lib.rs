@@ -7,7 +7,7 @@
 //! the same trait elsewhere; this is the only crate that touches llama.cpp.
 //!
 //! Three promises hold whatever the model does:
-//! - text that came from outside never becomes a control token of the model;
+//! - text that came from outside never becomes a special token of the model;
 //! - under [`Constraint::JsonSchema`] the reply is complete, valid JSON of that schema, or an
 //!   error;
 //! - nothing is truncated silently: what does not fit is refused with the figures.
@@ -29,18 +29,22 @@
 mod backend;
 mod built_in;
 mod cache;
+mod channel;
 mod constraint;
 mod description;
 mod embedding;
 mod engine;
 mod error;
 pub mod exact;
+#[cfg(test)]
+mod families;
 mod footprint;
 pub mod gguf;
 mod lanes;
 mod llama;
 #[doc(hidden)]
 pub mod measure;
+mod message;
 mod model;
 mod number;
 mod parked;
@@ -60,11 +64,11 @@ pub use crate::description::{Description, Exactness, Share, Template};
 pub use crate::error::ModelError;
 pub use crate::footprint::{Footprint, available, memory};
 pub use crate::llama::{Llama, LlamaOptions, Profile};
+pub use crate::message::{Message, Role, ToolCall, ToolDefinition};
 pub use crate::model::{Model, ModelInfo, SessionId};
 pub use crate::parked::Parked;
 pub use crate::request::{
-    Cancel, Constraint, Generation, Message, Request, Role, Sampling, Stop, Thinking, Trace,
-    TracedToken, Usage,
+    Cancel, Constraint, Generation, Request, Sampling, Stop, Thinking, Trace, TracedToken, Usage,
 };
 pub use crate::scripted::Scripted;
 pub use crate::sequence::Sequence;

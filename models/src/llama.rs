@@ -19,11 +19,13 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use crate::backend::{backend, noting_errors};
 use crate::built_in;
 use crate::cache::Shape;
+use crate::channel::{self, Channels, Thought};
 use crate::constraint::{Compiled, Grammars};
 use crate::engine::{self, Command, Job, LARGEST_BITE, Setup};
 use crate::error::ModelError;
 use crate::footprint::{self, Footprint};
 use crate::gguf::Header;
+use crate::message;
 use crate::model::{Model, ModelInfo, SessionId};
 use crate::parked::Binding;
 use crate::prompt::Vocabulary;
@@ -85,6 +87,9 @@ pub struct Llama {
     info: ModelInfo,
     vocabulary: Arc<Vocabulary>,
     template: ChatTemplate,
+    /// The one for conversations with tools, where the file has another.
+    tool_template: Option<ChatTemplate>,
+    channels: Channels,
     grammars: Arc<OnceLock<Result<Grammars, ModelError>>>,
     commands: mpsc::UnboundedSender<Command>,
     places: Arc<Semaphore>,
@@ -141,8 +146,15 @@ impl Llama {
         check_that_it_writes_text(path, &header, &model)?;
         let shape = shape(&model, &header, options)?;
         check_memory(path, &header, shape.cells())?;
-        let template = chat_template(&model)?;
-        let vocabulary = Arc::new(Vocabulary::new(model));
+        let now = SystemTime::now();
+        let template = compile_template(&model, chat_template(&model)?, now)?;
+        let tool_template = tool_template(&model)
+            .map(|source| compile_template(&model, Some(source), now))
+            .transpose()?;
+        let mut vocabulary = Vocabulary::new(model);
+        let channels = Channels::new(&template, &vocabulary);
+        vocabulary.end_turns_with(channel::end_of_turn(&template, &vocabulary));
+        let vocabulary = Arc::new(vocabulary);
         let setup = Setup {
             vocabulary: Arc::clone(&vocabulary),
             shape,
@@ -158,7 +170,17 @@ impl Llama {
         let mut threads = vec![engine];
         threads.extend(prepare_grammars(&grammars, &vocabulary));
         let places = Arc::new(Semaphore::new(QUEUE));
-        Ok(Self { info, vocabulary, template, grammars, commands, places, threads })
+        Ok(Self {
+            info,
+            vocabulary,
+            template,
+            tool_template,
+            channels,
+            grammars,
+            commands,
+            places,
+            threads,
+        })
     }
 
     /// A handle on one conversation: cheap, and free to move between threads.
@@ -186,8 +208,7 @@ impl Llama {
             return Err(ModelError::Request("max_tokens is 0".to_owned()));
         }
         let limit = self.info.context_length as usize;
-        let pieces = self.template.render(&request.messages, request.thinking.is_some())?;
-        let (prompt, shareable) = self.vocabulary.encode(&pieces, &request.messages, limit)?;
+        let (prompt, shareable, thought) = self.prompt(request)?;
         let Some(room) = limit.checked_sub(prompt.len()).filter(|&room| room > 0) else {
             return Err(ModelError::PromptTooLong { tokens: prompt.len(), limit });
         };
@@ -199,8 +220,29 @@ impl Llama {
             constraint => self.grammars()?.compile(constraint)?,
         };
         let budget = room.min(request.max_tokens as usize);
-        let draft = Draft::new(request, Arc::clone(&self.vocabulary), compiled, budget)?;
+        let vocabulary = Arc::clone(&self.vocabulary);
+        let draft = Draft::new(request, vocabulary, compiled, thought, budget)?;
         Ok((prompt, shareable, draft))
+    }
+
+    /// The tokens of a request, how many of them are the same for all that have its tools and
+    /// system messages, and the thought that they open.
+    pub(crate) fn prompt(
+        &self,
+        request: &Request,
+    ) -> Result<(Vec<LlamaToken>, usize, Option<Thought>), ModelError> {
+        let Request { messages, tools, thinking, .. } = request;
+        message::check(messages, tools)?;
+        let calls = messages.iter().any(|message| !message.calls.is_empty());
+        let template = match &self.tool_template {
+            Some(template) if calls || !tools.is_empty() => template,
+            _ => &self.template,
+        };
+        let mut pieces = template.render(messages, tools, thinking.is_some())?;
+        let thought = self.channels.open(&mut pieces, thinking.as_ref())?;
+        let context = self.info.context_length as usize;
+        let (prompt, shareable) = self.vocabulary.encode(&pieces, context)?;
+        Ok((prompt, shareable, thought))
     }
 
     fn grammars(&self) -> Result<&Grammars, ModelError> {
@@ -242,6 +284,13 @@ impl Model for Llama {
             result = work => result,
             () = cancel.cancelled() => Err(ModelError::Cancelled),
         }
+    }
+}
+
+#[cfg(test)]
+impl Llama {
+    pub(crate) fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
     }
 }
 
@@ -405,19 +454,34 @@ fn choose_pool(model: &LlamaModel, context: u32, wanted: Option<u32>) -> Result<
     Ok(u32::try_from(pool).unwrap_or(u32::MAX))
 }
 
-fn chat_template(model: &LlamaModel) -> Result<ChatTemplate, ModelError> {
-    let source = match model.chat_template(None) {
-        Ok(template) => Some(
-            template.to_string().map_err(|_| ModelError::Template("it is not UTF-8".to_owned()))?,
-        ),
-        Err(_) => None,
-    };
+/// The template of a file.
+fn chat_template(model: &LlamaModel) -> Result<Option<String>, ModelError> {
+    match model.chat_template(None) {
+        Ok(template) => {
+            let text = template.to_string();
+            text.map(Some).map_err(|_| ModelError::Template("it is not UTF-8".to_owned()))
+        }
+        Err(_) => Ok(None),
+    }
+}
+
+/// The template that some files have for conversations with tools. Read from the metadata, since
+/// the wrapper's `chat_template(Some(name))` hands llama.cpp a name that it has freed.
+fn tool_template(model: &LlamaModel) -> Option<String> {
+    model.meta_val_str("tokenizer.chat_template.tool_use").ok()
+}
+
+fn compile_template(
+    model: &LlamaModel,
+    source: Option<String>,
+    now: SystemTime,
+) -> Result<ChatTemplate, ModelError> {
     let vocab = model.vocab();
-    let text = |token: llama_cpp_2::token::LlamaToken| match token.0 {
+    let text = |token: LlamaToken| match token.0 {
         id if id < 0 => String::new(),
         _ => String::from_utf8_lossy(&vocab.token_to_piece(token, true, None)).into_owned(),
     };
-    ChatTemplate::new(source, text(vocab.bos()), text(vocab.eos()), SystemTime::now())
+    ChatTemplate::new(source, text(vocab.bos()), text(vocab.eos()), now)
 }
 
 fn hash_file(path: &Path) -> Result<String, ModelError> {

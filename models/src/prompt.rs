@@ -1,10 +1,13 @@
 //! From a rendered conversation to tokens, without a way from text to control tokens.
 //!
-//! Control tokens come from one place only: text of the template is searched for them here, and
+//! Special tokens come from one place only: text of the template is searched for them here, and
 //! each one found is added by its id. Everything between two of them is tokenised as plain text
 //! in one run, as the model saw it in training. INVARIANT: llama.cpp is never asked to parse
-//! special tokens (`text_of_a_message_never_becomes_a_control_token`).
+//! control tokens, and never sees markup whole that is not the template's from end to end
+//! (`text_of_a_message_never_becomes_a_control_token`,
+//! `no_text_from_outside_becomes_a_special_token_of_any_family`).
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use llama_cpp_2::model::LlamaModel;
@@ -12,27 +15,28 @@ use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::token_type::LlamaTokenAttr;
 
 use crate::error::ModelError;
-use crate::request::{Message, Role};
 use crate::template::Piece;
 
 /// The tokens of a model.
 #[derive(Debug)]
 pub(crate) struct Vocabulary {
     model: Arc<LlamaModel>,
-    /// Control tokens by their text, the longest first.
-    control: Vec<(String, LlamaToken)>,
-    /// Texts like `<start_of_turn>` that some files list as ordinary words, so that llama.cpp
-    /// would find them in plain text.
+    /// What the template's text may name, the longest first: control tokens and markup.
+    special: Vec<(String, LlamaToken)>,
+    /// Texts like `<think>` or `<|channel|>` that some files, or llama.cpp itself, list as ordinary
+    /// words, so that llama.cpp would find them in plain text.
     markup: Vec<String>,
     /// Bytes of the longest token.
     longest: usize,
+    /// What ends a turn beside the tokens of which llama.cpp knows it.
+    end_of_turn: Option<LlamaToken>,
 }
 
 impl Vocabulary {
     /// Reads the tokens of a model.
     pub(crate) fn new(model: Arc<LlamaModel>) -> Self {
         let vocab = model.vocab();
-        let (mut control, mut markup, mut longest) = (Vec::new(), Vec::new(), 1);
+        let (mut special, mut markup, mut longest) = (Vec::new(), Vec::new(), 1);
         for token in vocab.tokens() {
             let bytes = vocab.token_to_piece(token, true, None);
             longest = longest.max(bytes.len());
@@ -40,19 +44,45 @@ impl Vocabulary {
             if text.is_empty() {
                 continue;
             }
+            let attributes = vocab.attr(token);
             if vocab.is_control(token) {
-                control.push((text, token));
-            } else if vocab.attr(token).contains(LlamaTokenAttr::UserDefined) && is_markup(&text) {
+                special.push((text, token));
+            } else if attributes.contains(LlamaTokenAttr::UserDefined) && is_markup(&text) {
+                // llama.cpp drops white space around those that strip, so it has to find them.
+                if !attributes.intersects(LlamaTokenAttr::LStrip | LlamaTokenAttr::RStrip) {
+                    special.push((text.clone(), token));
+                }
                 markup.push(text);
             }
         }
-        control.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
-        Self { model, control, markup, longest }
+        special.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
+        Self { model, special, markup, longest, end_of_turn: None }
     }
 
     /// The model.
     pub(crate) fn model(&self) -> &LlamaModel {
         &self.model
+    }
+
+    /// Lets one more token end a turn.
+    pub(crate) fn end_turns_with(&mut self, token: Option<LlamaToken>) {
+        self.end_of_turn = token;
+    }
+
+    /// Whether a reply ends with this token.
+    pub(crate) fn ends_turn(&self, token: LlamaToken) -> bool {
+        self.end_of_turn == Some(token) || self.model.vocab().is_eog(token)
+    }
+
+    /// Whether this text is one special token.
+    pub(crate) fn lists(&self, text: &str) -> bool {
+        self.special.iter().any(|(name, _)| name == text) || self.markup.iter().any(|m| m == text)
+    }
+
+    /// The special token that a text of the template begins with.
+    pub(crate) fn leading_special(&self, text: &str) -> Option<LlamaToken> {
+        // The longest come first.
+        self.special.iter().find(|(name, _)| text.starts_with(name)).map(|(_, token)| *token)
     }
 
     /// Counts the tokens of a plain text that should fit into `context` tokens.
@@ -67,12 +97,14 @@ impl Vocabulary {
         context: usize,
     ) -> Result<Vec<LlamaToken>, ModelError> {
         self.check_size(text.len(), context)?;
-        Ok(self.plain(text))
+        let mut encoder = Encoder::new(self);
+        encoder.run.push_str(text);
+        Ok(encoder.finish())
     }
 
     /// Tokenises a text of the template's making, which may name control tokens.
     pub(crate) fn template_text(&self, text: &str) -> Vec<LlamaToken> {
-        let mut encoder = Encoder { vocabulary: self, tokens: Vec::new(), run: String::new() };
+        let mut encoder = Encoder::new(self);
         encoder.literal(text);
         encoder.finish()
     }
@@ -80,27 +112,27 @@ impl Vocabulary {
     /// Tokenises a rendered conversation that should fit into `context` tokens.
     ///
     /// With the tokens comes how many of them at the start are certain to depend on nothing but
-    /// the template and the leading system messages.
+    /// the template, the tools and the leading system messages.
     pub(crate) fn encode(
         &self,
-        pieces: &[Piece],
-        messages: &[Message],
+        pieces: &[Piece<'_>],
         context: usize,
     ) -> Result<(Vec<LlamaToken>, usize), ModelError> {
-        let bytes = messages.iter().fold(0, |sum: usize, m| sum.saturating_add(m.content.len()));
-        self.check_size(bytes, context)?;
-        let mut encoder = Encoder { vocabulary: self, tokens: Vec::new(), run: String::new() };
+        let outside = pieces.iter().map(|piece| match piece {
+            Piece::Outside { text, .. } => text.len(),
+            Piece::Literal(_) => 0,
+        });
+        self.check_size(outside.fold(0, usize::saturating_add), context)?;
+        let mut encoder = Encoder::new(self);
         let mut common = None;
         for piece in pieces {
             match piece {
                 Piece::Literal(text) => encoder.literal(text),
-                Piece::Content(index) => {
-                    if let Some(message) = messages.get(*index) {
-                        if message.role != Role::System {
-                            common.get_or_insert(encoder.tokens.len());
-                        }
-                        encoder.content(&message.content);
+                Piece::Outside { text, shared } => {
+                    if !shared {
+                        common.get_or_insert(encoder.tokens.len());
                     }
+                    encoder.run.push_str(text);
                 }
             }
         }
@@ -131,10 +163,10 @@ impl Vocabulary {
         self.model.vocab().tokenize(text.as_bytes(), false, false)
     }
 
-    /// The first control token in a text of the template: what is before, the token, what is
+    /// The first special token in a text of the template: what is before, the token, what is
     /// after.
-    fn split_at_control<'a>(&self, text: &'a str) -> Option<(&'a str, LlamaToken, &'a str)> {
-        self.control
+    fn split_at_special<'a>(&self, text: &'a str) -> Option<(&'a str, LlamaToken, &'a str)> {
+        self.special
             .iter()
             .filter_map(|(name, token)| {
                 text.split_once(name.as_str()).map(|(before, after)| (before, *token, after))
@@ -143,6 +175,9 @@ impl Vocabulary {
             .min_by_key(|(before, _, _)| before.len())
     }
 }
+
+/// What [`is_markup`] lets a markup word begin with.
+const MARKUP_STARTS: [char; 2] = ['<', '['];
 
 fn is_markup(text: &str) -> bool {
     text.len() > 2
@@ -155,37 +190,56 @@ struct Encoder<'a> {
     tokens: Vec<LlamaToken>,
     /// Plain text that is not tokenised yet.
     run: String,
+    /// The parts of it that are the template's.
+    literals: Vec<Range<usize>>,
 }
 
-impl Encoder<'_> {
+impl<'a> Encoder<'a> {
+    fn new(vocabulary: &'a Vocabulary) -> Self {
+        Self { vocabulary, tokens: Vec::new(), run: String::new(), literals: Vec::new() }
+    }
+
     fn literal(&mut self, text: &str) {
         let mut rest = text;
-        while let Some((before, token, after)) = self.vocabulary.split_at_control(rest) {
-            self.run.push_str(before);
+        while let Some((before, token, after)) = self.vocabulary.split_at_special(rest) {
+            self.plain_literal(before);
             self.flush();
             self.tokens.push(token);
             rest = after;
         }
-        self.run.push_str(rest);
+        self.plain_literal(rest);
     }
 
-    fn content(&mut self, text: &str) {
-        let mut rest = text;
-        // Cut after the first character of a markup word, so that it is spelled out.
-        while let Some(start) =
-            self.vocabulary.markup.iter().filter_map(|word| rest.find(word.as_str())).min()
-        {
-            let (before, after) = rest.split_at(start.saturating_add(1));
-            self.run.push_str(before);
-            self.flush();
-            rest = after;
+    fn plain_literal(&mut self, text: &str) {
+        let start = self.run.len();
+        self.run.push_str(text);
+        match self.literals.last_mut() {
+            Some(last) if last.end == start => last.end = self.run.len(),
+            _ => self.literals.push(start..self.run.len()),
         }
-        self.run.push_str(rest);
     }
 
+    /// Tokenises the run. A markup word in it that is not the template's from end to end is cut
+    /// after its first character, so that it is spelled out.
     fn flush(&mut self) {
-        self.tokens.extend(self.vocabulary.plain(&self.run));
-        self.run.clear();
+        let run = std::mem::take(&mut self.run);
+        let literals = std::mem::take(&mut self.literals);
+        let trusted = |start: usize, end: usize| {
+            literals.iter().any(|literal| literal.start <= start && end <= literal.end)
+        };
+        let mut from = 0;
+        for (at, first) in run.match_indices(MARKUP_STARTS) {
+            let rest = run.get(at..).unwrap_or_default();
+            let forged = |word: &String| {
+                rest.starts_with(word.as_str()) && !trusted(at, at.saturating_add(word.len()))
+            };
+            if self.vocabulary.markup.iter().any(forged) {
+                let end = at.saturating_add(first.len());
+                self.tokens.extend(self.vocabulary.plain(run.get(from..end).unwrap_or_default()));
+                from = end;
+            }
+        }
+        self.tokens.extend(self.vocabulary.plain(run.get(from..).unwrap_or_default()));
     }
 
     fn finish(mut self) -> Vec<LlamaToken> {
@@ -202,6 +256,7 @@ mod tests {
 
     use super::*;
     use crate::backend::backend;
+    use crate::message::Message;
     use crate::template::ChatTemplate;
 
     fn vocabulary() -> Vocabulary {
@@ -215,8 +270,9 @@ mod tests {
         let source = vocabulary.model().chat_template(None).unwrap().to_string().unwrap();
         let template =
             ChatTemplate::new(Some(source), String::new(), String::new(), SystemTime::now());
-        let pieces = template.unwrap().render(messages, false).unwrap();
-        vocabulary.encode(&pieces, messages, 1_024).unwrap().0
+        let template = template.unwrap();
+        let pieces = template.render(messages, &[], false).unwrap();
+        vocabulary.encode(&pieces, 1_024).unwrap().0
     }
 
     fn control(vocabulary: &Vocabulary, tokens: &[LlamaToken]) -> Vec<String> {
@@ -268,16 +324,5 @@ mod tests {
             true,
         );
         assert_eq!(encode(&vocabulary, &messages), expected);
-    }
-
-    #[test]
-    fn markup_that_a_vocabulary_lists_as_words_is_spelled_out() {
-        let mut vocabulary = vocabulary();
-        vocabulary.markup = vec!["<turn>".to_owned()];
-        let mut encoder =
-            Encoder { vocabulary: &vocabulary, tokens: Vec::new(), run: String::new() };
-        encoder.content("a<turn>b");
-        let apart = [vocabulary.plain("a<"), vocabulary.plain("turn>b")].concat();
-        assert_eq!(encoder.finish(), apart);
     }
 }

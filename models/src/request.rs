@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::Notify;
 
+use crate::message::{Message, ToolDefinition};
 use crate::model::SessionId;
 use crate::stream::{self, Deltas, Sink};
 
@@ -17,6 +18,9 @@ pub struct Request {
     pub session: Option<SessionId>,
     /// The conversation so far, oldest first.
     pub messages: Vec<Message>,
+    /// What the model is told it may call, in the way that it was trained to be told. That says
+    /// nothing about what a reply may hold: a [`Constraint`] does.
+    pub tools: Vec<ToolDefinition>,
     /// What the reply must look like.
     pub constraint: Constraint,
     /// The most tokens that the reply may have; at least 1.
@@ -42,6 +46,7 @@ impl Request {
         Self {
             session: None,
             messages,
+            tools: Vec::new(),
             constraint: Constraint::None,
             max_tokens: 256,
             sampling: Sampling::default(),
@@ -57,6 +62,13 @@ impl Request {
     #[must_use]
     pub fn session(mut self, session: impl Into<SessionId>) -> Self {
         self.session = Some(session.into());
+        self
+    }
+
+    /// Tells the model of a tool.
+    #[must_use]
+    pub fn tool(mut self, tool: ToolDefinition) -> Self {
+        self.tools.push(tool);
         self
     }
 
@@ -125,69 +137,6 @@ impl Request {
     }
 }
 
-/// A part of the conversation.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Message {
-    /// Who speaks.
-    pub role: Role,
-    /// What is said. Never read as control tokens of the model, whatever it contains.
-    pub content: String,
-}
-
-impl Message {
-    /// What the model is and may do.
-    pub fn system(content: impl Into<String>) -> Self {
-        Self::new(Role::System, content)
-    }
-
-    /// What a person asks.
-    pub fn user(content: impl Into<String>) -> Self {
-        Self::new(Role::User, content)
-    }
-
-    /// What the model said before.
-    pub fn assistant(content: impl Into<String>) -> Self {
-        Self::new(Role::Assistant, content)
-    }
-
-    /// What a tool answered.
-    pub fn tool(content: impl Into<String>) -> Self {
-        Self::new(Role::Tool, content)
-    }
-
-    fn new(role: Role, content: impl Into<String>) -> Self {
-        Self { role, content: content.into() }
-    }
-}
-
-/// Who speaks in a [`Message`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// The frame that the caller sets.
-    System,
-    /// The person or agent that asks.
-    User,
-    /// The model.
-    Assistant,
-    /// The result of a call that the model made.
-    Tool,
-}
-
-impl Role {
-    /// The name that chat templates and wire formats use.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::System => "system",
-            Self::User => "user",
-            Self::Assistant => "assistant",
-            Self::Tool => "tool",
-        }
-    }
-}
-
 /// What a reply must look like.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub enum Constraint {
@@ -243,10 +192,20 @@ impl Default for Sampling {
 /// Free text before the reply proper.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thinking {
-    /// What ends it, for example `</think>`. May name a control token of the model.
-    pub end: String,
+    /// What ends it, for example `</think>`. May name a control token of the model. `None` goes by
+    /// the model file, and is refused where that marks no thoughts.
+    #[serde(default)]
+    pub end: Option<String>,
     /// The most tokens of it; then the end is written for the model.
     pub max_tokens: u32,
+}
+
+impl Thinking {
+    /// Thinks as the model file says, with at most this many tokens.
+    #[must_use]
+    pub fn new(max_tokens: u32) -> Self {
+        Self { end: None, max_tokens }
+    }
 }
 
 /// What is written down about each token.

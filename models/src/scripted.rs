@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
 use crate::error::ModelError;
+use crate::message::Role;
 use crate::model::{Model, ModelInfo};
-use crate::request::{Generation, Request, Role, Stop, Usage};
+use crate::request::{Generation, Request, Stop, Usage};
 use crate::stream::Delta;
 
 /// Bytes that count as one token here.
@@ -80,7 +81,7 @@ impl Model for Scripted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::Message;
+    use crate::message::Message;
 
     #[tokio::test]
     async fn the_reply_follows_from_the_turn_so_a_resumed_task_hears_the_same() {

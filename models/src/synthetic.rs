@@ -63,6 +63,45 @@ pub struct Synthetic {
     pub seed: u64,
 }
 
+/// The special tokens and the chat template of a model family, for files that should have them.
+#[derive(Debug, Clone, Copy)]
+pub struct Dialect<'a> {
+    /// Control tokens. The last one ends a reply.
+    pub control: &'a [&'a str],
+    /// Texts that are one token without being control tokens, as `<think>` is in some files.
+    pub markup: &'a [&'a str],
+    /// The first of a prompt, one of the control tokens; not added where the template writes it.
+    pub bos: Option<&'a str>,
+    /// The chat template.
+    pub template: &'a str,
+    /// The one for conversations with tools, where it is another.
+    pub tool_template: Option<&'a str>,
+}
+
+impl Dialect<'static> {
+    /// What the files of [`Synthetic::write`] have.
+    pub const CHATML: Self = Self {
+        control: &["<|im_start|>", "<|im_end|>"],
+        markup: &[],
+        bos: None,
+        template: "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}\
+                   <|im_end|>\n{% endfor %}<|im_start|>assistant\n",
+        tool_template: None,
+    };
+}
+
+impl Dialect<'_> {
+    fn specials(&self) -> usize {
+        self.control.len().saturating_add(self.markup.len())
+    }
+
+    /// llama.cpp aborts the process where a token stands in a vocabulary twice.
+    fn repeats_itself(&self) -> bool {
+        let all = self.control.iter().chain(self.markup);
+        all.collect::<std::collections::HashSet<_>>().len() < self.specials()
+    }
+}
+
 impl Synthetic {
     /// A model of two layers that computes in a moment.
     #[must_use]
@@ -86,11 +125,23 @@ impl Synthetic {
     /// What the operating system says, and [`io::ErrorKind::InvalidInput`] for a shape that no
     /// file can have.
     pub fn write(&self, path: &Path) -> io::Result<()> {
+        self.write_in(&Dialect::CHATML, path)
+    }
+
+    /// Writes the file with the special tokens and the template of a family.
+    ///
+    /// # Errors
+    /// Those of [`Synthetic::write`], and the same for a dialect without control tokens, with a
+    /// token twice, or with more than fit.
+    pub fn write_in(&self, dialect: &Dialect<'_>, path: &Path) -> io::Result<()> {
         if !self.width.is_multiple_of(256)
             || !self.feed_forward.is_multiple_of(256)
             || self.width.checked_rem(self.heads) != Some(0)
             || self.heads.checked_rem(self.kv_heads) != Some(0)
             || self.vocabulary < 1_024
+            || dialect.control.is_empty()
+            || dialect.specials() > 512
+            || dialect.repeats_itself()
         {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "no model has this shape"));
         }
@@ -99,7 +150,7 @@ impl Synthetic {
         file.write_all(b"GGUF")?;
         file.u32(3)?;
         file.u64(tensors.len() as u64)?;
-        let keys = self.keys();
+        let keys = self.keys(dialect);
         file.u64(keys.len() as u64)?;
         for (key, value) in keys {
             file.string(&key)?;
@@ -159,11 +210,13 @@ impl Synthetic {
         tensors
     }
 
-    fn keys(&self) -> Vec<(String, Value)> {
-        let (tokens, kinds, merges) = vocabulary(self.vocabulary as usize);
+    fn keys(&self, dialect: &Dialect<'_>) -> Vec<(String, Value)> {
+        let (tokens, kinds, merges) = vocabulary(self.vocabulary as usize, dialect);
         let last = self.vocabulary.saturating_sub(1);
+        let first = dialect.bos.and_then(|bos| tokens.iter().position(|token| token == bos));
+        let first = first.and_then(|first| u32::try_from(first).ok()).unwrap_or(last);
         let head = self.width.checked_div(self.heads).unwrap_or(0);
-        [
+        let mut keys = vec![
             ("general.architecture", Value::Text("llama".to_owned())),
             ("general.name", Value::Text(format!("synthetic-{}", self.format.name()))),
             ("llama.context_length", Value::Number(self.context)),
@@ -180,20 +233,21 @@ impl Synthetic {
             ("tokenizer.ggml.tokens", Value::Texts(tokens)),
             ("tokenizer.ggml.token_type", Value::Integers(kinds)),
             ("tokenizer.ggml.merges", Value::Texts(merges)),
-            ("tokenizer.ggml.bos_token_id", Value::Number(last)),
+            ("tokenizer.ggml.bos_token_id", Value::Number(first)),
             ("tokenizer.ggml.eos_token_id", Value::Number(last)),
-            ("tokenizer.ggml.add_bos_token", Value::Flag(false)),
-            ("tokenizer.chat_template", Value::Text(TEMPLATE.to_owned())),
-        ]
-        .map(|(key, value)| (key.to_owned(), value))
-        .into()
+            ("tokenizer.ggml.add_bos_token", Value::Flag(dialect.bos.is_some())),
+            ("tokenizer.chat_template", Value::Text(dialect.template.to_owned())),
+        ];
+        if let Some(template) = dialect.tool_template {
+            keys.push(("tokenizer.chat_template.tool_use", Value::Text(template.to_owned())));
+        }
+        keys.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
     }
 }
 
-const TEMPLATE: &str = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}\
-                        <|im_end|>\n{% endfor %}<|im_start|>assistant\n";
-/// Control tokens; the last one ends a reply.
-const CONTROL: [&str; 2] = ["<|im_start|>", "<|im_end|>"];
+/// Kinds of tokens in GGUF.
+const CONTROL: i32 = 3;
+const USER_DEFINED: i32 = 4;
 /// Texts that a model of JSON would have as tokens.
 const WORDS: [&str; 24] = [
     "{\"", "\"}", "\":\"", "\",\"", "\":", ",\"", "}}", "[{", "}]", "},{", "true", "false", "null",
@@ -201,10 +255,10 @@ const WORDS: [&str; 24] = [
 ];
 
 /// Tokens, their kinds, and the merges that make them: bytes, some words, then syllables.
-fn vocabulary(size: usize) -> (Vec<String>, Vec<i32>, Vec<String>) {
+fn vocabulary(size: usize, dialect: &Dialect<'_>) -> (Vec<String>, Vec<i32>, Vec<String>) {
     let mut tokens: Vec<String> = (0..=255).map(|byte| letter(byte).to_string()).collect();
     let mut merges = Vec::new();
-    let words = size.saturating_sub(CONTROL.len());
+    let words = size.saturating_sub(dialect.specials());
     let mut known: std::collections::HashSet<String> = tokens.iter().cloned().collect();
     let mut add = |left: &str, right: &str, tokens: &mut Vec<String>| {
         let whole = format!("{left}{right}");
@@ -245,8 +299,10 @@ fn vocabulary(size: usize) -> (Vec<String>, Vec<i32>, Vec<String>) {
         longer = next;
     }
     let mut kinds = vec![1; tokens.len()];
-    tokens.extend(CONTROL.map(str::to_owned));
-    kinds.extend([3; CONTROL.len()]);
+    for (special, kind) in [(dialect.markup, USER_DEFINED), (dialect.control, CONTROL)] {
+        tokens.extend(special.iter().map(|text| (*text).to_owned()));
+        kinds.extend(std::iter::repeat_n(kind, special.len()));
+    }
     (tokens, kinds, merges)
 }
 

@@ -34,8 +34,9 @@ use crate::built_in;
 use crate::error::ModelError;
 use crate::gguf::Header;
 use crate::llama::{Llama, LlamaOptions};
+use crate::message::Message;
 use crate::model::Model as _;
-use crate::request::{Constraint, Message, Request};
+use crate::request::{Constraint, Request};
 
 /// Begins the line on which the process that tries says how it went.
 const VERDICT: &str = "marque-trial: ";

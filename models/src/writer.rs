@@ -12,10 +12,11 @@ use serde::de::IgnoredAny;
 use sha2::{Digest, Sha256};
 
 use crate::cache::inference;
+use crate::channel::Thought;
 use crate::constraint::{Compiled, Guard};
 use crate::error::ModelError;
 use crate::prompt::Vocabulary;
-use crate::request::{Constraint, Request, Stop, Thinking, Trace, TracedToken};
+use crate::request::{Constraint, Request, Stop, Trace, TracedToken};
 use crate::sampler::{Among, Sampler, logprobs};
 use crate::stream::{Delta, Sink};
 
@@ -25,7 +26,7 @@ pub(crate) struct Draft {
     sampler: Sampler,
     compiled: Compiled,
     is_json: bool,
-    thinking: Option<(Thinking, Vec<LlamaToken>)>,
+    thought: Option<Thought>,
     stop: Vec<String>,
     trace: Trace,
     sink: Option<Sink>,
@@ -38,6 +39,7 @@ impl Draft {
         request: &Request,
         vocabulary: Arc<Vocabulary>,
         compiled: Compiled,
+        thought: Option<Thought>,
         budget: usize,
     ) -> Result<Self, ModelError> {
         let refuse = |why: &str| Err(ModelError::Request(why.to_owned()));
@@ -52,17 +54,12 @@ impl Draft {
         if request.trace.logprobs.is_some_and(|count| count > Trace::MAX_ALTERNATIVES) {
             return refuse("at most 20 alternatives of a token are given");
         }
-        let thinking = match &request.thinking {
-            Some(thinking) if thinking.end.is_empty() => return refuse("thinking has no end"),
-            Some(thinking) => Some((thinking.clone(), vocabulary.template_text(&thinking.end))),
-            None => None,
-        };
         Ok(Self {
             sampler: Sampler::new(request.sampling)?,
             is_json: matches!(request.constraint, Constraint::JsonSchema(_)),
             vocabulary,
             compiled,
-            thinking,
+            thought,
             stop: request.stop.clone(),
             trace: request.trace,
             sink: request.sink.clone(),
@@ -73,18 +70,14 @@ impl Draft {
     /// Starts to write.
     pub(crate) fn start(self) -> Result<Writer, ModelError> {
         let guard = Guard::new(self.compiled, self.vocabulary.model())?;
-        let (thinking, end) = match self.thinking {
-            Some((thinking, end)) => (Some(thinking), end.into()),
-            None => (None, VecDeque::new()),
-        };
         Ok(Writer {
             vocabulary: self.vocabulary,
             sampler: self.sampler,
             guard,
             is_json: self.is_json,
-            phase: if thinking.is_some() { Phase::Thinking } else { Phase::Reply },
-            thinking,
-            end,
+            phase: if self.thought.is_some() { Phase::Thinking } else { Phase::Reply },
+            thought: self.thought,
+            said_for: VecDeque::new(),
             stop: self.stop,
             trace: self.trace,
             sink: self.sink,
@@ -92,7 +85,7 @@ impl Draft {
             written: 0,
             bytes: Vec::new(),
             told: 0,
-            thought: String::new(),
+            thinking: String::new(),
             traced: Vec::new(),
         })
     }
@@ -101,8 +94,10 @@ impl Draft {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Thinking,
-    /// The end of thinking is written for the model.
+    /// The end of the thought is written for the model.
     Ending,
+    /// What stands between the end and the reply is written for it.
+    Bridge,
     Reply,
 }
 
@@ -113,9 +108,9 @@ pub(crate) struct Writer {
     guard: Option<Guard>,
     is_json: bool,
     phase: Phase,
-    thinking: Option<Thinking>,
-    /// What is left of the thinking end to write.
-    end: VecDeque<LlamaToken>,
+    thought: Option<Thought>,
+    /// What is left to write for the model before its reply.
+    said_for: VecDeque<LlamaToken>,
     stop: Vec<String>,
     trace: Trace,
     sink: Option<Sink>,
@@ -125,7 +120,8 @@ pub(crate) struct Writer {
     bytes: Vec<u8>,
     /// How many of them were streamed.
     told: usize,
-    thought: String,
+    /// What was thought.
+    thinking: String,
     traced: Vec<TracedToken>,
 }
 
@@ -151,7 +147,10 @@ impl Writer {
         self.note(logits, token);
         self.sampler.wrote(id(token));
         let done = match self.phase {
-            Phase::Thinking | Phase::Ending => self.think(token),
+            Phase::Thinking | Phase::Ending | Phase::Bridge => {
+                self.think(token);
+                None
+            }
             Phase::Reply => self.reply(token)?,
         };
         if let Some(stop) = done {
@@ -174,20 +173,23 @@ impl Writer {
         let vocabulary = Arc::clone(&self.vocabulary);
         let vocab = vocabulary.model().vocab();
         if self.phase == Phase::Thinking {
-            let most = self.thinking.as_ref().map_or(0, |thinking| thinking.max_tokens as usize);
+            let most = self.thought.as_ref().map_or(0, |thought| thought.max_tokens as usize);
             let wanted = as_token(self.sampler.pick(logits, Among::All).ok_or_else(no_token)?)?;
             if self.written < most && !vocab.is_eog(wanted) && !self.overshoots(wanted) {
                 return Ok(wanted);
             }
             self.phase = Phase::Ending;
+            if let Some(thought) = &self.thought {
+                self.said_for = vocabulary.template_text(&thought.end).into();
+            }
         }
-        if self.phase == Phase::Ending {
-            if let Some(token) = self.end.pop_front() {
+        if matches!(self.phase, Phase::Ending | Phase::Bridge) {
+            if let Some(token) = self.said_for.pop_front() {
                 return Ok(token);
             }
             self.start_reply();
         }
-        let is_end = |token| as_token(token).is_ok_and(|token| vocab.is_eog(token));
+        let is_end = |token| as_token(token).is_ok_and(|token| vocabulary.ends_turn(token));
         let picked = match &mut self.guard {
             Some(guard) => guard.pick(&mut self.sampler, logits, is_end)?,
             None => self.sampler.pick(logits, Among::All),
@@ -197,28 +199,34 @@ impl Writer {
 
     /// Whether a token would write past the end of thinking, into the reply.
     fn overshoots(&self, token: LlamaToken) -> bool {
-        let Some(thinking) = &self.thinking else { return false };
+        let Some(thought) = &self.thought else { return false };
         let mut bytes = self.bytes.clone();
         bytes.extend(self.vocabulary.model().vocab().token_to_piece(token, true, None));
-        let end = thinking.end.as_bytes();
+        let end = thought.end.as_bytes();
         find(&bytes, end).is_some_and(|at| {
             let rest = bytes.get(at.saturating_add(end.len())..).unwrap_or_default();
             !rest.iter().all(u8::is_ascii_whitespace)
         })
     }
 
-    fn think(&mut self, token: LlamaToken) -> Option<Stop> {
-        self.bytes.extend(self.vocabulary.model().vocab().token_to_piece(token, true, None));
-        let end = self.thinking.as_ref().map_or("", |thinking| &thinking.end);
-        match find(&self.bytes, end.as_bytes()) {
-            Some(at) => {
-                self.bytes.truncate(at);
-                self.start_reply();
+    fn think(&mut self, token: LlamaToken) {
+        let written = self.said_for.is_empty();
+        if self.phase != Phase::Bridge {
+            self.bytes.extend(self.vocabulary.model().vocab().token_to_piece(token, true, None));
+            let end = self.thought.as_ref().map_or("", |thought| &thought.end);
+            match find(&self.bytes, end.as_bytes()) {
+                Some(at) => self.bytes.truncate(at),
+                None if self.phase == Phase::Ending && written => {}
+                None => return self.tell(false),
             }
-            None if self.phase == Phase::Ending && self.end.is_empty() => self.start_reply(),
-            None => self.tell(false),
+            let bridge = self.thought.as_ref().map_or("", |thought| &thought.bridge);
+            self.said_for = self.vocabulary.template_text(bridge).into();
+            self.tell(true);
+            self.phase = Phase::Bridge;
         }
-        None
+        if self.said_for.is_empty() {
+            self.start_reply();
+        }
     }
 
     fn start_reply(&mut self) {
@@ -226,19 +234,18 @@ impl Writer {
             return;
         }
         self.tell(true);
-        self.thought = String::from_utf8_lossy(&self.bytes).trim().to_owned();
+        self.thinking = String::from_utf8_lossy(&self.bytes).trim().to_owned();
         self.bytes.clear();
         self.told = 0;
         self.phase = Phase::Reply;
     }
 
     fn reply(&mut self, token: LlamaToken) -> Result<Option<Stop>, ModelError> {
-        let vocab = self.vocabulary.model().vocab();
-        if vocab.is_eog(token) {
+        if self.vocabulary.ends_turn(token) {
             self.tell(true);
             return Ok(Some(Stop::End));
         }
-        self.bytes.extend(vocab.token_to_piece(token, false, None));
+        self.bytes.extend(self.vocabulary.model().vocab().token_to_piece(token, false, None));
         if let Some(guard) = &mut self.guard {
             guard.accept(id(token))?;
             if guard.must_end() {
@@ -265,7 +272,7 @@ impl Writer {
         self.told = self.told.saturating_add(told);
         sink.tell(match self.phase {
             Phase::Reply => Delta::Text(text),
-            Phase::Thinking | Phase::Ending => Delta::Thinking(text),
+            Phase::Thinking | Phase::Ending | Phase::Bridge => Delta::Thinking(text),
         });
     }
 
@@ -273,7 +280,7 @@ impl Writer {
     fn held_back(&self) -> usize {
         let hidden = match self.phase {
             Phase::Reply => self.stop.iter().map(String::as_str).collect(),
-            _ => self.thinking.iter().map(|thinking| thinking.end.as_str()).collect::<Vec<_>>(),
+            _ => self.thought.iter().map(|thought| thought.end.as_str()).collect::<Vec<_>>(),
         };
         let longest = |text: &str| {
             (1..text.len()).rev().find(|n| {
@@ -313,7 +320,7 @@ impl Writer {
                 ModelError::Constraint(format!("the reply is not JSON: {error}"))
             })?;
         }
-        Ok((text, self.thought, self.traced))
+        Ok((text, self.thinking, self.traced))
     }
 }
 

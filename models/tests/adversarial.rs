@@ -167,7 +167,7 @@ async fn constraints_that_mean_nothing_are_refused() {
 async fn what_is_thought_is_free_and_what_follows_is_held() {
     let folder = tempfile::tempdir().unwrap();
     let model = model(&folder);
-    let thinking = Thinking { end: "</think>".to_owned(), max_tokens: 25 };
+    let thinking = Thinking { end: Some("</think>".to_owned()), max_tokens: 25 };
     for seed in 0..10 {
         let (request, mut deltas) = Request::new(vec![Message::user("babe")])
             .thinking(thinking.clone())

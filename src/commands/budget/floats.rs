@@ -5,8 +5,9 @@ use super::bars::{NAME, glance, narrow};
 use crate::{
     commands::{
         Shared,
-        funds::{agent_address, holding},
+        funds::holding,
         policy::{Named, chain_of},
+        trust::agent_address,
     },
     failure::Done,
 };
