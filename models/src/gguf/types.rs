@@ -205,7 +205,8 @@ mod tests {
     fn the_table_of_types_is_that_of_llama_cpp() {
         use llama_cpp_sys_2 as sys;
         for number in 0..sys::GGML_TYPE_COUNT {
-            // SAFETY: the number is below the count, which is all that these functions ask.
+            // SAFETY: the number is below the count, which is all that these functions ask
+            // (`the_table_of_types_is_that_of_llama_cpp` is this very test).
             let (block, bytes, name) = unsafe {
                 let name = sys::ggml_type_name(number);
                 let name = (!name.is_null()).then(|| CStr::from_ptr(name).to_str().unwrap());
