@@ -127,6 +127,9 @@ pub(crate) async fn fund(shared: &Shared, args: &FundArgs) -> Done<ExitCode> {
         if float.is_some_and(|float| now.units > float.high) {
             say!("  its steward returns what is above its float; for it to draw on: --account");
         }
+        if args.account && !policy.floats.contains_key(&money.asset) {
+            say!("  without [float.ASSET] of it in the policy no steward draws on it");
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

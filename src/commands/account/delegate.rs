@@ -212,6 +212,9 @@ fn told(
     );
     revoked.iter().for_each(|hash| say!("  what it had before is revoked: {hash}"));
     say!("  signed in {}, which is no secret", path.display());
+    if site.policy.floats.is_empty() {
+        say!("  the policy has no [float.ASSET]: its steward draws nothing on the account");
+    }
     say!("  next: marque account status {agent}; marque account revoke {agent} --prepare FILE");
     Ok(ExitCode::SUCCESS)
 }
