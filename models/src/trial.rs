@@ -262,7 +262,7 @@ fn cause(status: ExitStatus, cried: &str) -> String {
     }
 }
 
-/// `/home/x/llama.cpp/src/llama-graph.cpp:7: GGML_ASSERT(…) failed` from the file's name on.
+/// `/build/llama.cpp/src/llama-graph.cpp:7: GGML_ASSERT(…) failed` from the file's name on.
 fn without_folders(words: &str) -> &str {
     let place = words.split(": ").next().unwrap_or_default();
     let name = place.rsplit('/').next().unwrap_or_default();
@@ -331,7 +331,7 @@ mod tests {
 
     #[test]
     fn what_llama_cpp_said_is_told_without_the_folders_of_the_one_who_built_it() {
-        let words = "/root/a b/llama-graph.cpp:7: GGML_ASSERT(x / y == z) failed";
+        let words = "/build/a b/llama-graph.cpp:7: GGML_ASSERT(x / y == z) failed";
         assert_eq!(without_folders(words), "llama-graph.cpp:7: GGML_ASSERT(x / y == z) failed");
         assert_eq!(without_folders("plain words"), "plain words");
         assert_eq!(plain("a\u{1b}[2Kb\n"), "a\u{fffd}[2Kb");
