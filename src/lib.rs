@@ -21,7 +21,7 @@ pub use marque_policies as policies;
 /// What a script of an agent needs.
 pub mod prelude {
     pub use crate::tool;
-    pub use marque_agent_core::{Agent, AgentError, Cx, ToolError};
+    pub use marque_agent_core::{Agent, AgentError, Cx, State, ToolError};
     pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};
 

@@ -5,6 +5,7 @@ use crate::{
     config::{Config, DEFAULT_PATIENCE, Names},
     cx::lock,
     memory::{Memory, blocking, random_hex},
+    state::States,
 };
 use marque_models::{Llama, Model};
 use marque_net::{Client as Net, Guard};
@@ -32,6 +33,7 @@ const EVENTS: usize = 1024;
 pub struct Agent {
     pub(crate) core: Arc<Core>,
     pub(crate) tools: Vec<Arc<dyn Tool>>,
+    pub(crate) states: States,
 }
 
 /// What all clones share.
@@ -112,6 +114,14 @@ impl Agent {
     pub fn tool(mut self, tool: impl Tool + 'static) -> Self {
         self.tools.retain(|other| other.name() != tool.name());
         self.tools.push(Arc::new(tool));
+        self
+    }
+
+    /// Lends something to the tools that take a [`State`](crate::State) of its type, in place of
+    /// one of that type.
+    #[must_use]
+    pub fn state<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.states = self.states.with(value);
         self
     }
 
@@ -357,7 +367,7 @@ impl AgentBuilder {
             net: Mutex::new(None),
             running: Mutex::new(HashSet::new()),
         };
-        Ok(Agent { core: Arc::new(core), tools: Vec::new() })
+        Ok(Agent { core: Arc::new(core), tools: Vec::new(), states: States::default() })
     }
 }
 

@@ -8,7 +8,9 @@
 //! Native code in a tool can open its own socket: hosts and byte budgets bind honest tools. Money
 //! does not depend on that, since only the steward signs.
 
-use crate::{AgentError, Event, Http, Steward, ToolError, config::Names, memory::Memory};
+use crate::{
+    AgentError, Event, Http, Steward, ToolError, config::Names, memory::Memory, state::States,
+};
 use marque_net::{HeaderMap, HeaderValue, Method, Request, bytes_out, header, host_port};
 use marque_payments::{Buyer, Errand, Paid, PaymentError};
 use marque_policies::{
@@ -58,6 +60,8 @@ pub(crate) struct Scope {
     pub(crate) events: broadcast::Sender<Event>,
     /// What the model calls a place, and where it is.
     pub(crate) names: Arc<Names>,
+    /// What the program lends to its tools.
+    pub(crate) states: States,
     /// How long to wait for the owner.
     pub(crate) patience: Duration,
     /// The task's name.
@@ -349,6 +353,17 @@ impl Cx {
     /// As for [`Cx::keep`].
     pub fn kept(&self, name: &str) -> Result<Option<Vec<u8>>, ToolError> {
         self.scope.memory.kept(name).map_err(|error| ToolError::Memory(error.to_string()))
+    }
+
+    /// What the program gave to the agent under this type.
+    ///
+    /// # Errors
+    /// [`ToolError::Failed`] where it gave no such thing.
+    pub fn state<T: Clone + Send + Sync + 'static>(&self) -> Result<T, ToolError> {
+        self.scope.states.get().ok_or_else(|| {
+            let ty = std::any::type_name::<T>();
+            ToolError::from_any(format!("no {ty} was given to the agent: `agent.state(..)`"))
+        })
     }
 
     /// The task's name.

@@ -38,6 +38,11 @@ impl Agent {
     where
         T: DeserializeOwned + JsonSchema,
     {
+        for tool in &self.tools {
+            if let Some(ty) = tool.lacks(&self.states) {
+                return Err(AgentError::State { tool: tool.name().to_owned(), ty });
+            }
+        }
         let span = tracing::info_span!(
             "invoke_agent",
             gen_ai.operation.name = "invoke_agent",
@@ -151,6 +156,7 @@ impl Agent {
             memory: core.memory.clone(),
             events: core.events.clone(),
             names: Arc::clone(&core.names),
+            states: self.states.clone(),
             patience: core.patience,
             task: task.id().to_owned(),
             step,

@@ -96,6 +96,14 @@ pub enum AgentError {
         /// Why not.
         why: &'static str,
     },
+    /// A tool takes a state that the agent was not given.
+    #[error("the tool \"{tool}\" needs a {ty}: give it with `agent.state(..)`")]
+    State {
+        /// The tool.
+        tool: String,
+        /// The type.
+        ty: &'static str,
+    },
     /// The answer's type has no flat schema.
     #[error("an answer of type {0} cannot be asked for: the type contains itself")]
     AnswerType(&'static str),

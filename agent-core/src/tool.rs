@@ -3,7 +3,7 @@
 //! `#[tool]` above an async function makes one. Implement [`Tool`] by hand where name, description
 //! or schema are known only at run time.
 
-use crate::Cx;
+use crate::{Cx, state::States};
 use async_trait::async_trait;
 use marque_payments::PaymentError;
 use marque_policies::{IntentId, Row, verdict::Mark};
@@ -30,6 +30,12 @@ pub trait Tool: Send + Sync {
     /// # Errors
     /// Anything; the model is told, except where the owner or the steward has to act first.
     async fn call(&self, cx: &Cx, arguments: Value) -> Result<Value, ToolError>;
+
+    /// The type that it takes as a state and the program has not given to the agent. A run does not
+    /// begin with such a tool.
+    fn lacks(&self, _states: &States) -> Option<&'static str> {
+        None
+    }
 }
 
 /// Why a call brought nothing. Its words are what the model is told.

@@ -10,6 +10,7 @@
 
 mod main_fn;
 mod options;
+mod parameters;
 mod tool;
 
 use proc_macro::TokenStream;
@@ -18,8 +19,15 @@ use proc_macro::TokenStream;
 ///
 /// The doc comment becomes the description that the model reads, each parameter after `cx` becomes
 /// an argument with a JSON schema (its type must be owned and implement `Deserialize` and
-/// `JsonSchema`; a doc comment on it describes it), and the result may be anything serialisable.
-/// Any error type does that converts into `Box<dyn Error + Send + Sync>`.
+/// `JsonSchema`), and the result may be anything serialisable. Any error type does that converts
+/// into `Box<dyn Error + Send + Sync>`.
+///
+/// A parameter may carry a doc comment, which describes it, `#[default(10)]`, which lets the model
+/// leave it out, and whatever serde and schemars understand above a field:
+/// `#[schemars(range(min = 1, max = 100))]` binds what the model can write.
+///
+/// `State(db): State<Db>` is no argument: it is what the program gave with `agent.state(db)`. A run
+/// does not begin without it.
 ///
 /// The name stays callable, `weather(&cx, city).await`, and is passed on as it is:
 /// `agent.tool(weather)`.

@@ -13,13 +13,19 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStr
         return Err(Error::new(sig.fn_token.span, "`main` must be `async`"));
     }
     if sig.ident != "main" {
-        return Err(Error::new(sig.ident.span(), "this attribute belongs above `main`"));
+        return Err(Error::new(sig.ident.span(), "this attribute belongs above `async fn main()`"));
     }
     if !sig.inputs.is_empty() {
-        return Err(Error::new(sig.inputs.span(), "`main` takes no parameters"));
+        return Err(Error::new(
+            sig.inputs.span(),
+            "`main` takes no parameters: read `std::env::args()`",
+        ));
     }
     if !sig.generics.params.is_empty() {
-        return Err(Error::new(sig.generics.span(), "`main` cannot be generic"));
+        return Err(Error::new(
+            sig.generics.span(),
+            "`main` cannot be generic: nobody names its types",
+        ));
     }
     let ReturnType::Type(_, output) = &sig.output else {
         let message = "`main` must return a `Result`, such as `-> marque::Result`";

@@ -5,33 +5,38 @@
 //! `agent.tool(weather)` passes a value with a name, a description and a schema. The author's body
 //! stays a function of its own inside the expansion, untouched.
 
-use crate::options::{Options, first_paragraph};
+use crate::{
+    options::{Options, first_paragraph},
+    parameters::{self, Parameter},
+};
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote};
-use syn::{
-    Attribute, Error, FnArg, Ident, ItemFn, Pat, PatType, Result, ReturnType, Signature, Type,
-    spanned::Spanned as _,
-};
+use syn::{Error, Ident, ItemFn, Result, ReturnType, Signature, Type, spanned::Spanned as _};
 
-/// One argument that the model fills in.
-struct Argument {
-    name: Ident,
-    ty: Type,
-    docs: Vec<Attribute>,
-}
+/// The name of the answer, which is no tool.
+const FINISH: &str = "finish";
 
 /// Expands the attribute on `item`.
 pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let Options { krate, description } = Options::parse(options, &["crate", "description"])?;
-    let mut function: ItemFn = syn::parse2(item)?;
+    let mut function: ItemFn = syn::parse2(item).map_err(|error| {
+        Error::new(
+            error.span(),
+            "`#[tool]` belongs above an `async fn(cx: &Cx, ..) -> Result<T, E>`",
+        )
+    })?;
     let output = check(&function.sig)?;
-    let arguments = take_arguments(&mut function.sig)?;
+    let parameters = parameters::take(&mut function.sig)?;
     let description = match description {
         Some(text) => text,
         None => first_paragraph(&function.attrs),
     };
     if description.is_empty() {
         let message = "a tool needs a doc comment: the model chooses tools by it";
+        return Err(Error::new(function.sig.ident.span(), message));
+    }
+    if description.contains('\n') {
+        let message = "the description is one line of the prompt: leave the line break out";
         return Err(Error::new(function.sig.ident.span(), message));
     }
 
@@ -43,9 +48,15 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStr
     let private = quote!(#krate::__private);
     let serde_path = path_text(&quote!(#krate::__private::serde));
     let schemars_path = path_text(&quote!(#krate::__private::schemars));
-    let names: Vec<_> = arguments.iter().map(|argument| &argument.name).collect();
-    let types: Vec<_> = arguments.iter().map(|argument| &argument.ty).collect();
-    let argument_docs = arguments.iter().map(|argument| &argument.docs);
+    let names: Vec<_> = parameters.iter().map(Parameter::name).collect();
+    let types: Vec<_> = parameters.iter().map(Parameter::ty).collect();
+    let arguments: Vec<_> = parameters.iter().filter_map(Parameter::argument).collect();
+    let argument_names: Vec<_> = arguments.iter().map(|argument| &argument.name).collect();
+    let argument_types: Vec<_> = arguments.iter().map(|argument| &argument.ty).collect();
+    let argument_attributes = arguments.iter().map(|argument| argument.attributes());
+    let defaults = arguments.iter().filter_map(|argument| argument.default_function());
+    let states: Vec<_> = parameters.iter().filter_map(Parameter::state).collect();
+    let (state_names, state_types): (Vec<_>, Vec<_>) = states.into_iter().unzip();
     // Must not capture a type of the author's that has the same name.
     let args = format_ident!("__{}_Arguments", name, span = Span::mixed_site());
 
@@ -61,8 +72,12 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStr
             #[serde(crate = #serde_path, deny_unknown_fields)]
             #[schemars(crate = #schemars_path)]
             struct #args {
-                #(#(#argument_docs)* #names: #types,)*
+                #(#argument_attributes #argument_names: #argument_types,)*
             }
+
+            #(#defaults)*
+
+            #(const _: fn() = #private::is_argument::<#argument_types>;)*
 
             #(#attributes)*
             #function
@@ -103,8 +118,16 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStr
                     cx: &#private::Cx,
                     arguments: #private::Value,
                 ) -> ::std::result::Result<#private::Value, #private::ToolError> {
-                    let #args { #(#names),* } = #private::arguments(arguments)?;
+                    let #args { #(#argument_names),* } = #private::arguments(arguments)?;
+                    #(let #state_names = #private::state::<#state_types>(cx)?;)*
                     #private::outcome(__call(cx, #(#names),*).await)
+                }
+
+                fn lacks(&self, states: &#private::States) -> ::std::option::Option<&'static str> {
+                    #(if !states.has::<#state_types>() {
+                        return ::std::option::Option::Some(::std::any::type_name::<#state_types>());
+                    })*
+                    ::std::option::Option::None
                 }
             }
         };
@@ -120,52 +143,26 @@ fn check(signature: &Signature) -> Result<Type> {
         let message = "a tool is a free function; what it needs comes through `cx: &Cx`";
         return Err(Error::new(receiver.span(), message));
     }
+    if let Some(unsafety) = signature.unsafety {
+        let message = "a tool cannot be `unsafe`: a model calls it with any arguments";
+        return Err(Error::new(unsafety.span, message));
+    }
+    if unraw(&signature.ident) == FINISH {
+        let message = "`finish` is how a model gives its answer: choose another name";
+        return Err(Error::new(signature.ident.span(), message));
+    }
     if !signature.generics.params.is_empty() || signature.generics.where_clause.is_some() {
-        let message = "a tool cannot be generic: its arguments need one schema";
+        let message =
+            "a tool cannot be generic: its arguments need one schema, so name their types";
         return Err(Error::new(signature.generics.params.span(), message));
     }
     match &signature.output {
         ReturnType::Type(_, output) => Ok((**output).clone()),
         ReturnType::Default => {
-            let message = "a tool must return a `Result`: it can be refused";
+            let message = "a tool must return a `Result<T, E>`: it can be refused";
             Err(Error::new(signature.ident.span(), message))
         }
     }
-}
-
-/// Takes the arguments after `cx` out of the signature, without their doc comments, which Rust
-/// does not allow on parameters.
-fn take_arguments(signature: &mut Signature) -> Result<Vec<Argument>> {
-    let no_cx = "the first parameter of a tool must be `cx: &Cx`";
-    let mut inputs = signature.inputs.iter_mut();
-    match inputs.next() {
-        Some(FnArg::Typed(PatType { ty, .. })) if is_shared_reference(ty) => {}
-        Some(other) => return Err(Error::new(other.span(), no_cx)),
-        None => return Err(Error::new(signature.ident.span(), no_cx)),
-    }
-    inputs
-        .map(|input| {
-            let FnArg::Typed(PatType { attrs, pat, ty, .. }) = input else {
-                return Err(Error::new(input.span(), no_cx));
-            };
-            let Pat::Ident(pattern) = pat.as_ref() else {
-                let message = "a tool's argument needs a plain name: the model fills it in by name";
-                return Err(Error::new(pat.span(), message));
-            };
-            if matches!(ty.as_ref(), Type::Reference(_)) {
-                let message = "a tool's argument must be owned: take `String` instead of `&str`";
-                return Err(Error::new(ty.span(), message));
-            }
-            let docs = attrs.iter().filter(|a| a.path().is_ident("doc")).cloned().collect();
-            attrs.retain(|attribute| !attribute.path().is_ident("doc"));
-            Ok(Argument { name: pattern.ident.clone(), ty: (**ty).clone(), docs })
-        })
-        .collect()
-}
-
-/// Whether this is `&T`.
-fn is_shared_reference(ty: &Type) -> bool {
-    matches!(ty, Type::Reference(reference) if reference.mutability.is_none())
 }
 
 /// The name without `r#`.

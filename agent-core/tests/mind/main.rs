@@ -8,6 +8,7 @@
 )]
 
 mod answers;
+mod arguments;
 mod desk;
 mod http;
 mod owner;

@@ -1,0 +1,4 @@
+#[marque_macros::main]
+async fn main<T>() -> Result<(), std::io::Error> {
+    Ok(())
+}

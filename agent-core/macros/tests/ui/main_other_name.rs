@@ -1,0 +1,4 @@
+#[marque_macros::main]
+async fn start() -> Result<(), std::io::Error> {
+    Ok(())
+}

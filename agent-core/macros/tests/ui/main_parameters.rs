@@ -1,0 +1,4 @@
+#[marque_macros::main]
+async fn main(cx: u8) -> Result<(), std::io::Error> {
+    Ok(())
+}
