@@ -24,7 +24,14 @@ use crate::{
 use alloy_primitives::B256;
 use marque_policies::IntentId;
 use marque_store::{Backend, Store, StoreError, Write};
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// Indexes that were set aside, and stay.
+const KEPT: usize = 2;
 
 /// Writes that go into the store at a time.
 const BATCH: usize = 4_096;
@@ -68,14 +75,20 @@ impl Index {
         Ok(Self { dir, store })
     }
 
-    /// Sets the folder aside and begins an empty one.
+    /// Sets the folder aside and begins an empty one. The newest [`KEPT`] that were set aside stay,
+    /// for whoever asks why; a disk that fails again and again is not filled with older ones.
     pub(crate) fn anew(dir: PathBuf) -> Result<Self, StewardError> {
-        let aside = (0_u32..)
-            .map(|n| dir.with_extension(format!("doubtful-{n}")))
-            .find(|path| !path.exists())
-            .unwrap_or_else(|| dir.with_extension("doubtful"));
         if dir.exists() {
-            fs::rename(&dir, &aside).map_err(StewardError::io("set aside", &dir))?;
+            let mut aside = set_aside(&dir).map_err(StewardError::io("list", &dir))?;
+            let next = aside.last().map_or(0, |newest| newest.saturating_add(1));
+            let name = |n: u32| dir.with_extension(format!("doubtful-{n}"));
+            fs::rename(&dir, name(next)).map_err(StewardError::io("set aside", &dir))?;
+            aside.truncate((aside.len() + 1).saturating_sub(KEPT));
+            for path in aside.into_iter().map(name) {
+                if let Err(error) = fs::remove_dir_all(&path) {
+                    tracing::warn!(path = %path.display(), %error, "an old index stays");
+                }
+            }
         }
         Ok(Self::open(dir)?)
     }
@@ -294,6 +307,23 @@ const fn name(kind: Kind) -> &'static [u8] {
     }
 }
 
+/// The numbers of the indexes that were set aside, from the oldest.
+fn set_aside(dir: &Path) -> io::Result<Vec<u32>> {
+    let mut found = Vec::new();
+    if let (Some(home), Some(name)) = (dir.parent(), dir.file_name().and_then(|name| name.to_str()))
+    {
+        for entry in fs::read_dir(home)? {
+            let other = entry?.file_name();
+            let number = other.to_str().and_then(|other| {
+                other.strip_prefix(name)?.strip_prefix(".doubtful-")?.parse().ok()
+            });
+            found.extend::<Option<u32>>(number);
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
 fn numbered(of: &[u8], n: u32) -> Vec<u8> {
     [of, b"/", &n.to_be_bytes()].concat()
 }
@@ -325,6 +355,19 @@ mod tests {
         assert_eq!(archive, BTreeMap::from([(id(2), part(21)), (id(3), part(30))]));
         for cut in [1, 31, 35, 36, page.len() - 1] {
             assert!(turn(&page[..cut], &mut archive).is_err(), "{cut}");
+        }
+    }
+
+    #[test]
+    fn the_newest_doubtful_indexes_stay_and_older_ones_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = dir.path().join("index");
+        fs::create_dir(&index).unwrap();
+        for n in 0..4 {
+            drop(Index::anew(index.clone()).unwrap());
+            let aside = set_aside(&index).unwrap();
+            assert_eq!(aside.last(), Some(&n));
+            assert_eq!(aside.len(), KEPT.min(usize::try_from(n).unwrap() + 1));
         }
     }
 }

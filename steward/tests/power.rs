@@ -42,7 +42,7 @@ use support::{
 
 const HOME: &str = "MARQUE_STEWARD_POWER_HOME";
 const CALLERS: usize = 8;
-const IMAGE: u64 = 256 << 20;
+const IMAGE: u64 = 512 << 20;
 
 /// Not a test of its own: the steward whose power is cut, with minds that ask it for things.
 #[tokio::test(flavor = "multi_thread")]
