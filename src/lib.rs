@@ -12,11 +12,15 @@ pub mod notify;
 pub mod owner;
 pub mod process;
 pub mod request;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use marque_agent_core as agent;
 pub use marque_macros::{main, tool};
 pub use marque_models as models;
+pub use marque_payments as payments;
 pub use marque_policies as policies;
+pub use marque_steward as steward;
 
 /// What a script of an agent needs.
 pub mod prelude {

@@ -6,6 +6,7 @@ use crate::{
     cx::lock,
     memory::{Memory, blocking, random_hex},
     state::States,
+    tape::{Tape, Taped},
 };
 use marque_models::{Llama, Model};
 use marque_net::{Client as Net, Guard};
@@ -47,6 +48,7 @@ pub(crate) struct Core {
     pub(crate) patience: Duration,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) names: Arc<Names>,
+    pub(crate) tape: Option<Arc<Tape>>,
     net: Mutex<Option<Net>>,
     running: Mutex<HashSet<String>>,
 }
@@ -105,7 +107,24 @@ impl Agent {
             limits: TaskLimits::default(),
             patience: Duration::from_secs(DEFAULT_PATIENCE),
             names: Names::new(),
+            recording: None,
         }
+    }
+
+    /// An agent that repeats what [`AgentBuilder::record`] wrote down, without a model, a steward or
+    /// a network. Its loop and its tools are real; a question that was not asked when it was
+    /// recorded is an error.
+    ///
+    /// # Errors
+    /// [`AgentError::Recording`] for a file that is no recording; see [`AgentBuilder::build`].
+    pub async fn replaying(
+        name: &str,
+        recording: impl AsRef<Path>,
+        mind_dir: impl AsRef<Path>,
+    ) -> Result<Self, AgentError> {
+        let mut builder = Self::builder(name).mind_dir(mind_dir);
+        builder.recording = Some(Recording::Read(recording.as_ref().to_owned()));
+        builder.build().await
     }
 
     /// Adds a tool, in place of one that has its name. It is offered to the model while the policy
@@ -300,6 +319,14 @@ pub struct AgentBuilder {
     limits: TaskLimits,
     patience: Duration,
     names: Names,
+    recording: Option<Recording>,
+}
+
+/// What becomes of a recording.
+#[derive(Debug)]
+enum Recording {
+    Written(PathBuf),
+    Read(PathBuf),
 }
 
 impl AgentBuilder {
@@ -345,15 +372,38 @@ impl AgentBuilder {
         self
     }
 
+    /// Writes down what the model says, what the steward answers and what comes over the network,
+    /// for [`Agent::replaying`]. Prompts and pages stand in the file as they were.
+    #[must_use]
+    pub fn record(mut self, recording: impl AsRef<Path>) -> Self {
+        self.recording = Some(Recording::Written(recording.as_ref().to_owned()));
+        self
+    }
+
     /// Opens the memory.
     ///
     /// # Errors
-    /// [`AgentError::Name`], [`AgentError::Incomplete`], [`AgentError::Memory`] or
-    /// [`AgentError::Store`].
+    /// [`AgentError::Name`], [`AgentError::Incomplete`], [`AgentError::Memory`],
+    /// [`AgentError::Recording`] or [`AgentError::Store`].
     pub async fn build(self) -> Result<Agent, AgentError> {
         vet_name(&self.name)?;
-        let model = self.model.ok_or(AgentError::Incomplete("model"))?;
-        let steward = self.steward.ok_or(AgentError::Incomplete("steward"))?;
+        let real = || {
+            let model = self.model.ok_or(AgentError::Incomplete("model"))?;
+            let steward = self.steward.ok_or(AgentError::Incomplete("steward"))?;
+            Ok::<_, AgentError>((model, steward))
+        };
+        let (model, steward, tape) = match self.recording {
+            None => {
+                let (model, steward) = real()?;
+                (model, steward, None)
+            }
+            Some(Recording::Written(path)) => {
+                let (model, steward) = real()?;
+                let tape = Arc::new(Tape::write(&path, model.info())?);
+                Taped::both(tape, Some((model, steward)))
+            }
+            Some(Recording::Read(path)) => Taped::both(Arc::new(Tape::read(&path)?), None),
+        };
         let dir = self.mind_dir.ok_or(AgentError::Incomplete("folder for its mind"))?;
         let core = Core {
             name: self.name,
@@ -364,6 +414,7 @@ impl AgentBuilder {
             patience: self.patience,
             events: broadcast::Sender::new(EVENTS),
             names: Arc::new(self.names),
+            tape,
             net: Mutex::new(None),
             running: Mutex::new(HashSet::new()),
         };

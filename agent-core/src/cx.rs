@@ -10,6 +10,7 @@
 
 use crate::{
     AgentError, Event, Http, Steward, ToolError, config::Names, memory::Memory, state::States,
+    tape::Tape,
 };
 use marque_net::{HeaderMap, HeaderValue, Method, Request, bytes_out, header, host_port};
 use marque_payments::{Buyer, Errand, Paid, PaymentError};
@@ -62,6 +63,8 @@ pub(crate) struct Scope {
     pub(crate) names: Arc<Names>,
     /// What the program lends to its tools.
     pub(crate) states: States,
+    /// Where the run is written down, or read from.
+    pub(crate) tape: Option<Arc<Tape>>,
     /// How long to wait for the owner.
     pub(crate) patience: Duration,
     /// The task's name.
@@ -209,6 +212,13 @@ impl Cx {
 
     /// Sends a request and gives whatever is answered.
     pub(crate) async fn exchange(&self, request: Request) -> Result<Response, ToolError> {
+        let Some(tape) = &self.scope.tape else { return self.perform(request).await };
+        let (method, url) = (request.method.to_string(), self.scope.named(&request.url));
+        let body = request.body.clone();
+        tape.http((&method, &url, &body), self.perform(request)).await
+    }
+
+    async fn perform(&self, request: Request) -> Result<Response, ToolError> {
         let bytes = bytes_out(&request);
         let purchase = self
             .buy(&request.method, &request.url, bytes, |buyer, errand| {
@@ -395,6 +405,16 @@ impl Scope {
             url.set_query(query.as_deref());
         }
         Ok(url)
+    }
+
+    /// The other way: a URL as a model writes it, so that a recording knows no ports.
+    fn named(&self, url: &Url) -> String {
+        let (origin, mut names) = (url.origin(), self.names.iter());
+        let Some((name, _)) = names.find(|(_, place)| place.origin() == origin) else {
+            return url.to_string();
+        };
+        let rest = url.as_str().strip_prefix(&origin.ascii_serialization());
+        format!("{name}{}", rest.unwrap_or(url.path()))
     }
 
     /// Proposes the use of the tool, alone or with a request, and waits for the owner if need be.

@@ -157,6 +157,7 @@ impl Agent {
             events: core.events.clone(),
             names: Arc::clone(&core.names),
             states: self.states.clone(),
+            tape: core.tape.clone(),
             patience: core.patience,
             task: task.id().to_owned(),
             step,

@@ -96,6 +96,14 @@ pub enum AgentError {
         /// Why not.
         why: &'static str,
     },
+    /// A recording cannot be written or read.
+    #[error("the recording {}: {why}", path.display())]
+    Recording {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
     /// A tool takes a state that the agent was not given.
     #[error("the tool \"{tool}\" needs a {ty}: give it with `agent.state(..)`")]
     State {

@@ -32,6 +32,7 @@ mod schema;
 mod spent;
 mod state;
 mod steward;
+mod tape;
 pub mod task;
 mod tool;
 

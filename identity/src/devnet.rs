@@ -213,6 +213,15 @@ impl Devnet {
         self.command("anvil_mine", json!([U64::from(blocks)])).await
     }
 
+    /// Lets time pass on the chain, by one block that carries the later time.
+    ///
+    /// # Errors
+    /// [`IdentityError`].
+    pub async fn advance(&self, time: std::time::Duration) -> Result<(), IdentityError> {
+        self.command("evm_increaseTime", json!([time.as_secs()])).await?;
+        self.mine(1).await
+    }
+
     /// Changes the time between blocks, in seconds; 0 stops mining at an interval.
     ///
     /// # Errors

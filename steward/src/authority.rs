@@ -305,7 +305,7 @@ impl Authority {
         if self.opening && self.state.genesis().is_some() {
             return self.state.time();
         }
-        self.state.now(self.clock.read(wall()))
+        self.state.now(self.clock.read(self.clock.wall()))
     }
 
     /// Unlocks the keys of all agents, so that no payment waits for it.

@@ -9,7 +9,7 @@
 //! Before the chain has said anything, the clock that this process began with is all there is: a
 //! machine that boots with a wrong clock and without its chain is not helped.
 
-use crate::core::CLOCK_SKEW;
+use crate::{authority::wall, core::CLOCK_SKEW};
 use marque_policies::Timestamp;
 use std::{
     sync::{Mutex, PoisonError},
@@ -21,7 +21,12 @@ const FARTHEST: Timestamp = CLOCK_SKEW + 2_000;
 
 /// What is known of the time.
 #[derive(Debug, Default)]
-pub(crate) struct Clock(Mutex<Option<Known>>);
+pub(crate) struct Clock {
+    known: Mutex<Option<Known>>,
+    /// How far a test has moved the wall clock, in milliseconds.
+    #[cfg(feature = "testing")]
+    pub(crate) ahead: std::sync::OnceLock<std::sync::Arc<std::sync::atomic::AtomicU64>>,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Known {
@@ -49,8 +54,17 @@ impl Clock {
         self.read_at(wall, Instant::now())
     }
 
+    /// The wall clock, in Unix milliseconds.
+    pub(crate) fn wall(&self) -> Timestamp {
+        #[cfg(feature = "testing")]
+        if let Some(ahead) = self.ahead.get() {
+            return wall().saturating_add(ahead.load(std::sync::atomic::Ordering::SeqCst));
+        }
+        wall()
+    }
+
     fn learn_at(&self, block: Timestamp, now: Instant) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         // A node that is behind the one that answered last turns nothing back.
         if known.is_none_or(|known| known.by(now) < block) {
             *known = Some(Known { chain: block, at: now });
@@ -58,7 +72,7 @@ impl Clock {
     }
 
     fn read_at(&self, wall: Timestamp, now: Instant) -> Timestamp {
-        let known = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = *self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.map_or(wall, |known| wall.min(known.by(now).saturating_add(FARTHEST)))
     }
 }

@@ -55,13 +55,26 @@ pub struct Options {
     /// A folder outside the home, for a copy of the newest checkpoint: a journal that does not
     /// extend the one that lies there was rolled back or rewritten, and nothing is signed.
     pub copies: Option<PathBuf>,
+    /// How far the wall clock is moved ahead, in milliseconds: for tests that cannot wait a day.
+    #[cfg(feature = "testing")]
+    pub ahead: Arc<std::sync::atomic::AtomicU64>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let (poll, rest) = (Duration::from_millis(400), Duration::from_secs(30));
         let (walls, minds, patience) = (Walls::none(), Minds::default(), Duration::from_secs(45));
-        Self { walls, poll, rest, patience, rate: 200, minds, copies: None }
+        Self {
+            walls,
+            poll,
+            rest,
+            patience,
+            rate: 200,
+            minds,
+            copies: None,
+            #[cfg(feature = "testing")]
+            ahead: Arc::default(),
+        }
     }
 }
 
@@ -128,6 +141,8 @@ impl Steward {
         });
         let (authority, unread) = opened.await.map_err(|_| StewardError::Stopped)??;
         let clock = authority.clock();
+        #[cfg(feature = "testing")]
+        clock.ahead.get_or_init(|| Arc::clone(&options.ahead));
         let shared = Arc::new(Shared {
             desk: Desk::open(authority, lock)?,
             links: Links::default(),

@@ -16,6 +16,7 @@ mod counter;
 mod demo;
 mod doctor;
 mod door;
+mod examples;
 mod float;
 mod float_owner;
 mod layers;

@@ -1,0 +1,456 @@
+//! A run written down, so that it can be repeated without model, steward or network.
+//!
+//! A tape is a file of lines: what was asked, by its hash, and what was answered. Replaying it runs
+//! the loop and the tools for real and takes every answer from the file; a question that was not
+//! asked then has no answer, which is how a test notices that an agent has changed.
+//!
+//! Prompts, pages and amounts stand in it as they were. It holds no key and no signature.
+
+use crate::{AgentError, Response, Steward, ToolError, cx::lock};
+use alloy_primitives::{Address, B256};
+use async_trait::async_trait;
+use marque_models::{Generation, Model, ModelError, ModelInfo, Request};
+use marque_net::{HeaderMap, HeaderName, HeaderValue};
+use marque_payments::{Authority, Paid, PaymentError};
+use marque_policies::{IntentId, Money};
+use marque_steward_client::{Fault, IntentState, Note, Outcome, Proposal, Report, View};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use sha2::{Digest as _, Sha256};
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt::Display,
+    fs::File,
+    io::{BufRead as _, BufReader, Write as _},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+/// The version of the format, in the first line.
+const VERSION: u64 = 1;
+
+/// A file of questions and answers, being written or read.
+#[derive(Debug)]
+pub(crate) struct Tape {
+    path: PathBuf,
+    info: ModelInfo,
+    mode: Mode,
+}
+
+#[derive(Debug)]
+enum Mode {
+    Writing(Mutex<File>),
+    /// Answers by question, in the order in which they were given; the last one is given for ever.
+    Reading(Mutex<HashMap<(On, String), VecDeque<Answer>>>),
+}
+
+/// What was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum On {
+    Model,
+    Tokens,
+    Propose,
+    View,
+    Standing,
+    Wait,
+    Http,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct First {
+    version: u64,
+    model: ModelInfo,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Line {
+    on: On,
+    /// Hash of the question; empty where there is one question only.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    key: String,
+    #[serde(flatten)]
+    answer: Answer,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Answer {
+    Ok(serde_json::Value),
+    Error(String),
+}
+
+impl Tape {
+    /// Begins a tape, in place of one that is there.
+    pub(crate) fn write(path: &Path, info: &ModelInfo) -> Result<Self, AgentError> {
+        let wrong = |error: std::io::Error| unusable(path, error);
+        let mut file = File::create(path).map_err(wrong)?;
+        let first = First { version: VERSION, model: info.clone() };
+        writeln!(file, "{}", text(&first)).map_err(wrong)?;
+        let mode = Mode::Writing(Mutex::new(file));
+        Ok(Self { path: path.to_owned(), info: info.clone(), mode })
+    }
+
+    /// Reads a tape.
+    pub(crate) fn read(path: &Path) -> Result<Self, AgentError> {
+        let file = File::open(path).map_err(|error| unusable(path, error))?;
+        let mut lines = BufReader::new(file).lines();
+        let first = match lines.next() {
+            Some(line) => line.map_err(|error| unusable(path, error))?,
+            None => return Err(unusable(path, "it is empty")),
+        };
+        let first: First = serde_json::from_str(&first)
+            .map_err(|error| unusable(path, format!("line 1 is no recording's: {error}")))?;
+        if first.version != VERSION {
+            let why = format!("it has version {}, and this is version {VERSION}", first.version);
+            return Err(unusable(path, why));
+        }
+        let mut answers: HashMap<_, VecDeque<_>> = HashMap::new();
+        for (n, line) in lines.enumerate() {
+            let line = line.map_err(|error| unusable(path, error))?;
+            let Line { on, key, answer } = serde_json::from_str(&line)
+                .map_err(|error| unusable(path, format!("line {}: {error}", n + 2)))?;
+            answers.entry((on, key)).or_default().push_back(answer);
+        }
+        let mode = Mode::Reading(Mutex::new(answers));
+        Ok(Self { path: path.to_owned(), info: first.model, mode })
+    }
+
+    /// The answer from the tape; nothing where the tape is being written.
+    fn recall<T: DeserializeOwned, E>(
+        &self,
+        on: On,
+        key: &str,
+        error: impl FnOnce(String) -> E,
+    ) -> Option<Result<T, E>> {
+        let Mode::Reading(answers) = &self.mode else { return None };
+        let found =
+            lock(answers).get_mut(&(on, key.to_owned())).and_then(|queue| match queue.len() {
+                0 | 1 => queue.front().cloned(),
+                _ => queue.pop_front(),
+            });
+        let path = self.path.display();
+        Some(match found {
+            Some(Answer::Ok(value)) => serde_json::from_value(value)
+                .map_err(|why| error(format!("{path}: an answer cannot be read: {why}"))),
+            Some(Answer::Error(said)) => Err(error(said)),
+            None => Err(error(format!(
+                "{path} has no answer to {}: the agent, its goal or its tools have changed since it \
+                 was recorded; record it again",
+                on.words()
+            ))),
+        })
+    }
+
+    /// Writes an answer down. A recording with a gap is told of; the run goes on.
+    fn remember<T: Serialize, E: Display>(&self, on: On, key: String, answer: Result<&T, &E>) {
+        let Mode::Writing(file) = &self.mode else { return };
+        let answer = match answer.map(serde_json::to_value) {
+            Ok(Ok(value)) => Answer::Ok(value),
+            Ok(Err(error)) => Answer::Error(error.to_string()),
+            Err(error) => Answer::Error(error.to_string()),
+        };
+        let line = text(&Line { on, key, answer });
+        if let Err(error) = writeln!(lock(file), "{line}") {
+            tracing::warn!(path = %self.path.display(), %error, "the recording has a gap");
+        }
+    }
+
+    /// The answer from the tape, or the real one, which goes onto it.
+    async fn through<T, E>(
+        &self,
+        on: On,
+        key: String,
+        error: impl FnOnce(String) -> E + Send,
+        ask: impl Future<Output = Result<T, E>> + Send,
+    ) -> Result<T, E>
+    where
+        T: Serialize + DeserializeOwned,
+        E: Display,
+    {
+        if let Some(answer) = self.recall(on, &key, error) {
+            return answer;
+        }
+        let answer = ask.await;
+        self.remember(on, key, answer.as_ref());
+        answer
+    }
+
+    /// A request to the outside.
+    pub(crate) async fn http(
+        &self,
+        (method, url, body): (&str, &str, &[u8]),
+        ask: impl Future<Output = Result<Response, ToolError>> + Send,
+    ) -> Result<Response, ToolError> {
+        let key = hash(&(method, url, hex::encode(body)));
+        let kept: Option<Result<Kept, _>> = self.recall(On::Http, &key, ToolError::from_any);
+        if let Some(kept) = kept {
+            return kept?.try_into();
+        }
+        let answer = ask.await;
+        let kept = answer.as_ref().map(|response| Kept::from(response.clone()));
+        self.remember(On::Http, key, kept.as_ref().map_err(|error| *error));
+        answer
+    }
+}
+
+impl On {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Model => "a turn of the model",
+            Self::Tokens => "a count of tokens",
+            Self::Propose => "a proposal to the steward",
+            Self::View | Self::Standing => "the steward's view",
+            Self::Wait => "a question to the owner",
+            Self::Http => "a request",
+        }
+    }
+}
+
+/// A model and a steward on a tape. While it is read there is nobody behind it.
+#[derive(Debug)]
+pub(crate) struct Taped<T> {
+    pub(crate) tape: Arc<Tape>,
+    pub(crate) real: Option<T>,
+}
+
+/// What a mind needs.
+type Parts = (Arc<dyn Model>, Arc<dyn Steward>, Option<Arc<Tape>>);
+
+impl Taped<()> {
+    /// A model and a steward on one tape.
+    pub(crate) fn both(tape: Arc<Tape>, real: Option<(Arc<dyn Model>, Arc<dyn Steward>)>) -> Parts {
+        let (model, steward) = real.unzip();
+        let model = Taped { tape: Arc::clone(&tape), real: model };
+        let steward = Taped { tape: Arc::clone(&tape), real: steward };
+        (Arc::new(model), Arc::new(steward), Some(tape))
+    }
+}
+
+#[async_trait]
+impl Model for Taped<Arc<dyn Model>> {
+    fn info(&self) -> &ModelInfo {
+        &self.tape.info
+    }
+
+    fn count_tokens(&self, text: &str) -> Result<usize, ModelError> {
+        let key = hash(&text);
+        if let Some(count) = self.tape.recall(On::Tokens, &key, ModelError::Remote) {
+            return count;
+        }
+        let count = self.real()?.count_tokens(text);
+        self.tape.remember(On::Tokens, key, count.as_ref());
+        count
+    }
+
+    async fn generate(&self, request: Request) -> Result<Generation, ModelError> {
+        let key = hash(&request.messages);
+        let asked = async { self.real()?.generate(request).await };
+        self.tape.through(On::Model, key, ModelError::Remote, asked).await
+    }
+}
+
+impl Taped<Arc<dyn Model>> {
+    /// The model behind it, of which nobody asks while a tape is read.
+    fn real(&self) -> Result<&Arc<dyn Model>, ModelError> {
+        self.real.as_ref().ok_or(ModelError::Stopped)
+    }
+}
+
+/// An error from a tape, as a steward's.
+fn fault(message: String) -> PaymentError {
+    PaymentError::Fault(Fault { code: "recorded".to_owned(), message })
+}
+
+impl Taped<Arc<dyn Steward>> {
+    /// The steward behind it, of which nobody asks while a tape is read.
+    fn real(&self) -> Result<&Arc<dyn Steward>, PaymentError> {
+        self.real.as_ref().ok_or_else(|| fault("a recording has no steward".to_owned()))
+    }
+}
+
+#[async_trait]
+impl Authority for Taped<Arc<dyn Steward>> {
+    async fn propose(&self, proposal: Proposal) -> Result<Outcome, PaymentError> {
+        let Proposal { task: _, step, ordinal, attempt, intent } = &proposal;
+        // Tasks are named by chance.
+        let key = hash(&(step, ordinal, attempt, intent));
+        let asked = async { self.real()?.propose(proposal).await };
+        self.tape.through(On::Propose, key, fault, asked).await
+    }
+
+    async fn view(&self) -> Result<View, PaymentError> {
+        let asked = async { self.real()?.view().await };
+        self.tape.through(On::View, String::new(), fault, asked).await
+    }
+
+    async fn standing(&self) -> Result<View, PaymentError> {
+        let asked = async { self.real()?.standing().await };
+        self.tape.through(On::Standing, String::new(), fault, asked).await
+    }
+
+    async fn report(&self, report: Report) -> Result<(), PaymentError> {
+        match &self.real {
+            Some(real) => real.report(report).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn wait(&self, id: IntentId, timeout: Duration) -> Result<IntentState, PaymentError> {
+        let asked = async { self.real()?.wait(id, timeout).await };
+        self.tape.through(On::Wait, String::new(), fault, asked).await
+    }
+}
+
+#[async_trait]
+impl Steward for Taped<Arc<dyn Steward>> {
+    async fn note(&self, note: Note) -> Result<(), PaymentError> {
+        match &self.real {
+            Some(real) => real.note(note).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// An answer from outside, as it is written down.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Body,
+    host: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    content_type: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    paid: Option<Payment>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Body {
+    Text(String),
+    Hex(String),
+}
+
+/// What was paid, without what the seller signed.
+#[derive(Debug, Serialize, Deserialize)]
+struct Payment {
+    id: IntentId,
+    payee: String,
+    to: Address,
+    amount: Money,
+    charged: Option<Money>,
+    transaction: Option<B256>,
+}
+
+impl From<Response> for Kept {
+    fn from(response: Response) -> Self {
+        let Response { status, headers, body, host, content_type, paid } = response;
+        let headers = headers
+            .iter()
+            .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
+        let body = match String::from_utf8(body) {
+            Ok(text) => Body::Text(text),
+            Err(error) => Body::Hex(hex::encode(error.into_bytes())),
+        };
+        let paid = paid.map(|Paid { id, payee, to, amount, charged, transaction, .. }| Payment {
+            id,
+            payee,
+            to,
+            amount,
+            charged,
+            transaction,
+        });
+        Self { status, headers: headers.collect(), body, host, content_type, paid }
+    }
+}
+
+impl TryFrom<Kept> for Response {
+    type Error = ToolError;
+
+    fn try_from(kept: Kept) -> Result<Self, ToolError> {
+        let Kept { status, headers: kept_headers, body, host, content_type, paid } = kept;
+        let mut headers = HeaderMap::new();
+        for (name, value) in kept_headers {
+            let name: HeaderName = name.parse().map_err(ToolError::from_any)?;
+            headers.append(name, HeaderValue::from_str(&value).map_err(ToolError::from_any)?);
+        }
+        let body = match body {
+            Body::Text(text) => text.into_bytes(),
+            Body::Hex(text) => hex::decode(text).map_err(ToolError::from_any)?,
+        };
+        let paid = paid.map(|Payment { id, payee, to, amount, charged, transaction }| Paid {
+            id,
+            payee,
+            to,
+            amount,
+            charged,
+            transaction,
+            doubt: None,
+            offer: None,
+            receipt: None,
+        });
+        Ok(Self { status, headers, body, host, content_type, paid })
+    }
+}
+
+fn unusable(path: &Path, why: impl Display) -> AgentError {
+    AgentError::Recording { path: path.to_owned(), why: why.to_string() }
+}
+
+/// A value's JSON. What goes through here always has one.
+fn text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+fn hash(question: &impl Serialize) -> String {
+    hex::encode(Sha256::digest(text(question)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_no_recording_is_refused_in_one_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run.jsonl");
+        let model = r#"{"name":"m","sha256":"","context_length":1,"built_in":false}"#;
+        let first = format!(r#"{{"version":1,"model":{model}}}"#);
+        for (text, why) in [
+            (String::new(), "it is empty"),
+            ("hello\n".to_owned(), "line 1 is no recording's"),
+            (format!("{{\"version\":2,\"model\":{model}}}\n"), "it has version 2"),
+            (format!("{first}\n{{\"on\":\"dice\",\"ok\":1}}\n"), "line 2: "),
+        ] {
+            std::fs::write(&path, &text).unwrap();
+            let error = Tape::read(&path).unwrap_err().to_string();
+            assert!(error.contains(why) && error.lines().count() == 1, "{error}");
+        }
+        std::fs::write(&path, format!("{first}\n")).unwrap();
+        assert_eq!(Tape::read(&path).unwrap().info.name, "m");
+        assert!(Tape::read(dir.path()).is_err() && Tape::read(&dir.path().join("no")).is_err());
+    }
+
+    #[test]
+    fn answers_come_in_order_and_the_last_one_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run.jsonl");
+        let info = ModelInfo {
+            name: "m".to_owned(),
+            sha256: String::new(),
+            context_length: 1,
+            built_in: false,
+        };
+        let tape = Tape::write(&path, &info).unwrap();
+        for answer in [Ok(1), Ok(2), Err("lost".to_owned())] {
+            tape.remember::<_, String>(On::Wait, "key".to_owned(), answer.as_ref());
+        }
+        let tape = Tape::read(&path).unwrap();
+        let recalled = || tape.recall::<u8, String>(On::Wait, "key", |why| why).unwrap();
+        assert_eq!([recalled(), recalled()], [Ok(1), Ok(2)]);
+        assert_eq!([recalled(), recalled()], [Err("lost".to_owned()), Err("lost".to_owned())]);
+        let other = tape.recall::<u8, String>(On::Http, "key", |why| why).unwrap().unwrap_err();
+        assert!(other.contains("has no answer to a request"), "{other}");
+    }
+}

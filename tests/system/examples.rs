@@ -1,0 +1,101 @@
+//! Every example runs, says what it is about, and is short.
+
+use crate::support::Town;
+use marque::economy::{FEED, configure};
+use secrecy::ExposeSecret as _;
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+/// The longest that one idea may take.
+const LINES: usize = 60;
+
+/// The built example of this name, which lies beside the command.
+fn built(name: &str) -> PathBuf {
+    let command = Path::new(crate::support::MARQUE);
+    command.with_file_name("examples").join(name)
+}
+
+/// Runs an example; what it printed.
+fn run(name: &str) -> String {
+    let Output { status, stdout, stderr } =
+        Command::new(built(name)).output().unwrap_or_else(|error| panic!("{name}: {error}"));
+    let said = String::from_utf8_lossy(&stdout).into_owned();
+    assert!(status.success(), "{name}: {said}{}", String::from_utf8_lossy(&stderr));
+    said
+}
+
+/// The example of the name, run, prints each of the lines.
+macro_rules! prints {
+    ($($name:ident: $($line:literal),* $(,)?;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                let said = run(stringify!($name));
+                let expected: &[&str] = &[$($line),*];
+                let lines: Vec<_> = said.lines().collect();
+                assert_eq!(lines, expected);
+            }
+        )*
+
+        const RUN: &[&str] = &[$(stringify!($name)),*];
+    };
+}
+
+prints! {
+    approval: "the owner approved 1, and it was bought", "scout has 4.20 tUSD";
+    own_model: "tiny-agent holds 1024 tokens", "value is 14.2, for 0.02 tUSD";
+    paid_tool: "14.2 knots, for 0.02 tUSD", "scout has 0.98 tUSD, feed has 0.02 tUSD";
+    replay_policy:
+        "three hours cost 0.24 tUSD",
+        "of 9 decisions 1 would have been others:",
+        "  1 by limits.tUSD.day";
+    resume: "cut off: true", "14.2, and 14.2 again; scout has 4.98 tUSD";
+    selling: "14.2 knots; feed has earned 0.02 tUSD";
+    testing:;
+    typed_answer: "sail: true, at 14 knots, for a steady breeze";
+}
+
+/// The one of the front page, in a home as people have it.
+#[tokio::test(flavor = "multi_thread")]
+async fn hello() {
+    let town = Town::new().await;
+    let feed = town.seller("feed", "0.02 tUSD").await;
+    let mut scout = town.buyer("scout", &[&feed], "").await;
+    scout.stop().await;
+    let place = format!("http://{}", feed.host);
+    configure(&scout.party.home, "scout", &[(FEED, &place)]).unwrap();
+    let credentials = town.dir.path().join("credentials");
+    fs::create_dir(&credentials).unwrap();
+    fs::write(credentials.join("marque-unlock"), scout.party.unlock.expose_secret()).unwrap();
+    let output = tokio::process::Command::new(built("hello"))
+        .env("MARQUE_HOME", scout.party.home.path())
+        .env("CREDENTIALS_DIRECTORY", &credentials)
+        .output()
+        .await
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let troubles = String::from_utf8_lossy(&output.stderr);
+    assert!(said.ends_with(" rows, for 0.02 tUSD\n"), "{said}{troubles}");
+    assert_eq!(town.dollars(&feed).await, 20_000);
+}
+
+#[test]
+fn every_example_is_short_and_is_run() {
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/examples")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.lines().count() <= LINES, "{} is longer than one idea", path.display());
+        assert!(text.starts_with("//! "), "{} does not say what it shows", path.display());
+        names.insert(path.file_stem().unwrap().to_str().unwrap().to_owned());
+    }
+    let run = RUN.iter().chain(&["hello"]).map(|name| (*name).to_owned());
+    assert_eq!(names, run.collect());
+}
