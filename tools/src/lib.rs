@@ -15,11 +15,15 @@
 //! # }
 //! ```
 
+mod arithmetic;
 mod balance;
+mod clock;
 mod compute;
 pub mod digest;
 mod fetch;
 
+pub use arithmetic::{Calculated, calculate};
 pub use balance::{Balance, get_balance};
+pub use clock::{Now, now};
 pub use compute::{Hired, hire_compute};
 pub use fetch::{Fetched, fetch_data};
