@@ -9,7 +9,10 @@
 //! does not depend on that, since only the steward signs.
 
 use crate::{
-    AgentError, Event, Http, Steward, ToolError, config::Names, memory::Memory, state::States,
+    AgentError, Event, Http, Recalled, Steward, ToolError,
+    config::Names,
+    memory::{Memory, TEXT, TOPIC},
+    state::States,
     tape::Tape,
 };
 use marque_net::{HeaderMap, HeaderValue, Method, Request, bytes_out, header, host_port};
@@ -215,7 +218,9 @@ impl Cx {
         let Some(tape) = &self.scope.tape else { return self.perform(request).await };
         let (method, url) = (request.method.to_string(), self.scope.named(&request.url));
         let body = request.body.clone();
-        tape.http((&method, &url, &body), self.perform(request)).await
+        let response = tape.http((&method, &url, &body), self.perform(request)).await?;
+        self.join_labels(&Labels::default().with(Label::Web(response.host.clone())));
+        Ok(response)
     }
 
     async fn perform(&self, request: Request) -> Result<Response, ToolError> {
@@ -272,7 +277,7 @@ impl Cx {
         let scope = &self.scope;
         let fetch_ordinal = scope.ordinal.fetch_add(2, Ordering::SeqCst);
         let host = host_port(url);
-        let labels = lock(&scope.labels).clone();
+        let labels = self.labels();
         let path = match url.query() {
             Some(query) => format!("{}?{query}", url.path()),
             None => url.path().to_owned(),
@@ -304,8 +309,7 @@ impl Cx {
                 other => break other,
             }
         };
-        let labels = &mut *lock(&scope.labels);
-        *labels = std::mem::take(labels).with(Label::Web(host));
+        self.join_labels(&Labels::default().with(Label::Web(host)));
         bought.map_err(|error| scope.sort(error))
     }
 
@@ -349,20 +353,81 @@ impl Cx {
     }
 
     /// Keeps a file for later calls and tasks of this agent, in place of an older one of that name.
+    /// It has the labels of everything that this call has seen.
     ///
     /// # Errors
     /// [`ToolError::Memory`] for a name with anything but letters, digits, `-`, `_` and `.`, or
     /// where it cannot be written.
     pub fn keep(&self, name: &str, bytes: &[u8]) -> Result<(), ToolError> {
-        self.scope.memory.keep(name, bytes).map_err(|error| ToolError::Memory(error.to_string()))
+        self.scope.memory.keep(name, bytes, &self.labels()).map_err(lost)
     }
 
-    /// A file that was kept, if there is one of that name.
+    /// A file that was kept, if there is one of that name. Its labels are this call's from now on.
     ///
     /// # Errors
     /// As for [`Cx::keep`].
     pub fn kept(&self, name: &str) -> Result<Option<Vec<u8>>, ToolError> {
-        self.scope.memory.kept(name).map_err(|error| ToolError::Memory(error.to_string()))
+        let kept = self.scope.memory.kept(name).map_err(lost)?;
+        Ok(kept.map(|(bytes, labels)| {
+            self.join_labels(&labels);
+            bytes
+        }))
+    }
+
+    /// Keeps a text that is too long to be shown, and gives the name under which [`Cx::kept`] has it.
+    /// The newest 128 such texts stay.
+    ///
+    /// # Errors
+    /// [`ToolError::Memory`] where it cannot be written.
+    pub fn put_aside(&self, text: &str) -> Result<String, ToolError> {
+        self.scope.memory.put_aside(text, &self.labels()).map_err(lost)
+    }
+
+    /// Remembers a text under a topic, for all tasks to come, in place of what was remembered there.
+    /// It has the labels of everything that this call has seen, and keeps those that the topic had.
+    ///
+    /// # Errors
+    /// [`ToolError::Arguments`] for an empty topic or text, a topic of more than 80 or a text of more
+    /// than 2,000 characters; [`ToolError::Memory`] where it cannot be written.
+    pub async fn remember(&self, topic: &str, text: &str) -> Result<(), ToolError> {
+        for (what, words, most) in [("topic", topic, TOPIC), ("text", text, TEXT)] {
+            let length = words.chars().count();
+            if words.trim().is_empty() || length > most {
+                let why = format!("the {what} has {length} characters; it takes 1 to {most}");
+                return Err(ToolError::Arguments(why));
+            }
+        }
+        let remembered = self.scope.memory.remember(topic.trim(), text, self.labels());
+        remembered.await.map_err(lost)
+    }
+
+    /// What this agent remembers of something, the best fit first, at most so many texts: what it was
+    /// told to remember, what its tasks came to, what this task has seen. Its labels are this call's
+    /// from now on, and so those of every later intent of this task.
+    ///
+    /// # Errors
+    /// [`ToolError::Memory`] where it cannot be read.
+    pub async fn recall(&self, query: &str, most: usize) -> Result<Vec<Recalled>, ToolError> {
+        let recalled = self.scope.memory.recall(query, most, self.task(), self.labels());
+        let recalled = recalled.await.map_err(lost)?;
+        for memory in &recalled {
+            self.join_labels(&memory.labels);
+            self.join_labels(&Labels::default().with(Label::Memory));
+        }
+        Ok(recalled)
+    }
+
+    /// Where everything came from that the task has seen, this call included.
+    #[must_use]
+    pub fn labels(&self) -> Labels {
+        lock(&self.scope.labels).clone()
+    }
+
+    /// Says where something came from that this call has seen otherwise than through `Cx`. Labels only
+    /// add up.
+    pub fn join_labels(&self, labels: &Labels) {
+        let mine = &mut *lock(&self.scope.labels);
+        *mine = std::mem::take(mine).join(labels);
     }
 
     /// What the program gave to the agent under this type.
@@ -519,6 +584,13 @@ impl Scope {
 /// Whether a question that was not accepted for this reason may be accepted later.
 fn is_passing(code: &str) -> bool {
     matches!(code, "frozen" | "chain" | "float" | "rate" | "internal" | "stale" | "version")
+}
+
+fn lost(error: AgentError) -> ToolError {
+    match error {
+        AgentError::Memory(why) => ToolError::Memory(why),
+        error => ToolError::Memory(error.to_string()),
+    }
 }
 
 fn read_url(text: &str) -> Result<Url, ToolError> {

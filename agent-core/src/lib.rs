@@ -43,6 +43,7 @@ pub use cx::{Cx, Response};
 pub use error::AgentError;
 pub use event::Event;
 pub use http::{Http, Price, RequestBuilder};
+pub use memory::{Memorised, Recalled};
 pub use private as __private;
 pub use spent::{Spending, Spent};
 pub use state::{State, States};

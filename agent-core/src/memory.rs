@@ -1,10 +1,22 @@
-//! What a mind keeps: its tasks, the salts of its commitments, and files that tools put aside.
+//! What a mind keeps: its tasks, the salts of its commitments, what it remembers, and files that tools
+//! put aside.
 //!
 //! Everything lies in the agent's `mind/` folder, which is the only one that a fenced mind can
 //! write to, and all of it may be erased: the journal holds commitments to it, not the text.
+//!
+//! INVARIANT: a file that is kept has labels, written down before the file is, so that no crash in
+//! between gives one without (pinned by `tests::a_kept_file_has_the_labels_of_what_it_was_made_from`).
+
+mod notes;
+mod search;
+
+pub use notes::{Memorised, Recalled};
+pub(crate) use notes::{TEXT, TOPIC};
 
 use crate::{AgentError, Task};
+use marque_policies::{Label, Labels};
 use marque_store::{Backend, Store};
+use notes::Notes;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -16,11 +28,18 @@ use std::{
 /// The longest name of a kept file, in bytes.
 const MAX_NAME: usize = 64;
 
+/// How the names of texts begin that were put aside. Of these only the newest stay.
+const ASIDE: &str = "page-";
+
+/// So many texts that were put aside are kept.
+const ASIDES: usize = 128;
+
 /// The mind's own folder.
 #[derive(Clone, Debug)]
 pub(crate) struct Memory {
     store: Arc<dyn Store>,
     kept: PathBuf,
+    notes: Notes,
 }
 
 /// Something said in a step, with the salt of its commitment.
@@ -62,7 +81,7 @@ impl Memory {
             let kept = dir.join("kept");
             fs::create_dir_all(&kept).map_err(|error| cannot("make", &kept, &error))?;
             let store = marque_store::open(&dir.join("tasks"), Backend::Sled)?;
-            Ok(Self { store: store.into(), kept })
+            Ok(Self { store: store.into(), kept, notes: Notes::default() })
         })
         .await
     }
@@ -76,10 +95,12 @@ impl Memory {
                 serde_json::to_vec(said).map_err(|error| AgentError::Memory(error.to_string()))?;
             batch.push((key.into_bytes(), Some(value)));
         }
-        let store = Arc::clone(&self.store);
+        let memory = self.clone();
+        let over = task.is_over().then(|| task.clone());
         blocking(move || {
-            store.put_batch(&batch)?;
-            Ok(store.flush()?)
+            memory.store.put_batch(&batch)?;
+            memory.store.flush()?;
+            over.map_or(Ok(()), |task| memory.episode(&task))
         })
         .await
     }
@@ -98,23 +119,79 @@ impl Memory {
         rows.iter().map(|(_, bytes)| Task::from_bytes(bytes)).collect()
     }
 
-    /// Keeps a file under a name, in place of one that had it before.
-    pub(crate) fn keep(&self, name: &str, bytes: &[u8]) -> Result<(), AgentError> {
+    /// Keeps a file that was made from what has these labels, in place of one of the same name.
+    pub(crate) fn keep(&self, name: &str, bytes: &[u8], labels: &Labels) -> Result<(), AgentError> {
         let path = self.path(name)?;
+        let key = format!("kept/{name}");
+        // The old file's labels are good for the new one until it is there.
+        let old = self.labels(&key)?;
+        let both = old.clone().unwrap_or_default().join(labels);
+        if old.as_ref() != Some(&both) {
+            self.label(&key, &both)?;
+        }
         let beside = self.kept.join(format!(".{name}.new"));
         fs::write(&beside, bytes)
             .and_then(|()| fs::rename(&beside, &path))
-            .map_err(|error| cannot("write", &path, &error))
+            .map_err(|error| cannot("write", &path, &error))?;
+        if both == *labels { Ok(()) } else { self.label(&key, labels) }
     }
 
-    /// A kept file.
-    pub(crate) fn kept(&self, name: &str) -> Result<Option<Vec<u8>>, AgentError> {
+    /// A kept file, and the labels of what it was made from. Of one that was there before labels were
+    /// kept, or that somebody else put there, nothing is known but that it was remembered.
+    pub(crate) fn kept(&self, name: &str) -> Result<Option<(Vec<u8>, Labels)>, AgentError> {
         let path = self.path(name)?;
         match fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes)),
+            Ok(bytes) => {
+                let labels = self.labels(&format!("kept/{name}"))?.unwrap_or_default();
+                Ok(Some((bytes, labels.with(Label::Memory))))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(cannot("read", &path, &error)),
         }
+    }
+
+    /// Keeps a text under a name that follows from it. Of such texts the newest stay.
+    pub(crate) fn put_aside(&self, text: &str, labels: &Labels) -> Result<String, AgentError> {
+        let hash = hex::encode(Sha256::digest(text));
+        let name = format!("{ASIDE}{}.txt", hash.get(..12).unwrap_or_default());
+        self.keep(&name, text.as_bytes(), labels)?;
+        let listing = |error| cannot("list", &self.kept, &error);
+        let mut asides = Vec::new();
+        for entry in fs::read_dir(&self.kept).map_err(listing)? {
+            let entry = entry.map_err(listing)?;
+            let aside = entry.file_name().to_str().is_some_and(|name| name.starts_with(ASIDE));
+            if aside && let Ok(written) = entry.metadata().and_then(|about| about.modified()) {
+                asides.push((written, entry.path()));
+            }
+        }
+        asides.sort();
+        let left_over = asides.len().saturating_sub(ASIDES);
+        for (_, path) in asides.into_iter().take(left_over) {
+            fs::remove_file(&path).map_err(|error| cannot("remove", &path, &error))?;
+            if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
+                self.store.put_batch(&[(format!("labels/kept/{name}").into_bytes(), None)])?;
+            }
+        }
+        Ok(name)
+    }
+
+    /// The labels that were written down under a key, if any were.
+    pub(crate) fn labels(&self, key: &str) -> Result<Option<Labels>, AgentError> {
+        let bytes = self.store.get(format!("labels/{key}").as_bytes())?;
+        let read = |bytes: Vec<u8>| {
+            serde_json::from_slice(&bytes).map_err(|error| {
+                AgentError::Memory(format!("the labels of {key} cannot be read: {error}"))
+            })
+        };
+        bytes.map(read).transpose()
+    }
+
+    /// Writes labels down under a key; durable when it returns.
+    pub(crate) fn label(&self, key: &str, labels: &Labels) -> Result<(), AgentError> {
+        let bytes =
+            serde_json::to_vec(labels).map_err(|error| AgentError::Memory(error.to_string()))?;
+        self.store.put_batch(&[(format!("labels/{key}").into_bytes(), Some(bytes))])?;
+        Ok(self.store.flush()?)
     }
 
     /// Where a file of this name lies; never outside the folder.
@@ -171,13 +248,45 @@ mod tests {
     async fn a_kept_file_cannot_lie_outside_the_folder() {
         let dir = tempfile::tempdir().unwrap();
         let memory = Memory::open(dir.path()).await.unwrap();
-        memory.keep("page.csv", b"1").unwrap();
-        memory.keep("page.csv", b"2").unwrap();
-        assert_eq!(memory.kept("page.csv").unwrap(), Some(b"2".to_vec()));
+        let labels = Labels::default();
+        memory.keep("page.csv", b"1", &labels).unwrap();
+        memory.keep("page.csv", b"2", &labels).unwrap();
+        let labels_then = Labels::default().with(Label::Memory);
+        assert_eq!(memory.kept("page.csv").unwrap(), Some((b"2".to_vec(), labels_then)));
         assert_eq!(memory.kept("other").unwrap(), None);
         for name in ["", "..", "../x", "/etc/passwd", "a/b", ".hidden", "a\0b", "ü"] {
-            assert!(memory.keep(name, b"").is_err(), "{name:?}");
+            assert!(memory.keep(name, b"", &labels).is_err(), "{name:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_kept_file_has_the_labels_of_what_it_was_made_from() {
+        let dir = tempfile::tempdir().unwrap();
+        let memory = Memory::open(dir.path()).await.unwrap();
+        let web = |host: &str| Labels::default().with(Label::Web(host.to_owned()));
+        memory.keep("latest", b"1", &web("a.example")).unwrap();
+        memory.keep("latest", b"2", &web("b.example")).unwrap();
+        drop(memory);
+        let memory = Memory::open(dir.path()).await.unwrap();
+        let (bytes, labels) = memory.kept("latest").unwrap().unwrap();
+        assert_eq!((bytes, labels), (b"2".to_vec(), web("b.example").with(Label::Memory)));
+        fs::write(dir.path().join("kept/planted"), "x").unwrap();
+        let (_, labels) = memory.kept("planted").unwrap().unwrap();
+        assert_eq!(labels, Labels::default().with(Label::Memory));
+    }
+
+    #[tokio::test]
+    async fn of_the_texts_that_were_put_aside_the_newest_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let memory = Memory::open(dir.path()).await.unwrap();
+        memory.keep("receipt.json", b"{}", &Labels::default()).unwrap();
+        let aside = |text: String| memory.put_aside(&text, &Labels::default()).unwrap();
+        let first = aside("first".to_owned());
+        assert_eq!(aside("first".to_owned()), first, "a text that is there already");
+        let names: Vec<_> = (0..ASIDES).map(|n| aside(n.to_string())).collect();
+        assert_eq!(memory.kept(&first).unwrap(), None);
+        assert!(names.iter().all(|name| memory.kept(name).unwrap().is_some()));
+        assert!(memory.kept("receipt.json").unwrap().is_some());
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod answers;
 mod arguments;
 mod desk;
 mod http;
+mod memory;
 mod owner;
 mod resume;
 mod tools;
