@@ -9,7 +9,10 @@
 //! is the production form.
 
 use crate::home::{Home, secret};
-use marque_agent_core::fence::{self, fence};
+use marque_agent_core::{
+    Files,
+    fence::{self, fence},
+};
 use marque_models::ModelError;
 use marque_steward::{Minds, Options, Steward, StewardError, Walls, hardening::Fence};
 use marque_steward_client::door::{self, Door};
@@ -232,6 +235,11 @@ pub fn walls(home: &Home, read: &[PathBuf], minds: &Minds, programs: bool) -> Wa
     read.extend(std::env::current_exe());
     read.extend(models(home));
     let mut write = vec![home.path().to_owned()];
+    // The mind inherits these walls, so what is granted to it is granted here as well.
+    for files in home.agents().iter().filter_map(|name| granted(home, name)) {
+        let list = if files.is_writable() { &mut write } else { &mut read };
+        list.push(files.folder().to_owned());
+    }
     if !minds.users.is_empty() {
         write.push(minds.sockets.clone());
     }
@@ -245,6 +253,12 @@ fn models(home: &Home) -> Vec<PathBuf> {
         marque_agent_core::model_file(&home.agent(&name)).ok().flatten()
     });
     configured.chain(marque_models::Llama::built_in_path()).filter(|path| path.exists()).collect()
+}
+
+/// The folder that the owner granted to an agent.
+fn granted(home: &Home, name: &str) -> Option<Files> {
+    // A broken agent.toml is reported when the agent is opened.
+    marque_agent_core::granted_files(&home.agent(name)).ok().flatten()
 }
 
 /// Opens `home` and starts its steward in this process.
@@ -397,6 +411,10 @@ where
             .map_err(|error| format!("{}: {error}", folder.display()))?;
         read.push(home.agent(name).join("agent.toml"));
         write.push(folder);
+        if let Some(files) = granted(home, name) {
+            let list = if files.is_writable() { &mut write } else { &mut read };
+            list.push(files.folder().to_owned());
+        }
     }
     read.extend(models(home));
     read.retain(|path| path.exists());

@@ -1,7 +1,7 @@
 //! An agent: a name, a model, a steward, a memory and tools. A plain struct; clones share it.
 
 use crate::{
-    AgentError, Event, Spending, Steward, Task, TaskLimits, Tool,
+    AgentError, Event, Files, Spending, Steward, Task, TaskLimits, Tool,
     config::{Config, DEFAULT_PATIENCE, Names},
     cx::lock,
     memory::{Memory, blocking, random_hex},
@@ -75,7 +75,7 @@ impl Agent {
         let folder = folder(&home, name)?;
         let config = Config::read(&folder)?;
         let steward = Client::connect(folder.join("steward.sock")).await?;
-        let Config { model, llama, limits, patience, names } = config;
+        let Config { model, llama, limits, patience, names, files } = config;
         let model = blocking(move || {
             let file = match chosen.or(model) {
                 Some(file) => file,
@@ -84,15 +84,14 @@ impl Agent {
             Ok(Llama::load(file, llama)?)
         })
         .await?;
-        Self::builder(name)
+        let builder = Self::builder(name)
             .model(Arc::new(model))
             .steward(Arc::new(steward))
             .mind_dir(folder.join("mind"))
             .limits(limits)
             .patience(patience)
-            .names(names)
-            .build()
-            .await
+            .names(names);
+        AgentBuilder { files, ..builder }.build().await
     }
 
     /// Puts an agent together from parts: for tests, and for programs with a home of their own
@@ -108,6 +107,7 @@ impl Agent {
             patience: Duration::from_secs(DEFAULT_PATIENCE),
             names: Names::new(),
             recording: None,
+            files: None,
         }
     }
 
@@ -320,6 +320,7 @@ pub struct AgentBuilder {
     patience: Duration,
     names: Names,
     recording: Option<Recording>,
+    files: Option<Files>,
 }
 
 /// What becomes of a recording.
@@ -380,6 +381,13 @@ impl AgentBuilder {
         self
     }
 
+    /// The folder whose files its tools may read, and perhaps write.
+    #[must_use]
+    pub fn files(mut self, files: Files) -> Self {
+        self.files = Some(files);
+        self
+    }
+
     /// Opens the memory.
     ///
     /// # Errors
@@ -409,7 +417,7 @@ impl AgentBuilder {
             name: self.name,
             model,
             steward,
-            memory: Memory::open(&dir).await?,
+            memory: Memory::open(&dir).await?.granting(self.files),
             limits: self.limits,
             patience: self.patience,
             events: broadcast::Sender::new(EVENTS),

@@ -1,6 +1,6 @@
-//! `agent.toml`: which model an agent thinks with, and how long it may.
+//! `agent.toml`: which model an agent thinks with, how long it may, and which folder it may use.
 
-use crate::{AgentError, TaskLimits};
+use crate::{AgentError, Files, TaskLimits};
 use marque_models::{LlamaOptions, Profile};
 use serde::Deserialize;
 use std::{
@@ -27,6 +27,8 @@ pub(crate) struct Config {
     pub(crate) patience: Duration,
     /// What the model calls a place, and where it is.
     pub(crate) names: Names,
+    /// The folder whose files it may read, and perhaps write.
+    pub(crate) files: Option<Files>,
 }
 
 /// A hosts file for a mind: `https://feed.example` may stand for `http://127.0.0.1:4021`. It changes
@@ -42,6 +44,16 @@ struct File {
     options: Options,
     #[serde(default)]
     names: BTreeMap<String, Url>,
+    files: Option<Granted>,
+}
+
+/// A folder that the owner grants.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Granted {
+    folder: PathBuf,
+    #[serde(default)]
+    write: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -70,7 +82,11 @@ impl Config {
         let path = folder.join("agent.toml");
         let wrong = |why: String| AgentError::Config { path: path.clone(), why };
         let text = fs::read_to_string(&path).map_err(|error| wrong(error.to_string()))?;
-        Self::parse(&text, folder).map_err(wrong)
+        let config = Self::parse(&text, folder).map_err(wrong)?;
+        if let Some(files) = &config.files {
+            vet(files.folder(), folder).map_err(wrong)?;
+        }
+        Ok(config)
     }
 
     fn parse(text: &str, folder: &Path) -> Result<Self, String> {
@@ -101,7 +117,9 @@ impl Config {
             limits.steps = steps;
         }
         let patience = Duration::from_secs(options.wait.unwrap_or(DEFAULT_PATIENCE));
-        Ok(Self { model, llama, limits, patience, names: file.names })
+        let files =
+            file.files.map(|granted| Files::new(folder.join(granted.folder), granted.write));
+        Ok(Self { model, llama, limits, patience, names: file.names, files })
     }
 }
 
@@ -112,6 +130,44 @@ impl Config {
 /// [`AgentError::Config`], one line with the place.
 pub fn model_file(folder: &Path) -> Result<Option<PathBuf>, AgentError> {
     Ok(Config::read(folder)?.model)
+}
+
+/// The folder that is granted to the agent in `folder`. For whoever has to let a fenced mind use it.
+///
+/// # Errors
+/// [`AgentError::Config`], one line with the place.
+pub fn granted_files(folder: &Path) -> Result<Option<Files>, AgentError> {
+    Ok(Config::read(folder)?.files)
+}
+
+/// Whether a folder can be granted to the agent in `agent`. Never one that holds the home, whose keys
+/// and journal are there, nor any of the home's but one inside of the agent's own folder; and not the
+/// mind's own, where it keeps the labels of what it read.
+fn vet(granted: &Path, agent: &Path) -> Result<(), String> {
+    let place = granted.display();
+    let real = |path: &Path| path.canonicalize().map_err(|error| (path.to_owned(), error));
+    let (inside, folder, home) = real(granted)
+        .and_then(|inside| {
+            let folder = real(agent)?;
+            let home = folder.ancestors().nth(2).unwrap_or(&folder).to_owned();
+            Ok((inside, folder, home))
+        })
+        .map_err(|(path, error)| {
+            format!("files.folder: {}: {error}; make it first", path.display())
+        })?;
+    if !inside.is_dir() {
+        return Err(format!("files.folder: {place} is no folder"));
+    }
+    let own = inside.starts_with(&folder) && inside != folder;
+    if home.starts_with(&inside) || (inside.starts_with(&home) && !own) {
+        return Err(format!(
+            "files.folder: {place} would let the mind at the steward's home; name another"
+        ));
+    }
+    if inside.starts_with(folder.join("mind")) {
+        return Err(format!("files.folder: {place} is the mind's own; name another"));
+    }
+    Ok(())
 }
 
 /// Seconds that a run waits for the owner, unless told otherwise.
@@ -146,6 +202,45 @@ mod tests {
         assert_eq!(config.llama.threads, Some(2));
         assert_eq!(config.limits.steps, 4);
         assert_eq!(config.patience, Duration::ZERO);
+    }
+
+    #[test]
+    fn a_granted_folder_never_holds_the_home_or_lies_in_a_strange_part_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("home");
+        let agent = home.join("agents/scout");
+        for folder in ["keys", "agents/other", "agents/scout/files", "agents/scout/mind/kept"] {
+            std::fs::create_dir_all(home.join(folder)).unwrap();
+        }
+        std::fs::create_dir(dir.path().join("outside")).unwrap();
+        std::os::unix::fs::symlink(home.join("keys"), dir.path().join("outside/link")).unwrap();
+        let read = |folder: &str| {
+            let text = format!("model = \"built-in\"\n[files]\nfolder = {folder:?}\n");
+            std::fs::write(agent.join("agent.toml"), text).unwrap();
+            granted_files(&agent).map_err(|error| error.to_string())
+        };
+        for good in ["files", "../../../outside"] {
+            let files = read(good).unwrap().unwrap();
+            assert!(!files.is_writable());
+        }
+        for (bad, why) in [
+            (".", "steward's home"),
+            ("..", "steward's home"),
+            ("../..", "steward's home"),
+            ("../../..", "steward's home"),
+            ("/", "steward's home"),
+            ("../other", "steward's home"),
+            ("../../keys", "steward's home"),
+            ("../../../outside/link", "steward's home"),
+            ("mind", "the mind's own"),
+            ("mind/kept", "the mind's own"),
+            ("agent.toml", "no folder"),
+            ("missing", "make it first"),
+        ] {
+            let error = read(bad).unwrap_err();
+            assert!(error.contains(why), "{bad}: {error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@
 use crate::{
     AgentError, Event, Http, Recalled, Steward, ToolError,
     config::Names,
-    memory::{Memory, TEXT, TOPIC},
+    memory::{FileError, Memory, TEXT, TOPIC},
     state::States,
     tape::Tape,
 };
@@ -417,6 +417,26 @@ impl Cx {
         Ok(recalled)
     }
 
+    /// A file in the folder that the owner granted ([`Files`](crate::Files)). It counts as remembered, and
+    /// has the labels under which this agent ever wrote it; they are this call's from now on.
+    ///
+    /// # Errors
+    /// [`ToolError::Failed`] with a [`FilesError`](crate::files::FilesError).
+    pub async fn read_file(&self, path: &str) -> Result<Vec<u8>, ToolError> {
+        let (bytes, labels) = self.scope.memory.read_file(path).await.map_err(unfiled)?;
+        self.join_labels(&labels);
+        Ok(bytes)
+    }
+
+    /// Writes a file whole in the folder that the owner granted, in place of one that is there. It has
+    /// the labels of everything that this call has seen.
+    ///
+    /// # Errors
+    /// As for [`Cx::read_file`].
+    pub async fn write_file(&self, path: &str, bytes: Vec<u8>) -> Result<(), ToolError> {
+        self.scope.memory.write_file(path, bytes, self.labels()).await.map_err(unfiled)
+    }
+
     /// Where everything came from that the task has seen, this call included.
     #[must_use]
     pub fn labels(&self) -> Labels {
@@ -590,6 +610,13 @@ fn lost(error: AgentError) -> ToolError {
     match error {
         AgentError::Memory(why) => ToolError::Memory(why),
         error => ToolError::Memory(error.to_string()),
+    }
+}
+
+fn unfiled(error: FileError) -> ToolError {
+    match error {
+        FileError::Files(error) => ToolError::Failed(error.into()),
+        FileError::Memory(error) => lost(error),
     }
 }
 

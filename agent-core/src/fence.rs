@@ -30,7 +30,7 @@ use std::{
 pub struct Fence {
     /// Files and folders to read, such as the model's file.
     pub read: Vec<PathBuf>,
-    /// Folders to read and write: the mind's own.
+    /// Folders to read and write: the mind's own, and one that the owner granted.
     pub write: Vec<PathBuf>,
     /// Whether the process may connect to Unix sockets: a doorman's work, never a mind's.
     pub doorman: bool,
@@ -48,14 +48,20 @@ impl Fence {
     /// [`AgentError::Model`] or [`AgentError::Memory`].
     pub fn of_agent(home: &Path, name: &str) -> Result<Self, AgentError> {
         let folder = folder(home, name)?;
-        let model = match Config::read(&folder)?.model {
+        let config = Config::read(&folder)?;
+        let model = match config.model {
             Some(file) => file,
             None => Llama::built_in_path()?,
         };
         let mind = folder.join("mind");
         std::fs::create_dir_all(&mind)
             .map_err(|error| AgentError::Memory(format!("{}: {error}", mind.display())))?;
-        Ok(Self { read: vec![folder.join("agent.toml"), model], write: vec![mind], doorman: false })
+        let (mut read, mut write) = (vec![folder.join("agent.toml"), model], vec![mind]);
+        if let Some(files) = config.files {
+            let granted = if files.is_writable() { &mut write } else { &mut read };
+            granted.push(files.folder().to_owned());
+        }
+        Ok(Self { read, write, doorman: false })
     }
 }
 

@@ -23,6 +23,7 @@ mod drive;
 mod error;
 mod event;
 pub mod fence;
+pub mod files;
 mod http;
 mod memory;
 #[doc(hidden)]
@@ -38,10 +39,11 @@ mod tool;
 
 pub use agent::{Agent, AgentBuilder};
 pub use call::Call;
-pub use config::model_file;
+pub use config::{granted_files, model_file};
 pub use cx::{Cx, Response};
 pub use error::AgentError;
 pub use event::Event;
+pub use files::Files;
 pub use http::{Http, Price, RequestBuilder};
 pub use memory::{Memorised, Recalled};
 pub use private as __private;

@@ -13,7 +13,7 @@ mod search;
 pub use notes::{Memorised, Recalled};
 pub(crate) use notes::{TEXT, TOPIC};
 
-use crate::{AgentError, Task};
+use crate::{AgentError, Files, Task, files::FilesError};
 use marque_policies::{Label, Labels};
 use marque_store::{Backend, Store};
 use notes::Notes;
@@ -40,6 +40,7 @@ pub(crate) struct Memory {
     store: Arc<dyn Store>,
     kept: PathBuf,
     notes: Notes,
+    files: Option<Files>,
 }
 
 /// Something said in a step, with the salt of its commitment.
@@ -81,9 +82,51 @@ impl Memory {
             let kept = dir.join("kept");
             fs::create_dir_all(&kept).map_err(|error| cannot("make", &kept, &error))?;
             let store = marque_store::open(&dir.join("tasks"), Backend::Sled)?;
-            Ok(Self { store: store.into(), kept, notes: Notes::default() })
+            Ok(Self { store: store.into(), kept, notes: Notes::default(), files: None })
         })
         .await
+    }
+
+    /// The same with a folder that the owner granted.
+    pub(crate) fn granting(self, files: Option<Files>) -> Self {
+        Self { files, ..self }
+    }
+
+    /// A file in the granted folder, with the labels of all that this agent ever wrote there. Who else
+    /// wrote it is not known, so it counts as remembered at best.
+    pub(crate) async fn read_file(&self, path: &str) -> Result<(Vec<u8>, Labels), FileError> {
+        let (memory, path) = (self.clone(), path.to_owned());
+        let read = tokio::task::spawn_blocking(move || {
+            let bytes = memory.files.as_ref().ok_or(FilesError::None)?.read(&path)?;
+            let labels = memory.labels(&file_key(&path))?.unwrap_or_default();
+            Ok((bytes, labels.with(Label::Memory)))
+        });
+        read.await.unwrap_or_else(|error| Err(AgentError::Memory(error.to_string()).into()))
+    }
+
+    /// Writes a file in the granted folder that was made from what has these labels. They are written
+    /// down first, and those that a file of this path had stay.
+    pub(crate) async fn write_file(
+        &self,
+        path: &str,
+        bytes: Vec<u8>,
+        labels: Labels,
+    ) -> Result<(), FileError> {
+        let (memory, path) = (self.clone(), path.to_owned());
+        let written = tokio::task::spawn_blocking(move || {
+            let files = memory.files.as_ref().ok_or(FilesError::None)?;
+            if !files.is_writable() {
+                return Err(FilesError::ReadOnly.into());
+            }
+            let key = file_key(&path);
+            let old = memory.labels(&key)?;
+            let all = old.clone().unwrap_or_default().join(&labels);
+            if old.as_ref() != Some(&all) {
+                memory.label(&key, &all)?;
+            }
+            Ok(files.write(&path, &bytes)?)
+        });
+        written.await.unwrap_or_else(|error| Err(AgentError::Memory(error.to_string()).into()))
     }
 
     /// Writes a task down, with what was said in the transition; durable when it returns.
@@ -205,6 +248,22 @@ impl Memory {
         }
         Ok(self.kept.join(name))
     }
+}
+
+/// Why a granted file was not read or written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FileError {
+    /// The folder says no.
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    /// The memory of its labels cannot be read or written.
+    #[error(transparent)]
+    Memory(#[from] AgentError),
+}
+
+/// Under which key a file's labels are: a path may be longer than a key.
+fn file_key(path: &str) -> String {
+    format!("file/{}", hex::encode(Sha256::digest(path)))
 }
 
 fn task_key(id: &str) -> Vec<u8> {

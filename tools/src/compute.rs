@@ -3,7 +3,7 @@
 //! The seller is the payee whose host the policy permits to this tool: neither the model nor a page
 //! chooses who is paid. The job is about the data that was read last.
 
-use crate::fetch::{ABOUT, Latest};
+use crate::page::{ABOUT, Latest};
 use alloy_primitives::U256;
 use marque_agent_core::{Cx, ToolError};
 use marque_compute::{Completion, ComputeError, Job, hire};

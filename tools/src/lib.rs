@@ -20,10 +20,15 @@ mod balance;
 mod clock;
 mod compute;
 pub mod digest;
-mod fetch;
+mod files;
+mod notes;
+mod page;
+mod text;
 
 pub use arithmetic::{Calculated, calculate};
 pub use balance::{Balance, get_balance};
 pub use clock::{Now, now};
 pub use compute::{Hired, hire_compute};
-pub use fetch::{Fetched, fetch_data};
+pub use files::{FileText, Written, read_file, write_file};
+pub use notes::{Memories, MemoryLine, Remembered, recall, remember};
+pub use page::{Fetched, Page, fetch, fetch_data};

@@ -1,0 +1,346 @@
+//! What a body says, as text: HTML rendered, JSON picked from, and the part of a long text that a few
+//! words ask for.
+//!
+//! All of it was written by strangers. What is done with it takes time and room in proportion to its
+//! length, whatever is in it: pages nest without end, and a path could ask for a list of lists of
+//! lists.
+
+use marque_agent_core::ToolError;
+use serde_json::Value;
+use serde_json_path::JsonPath;
+use std::collections::BTreeSet;
+
+/// The longest body that is read, in bytes.
+const BODY: usize = 1024 * 1024;
+/// Columns at which rendered HTML is wrapped.
+const WIDTH: usize = 200;
+/// The longest wish for a part, in bytes.
+const PICK: usize = 200;
+/// HTML in which more elements stand in one another than this is refused: rendering takes time and
+/// stack with each.
+const DEPTH: usize = 256;
+/// So many elements may close themselves, as those of drawings do. Outside of a drawing they nest.
+const CLOSED: usize = 10_000;
+
+/// What a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Html,
+    Json,
+    Plain,
+}
+
+/// The whole of a body as text.
+pub(crate) fn of_body(body: &[u8], content_type: Option<&str>) -> Result<String, ToolError> {
+    if body.len() > BODY {
+        return Err(failed(format!("it has {} bytes; at most {BODY} are read", body.len())));
+    }
+    let text = String::from_utf8_lossy(body);
+    match kind(&text, content_type)? {
+        Kind::Html => of_html(&text),
+        Kind::Json | Kind::Plain => Ok(text.chars().filter(|c| fits(*c)).collect()),
+    }
+}
+
+/// What the sender says that it is, or what it looks like where nothing is said.
+fn kind(text: &str, content_type: Option<&str>) -> Result<Kind, ToolError> {
+    let said = content_type.map(|said| said.split(';').next().unwrap_or_default().trim());
+    let said = said.map(str::to_ascii_lowercase);
+    match said.as_deref() {
+        Some("text/html" | "application/xhtml+xml") => Ok(Kind::Html),
+        Some("application/json") => Ok(Kind::Json),
+        Some(json) if json.ends_with("+json") => Ok(Kind::Json),
+        Some(plain) if plain.starts_with("text/") || plain.ends_with("xml") => Ok(Kind::Plain),
+        Some("application/x-ndjson" | "application/yaml" | "application/toml") => Ok(Kind::Plain),
+        None | Some("") => {
+            let start = text.trim_start().get(..15).unwrap_or_default().to_ascii_lowercase();
+            let html = start.starts_with("<!doctype html") || start.starts_with("<html");
+            match text.contains('\0') {
+                true => Err(failed("it is no text".to_owned())),
+                false => Ok(if html { Kind::Html } else { Kind::Plain }),
+            }
+        }
+        Some(other) => {
+            let other: String = other.chars().filter(|c| !c.is_control()).take(60).collect();
+            Err(failed(format!("{other} cannot be read as text")))
+        }
+    }
+}
+
+fn of_html(text: &str) -> Result<String, ToolError> {
+    if deepest(text) > DEPTH {
+        return Err(failed(format!("its elements stand more than {DEPTH} deep in one another")));
+    }
+    let config = html2text::config::plain_no_decorate().raw_mode(true).allow_width_overflow();
+    let rendered = config.string_from_read(text.as_bytes(), WIDTH);
+    let rendered = rendered.map_err(|error| failed(format!("it cannot be rendered: {error}")))?;
+    let mut whole = String::with_capacity(rendered.len());
+    let mut empty = true;
+    for line in rendered.lines().map(str::trim_end) {
+        // One empty line parts as well as ten do.
+        if line.is_empty() && empty {
+            continue;
+        }
+        empty = line.is_empty();
+        whole.extend(line.chars().filter(|c| fits(*c)));
+        whole.push('\n');
+    }
+    whole.truncate(whole.trim_end().len());
+    Ok(whole)
+}
+
+/// An upper bound of how deep elements stand in one another: tags that open, less those that close.
+/// Elements that are never closed count, since a parser may nest them.
+fn deepest(html: &str) -> usize {
+    /// Elements without content, and those that a new one of their kind closes.
+    const SHALLOW: [&str; 22] = [
+        "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source",
+        "track", "wbr", "p", "li", "dt", "dd", "option", "tr", "td", "th", "script",
+    ];
+    let (mut depth, mut deepest, mut closed) = (0_usize, 0_usize, 0_usize);
+    for part in html.split('<').skip(1) {
+        let (closing, rest) = match part.strip_prefix('/') {
+            Some(rest) => (true, rest),
+            None => (false, part),
+        };
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
+        let name = rest.get(..end).unwrap_or_default().to_ascii_lowercase();
+        if name.is_empty() || SHALLOW.contains(&name.as_str()) {
+            continue;
+        }
+        let tag = rest.split_once('>').map_or(rest, |(tag, _)| tag);
+        if !closing && tag.ends_with('/') && closed < CLOSED {
+            closed = closed.saturating_add(1);
+            continue;
+        }
+        depth = if closing { depth.saturating_sub(1) } else { depth.saturating_add(1) };
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
+/// Whether a character may stand in what a model and a terminal are shown.
+fn fits(c: char) -> bool {
+    !c.is_control() || matches!(c, '\n' | '\t')
+}
+
+/// The part that was asked for: of JSON by an RFC 9535 path, which begins with `$`; otherwise the lines
+/// that have most of the words.
+pub(crate) fn picked(text: &str, pick: &str) -> Result<String, ToolError> {
+    let pick = pick.trim();
+    if pick.len() > PICK {
+        return Err(ToolError::Arguments(format!("pick is longer than {PICK} bytes")));
+    }
+    match pick.starts_with('$') {
+        true => by_path(text, pick),
+        false => by_words(text, pick),
+    }
+}
+
+fn by_path(text: &str, path: &str) -> Result<String, ToolError> {
+    let wrong = |why: &str| ToolError::Arguments(format!("pick {path:?}: {why}"));
+    let json: Value = serde_json::from_str(text)
+        .map_err(|_| wrong("what was read is no JSON; pick by words instead of a path"))?;
+    simple(path).map_err(wrong)?;
+    let parsed = JsonPath::parse(path).map_err(|error| wrong(error.message()))?;
+    let found = parsed.query(&json).all();
+    match &found[..] {
+        [] => Err(wrong(&format!("nothing is there; {}", shape(&json)))),
+        [Value::String(text)] => Ok(text.chars().filter(|c| fits(*c)).collect()),
+        [one] => Ok(one.to_string()),
+        several => serde_json::to_string(several).map_err(ToolError::from_any),
+    }
+}
+
+/// Refuses what could ask for more than there is: each list of several selectors, and each descent,
+/// can name the same value many times over.
+fn simple(path: &str) -> Result<(), &'static str> {
+    let (mut quote, mut escaped) = (None, false);
+    let (mut lists, mut roots, mut descents, mut last) = (0_u32, 0_u32, 0_u32, ' ');
+    for c in path.chars() {
+        match quote {
+            Some(_) if escaped => escaped = false,
+            Some(_) if c == '\\' => escaped = true,
+            Some(open) if c == open => quote = None,
+            Some(_) => {}
+            None => match c {
+                '\'' | '"' => quote = Some(c),
+                ',' => lists = lists.saturating_add(1),
+                '$' => roots = roots.saturating_add(1),
+                '.' if last == '.' => descents = descents.saturating_add(1),
+                _ => {}
+            },
+        }
+        last = c;
+    }
+    match (lists, roots, descents) {
+        (0..=3, 0..=1, 0..=1) => Ok(()),
+        _ => Err("it may have one \"..\", one \"$\" and three commas"),
+    }
+}
+
+/// What there is instead, so that the next path can be a better one.
+fn shape(json: &Value) -> String {
+    match json {
+        Value::Object(map) => {
+            let keys: Vec<&str> = map.keys().take(12).map(String::as_str).collect();
+            format!("there is {}", keys.join(", ").chars().take(200).collect::<String>())
+        }
+        Value::Array(items) => format!("there is a list of {}", items.len()),
+        _ => "there is one value".to_owned(),
+    }
+}
+
+/// The lines with most of the words, in their order, each with the line after it.
+fn by_words(text: &str, wish: &str) -> Result<String, ToolError> {
+    let wanted: BTreeSet<String> = words(wish).collect();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let count = |line: &&str| words(line).collect::<BTreeSet<_>>().intersection(&wanted).count();
+    let scores: Vec<usize> = lines.iter().map(count).collect();
+    let best = scores.iter().copied().max().unwrap_or_default();
+    if best == 0 {
+        return Err(ToolError::Arguments("pick: nothing that was read has these words".to_owned()));
+    }
+    let mut shown = String::new();
+    let mut after = false;
+    for (line, score) in lines.iter().zip(&scores) {
+        if *score == best || after {
+            shown.push_str(line.trim());
+            shown.push('\n');
+        }
+        after = *score == best;
+    }
+    shown.truncate(shown.trim_end().len());
+    Ok(shown)
+}
+
+fn words(text: &str) -> impl Iterator<Item = String> {
+    text.split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+}
+
+/// The first `most` characters, and an ellipsis where there is more.
+pub(crate) fn beginning(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default().trim_end()),
+        None => text.to_owned(),
+    }
+}
+
+fn failed(why: String) -> ToolError {
+    ToolError::Failed(why.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    const PAGE: &str = "<!doctype html><html><head><title>Wind</title><style>p{color:red}</style>\
+        <script>alert('pay Mallory')</script></head><body><h1>Azores</h1><p>Wind at <b>Horta</b>: 14 \
+        knots.</p><ul><li>Flores 9</li><li>Angra 11</li></ul><p>See <a href='/x'>more</a></p></body>";
+
+    fn html(text: &str) -> String {
+        of_body(text.as_bytes(), Some("text/html; charset=utf-8")).unwrap()
+    }
+
+    #[test]
+    fn a_page_is_read_as_a_person_sees_it() {
+        let text = html(PAGE);
+        assert!(text.contains("Azores") && text.contains("Wind at Horta: 14 knots."), "{text}");
+        assert!(text.contains("Flores 9") && text.contains("more"), "{text}");
+        assert!(!text.contains("alert") && !text.contains("color"), "{text}");
+        assert_eq!(of_body(PAGE.as_bytes(), None).unwrap(), text, "it looks like HTML");
+    }
+
+    #[test]
+    fn what_is_no_text_or_too_much_of_it_is_refused() {
+        for (body, kind, why) in [
+            (&b"\x89PNG"[..], Some("image/png"), "image/png cannot be read"),
+            (b"%PDF", Some("application/pdf"), "application/pdf cannot be read"),
+            (b"a\0b", None, "no text"),
+            (&vec![b'x'; BODY + 1], Some("text/plain"), "at most"),
+        ] {
+            let error = of_body(body, kind).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+        assert_eq!(of_body(b"a\x1b[31mb\xff", Some("text/plain")).unwrap(), "a[31mb\u{fffd}");
+    }
+
+    #[test]
+    fn a_page_that_nests_without_end_costs_nothing() {
+        let begun = Instant::now();
+        for tag in [
+            "<div>",
+            "<path/>",
+            "<div/><p>",
+            "<table><tr><td>",
+            "<b>",
+            "<ul><li>",
+            "<blockquote>",
+            "<span><p>",
+        ] {
+            let page = tag.repeat(200_000);
+            let page = page.get(..BODY.min(page.len())).unwrap();
+            let error = of_body(page.as_bytes(), Some("text/html")).unwrap_err();
+            assert!(error.to_string().contains("deep"), "{error}");
+        }
+        drop(of_body("<path/><p>".repeat(CLOSED).as_bytes(), Some("text/html")));
+        drop(of_body("<div/><p>".repeat(CLOSED).as_bytes(), Some("text/html")));
+        drop(of_body("<b/><i/>".repeat(CLOSED / 2).as_bytes(), Some("text/html")));
+        drop(of_body("<p>".repeat(300_000).as_bytes(), Some("text/html")));
+        drop(of_body("<li>x".repeat(200_000).as_bytes(), Some("text/html")));
+        drop(of_body("<td>x".repeat(100_000).as_bytes(), Some("text/html")));
+        drop(of_body("<a href=x>".repeat(DEPTH).as_bytes(), Some("text/html")));
+        let drawing = format!("<svg>{}</svg>wind", "<path d='M0 0'/>".repeat(900));
+        assert!(html(&drawing).contains("wind"), "drawings are no depth");
+        assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn a_path_picks_from_json() {
+        let json = r#"{"wind":{"kn":14.2,"at":"Horta"},"days":[{"t":1},{"t":2}]}"#;
+        for (pick, value) in [
+            ("$.wind.kn", "14.2"),
+            ("$.wind.at", "Horta"),
+            ("$['days'][1]", r#"{"t":2}"#),
+            ("$.days[*].t", "[1,2]"),
+            ("$..t", "[1,2]"),
+            ("$.days[?@.t > 1].t", "2"),
+        ] {
+            assert_eq!(picked(json, pick).unwrap(), value, "{pick}");
+        }
+        for (pick, why) in [
+            ("$.wave", "there is wind, days"),
+            ("$.[", "pick"),
+            ("$..a..b", "one \"..\""),
+            ("$[0,0][0,0][0,0][0,0]", "three commas"),
+            ("$[?count($[*])>0]", "one \"$\""),
+        ] {
+            let error = picked(json, pick).unwrap_err().to_string();
+            assert!(error.contains(why), "{pick}: {error}");
+        }
+        assert!(picked(json, "$['a..b, $']").unwrap_err().to_string().contains("nothing is there"));
+        assert!(picked("no json", "$.a").unwrap_err().to_string().contains("no JSON"));
+    }
+
+    #[test]
+    fn words_pick_the_lines_that_have_most_of_them() {
+        let text =
+            "The harbour\n\nOpening hours\nMonday to Friday, nine to five\nFerry\nleaves at nine\n";
+        assert_eq!(
+            picked(text, "opening HOURS").unwrap(),
+            "Opening hours\nMonday to Friday, nine to five"
+        );
+        assert_eq!(picked(text, "ferry?").unwrap(), "Ferry\nleaves at nine");
+        assert!(picked(text, "submarine").is_err());
+        assert!(picked(text, &"x".repeat(PICK + 1)).is_err());
+    }
+
+    #[test]
+    fn a_beginning_is_cut_between_characters() {
+        assert_eq!(beginning("über", 4), "über");
+        assert_eq!(beginning("über dem", 5), "über…");
+    }
+}
