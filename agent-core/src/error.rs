@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 /// Why an agent could not be opened, or a run ended without an answer.
 ///
-/// After [`AgentError::Held`], [`AgentError::Frozen`], [`AgentError::Steward`] and anything that
+/// After [`AgentError::Held`], [`AgentError::Asked`], [`AgentError::Frozen`], [`AgentError::Steward`] and anything that
 /// went wrong with memory or model the task is unfinished, not lost: running it again goes on where
 /// it stopped.
 #[derive(Debug, thiserror::Error)]
@@ -135,6 +135,14 @@ pub enum AgentError {
         id: IntentId,
         /// Every rule's answer.
         table: Vec<Row>,
+    },
+    /// The owner has not answered a question yet.
+    #[error("question {id} waits for the owner's answer; run the task again once it is answered")]
+    Asked {
+        /// By which it is answered.
+        id: String,
+        /// The agent's words.
+        question: String,
     },
     /// The task ended without an answer.
     #[error("task \"{task}\" failed: {failure}")]

@@ -42,7 +42,16 @@ pub enum Event {
         /// Every rule's answer.
         table: Vec<Row>,
     },
-    /// Something was bought.
+    /// The owner is asked something in the agent's own words. It grants nothing.
+    Asked {
+        /// The task's name.
+        task: String,
+        /// By which it is answered.
+        id: String,
+        /// The words.
+        question: String,
+    },
+    /// Something was bought or paid.
     Paid {
         /// The task's name.
         task: String,

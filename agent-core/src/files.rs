@@ -15,7 +15,6 @@ use rustix::{
     io::Errno,
 };
 use std::{
-    ffi::OsString,
     io::{Read as _, Write as _},
     os::fd::{AsFd as _, OwnedFd},
     path::{Path, PathBuf},
@@ -179,6 +178,25 @@ impl Files {
         written
     }
 
+    /// The names of the plain files in a folder below, at most 1,000.
+    pub(crate) fn list(&self, path: &str) -> Result<Vec<String>, FilesError> {
+        let (folder, name) = self.walk(path, false)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match fs::openat(&folder, name, flags, Mode::empty()) {
+            Ok(opened) => Ok(plain_names(&opened)),
+            Err(Errno::NOENT) => {
+                Err(FilesError::Missing { path: path.to_owned(), there: list(&folder) })
+            }
+            Err(error) => Err(refused(path, error)),
+        }
+    }
+
+    /// Removes a file.
+    pub(crate) fn remove(&self, path: &str) -> Result<(), FilesError> {
+        let (folder, name) = self.walk(path, false)?;
+        fs::unlinkat(&folder, name, AtFlags::empty()).map_err(|error| refused(path, error))
+    }
+
     /// The folder that a path's last name is in, opened, and that name.
     fn walk<'a>(&self, path: &'a str, make: bool) -> Result<(OwnedFd, &'a str), FilesError> {
         let names = names(path)?;
@@ -223,19 +241,21 @@ fn names(path: &str) -> Result<Vec<&str>, FilesError> {
 
 /// A few of the names in a folder, so that a model that guessed wrong can guess better.
 fn list(folder: &OwnedFd) -> Vec<String> {
+    let mut names = plain_names(folder);
+    names.truncate(12);
+    names
+}
+
+/// The names in a folder that are text and begin with no dot, in order; at most 1,000.
+fn plain_names(folder: &OwnedFd) -> Vec<String> {
     let Ok(entries) = fs::Dir::read_from(folder.as_fd()) else { return Vec::new() };
-    let names = entries.filter_map(Result::ok).map(|entry| {
-        let name: OsString =
-            std::os::unix::ffi::OsStringExt::from_vec(entry.file_name().to_bytes().to_vec());
-        name
-    });
+    let names = entries.filter_map(Result::ok);
     let mut names: Vec<String> = names
-        .filter_map(|name| name.into_string().ok())
+        .filter_map(|entry| entry.file_name().to_str().map(str::to_owned).ok())
         .filter(|name| !name.starts_with('.') && !name.chars().any(char::is_control))
         .take(1_000)
         .collect();
     names.sort();
-    names.truncate(12);
     names
 }
 
@@ -318,28 +338,25 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn a_link_that_is_swapped_in_meanwhile_leads_nowhere() {
-        use std::{
-            sync::atomic::{AtomicBool, Ordering},
-            time::{Duration, Instant},
-        };
+        use std::time::{Duration, Instant};
         let (dir, files) = scene();
         let granted = dir.path().join("granted");
         std::fs::create_dir(granted.join("place")).unwrap();
         std::fs::write(granted.join("place/key"), "harmless").unwrap();
         symlink(dir.path().join("secret"), granted.join("evil")).unwrap();
-        let stop = AtomicBool::new(false);
+        let begun = Instant::now();
+        let racing = || begun.elapsed() < Duration::from_secs(1);
         let (mut read, mut refused) = (0, 0);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 // The folder and the link change places all the time.
                 let (place, evil) = (granted.join("place"), granted.join("evil"));
-                while !stop.load(Ordering::Relaxed) {
+                while racing() {
                     let swap = fs::RenameFlags::EXCHANGE;
                     fs::renameat_with(fs::CWD, &place, fs::CWD, &evil, swap).unwrap();
                 }
             });
-            let begun = Instant::now();
-            while begun.elapsed() < Duration::from_secs(1) {
+            while racing() {
                 for _ in 0..100 {
                     match files.read("place/key") {
                         Ok(bytes) => {
@@ -351,7 +368,6 @@ mod tests {
                 }
                 drop(files.write("place/new", b"mine"));
             }
-            stop.store(true, Ordering::Relaxed);
         });
         assert!(read > 0 && refused > 0, "{read} read, {refused} refused: there was no race");
         assert!(!dir.path().join("secret/new").exists());

@@ -29,6 +29,7 @@ mod memory;
 #[doc(hidden)]
 pub mod private;
 mod prompt;
+pub mod questions;
 mod schema;
 mod spent;
 mod state;
@@ -40,7 +41,7 @@ mod tool;
 pub use agent::{Agent, AgentBuilder};
 pub use call::Call;
 pub use config::{granted_files, model_file};
-pub use cx::{Cx, Response};
+pub use cx::{Cx, Response, Transferred};
 pub use error::AgentError;
 pub use event::Event;
 pub use files::Files;

@@ -38,6 +38,7 @@ const ASIDES: usize = 128;
 #[derive(Clone, Debug)]
 pub(crate) struct Memory {
     store: Arc<dyn Store>,
+    dir: PathBuf,
     kept: PathBuf,
     notes: Notes,
     files: Option<Files>,
@@ -82,7 +83,7 @@ impl Memory {
             let kept = dir.join("kept");
             fs::create_dir_all(&kept).map_err(|error| cannot("make", &kept, &error))?;
             let store = marque_store::open(&dir.join("tasks"), Backend::Sled)?;
-            Ok(Self { store: store.into(), kept, notes: Notes::default(), files: None })
+            Ok(Self { store: store.into(), dir, kept, notes: Notes::default(), files: None })
         })
         .await
     }
@@ -127,6 +128,11 @@ impl Memory {
             Ok(files.write(&path, &bytes)?)
         });
         written.await.unwrap_or_else(|error| Err(AgentError::Memory(error.to_string()).into()))
+    }
+
+    /// The mind's folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.dir
     }
 
     /// Writes a task down, with what was said in the transition; durable when it returns.

@@ -64,6 +64,12 @@ pub enum ToolError {
         /// Every rule's answer.
         table: Vec<Row>,
     },
+    /// The owner has not answered yet. Ends the run, not the task.
+    #[error("waiting for the owner's answer to question {id}")]
+    Unanswered {
+        /// By which it is answered.
+        id: String,
+    },
     /// The owner said no.
     #[error("denied by the owner")]
     Denied {

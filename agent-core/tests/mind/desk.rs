@@ -1,10 +1,11 @@
 //! A steward that decides as a test tells it, remembers what it was asked, and can fall silent in
 //! the middle of it.
 
+use alloy_primitives::B256;
 use async_trait::async_trait;
 use marque_agent_core::Steward;
 use marque_payments::{Authority, PaymentError};
-use marque_policies::{IntentId, Mark, Row};
+use marque_policies::{Intent, IntentId, Mark, Row};
 use marque_steward_client::{
     Artifact, Fault, IntentState, Note, Outcome, PaymentState, Proposal, Report, ToolView, View,
 };
@@ -131,13 +132,19 @@ impl Desk {
     fn decide(&self, proposal: Proposal) -> Result<Outcome, PaymentError> {
         let view = self.view.lock().unwrap();
         let id = proposal.id(view.origin, &view.agent);
-        let marque_policies::Intent::Tool(usage) = &proposal.intent else { panic!("{proposal:?}") };
-        let permitted = view.tools.iter().any(|tool| tool.name == usage.tool);
+        let (name, artifact) = match &proposal.intent {
+            Intent::Tool(usage) => (usage.tool.clone(), Artifact::Permission),
+            Intent::Transfer(_) => {
+                ("transfer".to_owned(), Artifact::Transaction { hash: B256::repeat_byte(9) })
+            }
+            other => panic!("{other:?}"),
+        };
+        let permitted = name == "transfer" || view.tools.iter().any(|tool| tool.name == name);
         let default = if permitted { Say::Allow } else { Say::Refuse("tool.known") };
-        let say = self.says.lock().unwrap().get_mut(&usage.tool).and_then(VecDeque::pop_front);
+        let say = self.says.lock().unwrap().get_mut(&name).and_then(VecDeque::pop_front);
         self.proposals.lock().unwrap().push(proposal);
         match say.unwrap_or(default) {
-            Say::Allow => Ok(Outcome::Allowed { id, artifact: Artifact::Permission }),
+            Say::Allow => Ok(Outcome::Allowed { id, artifact }),
             Say::Hold => Ok(Outcome::Held { id, table: vec![row("ask.first", Mark::Ask)] }),
             Say::Refuse(rule) => Ok(Outcome::Refused { id, table: vec![row(rule, Mark::Fail)] }),
             Say::Fault(code) => Err(PaymentError::Fault(Fault {

@@ -13,6 +13,8 @@ mod desk;
 mod http;
 mod memory;
 mod owner;
+mod pays;
+mod questions;
 mod resume;
 mod tools;
 

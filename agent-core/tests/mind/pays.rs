@@ -1,0 +1,106 @@
+//! Transfers: to payees of the policy alone, held for the owner, made once.
+
+use crate::{
+    desk::{Desk, Say},
+    scout,
+};
+use alloy_primitives::{Address, B256, U256};
+use marque_agent_core::{AgentError, Cx, Event, ToolError};
+use marque_macros::tool;
+use marque_policies::{AssetId, Intent, Label, Money};
+use marque_steward_client::{AssetView, PayeeView, PaymentState};
+use std::sync::Arc;
+
+/// Pays somebody.
+#[tool(crate = marque_agent_core)]
+async fn send(cx: &Cx, to: String, amount: String) -> Result<String, ToolError> {
+    let amount = cx.amount(&amount).await?;
+    let most = cx.amount("1 USD").await?;
+    let sent = cx.max_price(most).pay(&to, amount).await?;
+    Ok(format!("{:?}", sent.state))
+}
+
+const FINISH: &str = r#"{"tool":"finish","args":{"answer":"done"}}"#;
+
+fn call(to: &str, amount: &str) -> String {
+    format!(r#"{{"tool":"send","args":{{"to":"{to}","amount":"{amount}"}}}}"#)
+}
+
+fn desk() -> Arc<Desk> {
+    let desk = Desk::permitting(&["send"], &[]);
+    desk.change(|view| {
+        let id = AssetId { chain: 31337, token: Address::repeat_byte(7) };
+        view.assets = vec![AssetView { name: "USD".to_owned(), id, decimals: 6, domain: None }];
+        let payee = |name: &str, address| PayeeView { name: name.to_owned(), address, host: None };
+        view.payees = vec![payee("ana", Some(Address::repeat_byte(5))), payee("new", None)];
+    });
+    Arc::new(desk)
+}
+
+#[tokio::test]
+async fn a_transfer_goes_to_the_address_of_the_policy_and_is_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = desk();
+    desk.states([PaymentState::Sent, PaymentState::Seen]);
+    let script = [call("ana", "0.50 USD"), FINISH.to_owned()];
+    let script: Vec<&str> = script.iter().map(String::as_str).collect();
+    let agent = scout(&desk, dir.path(), &script).build().await.unwrap().tool(send);
+    let mut events = agent.events();
+    let _: String = agent.run_as("t", "pay ana").await.unwrap();
+    let task = agent.task("t").await.unwrap().unwrap();
+    assert_eq!(task.steps()[0].result["value"], "Seen");
+    let proposals = desk.proposals.lock().unwrap();
+    let Intent::Transfer(transfer) = &proposals[1].intent else { panic!("{proposals:?}") };
+    let asset = AssetId { chain: 31337, token: Address::repeat_byte(7) };
+    assert_eq!(transfer.to, Address::repeat_byte(5));
+    assert_eq!(transfer.amount, Money::new(U256::from(500_000), asset));
+    assert!(transfer.labels.0.contains(&Label::Model), "{transfer:?}");
+    let paid = std::iter::from_fn(|| events.try_recv().ok()).find_map(|event| match event {
+        Event::Paid { transaction, .. } => transaction,
+        _ => None,
+    });
+    assert_eq!(paid, Some(B256::repeat_byte(9)));
+}
+
+#[tokio::test]
+async fn a_stranger_an_unpinned_payee_and_too_much_are_no_intents() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = desk();
+    let script = [
+        call("mallory", "0.50 USD"),
+        call("new", "0.50 USD"),
+        call("ana", "1.01 USD"),
+        call("ana", "5 EUR"),
+        FINISH.to_owned(),
+    ];
+    let script: Vec<&str> = script.iter().map(String::as_str).collect();
+    let agent = scout(&desk, dir.path(), &script).build().await.unwrap().tool(send);
+    let _: String = agent.run_as("t", "pay").await.unwrap();
+    let task = agent.task("t").await.unwrap().unwrap();
+    let told: Vec<String> = task.steps().iter().map(|step| step.result.to_string()).collect();
+    for (told, why) in
+        told.iter().zip(["names ana, new", "buy there first", "the most", "no asset EUR"])
+    {
+        assert!(told.contains(why), "{told}");
+    }
+    let proposals = desk.proposals.lock().unwrap();
+    assert!(proposals.iter().all(|it| matches!(it.intent, Intent::Tool(_))), "{proposals:?}");
+}
+
+#[tokio::test]
+async fn a_held_transfer_is_the_same_intent_when_the_task_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = desk();
+    desk.says("transfer", [Say::Hold]);
+    let pay = call("ana", "0.50 USD");
+    let agent = scout(&desk, dir.path(), &[&pay, FINISH]).build().await.unwrap().tool(send);
+    let error = agent.run_as::<String>("t", "pay ana").await.unwrap_err();
+    assert!(matches!(error, AgentError::Held { .. }), "{error}");
+    desk.states([PaymentState::Seen]);
+    let _: String = agent.run_as("t", "pay ana").await.unwrap();
+    let proposals = desk.proposals.lock().unwrap();
+    let transfers: Vec<_> =
+        proposals.iter().filter(|it| matches!(it.intent, Intent::Transfer(_))).collect();
+    assert_eq!(transfers.len(), 2);
+    assert_eq!(transfers[0], transfers[1]);
+}
