@@ -3,7 +3,7 @@
 use crate::{
     AgentError, Event, Files, Spending, Steward, Task, TaskLimits, Tool,
     config::{Config, DEFAULT_PATIENCE, Names},
-    cx::lock,
+    cx::{Scope, lock},
     memory::{Memory, blocking, random_hex},
     state::States,
     tape::{Tape, Taped},
@@ -17,7 +17,7 @@ use std::{
     collections::{BTreeMap, HashSet},
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
 use tokio::sync::broadcast;
@@ -35,6 +35,8 @@ pub struct Agent {
     pub(crate) core: Arc<Core>,
     pub(crate) tools: Vec<Arc<dyn Tool>>,
     pub(crate) states: States,
+    /// The call on whose way it pursues goals.
+    pub(crate) above: Option<Arc<Scope>>,
 }
 
 /// What all clones share.
@@ -49,8 +51,12 @@ pub(crate) struct Core {
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) names: Arc<Names>,
     pub(crate) tape: Option<Arc<Tape>>,
+    /// One purchase at a time is weighed against the limits of its task.
+    pub(crate) gate: Arc<tokio::sync::Mutex<()>>,
+    /// The agent's folder in a home, where it has one.
+    pub(crate) folder: Option<PathBuf>,
     net: Mutex<Option<Net>>,
-    running: Mutex<HashSet<String>>,
+    running: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Agent {
@@ -91,7 +97,7 @@ impl Agent {
             .limits(limits)
             .patience(patience)
             .names(names);
-        AgentBuilder { files, ..builder }.build().await
+        AgentBuilder { files, folder: Some(folder), ..builder }.build().await
     }
 
     /// Puts an agent together from parts: for tests, and for programs with a home of their own
@@ -108,6 +114,7 @@ impl Agent {
             names: Names::new(),
             recording: None,
             files: None,
+            folder: None,
         }
     }
 
@@ -159,18 +166,8 @@ impl Agent {
     where
         T: DeserializeOwned + JsonSchema,
     {
-        let goal = goal.as_ref();
-        for task in self.core.memory.tasks().await? {
-            if task.goal() == goal
-                && !task.is_over()
-                && let Ok(claim) = self.core.claim(task.id())
-            {
-                return self.drive(task, claim).await;
-            }
-        }
-        let id = format!("task-{}", random_hex::<6>()?);
-        let claim = self.core.claim(&id)?;
-        self.drive(Task::new(&id, goal, self.core.limits)?, claim).await
+        let (task, claim) = self.begin(goal.as_ref()).await?;
+        self.pursue(task, claim).await
     }
 
     /// As [`Agent::run`], under a name of the caller's. A task of this name that is there already
@@ -182,17 +179,8 @@ impl Agent {
     where
         T: DeserializeOwned + JsonSchema,
     {
-        let goal = goal.as_ref();
-        let claim = self.core.claim(task)?;
-        let task = match self.core.memory.task(task).await? {
-            Some(kept) if kept.goal() == goal => kept,
-            Some(kept) => {
-                let (id, goal) = (kept.id().to_owned(), kept.goal().to_owned());
-                return Err(AgentError::OtherGoal { id, goal });
-            }
-            None => Task::new(task, goal, self.core.limits)?,
-        };
-        self.drive(task, claim).await
+        let (task, claim) = self.begin_as(task, goal.as_ref()).await?;
+        self.pursue(task, claim).await
     }
 
     /// Takes up a kept task.
@@ -203,10 +191,50 @@ impl Agent {
     where
         T: DeserializeOwned + JsonSchema,
     {
-        let claim = self.core.claim(task)?;
-        let kept = self.core.memory.task(task).await?;
-        let kept = kept.ok_or_else(|| AgentError::NoTask(task.to_owned()))?;
-        self.drive(kept, claim).await
+        let id = self.place(task);
+        let claim = self.core.claim(&id)?;
+        let kept = self.core.memory.task(&id).await?;
+        let kept = kept.ok_or(AgentError::NoTask(id))?;
+        self.pursue(kept, claim).await
+    }
+
+    /// The unfinished task with this goal, or a new one.
+    pub(crate) async fn begin(&self, goal: &str) -> Result<(Task, Claim), AgentError> {
+        if let Some(scope) = &self.above {
+            // Found again by its place in the call, which makes the same requests in the same order.
+            let number = scope.below.fetch_add(1, Ordering::SeqCst);
+            return self.begin_as(&number.to_string(), goal).await;
+        }
+        for task in self.core.memory.tasks().await? {
+            if task.goal() == goal
+                && !task.is_over()
+                && let Ok(claim) = self.core.claim(task.id())
+            {
+                return Ok((task, claim));
+            }
+        }
+        let id = format!("task-{}", random_hex::<6>()?);
+        let claim = self.core.claim(&id)?;
+        Ok((self.new_task(&id, goal)?, claim))
+    }
+
+    /// The task of this name, or a new one.
+    pub(crate) async fn begin_as(
+        &self,
+        task: &str,
+        goal: &str,
+    ) -> Result<(Task, Claim), AgentError> {
+        let id = self.place(task);
+        let claim = self.core.claim(&id)?;
+        let task = match self.core.memory.task(&id).await? {
+            Some(kept) if kept.goal() == goal => kept,
+            Some(kept) => {
+                let (id, goal) = (kept.id().to_owned(), kept.goal().to_owned());
+                return Err(AgentError::OtherGoal { id, goal });
+            }
+            None => self.new_task(&id, goal)?,
+        };
+        Ok((task, claim))
     }
 
     /// A kept task with its steps, to look at.
@@ -229,6 +257,14 @@ impl Agent {
     /// [`AgentError::Steward`] where the steward does not answer.
     pub async fn spent(&self) -> Result<Spending, AgentError> {
         Ok(Spending::of(&self.standing().await?))
+    }
+
+    /// What the model was shown of a step's result may be a part of it: this is the whole, as JSON.
+    ///
+    /// # Errors
+    /// [`AgentError::Store`] or [`AgentError::Memory`].
+    pub async fn result(&self, task: &str, step: u32) -> Result<Option<String>, AgentError> {
+        self.core.memory.said(task, step, "result").await
     }
 
     /// What this agent may do and has left, as the steward sees it now.
@@ -258,6 +294,25 @@ impl Agent {
 }
 
 impl Core {
+    /// The same with another connection to a steward.
+    pub(crate) fn with_steward(&self, steward: Arc<dyn Steward>) -> Self {
+        Self {
+            name: self.name.clone(),
+            model: Arc::clone(&self.model),
+            steward,
+            memory: self.memory.clone(),
+            limits: self.limits.clone(),
+            patience: self.patience,
+            events: self.events.clone(),
+            names: Arc::clone(&self.names),
+            gate: Arc::clone(&self.gate),
+            folder: self.folder.clone(),
+            tape: self.tape.clone(),
+            net: Mutex::new(None),
+            running: Arc::clone(&self.running),
+        }
+    }
+
     /// Marks a task as being run, until the claim is dropped.
     fn claim(self: &Arc<Self>, task: &str) -> Result<Claim, AgentError> {
         if !lock(&self.running).insert(task.to_owned()) {
@@ -321,6 +376,7 @@ pub struct AgentBuilder {
     names: Names,
     recording: Option<Recording>,
     files: Option<Files>,
+    folder: Option<PathBuf>,
 }
 
 /// What becomes of a recording.
@@ -354,7 +410,7 @@ impl AgentBuilder {
 
     /// When a new task gives up.
     #[must_use]
-    pub const fn limits(mut self, limits: TaskLimits) -> Self {
+    pub fn limits(mut self, limits: TaskLimits) -> Self {
         self.limits = limits;
         self
     }
@@ -423,10 +479,13 @@ impl AgentBuilder {
             events: broadcast::Sender::new(EVENTS),
             names: Arc::new(self.names),
             tape,
+            gate: Arc::default(),
+            folder: self.folder,
             net: Mutex::new(None),
-            running: Mutex::new(HashSet::new()),
+            running: Arc::default(),
         };
-        Ok(Agent { core: Arc::new(core), tools: Vec::new(), states: States::default() })
+        let (tools, states) = (Vec::new(), States::default());
+        Ok(Agent { core: Arc::new(core), tools, states, above: None })
     }
 }
 
@@ -441,7 +500,7 @@ pub(crate) fn folder(home: &Path, name: &str) -> Result<PathBuf, AgentError> {
 }
 
 /// A name is a folder's name and nothing else.
-fn vet_name(name: &str) -> Result<(), AgentError> {
+pub(crate) fn vet_name(name: &str) -> Result<(), AgentError> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(plain) {
         return Err(AgentError::Name(name.escape_debug().take(MAX_NAME).collect()));

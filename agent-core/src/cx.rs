@@ -15,8 +15,8 @@ mod pays;
 pub use pays::Transferred;
 
 use crate::{
-    AgentError, Event, Http, Steward, ToolError, config::Names, memory::Memory, state::States,
-    tape::Tape,
+    Agent, AgentError, Event, Http, Steward, ToolError, config::Names, memory::Memory,
+    purse::Purse, state::States, tape::Tape,
 };
 use marque_net::{HeaderMap, HeaderValue, Method, Request, bytes_out, header, host_port};
 use marque_payments::{Buyer, Errand, Paid, PaymentError};
@@ -87,6 +87,14 @@ pub(crate) struct Scope {
     pub(crate) labels: Mutex<Labels>,
     /// Why the run has to end although the task has not.
     pub(crate) interrupted: Mutex<Option<AgentError>>,
+    /// Whose call it is.
+    pub(crate) agent: Agent,
+    /// What it may spend.
+    pub(crate) purse: Arc<Purse>,
+    /// The number of the next goal below this call.
+    pub(crate) below: AtomicU32,
+    /// How long it waited for the owner, and since when it waits.
+    pub(crate) waits: Mutex<(Duration, Option<Instant>)>,
 }
 
 /// An answer from outside.
@@ -378,7 +386,15 @@ impl Cx {
         self.scope.step
     }
 
-    pub(crate) fn scope(&self) -> &Scope {
+    /// The agent whose call this is, to pursue a goal on the way: `cx.agent().run::<Advice>(goal)`.
+    /// That is a task of its own below this one: it is taken up with it, spends from its limits, and
+    /// what it has seen this call has seen.
+    #[must_use]
+    pub fn agent(&self) -> Agent {
+        self.scope.agent.below(self)
+    }
+
+    pub(crate) fn scope(&self) -> &Arc<Scope> {
         &self.scope
     }
 }
@@ -457,6 +473,7 @@ impl Scope {
         if round >= ROUNDS {
             return Err(self.sort(held()));
         }
+        let _waiting = self.wait_for_owner();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -478,6 +495,27 @@ impl Scope {
                 _ => return Ok(()),
             }
         }
+    }
+
+    /// Counts the time until the guard is dropped as waiting for the owner.
+    fn wait_for_owner(&self) -> impl Drop {
+        struct Waiting<'a>(&'a Scope);
+
+        impl Drop for Waiting<'_> {
+            fn drop(&mut self) {
+                let (waited, since) = &mut *lock(&self.0.waits);
+                *waited += since.take().map(|since| since.elapsed()).unwrap_or_default();
+            }
+        }
+
+        lock(&self.waits).1.get_or_insert_with(Instant::now);
+        Waiting(self)
+    }
+
+    /// How long it has waited for the owner so far.
+    pub(crate) fn waited(&self) -> Duration {
+        let (waited, since) = *lock(&self.waits);
+        waited + since.map(|since| since.elapsed()).unwrap_or_default()
     }
 
     /// Tells apart what the model is told and what ends the run while the task stays as it is. A

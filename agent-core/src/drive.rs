@@ -2,35 +2,23 @@
 //! transition before going on.
 
 use crate::{
-    Agent, AgentError, Call, Cx, Event, Task, Tool, ToolError,
+    Agent, AgentError, Event, Task,
     agent::Claim,
     context,
-    cx::{Scope, lock},
     memory::Said,
-    prompt, schema,
-    task::{Feed, Want},
+    prompt::{self, Offer},
+    schema,
+    task::{Failure, Feed, Want},
 };
-use marque_models::Request;
-use marque_payments::{Authority, Buyer};
-use marque_policies::{Argument, Labels};
-use marque_steward_client::{Note, View};
+use futures::FutureExt as _;
+use marque_models::{Constraint, Delta, Deltas, Generation, ModelError, Request};
+use marque_steward_client::Note;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU32, Ordering},
-    },
-};
+use serde_json::{Map, Value};
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
 use tracing::Instrument as _;
-
-/// The most tokens of one call.
-const REPLY: u32 = 256;
-
-/// Characters of an error that a model is shown.
-const ERROR: usize = 160;
 
 impl Agent {
     /// Runs a task to its end, or to where it has to stop for now.
@@ -51,56 +39,92 @@ impl Agent {
         );
         let answer = async {
             loop {
-                let (feed, said) = match task.next() {
-                    Want::Think => {
-                        let text = self.think::<T>(&task).await?;
-                        (Feed::Thought(text.clone()), Said::new(task.step(), "call", text)?)
-                    }
-                    Want::Act { call, step } => {
-                        let (result, labels) = self.act(&task, call, step).await?;
-                        let said = Said::new(step, "result", result.to_string())?;
-                        let result = context::shorten(result);
-                        self.core.emit(Event::Result {
-                            task: task.id().to_owned(),
-                            step,
-                            tool: call.tool.clone(),
-                            result: result.clone(),
-                        });
-                        (Feed::Observed { result, labels }, said)
+                match task.next() {
+                    Want::Think => self.take_thought::<T>(&mut task).await?,
+                    Want::Act(due) => {
+                        let due =
+                            due.into_iter().map(|(step, call)| (step, call.clone())).collect();
+                        self.act(&mut task, due).await?;
                     }
                     Want::Done(answer) => break Ok(answer.clone()),
                     Want::Failed(failure) => {
                         let (task, failure) = (task.id().to_owned(), failure.clone());
                         break Err(AgentError::Failed { task, failure });
                     }
-                };
-                task.feed(feed)?;
-                self.core.memory.save(&task, Some(&said)).await?;
-                self.commit(&task, &said).await;
+                }
             }
         }
         .instrument(span)
-        .await?;
+        .await;
         drop(claim);
+        self.join_above(task.labels());
+        let answer = answer?;
         self.core.emit(Event::Answer { task: task.id().to_owned(), answer: answer.clone() });
         read_answer(&task, answer)
     }
 
-    /// Asks the model for the next call.
-    async fn think<T: JsonSchema>(&self, task: &Task) -> Result<String, AgentError> {
+    /// Asks the model for the next reply, and takes it down.
+    async fn take_thought<T: JsonSchema>(&self, task: &mut Task) -> Result<(), AgentError> {
+        let began = Instant::now();
+        let left = task.limits().time.map(|time| time.saturating_sub(task.used().time));
+        let step = task.step();
+        let thought = self.think::<T>(task);
+        let thought = match left {
+            Some(left) => timeout(left, thought).await.unwrap_or(Ok(None)),
+            None => thought.await,
+        };
+        let (feed, text) = match thought? {
+            Some(reply) => {
+                let usage = reply.usage;
+                let tokens = u64::from(usage.prompt_tokens) + u64::from(usage.completion_tokens);
+                (Feed::Thought { text: reply.text.clone(), tokens }, reply.text)
+            }
+            // Whichever of the two it was, the thought is not to be had.
+            None => {
+                let limits = task.limits();
+                let failure = match (left.is_some_and(|left| began.elapsed() >= left), limits) {
+                    (true, limits) => Failure::Time(limits.time.unwrap_or_default()),
+                    (false, limits) => Failure::Tokens(limits.tokens.unwrap_or_default()),
+                };
+                (Feed::Over(failure.clone()), failure.to_string())
+            }
+        };
+        let said = Said::new(step, "call", text)?;
+        self.take_down(task, feed, began.elapsed(), &said).await
+    }
+
+    /// Feeds the task, writes it down and commits to what was said.
+    pub(crate) async fn take_down(
+        &self,
+        task: &mut Task,
+        feed: Feed,
+        took: Duration,
+        said: &Said,
+    ) -> Result<(), AgentError> {
+        task.feed(feed, took)?;
+        self.core.memory.save(task, Some(said)).await?;
+        self.commit(task, said).await;
+        Ok(())
+    }
+
+    /// Asks the model for the next reply; `None` if its tokens are used up before that.
+    async fn think<T: JsonSchema>(
+        &self,
+        task: &mut Task,
+    ) -> Result<Option<Generation>, AgentError> {
         let core = &self.core;
-        core.emit(Event::Thinking { task: task.id().to_owned(), step: task.step() });
+        let step = task.step();
+        core.emit(Event::Thinking { task: task.id().to_owned(), step });
         let view = self.standing().await?;
         if let Some(entry) = view.frozen_at {
             return Err(AgentError::Frozen(entry));
         }
-        let offer = prompt::offer::<T>(&self.tools, &view)?;
-        let messages = task.messages(&offer.system);
-        let messages = context::fit(messages, core.model.as_ref(), REPLY)?;
-        let request = Request::new(messages)
-            .session(format!("{}/{}", core.name, task.id()))
-            .json_schema(offer.reply)
-            .max_tokens(REPLY);
+        let offer = prompt::offer::<T>(&self.tools, &view, core.model.info())?;
+        let (request, prompt) = self.fit(task, &offer).await?;
+        let used = task.used().tokens.saturating_add(prompt as u64);
+        if task.limits().tokens.is_some_and(|limit| used >= limit) {
+            return Ok(None);
+        }
         let span = tracing::info_span!(
             "chat",
             gen_ai.operation.name = "chat",
@@ -108,65 +132,55 @@ impl Agent {
             gen_ai.usage.input_tokens = tracing::field::Empty,
             gen_ai.usage.output_tokens = tracing::field::Empty,
         );
-        let reply = core.model.generate(request).instrument(span.clone()).await?;
+        let (request, deltas) = request.stream();
+        let told = |delta: Delta| {
+            let thinking = matches!(delta, Delta::Thinking(_));
+            let (Delta::Text(text) | Delta::Thinking(text)) = delta;
+            core.emit(Event::Text { task: task.id().to_owned(), step, text, thinking });
+        };
+        let reply = heard(core.model.generate(request), deltas, told);
+        let reply = reply.instrument(span.clone()).await?;
         span.record("gen_ai.usage.input_tokens", reply.usage.prompt_tokens);
         span.record("gen_ai.usage.output_tokens", reply.usage.completion_tokens);
-        Ok(reply.text)
+        core.emit(Event::Thought { task: task.id().to_owned(), step, usage: reply.usage });
+        Ok(Some(reply))
     }
 
-    /// Makes a call and gives what came of it: a result, or words about why there is none.
-    async fn act(
-        &self,
-        task: &Task,
-        call: &Call,
-        step: u32,
-    ) -> Result<(Value, Labels), AgentError> {
+    /// The request for the next reply and the tokens of its prompt. Where the conversation does not
+    /// fit beside the reply, a checkpoint is made, and written down, until it does.
+    async fn fit(&self, task: &mut Task, offer: &Offer) -> Result<(Request, usize), AgentError> {
         let core = &self.core;
-        core.emit(Event::Call { task: task.id().to_owned(), step, call: call.clone() });
-        let Some(tool) = self.tools.iter().find(|tool| tool.name() == call.tool) else {
-            return Ok((json!({ "error": "no such tool" }), Labels::default()));
-        };
-        let view = self.standing().await?;
-        let cx = Cx::new(self.scope(task, call, step, &view)?);
-        let span = tracing::info_span!(
-            "execute_tool",
-            gen_ai.operation.name = "execute_tool",
-            gen_ai.tool.name = call.tool,
-        );
-        let outcome = perform(tool.as_ref(), &cx, call).instrument(span).await;
-        let scope = cx.scope();
-        if let Some(interruption) = lock(&scope.interrupted).take() {
-            return Err(interruption);
+        let context = core.model.info().context_length;
+        let reply = context::room_for_reply(context);
+        let limit = (context as usize).saturating_sub(reply as usize);
+        let mut room = context::room_for_summary(context);
+        let mut checked = false;
+        loop {
+            let mut request = Request::new(task.messages(offer.frame.as_ref()))
+                .session(format!("{}/{}", core.name, task.id()))
+                .constraint(Constraint::JsonSchema(offer.reply.clone()))
+                .max_tokens(reply);
+            request.tools.clone_from(&offer.tools);
+            let tokens = match core.model.count_prompt(&request) {
+                Ok(tokens) => tokens,
+                Err(ModelError::PromptTooLong { tokens, .. }) => {
+                    tokens.max(limit.saturating_add(1))
+                }
+                Err(error) => return Err(error.into()),
+            };
+            if tokens <= limit {
+                if checked {
+                    core.memory.save(task, None).await?;
+                    core.emit(Event::Checkpoint { task: task.id().to_owned(), step: task.step() });
+                }
+                return Ok((request, tokens));
+            }
+            if !task.summarise(room) {
+                return Err(AgentError::Context { tokens, limit });
+            }
+            checked = true;
+            room /= 2;
         }
-        let result = outcome.unwrap_or_else(|error| {
-            let words = error.to_string();
-            tracing::debug!(tool = call.tool, error = words, "a call brought nothing");
-            json!({ "error": words.chars().take(ERROR).collect::<String>() })
-        });
-        let labels = lock(&scope.labels).clone();
-        Ok((result, labels))
-    }
-
-    fn scope(&self, task: &Task, call: &Call, step: u32, view: &View) -> Result<Scope, AgentError> {
-        let core = &self.core;
-        let authority: Arc<dyn Authority> = Arc::clone(&core.steward) as Arc<dyn Authority>;
-        Ok(Scope {
-            steward: Arc::clone(&core.steward),
-            buyer: Buyer::new(core.net(view)?, authority),
-            memory: core.memory.clone(),
-            events: core.events.clone(),
-            names: Arc::clone(&core.names),
-            states: self.states.clone(),
-            tape: core.tape.clone(),
-            patience: core.patience,
-            task: task.id().to_owned(),
-            step,
-            tool: call.tool.clone(),
-            arguments: constrained(call, view),
-            ordinal: AtomicU32::new(0),
-            labels: Mutex::new(task.labels().clone()),
-            interrupted: Mutex::new(None),
-        })
     }
 
     /// Commits to what was said. A commitment that does not arrive is a gap in the claims, not in
@@ -187,31 +201,21 @@ impl Agent {
     }
 }
 
-/// The arguments of a call that the policy constrains, as an intent tells them.
-fn constrained(call: &Call, view: &View) -> BTreeMap<String, Argument> {
-    let tool = view.tools.iter().find(|tool| tool.name == call.tool);
-    let names = tool.into_iter().flat_map(|tool| &tool.arguments);
-    names.filter_map(|name| Some((name.clone(), argument(call.args.get(name)?)))).collect()
-}
-
-fn argument(value: &Value) -> Argument {
-    match value {
-        Value::Bool(flag) => Argument::Flag(*flag),
-        Value::String(text) => Argument::Text(text.clone()),
-        other => match other.as_i64() {
-            Some(number) => Argument::Integer(number),
-            None => Argument::Text(other.to_string()),
-        },
+/// A reply, and what is told of it on the way. It is over when the model says so, whoever still
+/// could tell more.
+async fn heard<T>(reply: impl Future<Output = T>, mut deltas: Deltas, told: impl Fn(Delta)) -> T {
+    let mut reply = std::pin::pin!(reply);
+    let reply = loop {
+        tokio::select! {
+            biased;
+            Some(delta) = deltas.next() => told(delta),
+            reply = reply.as_mut() => break reply,
+        }
+    };
+    while let Some(Some(delta)) = deltas.next().now_or_never() {
+        told(delta);
     }
-}
-
-/// Proposes the use of the tool, then uses it.
-async fn perform(tool: &dyn Tool, cx: &Cx, call: &Call) -> Result<Value, ToolError> {
-    let scope = cx.scope();
-    let ordinal = scope.ordinal.fetch_add(1, Ordering::SeqCst);
-    let labels = lock(&scope.labels).clone();
-    scope.use_tool(ordinal, None, labels).await?;
-    tool.call(cx, Value::Object(call.args.clone())).await
+    reply
 }
 
 /// The answer as the type that was asked for.

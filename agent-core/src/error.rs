@@ -126,6 +126,24 @@ pub enum AgentError {
         /// Tokens that there are.
         limit: usize,
     },
+    /// A call that pays for something took too long. Running the task again asks for the same goods,
+    /// with the same payment.
+    #[error(
+        "\"{tool}\" brought nothing within {} s and has paid for something; run the task again, which \
+         pays nothing twice", .limit.as_secs_f32()
+    )]
+    Slow {
+        /// The tool.
+        tool: String,
+        /// The limit.
+        limit: std::time::Duration,
+    },
+    /// Goals lie too deep below each other.
+    #[error("a goal below a goal may lie {0} deep, and this one lies deeper")]
+    Deep(usize),
+    /// A goal below another had to stop for a reason that ends the run of that one as well.
+    #[error("{0}")]
+    Interrupted(String),
     /// The owner has not decided yet.
     #[error(
         "intent {id} is held for the owner ({}); run the task again once it is approved", asked(.table)
@@ -169,4 +187,23 @@ fn asked(table: &[Row]) -> String {
     let rules: Vec<_> =
         table.iter().filter(|row| row.mark == Mark::Ask).map(|row| row.rule.as_str()).collect();
     rules.join(", ")
+}
+
+impl AgentError {
+    /// Whether the task that ended with this is unfinished, and goes on when it is run again. The
+    /// others are said to a model whose call this was.
+    pub(crate) const fn is_passing(&self) -> bool {
+        !matches!(
+            self,
+            Self::Failed { .. }
+                | Self::Answer { .. }
+                | Self::AnswerType(_)
+                | Self::Context { .. }
+                | Self::Deep(_)
+                | Self::NoTask(_)
+                | Self::OtherGoal { .. }
+                | Self::TaskName(_)
+                | Self::Tool { .. }
+        )
+    }
 }

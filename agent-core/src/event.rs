@@ -1,6 +1,7 @@
 //! What an agent is doing, for whoever watches: a story, a log, a screen.
 
 use crate::Call;
+use marque_models::Usage;
 use marque_policies::{IntentId, Money, Row};
 use serde_json::{Map, Value};
 
@@ -13,6 +14,35 @@ pub enum Event {
         /// The task's name.
         task: String,
         /// The step, from 0.
+        step: u32,
+    },
+    /// A piece of the model's reply, as it is written. All of them together are the reply, which
+    /// is read only once it is whole.
+    Text {
+        /// The task's name.
+        task: String,
+        /// The step, from 0.
+        step: u32,
+        /// The piece.
+        text: String,
+        /// Whether it is thought and not said.
+        thinking: bool,
+    },
+    /// The model has replied.
+    Thought {
+        /// The task's name.
+        task: String,
+        /// The step, from 0.
+        step: u32,
+        /// The tokens that it took.
+        usage: Usage,
+    },
+    /// The conversation did not fit any more: what was done before the newest turn is shown to the
+    /// model in short from now on.
+    Checkpoint {
+        /// The task's name.
+        task: String,
+        /// The step under way.
         step: u32,
     },
     /// The model chose a call. Seen again when a task is taken up between call and result.
@@ -82,4 +112,24 @@ pub enum Event {
         /// The arguments of `finish`.
         answer: Map<String, Value>,
     },
+}
+
+impl Event {
+    /// The name of the task in which it happened.
+    #[must_use]
+    pub fn task(&self) -> &str {
+        match self {
+            Self::Thinking { task, .. }
+            | Self::Text { task, .. }
+            | Self::Thought { task, .. }
+            | Self::Checkpoint { task, .. }
+            | Self::Call { task, .. }
+            | Self::Refused { task, .. }
+            | Self::Held { task, .. }
+            | Self::Asked { task, .. }
+            | Self::Paid { task, .. }
+            | Self::Result { task, .. }
+            | Self::Answer { task, .. } => task,
+        }
+    }
 }

@@ -14,7 +14,9 @@
 //!   moment, so a call is always one that could be allowed.
 //! - [`fence`](mod@fence) takes from the process what a mind never needs, before it loads a model.
 
+mod act;
 mod agent;
+mod below;
 mod call;
 mod config;
 mod context;
@@ -29,11 +31,13 @@ mod memory;
 #[doc(hidden)]
 pub mod private;
 mod prompt;
+mod purse;
 pub mod questions;
 mod schema;
 mod spent;
 mod state;
 mod steward;
+mod stream;
 mod tape;
 pub mod task;
 mod tool;
@@ -51,5 +55,6 @@ pub use private as __private;
 pub use spent::{Spending, Spent};
 pub use state::{State, States};
 pub use steward::Steward;
+pub use stream::Run;
 pub use task::{Task, TaskLimits};
 pub use tool::{Tool, ToolError};

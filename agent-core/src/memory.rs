@@ -37,7 +37,7 @@ const ASIDES: usize = 128;
 /// The mind's own folder.
 #[derive(Clone, Debug)]
 pub(crate) struct Memory {
-    store: Arc<dyn Store>,
+    pub(crate) store: Arc<dyn Store>,
     dir: PathBuf,
     kept: PathBuf,
     notes: Notes,
@@ -159,6 +159,20 @@ impl Memory {
         let (store, key) = (Arc::clone(&self.store), task_key(id));
         let bytes = blocking(move || Ok(store.get(&key)?)).await?;
         bytes.map(|bytes| Task::from_bytes(&bytes)).transpose()
+    }
+
+    /// What was said in a step.
+    pub(crate) async fn said(
+        &self,
+        task: &str,
+        step: u32,
+        what: &str,
+    ) -> Result<Option<String>, AgentError> {
+        let (store, key) = (Arc::clone(&self.store), format!("said/{task}/{step}/{what}"));
+        let bytes = blocking(move || Ok(store.get(key.as_bytes())?)).await?;
+        let value = bytes.map(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes));
+        let value = value.transpose().map_err(|error| AgentError::Memory(error.to_string()))?;
+        Ok(value.and_then(|said| said.get("value")?.as_str().map(str::to_owned)))
     }
 
     /// All tasks, by name.

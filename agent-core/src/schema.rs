@@ -1,8 +1,9 @@
 //! JSON schemas as the grammar engine wants them: whole, closed and plain.
 //!
-//! Types become schemas through `schemars`. What is left out is what a grammar cannot use: titles,
-//! descriptions, formats of numbers. Objects are closed, so that a model cannot add what nobody
-//! reads.
+//! Types become schemas through `schemars`. What is left out is what neither a grammar nor a model
+//! can use: titles, defaults, formats of numbers. Descriptions of arguments stay, for models that
+//! are told of tools by their schemas; a grammar does without them. Objects are closed, so that a
+//! model cannot add what nobody reads.
 
 use crate::call::FINISH;
 use schemars::{JsonSchema, generate::SchemaSettings};
@@ -15,7 +16,20 @@ pub(crate) fn of<T: JsonSchema>() -> Value {
         settings.meta_schema = None;
     });
     let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
-    close(&mut schema);
+    if let Value::Object(root) = &mut schema {
+        // What a type is for its author; a tool says what it does in its own words.
+        root.remove("description");
+    }
+    walk(&mut schema, &close);
+    schema
+}
+
+/// The same schema as a grammar wants it, without a word for people.
+pub(crate) fn plain(schema: &Value) -> Value {
+    let mut schema = schema.clone();
+    walk(&mut schema, &|map| {
+        map.remove("description");
+    });
     schema
 }
 
@@ -56,24 +70,17 @@ pub(crate) fn is_recursive(schema: &Value) -> bool {
     }
 }
 
-/// The arguments that a schema names, in order.
-pub(crate) fn arguments(schema: &Value) -> impl Iterator<Item = &str> {
-    let properties = schema.get("properties").and_then(Value::as_object);
-    properties.into_iter().flat_map(|properties| properties.keys().map(String::as_str))
-}
-
-/// The schema of one reply: a call of one of `tools`, the tool's name first.
-pub(crate) fn of_reply<'a>(tools: impl IntoIterator<Item = (&'a str, &'a Value)>) -> Value {
-    let mut calls: Vec<_> = tools.into_iter().map(|(name, args)| of_call(name, args)).collect();
-    match calls.len() {
-        1 => calls.swap_remove(0),
-        _ => json!({ "oneOf": calls }),
+/// A value of one of these schemas.
+pub(crate) fn one_of(mut schemas: Vec<Value>) -> Value {
+    match schemas.len() {
+        1 => schemas.swap_remove(0),
+        _ => json!({ "oneOf": schemas }),
     }
 }
 
-/// The schema of a call of one tool.
-fn of_call(tool: &str, args: &Value) -> Value {
-    debug_assert!(tool != FINISH || is_object(args), "an answer has fields");
+/// The schema of a call of one tool, its name first.
+pub(crate) fn of_call(tool: &str, args: Value) -> Value {
+    debug_assert!(tool != FINISH || is_object(&args), "an answer has fields");
     json!({
         "type": "object",
         "properties": { "tool": { "const": tool }, "args": args },
@@ -82,10 +89,20 @@ fn of_call(tool: &str, args: &Value) -> Value {
     })
 }
 
-/// Closes every object and drops what a grammar cannot use.
-fn close(schema: &mut Value) {
-    let Value::Object(map) = schema else { return };
-    for word in ["$schema", "title", "description", "default", "examples", "deprecated"] {
+/// The schema of several calls, each of one of these schemas.
+pub(crate) fn of_calls(calls: Vec<Value>, most: usize) -> Value {
+    let list = json!({ "type": "array", "items": one_of(calls), "minItems": 2, "maxItems": most });
+    json!({
+        "type": "object",
+        "properties": { "calls": list },
+        "required": ["calls"],
+        "additionalProperties": false,
+    })
+}
+
+/// Closes an object and drops what nobody can use.
+fn close(map: &mut Map<String, Value>) {
+    for word in ["$schema", "title", "default", "examples", "deprecated"] {
         map.remove(word);
     }
     let number = |kind: &Value| kind == "integer" || kind == "number";
@@ -103,19 +120,25 @@ fn close(schema: &mut Value) {
             map.insert("additionalProperties".to_owned(), Value::Bool(false));
         }
     }
+}
+
+/// Changes a schema and every schema in it. The names of properties are no words of the schema.
+fn walk(schema: &mut Value, change: &impl Fn(&mut Map<String, Value>)) {
+    let Value::Object(map) = schema else { return };
+    change(map);
     for word in ["properties", "$defs"] {
         if let Some(Value::Object(parts)) = map.get_mut(word) {
-            parts.values_mut().for_each(close);
+            parts.values_mut().for_each(|part| walk(part, change));
         }
     }
     for word in ["items", "additionalProperties", "not"] {
         if let Some(part) = map.get_mut(word) {
-            close(part);
+            walk(part, change);
         }
     }
     for word in ["oneOf", "anyOf", "allOf", "prefixItems"] {
         if let Some(Value::Array(parts)) = map.get_mut(word) {
-            parts.iter_mut().for_each(close);
+            parts.iter_mut().for_each(|part| walk(part, change));
         }
     }
 }
@@ -124,6 +147,10 @@ fn close(schema: &mut Value) {
 mod tests {
     use super::*;
     use serde::Deserialize;
+
+    fn arguments(schema: &Value) -> Vec<&str> {
+        schema["properties"].as_object().unwrap().keys().map(String::as_str).collect()
+    }
 
     #[derive(Deserialize, JsonSchema)]
     #[expect(dead_code, reason = "only its schema is looked at")]
@@ -144,7 +171,7 @@ mod tests {
     #[test]
     fn a_struct_is_answered_by_its_fields_and_closed_at_every_depth() {
         assert_eq!(
-            of_answer::<Advice>(),
+            plain(&of_answer::<Advice>()),
             json!({
                 "type": "object",
                 "properties": {
@@ -167,9 +194,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_field_is_for_is_told_to_models_and_kept_from_grammars() {
+        let schema = of::<Advice>();
+        assert_eq!(schema["properties"]["sail"]["description"], "Whether to go.");
+        assert!(!plain(&schema).to_string().contains("Whether to go."));
+        // A property may be called like a word of the schema.
+        assert!(plain(&schema).to_string().contains(r#""title":{"type":"string"}"#));
+    }
+
+    #[test]
     fn a_plain_value_is_answered_as_answer() {
         let schema = of_answer::<String>();
-        assert_eq!(arguments(&schema).collect::<Vec<_>>(), ["answer"]);
+        assert_eq!(arguments(&schema), ["answer"]);
         let args = json!({"answer": "7"}).as_object().cloned().unwrap();
         assert_eq!(unwrap_answer::<String>(args), json!("7"));
     }
@@ -177,7 +213,7 @@ mod tests {
     #[test]
     fn arguments_keep_the_order_in_which_they_are_declared() {
         let schema = of::<Wind>();
-        assert_eq!(arguments(&schema).collect::<Vec<_>>(), ["title", "knots"]);
+        assert_eq!(arguments(&schema), ["title", "knots"]);
     }
 
     #[test]

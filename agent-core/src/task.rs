@@ -4,25 +4,38 @@
 //! transition and read again by a later process, which then wants exactly the same thing. That is
 //! all there is to resuming: there is no second path.
 //!
+//! Each call is a step of its own, also where the model made several in one reply, so that the ids
+//! of its intents follow from its place alone. What such calls bring joins the conversation
+//! together, once all of them are back.
+//!
 //! INVARIANT: a step whose result was fed is never acted on again, and a call that was not yet
-//! answered keeps its step number, so its intents keep their ids (pinned by
-//! `tests/mind/resume.rs::a_mind_killed_at_any_edge_proposes_the_same_ids_and_repeats_no_result`).
+//! answered keeps its step number and its labels, so its intents keep their ids and their bodies
+//! (pinned by `tests/mind/resume.rs::a_mind_killed_at_any_edge_proposes_the_same_ids_and_repeats_no_result`).
+
+mod kept;
+mod limits;
+
+pub use limits::{Failure, TaskLimits};
 
 use crate::{
     AgentError,
     call::{Call, FINISH},
+    context,
 };
 use marque_models::Message;
 use marque_policies::{Label, Labels};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::fmt;
+use std::time::Duration;
 
-/// The version in which tasks are written. Newer ones are refused.
-pub const VERSION: u16 = 1;
+/// The version in which tasks are written. Newer ones are refused, older ones are read.
+pub const VERSION: u16 = 2;
 
 /// The longest name of a task, in bytes: the protocol's limit.
 pub const MAX_ID: usize = 128;
+
+/// The longest circle that is looked for, in calls.
+const CIRCLE: usize = 4;
 
 /// A goal on its way to an answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,17 +47,11 @@ pub struct Task {
     limits: TaskLimits,
     steps: Vec<Step>,
     labels: Labels,
+    #[serde(default)]
+    used: Used,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    checkpoint: Option<Checkpoint>,
     state: State,
-}
-
-/// When a task gives up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TaskLimits {
-    /// The most calls before the answer.
-    pub steps: u32,
-    /// So many equal calls are a loop; the last of them is not made.
-    pub repeats: u32,
 }
 
 /// A call and what it brought.
@@ -55,6 +62,29 @@ pub struct Step {
     pub call: Call,
     /// What the model is shown of the result.
     pub result: Value,
+    /// Whether it was called in the same reply as the step before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub alongside: bool,
+}
+
+/// What a task has taken so far, over all its runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Used {
+    /// Tokens that the model read and wrote.
+    pub tokens: u64,
+    /// Time at work.
+    pub time: Duration,
+}
+
+/// Steps that the model is shown in short.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Checkpoint {
+    /// How many, from the first.
+    steps: usize,
+    /// What is left of them.
+    summary: Value,
 }
 
 /// Where a task stands.
@@ -62,27 +92,26 @@ pub struct Step {
 #[serde(rename_all = "snake_case")]
 enum State {
     Thinking,
-    Acting(Call),
+    Acting(Vec<Pending>),
     Done(Map<String, Value>),
     Failed(Failure),
 }
 
-/// Why a task ended without an answer.
+/// A call of the reply under way.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Failure {
-    /// Too many calls without an answer.
-    Steps(u32),
-    /// The same call again and again.
-    Repeated(Call),
-    /// The model wrote something that is no call.
-    Unreadable {
-        /// What it wrote, shortened.
-        text: String,
-        /// What is wrong with it.
-        why: String,
-    },
+#[serde(deny_unknown_fields)]
+struct Pending {
+    call: Call,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    observed: Option<Observed>,
+}
+
+/// What one brought, while others are not back yet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Observed {
+    result: Value,
+    labels: Labels,
 }
 
 /// What a task wants next.
@@ -90,13 +119,9 @@ pub enum Failure {
 pub enum Want<'a> {
     /// The model's next reply to [`Task::messages`].
     Think,
-    /// The result of a call.
-    Act {
-        /// The call.
-        call: &'a Call,
-        /// The step, from which the ids of its intents follow.
-        step: u32,
-    },
+    /// The results of these calls, in any order, each with its step, from which the ids of its
+    /// intents follow.
+    Act(Vec<(u32, &'a Call)>),
     /// Nothing: the arguments of `finish`.
     Done(&'a Map<String, Value>),
     /// Nothing any more.
@@ -107,21 +132,23 @@ pub enum Want<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Feed {
     /// The model's reply.
-    Thought(String),
-    /// The result of the call, as the model will be shown it.
+    Thought {
+        /// What it wrote.
+        text: String,
+        /// Tokens that it read and wrote.
+        tokens: u64,
+    },
+    /// The result of a call, as the model will be shown it.
     Observed {
+        /// The call's step.
+        step: u32,
         /// What came back.
         result: Value,
         /// Where it came from.
         labels: Labels,
     },
-}
-
-impl Default for TaskLimits {
-    /// 16 steps, 3 repeats.
-    fn default() -> Self {
-        Self { steps: 16, repeats: 3 }
-    }
+    /// A limit was reached on the way.
+    Over(Failure),
 }
 
 impl Task {
@@ -142,35 +169,17 @@ impl Task {
             limits,
             steps: Vec::new(),
             labels: Labels::default().with(Label::Owner),
+            used: Used::default(),
+            checkpoint: None,
             state: State::Thinking,
         })
     }
 
-    /// Reads a task that [`Task::to_bytes`] wrote.
-    ///
-    /// # Errors
-    /// [`AgentError::TaskUnreadable`] for anything else, and for a newer version.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, AgentError> {
-        #[derive(Deserialize)]
-        struct Versioned {
-            v: u16,
-        }
-        let unreadable = |error: serde_json::Error| AgentError::TaskUnreadable(error.to_string());
-        let Versioned { v } = serde_json::from_slice(bytes).map_err(unreadable)?;
-        if v != VERSION {
-            return Err(AgentError::TaskUnreadable(format!(
-                "it has version {v}, and this program knows version {VERSION}"
-            )));
-        }
-        serde_json::from_slice(bytes).map_err(unreadable)
-    }
-
-    /// The task as it is kept.
-    ///
-    /// # Errors
-    /// [`AgentError::TaskUnreadable`] if it cannot be written, which no task of ours causes.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, AgentError> {
-        serde_json::to_vec(self).map_err(|error| AgentError::TaskUnreadable(error.to_string()))
+    /// The same, where the goal was made from what has these labels.
+    #[must_use]
+    pub(crate) fn labelled(mut self, labels: &Labels) -> Self {
+        self.labels = self.labels.join(labels);
+        self
     }
 
     /// What is to be done now.
@@ -178,68 +187,166 @@ impl Task {
     pub fn next(&self) -> Want<'_> {
         match &self.state {
             State::Thinking => Want::Think,
-            State::Acting(call) => Want::Act { call, step: self.step() },
+            State::Acting(calls) => {
+                let due = (self.step()..).zip(calls);
+                let due = due.filter(|(_, pending)| pending.observed.is_none());
+                Want::Act(due.map(|(step, pending)| (step, &pending.call)).collect())
+            }
             State::Done(answer) => Want::Done(answer),
             State::Failed(failure) => Want::Failed(failure),
         }
     }
 
-    /// Goes on with what came of it.
+    /// Goes on with what came of it, and the time that it took.
     ///
     /// # Errors
     /// [`AgentError::OutOfTurn`] for an answer to something that was not asked; nothing changes.
-    pub fn feed(&mut self, feed: Feed) -> Result<(), AgentError> {
-        match (&self.state, feed) {
-            (State::Thinking, Feed::Thought(text)) => {
+    pub fn feed(&mut self, feed: Feed, took: Duration) -> Result<(), AgentError> {
+        match feed {
+            Feed::Thought { text, tokens } => {
+                if self.state != State::Thinking {
+                    return Err(AgentError::OutOfTurn("a thought"));
+                }
                 self.labels = std::mem::take(&mut self.labels).with(Label::Model);
+                self.used.tokens = self.used.tokens.saturating_add(tokens);
                 self.state = self.judge(&text);
-                Ok(())
             }
-            (State::Acting(call), Feed::Observed { result, labels }) => {
-                self.steps.push(Step { call: call.clone(), result });
-                self.labels = std::mem::take(&mut self.labels).join(&labels);
-                self.state = State::Thinking;
-                Ok(())
+            Feed::Observed { step, result, labels } => {
+                let first = self.step();
+                let place = step.checked_sub(first).and_then(|place| usize::try_from(place).ok());
+                let State::Acting(calls) = &mut self.state else {
+                    return Err(AgentError::OutOfTurn("a result"));
+                };
+                let pending = place.and_then(|place| calls.get_mut(place));
+                let Some(pending) = pending.filter(|pending| pending.observed.is_none()) else {
+                    return Err(AgentError::OutOfTurn("a result"));
+                };
+                pending.observed = Some(Observed { result, labels });
+                self.settle();
             }
-            (_, Feed::Thought(_)) => Err(AgentError::OutOfTurn("a thought")),
-            (_, Feed::Observed { .. }) => Err(AgentError::OutOfTurn("a result")),
+            Feed::Over(failure) => {
+                if self.is_over() {
+                    return Err(AgentError::OutOfTurn("an end"));
+                }
+                self.state = State::Failed(failure);
+            }
         }
+        self.used.time = self.used.time.saturating_add(took);
+        if self.state == State::Thinking
+            && let Some(failure) = self.exhausted()
+        {
+            self.state = State::Failed(failure);
+        }
+        Ok(())
+    }
+
+    /// Takes the calls of a reply into the conversation once all of them are back.
+    fn settle(&mut self) {
+        let State::Acting(calls) = &mut self.state else { return };
+        if calls.iter().any(|pending| pending.observed.is_none()) {
+            return;
+        }
+        for (place, Pending { call, observed }) in std::mem::take(calls).into_iter().enumerate() {
+            let Some(Observed { result, labels }) = observed else { continue };
+            self.steps.push(Step { call, result, alongside: place > 0 });
+            self.labels = std::mem::take(&mut self.labels).join(&labels);
+        }
+        self.state = State::Thinking;
     }
 
     /// The state that follows from a reply.
     fn judge(&self, text: &str) -> State {
-        let call = match Call::parse(text) {
-            Ok(call) => call,
+        let calls = match Call::parse(text) {
+            Ok(calls) => calls,
             Err(why) => {
                 let text = text.chars().take(200).collect();
                 return State::Failed(Failure::Unreadable { text, why });
             }
         };
-        if call.tool == FINISH {
-            return State::Done(call.args);
+        if let [Call { tool, args }] = calls.as_slice()
+            && tool == FINISH
+        {
+            return State::Done(args.clone());
         }
-        if self.step() >= self.limits.steps {
+        if let Some(failure) = self.exhausted() {
+            return State::Failed(failure);
+        }
+        let steps = self.steps.len().saturating_add(calls.len());
+        if steps > self.limits.steps as usize {
             return State::Failed(Failure::Steps(self.limits.steps));
         }
-        let before = self.steps.iter().filter(|step| step.call == call).count();
-        if before.saturating_add(1) >= self.limits.repeats.max(2) as usize {
-            return State::Failed(Failure::Repeated(call));
+        if let Some(circle) = calls.first().and_then(|call| self.circle(call)) {
+            return State::Failed(Failure::Circle(circle));
         }
-        State::Acting(call)
+        for (place, call) in calls.iter().enumerate() {
+            let before = self.steps.iter().map(|step| &step.call);
+            let before = before.chain(calls.iter().take(place)).filter(|other| *other == call);
+            if before.count().saturating_add(1) >= self.limits.repeats.max(2) as usize {
+                return State::Failed(Failure::Repeated(call.clone()));
+            }
+        }
+        State::Acting(calls.into_iter().map(|call| Pending { call, observed: None }).collect())
     }
 
-    /// The conversation that the model continues, after the system text.
+    /// The circle that `next` would begin a third time: the same calls in turn, with the same
+    /// results, twice.
+    fn circle(&self, next: &Call) -> Option<Vec<Call>> {
+        (2..=CIRCLE).find_map(|length| {
+            let start = self.steps.len().checked_sub(length.saturating_mul(2))?;
+            let (first, second) = self.steps.get(start..)?.split_at_checked(length)?;
+            let mut pairs = first.iter().zip(second);
+            let same =
+                pairs.all(|(one, other)| one.call == other.call && one.result == other.result);
+            let again = first.first().is_some_and(|step| step.call == *next);
+            (same && again).then(|| first.iter().map(|step| step.call.clone()).collect())
+        })
+    }
+
+    /// The limit that is used up, if one is.
+    fn exhausted(&self) -> Option<Failure> {
+        let TaskLimits { tokens, time, .. } = self.limits;
+        let tokens = tokens.filter(|limit| self.used.tokens >= *limit).map(Failure::Tokens);
+        tokens.or_else(|| time.filter(|limit| self.used.time >= *limit).map(Failure::Time))
+    }
+
+    /// The conversation that the model continues, after the frame.
     #[must_use]
-    pub fn messages(&self, system: &str) -> Vec<Message> {
-        let mut messages = vec![Message::system(system), Message::user(&self.goal)];
-        for step in &self.steps {
-            messages.push(Message::assistant(step.call.to_string()));
-            messages.push(Message::tool(step.result.to_string()));
+    pub fn messages(&self, frame: Option<&Message>) -> Vec<Message> {
+        let mut messages: Vec<_> = frame.cloned().into_iter().collect();
+        messages.push(Message::user(&self.goal));
+        let mut rest = self.steps.as_slice();
+        if let Some(Checkpoint { steps, summary }) = &self.checkpoint {
+            messages.push(Message::assistant(context::SUMMARY));
+            messages.push(Message::tool(summary.to_string()));
+            rest = rest.get(*steps..).unwrap_or_default();
+        }
+        for turn in rest.chunk_by(|_, next| next.alongside) {
+            let calls: Vec<_> = turn.iter().map(|step| &step.call).collect();
+            messages.push(Message::assistant(Call::reply(&calls)));
+            messages.extend(turn.iter().map(|step| Message::tool(step.result.to_string())));
         }
         messages
     }
 
-    /// The number of the step under way, from 0.
+    /// Shows all but the newest turn in short from now on, in at most `room` characters. Says
+    /// whether that is shorter than before.
+    pub(crate) fn summarise(&mut self, room: usize) -> bool {
+        let newest = self.steps.iter().rposition(|step| !step.alongside).unwrap_or(0);
+        let Some(before) = self.steps.get(..newest).filter(|before| !before.is_empty()) else {
+            return false;
+        };
+        let checkpoint = Checkpoint { steps: newest, summary: context::summary(before, room) };
+        let shorter = self.checkpoint.as_ref().is_none_or(|held| {
+            held.steps < newest
+                || held.summary.to_string().len() > checkpoint.summary.to_string().len()
+        });
+        if shorter {
+            self.checkpoint = Some(checkpoint);
+        }
+        shorter
+    }
+
+    /// The number of the first step under way, from 0.
     #[must_use]
     pub fn step(&self) -> u32 {
         u32::try_from(self.steps.len()).unwrap_or(u32::MAX)
@@ -255,6 +362,18 @@ impl Task {
     #[must_use]
     pub fn goal(&self) -> &str {
         &self.goal
+    }
+
+    /// When it gives up.
+    #[must_use]
+    pub const fn limits(&self) -> &TaskLimits {
+        &self.limits
+    }
+
+    /// What it has taken so far, over all its runs.
+    #[must_use]
+    pub const fn used(&self) -> Used {
+        self.used
     }
 
     /// The steps that are done.
@@ -276,111 +395,5 @@ impl Task {
     }
 }
 
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Steps(limit) => write!(f, "no answer after {limit} steps"),
-            Self::Repeated(call) => write!(f, "the model repeats itself: {call}"),
-            Self::Unreadable { text, why } => {
-                write!(f, "the model wrote no call but {text:?} ({why})")
-            }
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn task() -> Task {
-        Task::new("t", "what is it?", TaskLimits { steps: 4, repeats: 3 }).unwrap()
-    }
-
-    fn think(task: &mut Task, text: &str) {
-        task.feed(Feed::Thought(text.to_owned())).unwrap();
-    }
-
-    fn observe(task: &mut Task, result: Value) {
-        task.feed(Feed::Observed { result, labels: Labels::default() }).unwrap();
-    }
-
-    const FETCH: &str = r#"{"tool":"fetch_data","args":{"url":"https://a.example/"}}"#;
-
-    #[test]
-    fn a_task_thinks_acts_observes_and_ends_with_the_arguments_of_finish() {
-        let mut task = task();
-        assert_eq!(task.next(), Want::Think);
-        think(&mut task, FETCH);
-        assert!(matches!(task.next(), Want::Act { step: 0, call } if call.tool == "fetch_data"));
-        observe(&mut task, json!({"value": "7"}));
-        assert_eq!(task.next(), Want::Think);
-        let said: Vec<_> = task.messages("s").into_iter().map(|m| m.content).collect();
-        assert_eq!(said, ["s", "what is it?", FETCH, r#"{"value":"7"}"#]);
-        think(&mut task, r#"{"tool":"finish","args":{"answer":"value is 7"}}"#);
-        let Want::Done(answer) = task.next() else { panic!("{task:?}") };
-        assert_eq!(answer["answer"], "value is 7");
-    }
-
-    #[test]
-    fn a_task_that_is_written_down_and_read_again_wants_the_same() {
-        let mut task = task();
-        for feed in [
-            Feed::Thought(FETCH.to_owned()),
-            Feed::Observed { result: json!({"error": "gone"}), labels: Labels::default() },
-            Feed::Thought("nonsense".to_owned()),
-        ] {
-            let again = Task::from_bytes(&task.to_bytes().unwrap()).unwrap();
-            assert_eq!(again, task);
-            assert_eq!(again.next(), task.next());
-            task.feed(feed).unwrap();
-        }
-    }
-
-    #[test]
-    fn the_third_equal_call_is_not_made() {
-        let mut task = task();
-        for _ in 0..2 {
-            think(&mut task, FETCH);
-            observe(&mut task, json!({"error": "gone"}));
-        }
-        think(&mut task, FETCH);
-        assert!(matches!(task.next(), Want::Failed(Failure::Repeated(_))));
-    }
-
-    #[test]
-    fn a_task_without_an_answer_gives_up_after_its_steps() {
-        let mut task = task();
-        for n in 0..4 {
-            think(&mut task, &format!(r#"{{"tool":"fetch_data","args":{{"url":"{n}"}}}}"#));
-            observe(&mut task, json!({}));
-        }
-        think(&mut task, r#"{"tool":"fetch_data","args":{"url":"5"}}"#);
-        assert_eq!(task.next(), Want::Failed(&Failure::Steps(4)));
-    }
-
-    #[test]
-    fn a_reply_that_is_no_call_ends_the_task_and_says_so() {
-        let mut task = task();
-        think(&mut task, "I would rather not");
-        let Want::Failed(failure) = task.next() else { panic!("{task:?}") };
-        assert!(failure.to_string().contains("I would rather not"), "{failure}");
-    }
-
-    #[test]
-    fn what_was_not_asked_for_changes_nothing() {
-        let mut task = task();
-        let before = task.clone();
-        let result = Feed::Observed { result: json!({}), labels: Labels::default() };
-        assert!(task.feed(result).is_err());
-        assert_eq!(task, before);
-    }
-
-    #[test]
-    fn a_newer_task_is_refused_with_its_version() {
-        let mut value: Value = serde_json::from_slice(&task().to_bytes().unwrap()).unwrap();
-        value["v"] = json!(2);
-        let error = Task::from_bytes(&serde_json::to_vec(&value).unwrap()).unwrap_err();
-        assert!(error.to_string().contains("version 2"), "{error}");
-    }
-}
+mod tests;

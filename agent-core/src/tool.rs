@@ -22,6 +22,12 @@ pub trait Tool: Send + Sync {
     /// JSON schema of its arguments: an object.
     fn schema(&self) -> Value;
 
+    /// Whether calls of it may be made at the same time as others: no call changes what another
+    /// brings. A model may then write several calls in one reply.
+    fn independent(&self) -> bool {
+        false
+    }
+
     /// Does it. Whatever leaves this machine on its way goes through `cx`.
     ///
     /// A task that is taken up after a crash calls again what had not come back, so a tool does the

@@ -261,6 +261,10 @@ impl Model for Llama {
         self.vocabulary.count(text, self.info.context_length as usize)
     }
 
+    fn count_prompt(&self, request: &Request) -> Result<usize, ModelError> {
+        Ok(self.prompt(request)?.0.len())
+    }
+
     async fn generate(&self, request: Request) -> Result<Generation, ModelError> {
         let cancel = request.cancel.clone();
         if cancel.is_cancelled() {

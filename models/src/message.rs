@@ -161,10 +161,14 @@ impl ToolDefinition {
         Self { name: name.into(), description: description.into(), parameters }
     }
 
-    /// The names of its arguments.
-    pub(crate) fn arguments(&self) -> impl Iterator<Item = &str> {
+    /// The names of its arguments, and whether each has to be given.
+    pub(crate) fn arguments(&self) -> impl Iterator<Item = (&str, bool)> {
         let properties = self.parameters.get("properties").and_then(Value::as_object);
-        properties.into_iter().flat_map(Map::keys).map(String::as_str)
+        let required = self.parameters.get("required").and_then(Value::as_array);
+        properties.into_iter().flat_map(Map::keys).map(move |name| {
+            let needed = required.is_some_and(|names| names.iter().any(|it| it == name.as_str()));
+            (name.as_str(), needed)
+        })
     }
 }
 

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::ModelError;
 use crate::request::{Generation, Request};
 
+/// Tokens that a template may put around one message.
+const AROUND: usize = 8;
+
 /// A language model that completes conversations.
 #[async_trait]
 pub trait Model: Send + Sync + Debug {
@@ -20,6 +23,26 @@ pub trait Model: Send + Sync + Debug {
     /// # Errors
     /// [`ModelError::PromptTooLong`] for a text that no context of this model could hold.
     fn count_tokens(&self, text: &str) -> Result<usize, ModelError>;
+
+    /// Counts the tokens of a request's prompt. A model that renders its prompts itself counts what
+    /// it would compute; without that it is the texts and a few tokens around each, which is close
+    /// and not exact.
+    ///
+    /// # Errors
+    /// [`ModelError::PromptTooLong`] for a prompt that no context of this model could hold, and
+    /// whatever keeps it from being rendered.
+    fn count_prompt(&self, request: &Request) -> Result<usize, ModelError> {
+        let mut total = 0_usize;
+        for message in &request.messages {
+            let tokens = self.count_tokens(&message.content)?;
+            total = total.saturating_add(tokens).saturating_add(AROUND);
+        }
+        for tool in &request.tools {
+            let told = format!("{} {} {}", tool.name, tool.description, tool.parameters);
+            total = total.saturating_add(self.count_tokens(&told)?).saturating_add(AROUND);
+        }
+        Ok(total)
+    }
 
     /// Writes the assistant's next message.
     ///
@@ -82,6 +105,10 @@ impl<M: Model + ?Sized> Model for Arc<M> {
 
     fn count_tokens(&self, text: &str) -> Result<usize, ModelError> {
         (**self).count_tokens(text)
+    }
+
+    fn count_prompt(&self, request: &Request) -> Result<usize, ModelError> {
+        (**self).count_prompt(request)
     }
 
     async fn generate(&self, request: Request) -> Result<Generation, ModelError> {

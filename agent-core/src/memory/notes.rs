@@ -273,6 +273,7 @@ mod tests {
     use super::*;
     use crate::{TaskLimits, task::Feed};
     use marque_policies::Label;
+    use std::time::Duration;
 
     fn web() -> Labels {
         Labels::default().with(Label::Web("evil.example".to_owned()))
@@ -308,11 +309,12 @@ mod tests {
         let mut task = Task::new("t", "when does the ferry leave?", TaskLimits::default()).unwrap();
         memory.save(&task, None).await.unwrap();
         assert_eq!(recall(&memory, "ferry").await, []);
-        task.feed(Feed::Thought(r#"{"tool":"page","args":{}}"#.to_owned())).unwrap();
+        let thought = |text: &str| Feed::Thought { text: text.to_owned(), tokens: 1 };
+        task.feed(thought(r#"{"tool":"page","args":{}}"#), Duration::ZERO).unwrap();
         let result = serde_json::json!({ "text": "at nine" });
-        task.feed(Feed::Observed { result, labels: web() }).unwrap();
-        task.feed(Feed::Thought(r#"{"tool":"finish","args":{"answer":"nine"}}"#.to_owned()))
-            .unwrap();
+        task.feed(Feed::Observed { step: 0, result, labels: web() }, Duration::ZERO).unwrap();
+        let end = thought(r#"{"tool":"finish","args":{"answer":"nine"}}"#);
+        task.feed(end, Duration::ZERO).unwrap();
         memory.save(&task, None).await.unwrap();
         let [(by, text, labels)] = &recall(&memory, "ferry").await[..] else { panic!() };
         assert_eq!((*by, text.as_str()), (Memorised::Task, r#"{"answer":"nine"}"#));

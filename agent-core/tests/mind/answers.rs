@@ -7,11 +7,13 @@ use crate::{
 };
 use async_trait::async_trait;
 use marque_agent_core::{Agent, AgentError, Event, TaskLimits, task::Failure};
-use marque_models::{Constraint, Generation, Model, ModelError, ModelInfo, Request, Scripted};
+use marque_models::{
+    Constraint, Generation, Model, ModelError, ModelInfo, Request, Role, Scripted, ToolDefinition,
+};
 use marque_policies::{Argument, Intent};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, atomic::Ordering};
 
 const FINISH: &str = r#"{"tool":"finish","args":{"answer":"done"}}"#;
@@ -47,7 +49,8 @@ fn listening(script: &[&str]) -> Arc<Listening> {
 fn shown(model: &Listening) -> Vec<String> {
     let heard = model.heard.lock().unwrap();
     let last = heard.last().unwrap();
-    last.messages.iter().skip(3).step_by(2).map(|message| message.content.clone()).collect()
+    let results = last.messages.iter().filter(|message| message.role == Role::Tool);
+    results.map(|message| message.content.clone()).collect()
 }
 
 #[tokio::test]
@@ -59,29 +62,40 @@ async fn only_permitted_tools_reach_the_prompt_and_the_grammar() {
     let answer: String = agent.tool(read).tool(add).run("say done").await.unwrap();
     assert_eq!(answer, "done");
     let heard = model.heard.lock().unwrap();
-    assert_eq!(
-        heard[0].messages[0].content,
-        "read(url) read a web page or feed\nfinish(answer) done, report the answer"
-    );
-    assert_eq!(heard[0].messages[1].content, "say done");
-    let Constraint::JsonSchema(schema) = &heard[0].constraint else { panic!("no schema") };
-    let call = |tool: &str, argument: &str| {
+    let Request { messages, tools, .. } = &heard[0];
+    let roles: Vec<_> = messages.iter().map(|message| message.role).collect();
+    assert_eq!(roles, [Role::System, Role::User]);
+    assert!(!messages[0].content.contains("read("), "tools are told by the model's own template");
+    assert_eq!(messages[1].content, "say done");
+    let arguments = |names: &[(&str, Value)]| {
+        let named = names.iter().map(|(name, schema)| ((*name).to_owned(), schema.clone()));
         json!({
             "type": "object",
-            "properties": {
-                "tool": { "const": tool },
-                "args": {
-                    "type": "object",
-                    "properties": { argument: { "type": "string" } },
-                    "required": [argument],
-                    "additionalProperties": false,
-                },
-            },
-            "required": ["tool", "args"],
+            "properties": named.collect::<serde_json::Map<_, _>>(),
+            "required": names.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
             "additionalProperties": false,
         })
     };
-    assert_eq!(*schema, json!({ "oneOf": [call("read", "url"), call("finish", "answer")] }));
+    let (text, number) = (json!({ "type": "string" }), json!({ "type": "integer", "minimum": 0 }));
+    let (url, answer) = (arguments(&[("url", text.clone())]), arguments(&[("answer", text)]));
+    let more = arguments(&[("step", number.clone()), ("part", number)]);
+    assert_eq!(
+        *tools,
+        [
+            ToolDefinition::new("read", "read a web page or feed", url.clone()),
+            ToolDefinition::new(
+                "read_more",
+                "read on in a result that says shortened",
+                more.clone()
+            ),
+            ToolDefinition::new("finish", "done, report the answer", answer.clone()),
+        ]
+    );
+    let Constraint::JsonSchema(schema) = &heard[0].constraint else { panic!("no schema") };
+    let call =
+        |tool: &str, args: Value| arguments(&[("tool", json!({ "const": tool })), ("args", args)]);
+    let calls = [call("read", url), call("read_more", more), call("finish", answer)];
+    assert_eq!(*schema, json!({ "oneOf": calls }));
 }
 
 #[tokio::test]
@@ -133,8 +147,8 @@ async fn a_refusal_is_shown_to_the_model_by_its_rule_and_nothing_is_fetched() {
     assert_eq!(
         shown(&model),
         [
-            r#"{"error":"refused by policy: tool.read.rate"}"#,
-            r#"{"error":"refused by policy: tool.read.hosts"}"#
+            r#"{"error":"refused by policy: tool.read.rate","instead":"do something else, or finish"}"#,
+            r#"{"error":"refused by policy: tool.read.hosts","instead":"do something else, or finish"}"#
         ]
     );
     assert_eq!(feed.requests.load(Ordering::SeqCst), 0);
@@ -183,7 +197,9 @@ async fn a_refused_argument_tells_the_model_what_it_must_be_like() {
     let _: String = agent.tool(Weigh).run("weigh").await.unwrap();
     assert_eq!(
         shown(&model),
-        [r#"{"error":"refused by policy: tool.weigh.arguments.city (allowed: what it may be)"}"#]
+        [
+            r#"{"error":"refused by policy: tool.weigh.arguments.city (allowed: what it may be)","instead":"mend the arguments"}"#
+        ]
     );
 }
 

@@ -83,7 +83,11 @@ fn parameters_become_a_closed_schema_with_their_ranges() {
                     "required": ["name", "latitude"],
                     "additionalProperties": false,
                 },
-                "unit": { "type": "string", "enum": ["knots", "metres_per_second"] },
+                "unit": {
+                    "type": "string",
+                    "enum": ["knots", "metres_per_second"],
+                    "description": "In which unit.",
+                },
                 "days": { "type": "integer", "minimum": 1, "maximum": 7 },
                 "from": { "type": ["string", "null"] },
             },

@@ -2,6 +2,8 @@
 //! store.
 
 #![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
     reason = "helpers of tests, which may fail loudly as tests may"
@@ -9,6 +11,7 @@
 
 mod answers;
 mod arguments;
+mod below;
 mod desk;
 mod http;
 mod memory;
@@ -17,6 +20,8 @@ mod pays;
 mod questions;
 mod resume;
 mod tools;
+mod turns;
+mod window;
 
 use desk::Desk;
 use marque_agent_core::{Agent, AgentBuilder};

@@ -66,7 +66,9 @@ async fn what_the_owner_denies_is_told_to_the_model() {
     let agent = scout(&desk, dir.path(), &[ADD, FINISH]).build().await.unwrap().tool(add);
     let _: String = agent.run_as("denied", "add").await.unwrap();
     let task = agent.task("denied").await.unwrap().unwrap();
-    assert_eq!(task.steps()[0].result, json!({ "error": "denied by the owner" }));
+    let expected =
+        json!({ "error": "denied by the owner", "instead": "do something else, or finish" });
+    assert_eq!(task.steps()[0].result, expected);
 }
 
 #[tokio::test]

@@ -126,7 +126,7 @@ fn a_tool_is_described_by_its_first_paragraph_and_its_types() {
     let expected = serde_json::json!({
         "type": "object",
         "properties": {
-            "first": { "type": "integer" },
+            "first": { "type": "integer", "description": "The first." },
             "second": { "type": ["integer", "null"] },
         },
         "required": ["first"],

@@ -293,11 +293,15 @@ impl Turn {
 }
 
 /// What a model is told of tools by a template that knows none: a line a tool, its name, the names
-/// of its arguments, what it does. White space in a description becomes one space, so that no
-/// description can pass for the line of another tool.
+/// of its arguments, those that may be left out with a `?`, what it does. White space in a
+/// description becomes one space, so that no description can pass for the line of another tool.
 fn in_words(tools: &[ToolDefinition]) -> String {
     let line = |tool: &ToolDefinition| {
-        let arguments: Vec<String> = tool.arguments().map(one_line).collect();
+        let argument = |(name, needed)| match needed {
+            true => one_line(name),
+            false => format!("{}?", one_line(name)),
+        };
+        let arguments: Vec<String> = tool.arguments().map(argument).collect();
         let line =
             format!("{}({}) {}", tool.name, arguments.join(","), one_line(&tool.description));
         line.trim_end().to_owned()

@@ -1,0 +1,202 @@
+//! What a task may spend, beneath the policy.
+//!
+//! A purchase asks the steward through a [`Purse`], which looks at what would leave the key before
+//! anybody else does. What the task's own limits have no room for is never proposed. What they have
+//! room for is written down first, durably, under the place that it has in the task: a task that is
+//! taken up again counts what it had spent, and finds its purchases under way where it left them.
+//! A task below another counts in both.
+//!
+//! This keeps an honest program from spending more than its caller meant. It decides nothing: the
+//! steward sees every payment, and refuses what it would have refused.
+//!
+//! INVARIANT: no more is proposed in all runs of a task together than its limits say (pinned by
+//! `tests/mind/limits.rs::what_a_task_may_spend_holds_over_its_calls_its_sub_goals_and_its_runs`).
+
+use crate::{
+    AgentError, Steward,
+    memory::{Memory, blocking},
+};
+use alloy_primitives::U256;
+use async_trait::async_trait;
+use marque_payments::{Authority, Objection, PaymentError, Rule};
+use marque_policies::{AssetId, IntentId, Money, money::parse_units};
+use marque_steward_client::{IntentState, Outcome, Preview, Proposal, Report, SettlingView, View};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::Mutex;
+
+/// A task and what it may spend.
+pub(crate) type Allowance = (String, BTreeMap<String, String>);
+
+/// The steward as the purchases of one call see it.
+#[derive(Debug)]
+pub(crate) struct Purse {
+    pub(crate) steward: Arc<dyn Steward>,
+    pub(crate) memory: Memory,
+    /// The task, and those that it is below.
+    pub(crate) allowances: Vec<Allowance>,
+    /// One purchase at a time looks and writes down.
+    pub(crate) gate: Arc<Mutex<()>>,
+    /// Whether this call has money under way.
+    pub(crate) paying: AtomicBool,
+}
+
+/// Where a purchase is written down. An attempt that came to nothing stays: that it can move no
+/// money any more is the steward's to know.
+fn key(proposal: &Proposal) -> Vec<u8> {
+    let Proposal { task, step, ordinal, attempt, .. } = proposal;
+    format!("{}{step}/{ordinal}/{attempt}", prefix(task)).into_bytes()
+}
+
+fn prefix(task: &str) -> String {
+    format!("spent/{task}/")
+}
+
+impl Purse {
+    /// Writes a purchase down if there is room for it, and gives what was written there before.
+    async fn reserve(&self, key: &[u8], amount: Money) -> Result<Option<Money>, PaymentError> {
+        self.paying.store(true, Ordering::SeqCst);
+        let _one = self.gate.lock().await;
+        let before = self.reserved(key.to_vec()).await.map_err(|error| unwritable(&error))?;
+        if before == Some(amount) {
+            return Ok(before);
+        }
+        if self.allowances.iter().any(|(_, limits)| !limits.is_empty()) {
+            let view = self.steward.standing().await?;
+            for (task, limits) in &self.allowances {
+                let spent = self.spent(task, amount.asset, key).await;
+                let spent = spent.map_err(|error| unwritable(&error))?;
+                within(limits, &view, spent, amount)?;
+            }
+        }
+        self.write(key, Some(amount)).await?;
+        Ok(before)
+    }
+
+    async fn reserved(&self, key: Vec<u8>) -> Result<Option<Money>, AgentError> {
+        let store = Arc::clone(&self.memory.store);
+        let bytes = blocking(move || Ok(store.get(&key)?)).await?;
+        bytes.map(|bytes| read(&bytes)).transpose()
+    }
+
+    /// What a task has spent of an asset, leaving out one purchase.
+    async fn spent(&self, task: &str, asset: AssetId, but: &[u8]) -> Result<U256, AgentError> {
+        let (store, prefix) = (Arc::clone(&self.memory.store), prefix(task));
+        let rows = blocking(move || Ok(store.scan(prefix.as_bytes())?)).await?;
+        let mut spent = U256::ZERO;
+        for (_, bytes) in rows.iter().filter(|(key, _)| key.as_slice() != but) {
+            let amount = read(bytes)?;
+            if amount.asset == asset {
+                spent = spent.saturating_add(amount.units);
+            }
+        }
+        Ok(spent)
+    }
+
+    async fn write(&self, key: &[u8], amount: Option<Money>) -> Result<(), PaymentError> {
+        let value = amount.map(|amount| serde_json::to_vec(&amount)).transpose();
+        let value = value.map_err(|error| PaymentError::Steward(error.to_string()))?;
+        let (store, write) = (Arc::clone(&self.memory.store), (key.to_vec(), value));
+        let written = blocking(move || {
+            store.put_batch(&[write])?;
+            Ok(store.flush()?)
+        });
+        written.await.map_err(|error| unwritable(&error))
+    }
+}
+
+/// Whether an amount fits beside what was spent.
+fn within(
+    limits: &BTreeMap<String, String>,
+    view: &View,
+    spent: U256,
+    amount: Money,
+) -> Result<(), PaymentError> {
+    let no = |why: String| {
+        let objection = Objection { entry: None, rule: Rule::Amount, why };
+        Err(PaymentError::Terms(vec![objection]))
+    };
+    for (name, number) in limits {
+        let Some(asset) = view.assets.iter().find(|asset| asset.name == *name) else {
+            return no(format!(
+                "the task's limit \"{number} {name}\" names no asset of the policy"
+            ));
+        };
+        if asset.id != amount.asset {
+            continue;
+        }
+        let limit = match parse_units(number, asset.decimals) {
+            Ok(limit) => limit,
+            Err(error) => return no(format!("the task's limit \"{number} {name}\": {error}")),
+        };
+        if spent.saturating_add(amount.units) > limit {
+            return no(format!("the task may spend {number} {name} in all, which is used up"));
+        }
+    }
+    Ok(())
+}
+
+fn read(bytes: &[u8]) -> Result<Money, AgentError> {
+    serde_json::from_slice(bytes).map_err(|error| AgentError::Memory(error.to_string()))
+}
+
+/// What is not written down is not bought: ends the run, like a steward that is away.
+fn unwritable(error: &AgentError) -> PaymentError {
+    PaymentError::Steward(format!("a purchase cannot be written down: {error}"))
+}
+
+#[async_trait]
+impl Authority for Purse {
+    async fn propose(&self, proposal: Proposal) -> Result<Outcome, PaymentError> {
+        let Some(amount) = proposal.intent.spends() else {
+            return self.steward.propose(proposal).await;
+        };
+        let key = key(&proposal);
+        let before = self.reserve(&key, amount).await?;
+        let outcome = self.steward.propose(proposal).await;
+        match &outcome {
+            Ok(Outcome::Allowed { .. }) => {}
+            // Nothing is reserved for what is held or refused.
+            Ok(_) => self.write(&key, None).await?,
+            // Another payment has this place: what it took stays written down.
+            Err(PaymentError::Fault(fault))
+                if matches!(fault.code.as_str(), "id_reused" | "attempt") =>
+            {
+                self.write(&key, before).await?;
+            }
+            // Whether it was decided is not known.
+            Err(_) => {}
+        }
+        outcome
+    }
+
+    async fn preview(&self, proposal: Proposal) -> Result<Preview, PaymentError> {
+        self.steward.preview(proposal).await
+    }
+
+    async fn settling(&self, after: Option<IntentId>) -> Result<Vec<SettlingView>, PaymentError> {
+        self.steward.settling(after).await
+    }
+
+    async fn view(&self) -> Result<View, PaymentError> {
+        self.steward.view().await
+    }
+
+    async fn standing(&self) -> Result<View, PaymentError> {
+        self.steward.standing().await
+    }
+
+    async fn report(&self, report: Report) -> Result<(), PaymentError> {
+        self.steward.report(report).await
+    }
+
+    async fn wait(&self, id: IntentId, timeout: Duration) -> Result<IntentState, PaymentError> {
+        self.steward.wait(id, timeout).await
+    }
+}

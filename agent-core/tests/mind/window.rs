@@ -1,0 +1,197 @@
+//! What a model is shown, counted with a real tokenizer: the fixed part of every prompt, and a
+//! conversation that is longer than the context.
+
+use crate::{desk::Desk, scout};
+use async_trait::async_trait;
+use marque_agent_core::{AgentError, Cx, Event, TaskLimits};
+use marque_macros::tool;
+use marque_models::{
+    Generation, Llama, Message, Model, ModelError, ModelInfo, Request, Role, Stop, Usage,
+};
+use serde_json::{Value, json};
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
+/// The tokens that may be gone before a goal is read.
+const FLOOR: usize = 600;
+
+/// Counts with the built-in model's template and tokenizer, replies as a function of the
+/// conversation, and makes sure that every prompt fits.
+#[derive(Debug)]
+struct Counting {
+    llama: Llama,
+    info: ModelInfo,
+    steps: u32,
+    prompts: Mutex<Vec<(usize, Vec<Message>)>>,
+}
+
+impl Counting {
+    fn new(context: u32, built_in: bool, steps: u32) -> Arc<Self> {
+        let llama = Llama::built_in().unwrap();
+        let info = ModelInfo { context_length: context, built_in, ..llama.info().clone() };
+        Arc::new(Self { llama, info, steps, prompts: Mutex::default() })
+    }
+}
+
+#[async_trait]
+impl Model for Counting {
+    fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    fn count_tokens(&self, text: &str) -> Result<usize, ModelError> {
+        self.llama.count_tokens(text)
+    }
+
+    fn count_prompt(&self, request: &Request) -> Result<usize, ModelError> {
+        self.llama.count_prompt(request)
+    }
+
+    async fn generate(&self, request: Request) -> Result<Generation, ModelError> {
+        let tokens = self.count_prompt(&request)?;
+        let all = tokens + request.max_tokens as usize;
+        assert!(all <= self.info.context_length as usize, "{all} tokens");
+        let results = request.messages.iter().filter(|message| message.role == Role::Tool);
+        let last = results.last().and_then(|it| serde_json::from_str::<Value>(&it.content).ok());
+        let next = last.map_or(0, |result| result["page"].as_u64().unwrap() + 1);
+        let text = match next < u64::from(self.steps) {
+            true => json!({ "tool": "page", "args": { "number": next } }),
+            false => json!({ "tool": "finish", "args": { "answer": "read" } }),
+        };
+        self.prompts.lock().unwrap().push((tokens, request.messages));
+        Ok(Generation {
+            text: text.to_string(),
+            thinking: String::new(),
+            usage: Usage::default(),
+            stop: Stop::End,
+            tokens: Vec::new(),
+        })
+    }
+}
+
+#[derive(serde::Serialize)]
+struct Page {
+    page: u32,
+    text: String,
+}
+
+/// Reads a page of the book.
+#[tool(crate = marque_agent_core)]
+async fn page(_cx: &Cx, number: u32) -> Result<Page, io::Error> {
+    Ok(Page { page: number, text: format!("words of page {number} and more ").repeat(200) })
+}
+
+/// Get a URL as text or a part of its JSON; pays for it within the policy.
+#[tool(crate = marque_agent_core)]
+async fn fetch(_cx: &Cx, url: String, pick: Option<String>) -> Result<String, io::Error> {
+    Ok(format!("{url}{pick:?}"))
+}
+
+/// Write a text to a file in a granted folder.
+#[tool(crate = marque_agent_core)]
+async fn write_file(_cx: &Cx, path: String, text: String) -> Result<String, io::Error> {
+    Ok(format!("{path}{text}"))
+}
+
+/// Search what was remembered before.
+#[tool(crate = marque_agent_core)]
+async fn recall(_cx: &Cx, query: String) -> Result<String, io::Error> {
+    Ok(query)
+}
+
+/// Pay a payee of the policy.
+#[tool(crate = marque_agent_core)]
+async fn pay(
+    _cx: &Cx,
+    payee: String,
+    /// An amount with its asset, such as "0.05 USDC".
+    amount: String,
+    reason: Option<String>,
+) -> Result<String, io::Error> {
+    Ok(format!("{payee}{amount}{reason:?}"))
+}
+
+const TOOLS: [&str; 5] = ["page", "fetch", "write_file", "recall", "pay"];
+
+#[tokio::test]
+async fn the_fixed_part_of_a_prompt_with_five_tools_is_small() {
+    for built_in in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let desk = Arc::new(Desk::permitting(&TOOLS, &[]));
+        let model = Counting::new(2_048, built_in, 0);
+        let agent = scout(&desk, dir.path(), &[]).model(model.clone()).build().await.unwrap();
+        let agent = agent.tool(page).tool(fetch).tool(write_file).tool(recall).tool(pay);
+        let goal = "Is it worth sailing in Horta today?";
+        let _: String = agent.run(goal).await.unwrap();
+        let prompts = model.prompts.lock().unwrap();
+        let floor = prompts[0].0 - model.count_tokens(goal).unwrap();
+        eprintln!("built-in {built_in}: {floor} tokens before the goal");
+        assert!(floor <= FLOOR, "{floor} tokens");
+    }
+}
+
+#[tokio::test]
+async fn a_long_task_works_in_a_small_context_and_its_goal_is_never_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Arc::new(Desk::permitting(&["page"], &[]));
+    let model = Counting::new(2_048, false, 40);
+    let limits = TaskLimits { steps: 64, ..TaskLimits::default() };
+    let agent = scout(&desk, dir.path(), &[]).model(model.clone()).limits(limits);
+    let agent = agent.build().await.unwrap().tool(page);
+    let mut events = agent.events();
+    let goal = "Read the book to its end and say so.";
+    let answer: String = agent.run_as("book", goal).await.unwrap();
+    assert_eq!(answer, "read");
+    assert_eq!(agent.task("book").await.unwrap().unwrap().steps().len(), 40);
+    let mut checkpoints = 0;
+    while let Ok(event) = events.try_recv() {
+        checkpoints += usize::from(matches!(event, Event::Checkpoint { .. }));
+    }
+    let prompts = model.prompts.lock().unwrap();
+    let kept = prompts.windows(2).filter(|pair| pair[1].1.starts_with(&pair[0].1)).count();
+    assert_eq!(kept + checkpoints, 40, "between checkpoints a conversation is only added to");
+    assert!((2..=14).contains(&checkpoints), "{checkpoints} checkpoints");
+    for (_, messages) in prompts.iter() {
+        assert_eq!(messages[1].content, goal);
+    }
+    let (_, last) = prompts.last().unwrap();
+    assert!(last[3].content.contains("called_before"), "{}", last[3].content);
+    assert!(last[3].content.contains("page {"), "{}", last[3].content);
+}
+
+#[tokio::test]
+async fn a_result_that_was_shortened_is_read_on_by_the_model_and_whole_for_the_caller() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Arc::new(Desk::permitting(&["page"], &[]));
+    let script = [
+        r#"{"tool":"page","args":{"number":7}}"#,
+        r#"{"tool":"read_more","args":{"step":0,"part":2}}"#,
+        r#"{"tool":"read_more","args":{"step":9,"part":1}}"#,
+        r#"{"tool":"finish","args":{"answer":"read"}}"#,
+    ];
+    let agent = scout(&desk, dir.path(), &script).build().await.unwrap().tool(page);
+    let _: String = agent.run_as("book", "read").await.unwrap();
+    let task = agent.task("book").await.unwrap().unwrap();
+    let whole = agent.result("book", 0).await.unwrap().unwrap();
+    assert!(whole.len() > 4_800);
+    let [first, second, third] = task.steps() else { panic!() };
+    assert_eq!(first.result["shortened"], json!({ "step": 0 }));
+    let text = second.result["text"].as_str().unwrap();
+    assert_eq!(text, whole.chars().skip(2_000).take(2_000).collect::<String>());
+    assert_eq!(third.result["error"], "no step of this task has that number");
+    let proposals = desk.proposals.lock().unwrap();
+    assert_eq!(proposals.len(), 1, "what is the task's own is nobody's to permit");
+}
+
+#[tokio::test]
+async fn what_cannot_fit_is_an_honest_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Arc::new(Desk::permitting(&["page"], &[]));
+    let model = Counting::new(2_048, false, 1);
+    let agent = scout(&desk, dir.path(), &[]).model(model).build().await.unwrap().tool(page);
+    let error = agent.run::<String>("word ".repeat(2_000)).await.unwrap_err();
+    let AgentError::Context { tokens, limit } = error else { panic!("{error}") };
+    assert!(tokens > limit && limit == 2_048 - 512, "{tokens} of {limit}");
+}
