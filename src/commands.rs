@@ -18,6 +18,7 @@ mod models;
 mod new;
 mod owner;
 mod policy;
+mod questions;
 mod run;
 mod sell;
 mod status;
@@ -158,6 +159,15 @@ enum Command {
     ///
     /// marque deny 0x12ab34cd56ef; from another machine as with marque approve.
     Deny(decide::DenyArgs),
+    /// What agents ask you in their own words.
+    ///
+    /// A question is no intent, and an answer grants nothing: what an agent may do is decided with
+    /// marque approvals, marque approve and the policy.
+    Questions(questions::ListArgs),
+    /// Answer an agent's question.
+    ///
+    /// marque answer 3f9a "The harbour of Horta". The agent reads it as your words; nothing is signed.
+    Answer(questions::AnswerArgs),
     /// Hand in what the owner signed on another machine.
     ///
     /// marque submit SIGNED: to the running steward, or to the journal where none runs, for which the
@@ -239,6 +249,8 @@ pub(crate) fn run(cli: Cli) -> Done<ExitCode> {
         Command::Facilitator(args) => facilitator::run(&shared, &args),
         Command::Income(args) => income::run(&shared, &args),
         Command::Steward(args) => steward::run(&shared, args),
+        Command::Questions(args) => questions::list(&shared, &args),
+        Command::Answer(args) => questions::answer(&shared, &args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "marque", &mut script);
@@ -275,6 +287,8 @@ pub(crate) fn run(cli: Cli) -> Done<ExitCode> {
                 | Command::Facilitator(_)
                 | Command::Income(_)
                 | Command::Steward(_)
+                | Command::Questions(_)
+                | Command::Answer(_)
                 | Command::Completions { .. } => {
                     Ok(ExitCode::SUCCESS) // handled above
                 }

@@ -6,6 +6,7 @@
 //!   registers one.
 //! - [`account`] compiles a policy into what the owner's account on chain lets the agent draw, and
 //!   reads how that stands.
+//! - [`directory`] lists who is registered, by the registry's events.
 //! - [`card`] is the registration file that an agent's id points to.
 //! - [`devnet`] runs a development chain.
 //!
@@ -16,6 +17,7 @@ pub mod account;
 pub mod card;
 mod chain;
 pub mod devnet;
+pub mod directory;
 mod error;
 mod permit2;
 mod probe;
@@ -27,6 +29,7 @@ mod token;
 pub use card::Card;
 pub use chain::{Block, BlockTag, Fees};
 pub use devnet::Devnet;
+pub use directory::Directory;
 pub use error::IdentityError;
 pub use permit2::{Outgoing, Sent};
 pub use probe::TokenFacts;

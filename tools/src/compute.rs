@@ -1,12 +1,16 @@
-//! `hire_compute`: buys a completion from whoever the policy names for it.
+//! `hire`: buys a completion from whoever the policy names for it. `hire_compute` is the same for the
+//! built-in model, whose jobs are about the data that was read last.
 //!
-//! The seller is the payee whose host the policy permits to this tool: neither the model nor a page
-//! chooses who is paid. The job is about the data that was read last.
+//! The seller is the payee whose host the policy permits to the tool: neither the model nor a page
+//! chooses who is paid.
 
-use crate::page::{ABOUT, Latest};
+use crate::{
+    page::{ABOUT, Latest},
+    text::beginning,
+};
 use alloy_primitives::U256;
 use marque_agent_core::{Cx, ToolError};
-use marque_compute::{Completion, ComputeError, Job, hire};
+use marque_compute::{Completion, ComputeError, Job};
 use marque_macros::tool;
 use marque_models::{Constraint, Message};
 use marque_net::Method;
@@ -17,8 +21,17 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
-/// The most tokens that are bought.
+/// The most tokens that `hire_compute` buys.
 const TOKENS: u32 = 64;
+
+/// The most tokens that `hire` buys.
+const MORE_TOKENS: u32 = 512;
+
+/// The longest job, in characters.
+const JOB: usize = 4_000;
+
+/// Characters of an answer that are shown.
+const SHOWN: usize = 1_000;
 
 /// Bytes of a request beside its messages, with room to spare.
 const AROUND: usize = 1024;
@@ -45,27 +58,77 @@ pub async fn hire_compute(cx: &Cx, job: String, max_price: u32) -> Result<Hired,
     let scale = U256::from(10).checked_pow(U256::from(asset.decimals));
     let units = scale.and_then(|scale| scale.checked_mul(U256::from(max_price)));
     let units = units.ok_or_else(|| ToolError::Arguments("max_price is too much".to_owned()))?;
-    let endpoint = endpoint(&view)?;
     let job = describe(&job, latest(cx)?.as_ref());
-    let bytes = job.messages.iter().fold(AROUND, |sum, message| {
-        // Quotes and line ends take two bytes in JSON.
-        sum.saturating_add(message.content.len().saturating_mul(2))
-    });
-    let bought: Completion = cx
-        .max_price(Money::new(units, asset.id))
-        .buy(&Method::POST, &endpoint, bytes as u64, |buyer, errand| {
-            let (endpoint, job) = (endpoint.clone(), job.clone());
-            async move { hire(&buyer, &endpoint, &job, &errand).await.map_err(into_tool_error) }
-        })
-        .await?;
-    if let Some(paid) = &bought.paid {
-        cx.announce(paid);
-    }
+    let max = Money::new(units, asset.id);
+    let bought = buy(&cx.max_price(max), &endpoint(&view, "hire_compute")?, &job).await?;
     let text = answer_of(&bought.text);
     let hash = hex::encode(Sha256::digest(&text));
     let id = format!("job-{}", hash.get(..4).unwrap_or_default());
     cx.keep(&format!("{id}.txt"), text.as_bytes())?;
     Ok(Hired { ok: true, id })
+}
+
+/// What [`hire`] answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Answered {
+    /// What was written, cut where it is too long.
+    pub text: String,
+    /// Where the whole is kept if that is not all of it: a `url` for `fetch`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub whole: Option<String>,
+}
+
+/// Has a job done by a hired model: the payee's whose host the policy permits to this tool. It sees the
+/// job and nothing else, so what it needs stands in it.
+///
+/// # Errors
+/// [`ToolError::Failed`] with "no offer" where the policy names no seller, [`ToolError::Arguments`] for
+/// a job of no or more than 4,000 characters, otherwise as for [`Cx::get`] and [`Cx::amount`].
+#[tool(crate = marque_agent_core, description = "have a larger model do a job, for pay")]
+pub async fn hire(
+    cx: &Cx,
+    /// what to do, with all that is needed for it
+    job: String,
+    /// such as "0.05 USDC"
+    max_price: Option<String>,
+) -> Result<Answered, ToolError> {
+    let length = job.chars().count();
+    if job.trim().is_empty() || length > JOB {
+        let why = format!("the job has {length} characters; it takes 1 to {JOB}");
+        return Err(ToolError::Arguments(why));
+    }
+    let view = cx.view().await?;
+    let endpoint = endpoint(&view, "hire")?;
+    let cx = match max_price {
+        None => cx.clone(),
+        Some(text) => cx.max_price(cx.amount(&text).await?),
+    };
+    let job = Job::new(vec![Message::user(job)], MORE_TOKENS);
+    let text = buy(&cx, &endpoint, &job).await?.text;
+    let shown = beginning(&text, SHOWN);
+    let whole = if shown == text { None } else { Some(cx.put_aside(&text)?) };
+    Ok(Answered { text: shown, whole: whole.map(|name| format!("kept:{name}")) })
+}
+
+/// Buys a completion from a seller.
+async fn buy(cx: &Cx, endpoint: &Url, job: &Job) -> Result<Completion, ToolError> {
+    let bytes = job.messages.iter().fold(AROUND, |sum, message| {
+        // Quotes and line ends take two bytes in JSON.
+        sum.saturating_add(message.content.len().saturating_mul(2))
+    });
+    let bought: Completion = cx
+        .buy(&Method::POST, endpoint, bytes as u64, |buyer, errand| {
+            let (endpoint, job) = (endpoint.clone(), job.clone());
+            async move {
+                let bought = marque_compute::hire(&buyer, &endpoint, &job, &errand).await;
+                bought.map_err(into_tool_error)
+            }
+        })
+        .await?;
+    if let Some(paid) = &bought.paid {
+        cx.announce(paid);
+    }
+    Ok(bought)
 }
 
 /// The one token that this agent pays with.
@@ -77,19 +140,15 @@ pub(crate) fn purse(view: &View) -> Result<&AssetView, ToolError> {
     }
 }
 
-/// Where the seller listens.
-fn endpoint(view: &View) -> Result<Url, ToolError> {
+/// Where the seller listens whom the policy permits to a tool.
+fn endpoint(view: &View, tool: &str) -> Result<Url, ToolError> {
     let no_offer = || ToolError::Failed("no offer".into());
-    let tool = view.tools.iter().find(|tool| tool.name == hire_compute_name());
+    let tool = view.tools.iter().find(|permitted| permitted.name == tool);
     let hosts = tool.map(|tool| tool.hosts.as_slice()).unwrap_or_default();
     let mut payees = view.payees.iter().filter_map(|payee| payee.host.as_deref());
     let host = payees.find(|host| hosts.iter().any(|h| h == host)).ok_or_else(no_offer)?;
     let scheme = if is_loopback(host) { "http" } else { "https" };
     Url::parse(&format!("{scheme}://{host}/v1/chat/completions")).map_err(|_| no_offer())
-}
-
-fn hire_compute_name() -> &'static str {
-    "hire_compute"
 }
 
 /// Whether this is a host on this machine, which is spoken to without TLS.

@@ -142,6 +142,7 @@ fn view(tools: &[(&str, &str)]) -> View {
         income: Vec::new(),
         facilitates: Vec::new(),
         pools: Vec::new(),
+        chains: Vec::new(),
         intents: Vec::new(),
     }
 }

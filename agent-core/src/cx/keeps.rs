@@ -18,6 +18,15 @@ impl Cx {
         self.scope.memory.keep(name, bytes, &self.labels()).map_err(lost)
     }
 
+    /// As [`Cx::keep`], for a file that was made from what has these labels and from nothing else that
+    /// this call has seen, such as what a tool looked up for its own use.
+    ///
+    /// # Errors
+    /// As for [`Cx::keep`].
+    pub fn keep_from(&self, name: &str, bytes: &[u8], labels: &Labels) -> Result<(), ToolError> {
+        self.scope.memory.keep(name, bytes, labels).map_err(lost)
+    }
+
     /// A file that was kept, if there is one of that name. Its labels are this call's from now on.
     ///
     /// # Errors

@@ -73,6 +73,7 @@ impl Desk {
             income: Vec::new(),
             facilitates: Vec::new(),
             pools: Vec::new(),
+            chains: Vec::new(),
             intents: Vec::new(),
         };
         Self {

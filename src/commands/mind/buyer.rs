@@ -11,7 +11,6 @@ use marque::process::stop_signal;
 use marque_agent_core::{Agent, AgentError, Event};
 use marque_policies::{IntentId, Mark, money::format_units};
 use marque_steward_client::View;
-use marque_tools::{fetch_data, get_balance, hire_compute};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::process::ExitCode;
@@ -49,6 +48,8 @@ pub(crate) enum MindEvent {
     Refused { by: Vec<String> },
     /// The owner is asked.
     Held { id: IntentId },
+    /// The owner is asked something, in the agent's words.
+    Asked { id: String, agents_words: String },
     /// A tool's result, as the model is shown it.
     Result { text: String },
     /// The typed answer, and the error that the last call before it brought.
@@ -71,7 +72,7 @@ pub(super) async fn work(goal: Goal) -> Done<ExitCode> {
         }
         error => Failure::new(error),
     })?;
-    let agent = agent.tool(fetch_data).tool(hire_compute).tool(get_balance);
+    let agent = marque_tools::all(agent);
     let view = agent.view().await?;
     let telling = tokio::spawn(listen(agent.events(), view, goal.events));
     let events = agent.events();
@@ -121,6 +122,9 @@ pub(super) async fn work(goal: Goal) -> Done<ExitCode> {
                 AgentError::Held { .. } => {
                     Failure::held(error).help("see marque approvals; then run the same goal again")
                 }
+                AgentError::Asked { .. } => {
+                    Failure::held(error).help("see marque questions; then run the same goal again")
+                }
                 error => Failure::new(error),
             })
         }
@@ -146,6 +150,10 @@ fn interrupted(last: Option<Event>) -> Failure {
             "stopped; task \"{task}\" waits for the owner's decision on {id}"
         ))
         .help("see marque approvals; then run the same goal again"),
+        Some(Event::Asked { task, id, .. }) => {
+            Failure::held(format!("stopped; task \"{task}\" waits for an answer to question {id}"))
+                .help("see marque questions; then run the same goal again")
+        }
         _ => Failure::new("stopped before there was an answer")
             .help("the same goal goes on where it stopped"),
     }
@@ -242,6 +250,9 @@ fn translate(event: &Event, view: &View) -> Option<MindEvent> {
                 .collect(),
         },
         Event::Held { id, .. } => MindEvent::Held { id: *id },
+        Event::Asked { id, question, .. } => {
+            MindEvent::Asked { id: id.clone(), agents_words: question.clone() }
+        }
         Event::Result { result, .. } => MindEvent::Result { text: result.to_string() },
         _ => return None,
     })
@@ -267,6 +278,10 @@ pub(crate) fn tell(event: &MindEvent, json: bool) -> Done {
         MindEvent::Held { id } => {
             stopped(&format!("held for the owner: marque approve {id}"));
             detail("waiting for the decision; Ctrl-C stops, and the same goal goes on here later");
+        }
+        MindEvent::Asked { id, agents_words } => {
+            stopped(&format!("asks you, in its own words: \"{}\"", harmless(agents_words)));
+            detail(&format!("marque answer {id} \"...\" is read by the agent, and grants nothing"));
         }
         MindEvent::Result { text } => detail(&format!("result {text}")),
         MindEvent::Answer { value, after_error: None } => good(&format!("answers: {value}")),

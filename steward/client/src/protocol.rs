@@ -507,8 +507,27 @@ pub struct View {
     /// Assets in which peers that are no payees may be paid from a pool.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pools: Vec<AssetId>,
+    /// Chains that the policy names, and whom to ask about them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chains: Vec<ChainView>,
     /// Intents that are held, in flight or young; newest first, at most 100.
     pub intents: Vec<IntentView>,
+}
+
+/// A chain of the policy. A mind asks whom its owner named and cannot choose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChainView {
+    /// Name in the policy.
+    pub name: String,
+    /// EIP-155 chain id.
+    pub id: u64,
+    /// RPC endpoints, in the policy's order.
+    pub rpc: Vec<String>,
+    /// The ERC-8004 identity registry, if the policy names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub identity_registry: Option<Address>,
 }
 
 /// A permitted tool.

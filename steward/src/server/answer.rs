@@ -10,8 +10,8 @@ use crate::{
 use alloy_primitives::Address;
 use marque_policies::{IntentId, Money, Policy, Timestamp, budgets};
 use marque_steward_client::{
-    Answer, Ask, AssetView, Budget, IntentState, IntentView, MAX_FRAME, Outcome, PayeeView,
-    PaymentState, SettlingView, ToolView, View,
+    Answer, Ask, AssetView, Budget, ChainView, IntentState, IntentView, MAX_FRAME, Outcome,
+    PayeeView, PaymentState, SettlingView, ToolView, View,
 };
 use std::{cmp::Reverse, collections::BTreeMap, sync::PoisonError, time::Duration};
 use tokio::time::Instant;
@@ -209,6 +209,7 @@ fn look(state: &State, who: &Who, now: Timestamp, listed: Listed) -> Option<View
         income: Vec::new(),
         facilitates: Vec::new(),
         pools: Vec::new(),
+        chains: Vec::new(),
         intents: listed(state, who, now),
     };
     if let Some(adopted) = &account.policy {
@@ -280,6 +281,13 @@ fn show_policy(view: &mut View, policy: &Policy, pinned: &BTreeMap<String, Addre
         decimals: asset.decimals,
         domain: asset.domain.clone(),
     };
+    let chain = |(name, chain): (&String, &marque_policies::document::Chain)| ChainView {
+        name: name.clone(),
+        id: chain.id,
+        rpc: chain.rpc.clone(),
+        identity_registry: chain.identity_registry,
+    };
+    view.chains = policy.chains.iter().map(chain).collect();
     view.tools = policy.tools.iter().map(tool).collect();
     view.payees = policy.payees.iter().map(payee).collect();
     view.assets = policy.assets.iter().map(asset).collect();
@@ -345,6 +353,7 @@ one_of = ["Berlin"]
             income: Vec::new(),
             facilitates: Vec::new(),
             pools: Vec::new(),
+            chains: Vec::new(),
             intents: Vec::new(),
         };
         show_policy(&mut view, &policy, &pinned);
