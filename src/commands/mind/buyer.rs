@@ -4,7 +4,7 @@
 use super::Goal;
 use crate::{
     failure::{Context as _, Done, Failure},
-    story::{detail, good, harmless, reasons, say, short, stopped},
+    story::{detail, good, harmless, quoted, reasons, say, short, stopped},
 };
 use alloy_primitives::{B256, U256};
 use marque::process::stop_signal;
@@ -280,7 +280,7 @@ pub(crate) fn tell(event: &MindEvent, json: bool) -> Done {
             detail("waiting for the decision; Ctrl-C stops, and the same goal goes on here later");
         }
         MindEvent::Asked { id, agents_words } => {
-            stopped(&format!("asks you, in its own words: \"{}\"", harmless(agents_words)));
+            stopped(&format!("asks you, in its own words: {}", quoted(agents_words)));
             detail(&format!("marque answer {id} \"...\" is read by the agent, and grants nothing"));
         }
         MindEvent::Result { text } => detail(&format!("result {text}")),
