@@ -2,6 +2,7 @@
 
 use crate::{AgentError, Files, TaskLimits};
 use marque_models::{LlamaOptions, Profile};
+use marque_policies::money::parse_units;
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -10,6 +11,9 @@ use std::{
     time::Duration,
 };
 use url::Url;
+
+/// The most digits after the point that an asset may have.
+const MOST_DIGITS: u8 = 30;
 
 /// The word for the model that ships inside the library.
 const BUILT_IN: &str = "built-in";
@@ -63,7 +67,46 @@ struct Options {
     context: Option<u32>,
     profile: Option<ProfileName>,
     steps: Option<u32>,
+    tokens: Option<u64>,
+    time: Option<u64>,
+    timeout: Option<u64>,
+    spend: Option<Vec<String>>,
     wait: Option<u64>,
+}
+
+impl Options {
+    /// When a task gives up, as far as it is said.
+    fn limits(&self) -> Result<TaskLimits, String> {
+        let mut limits = TaskLimits::default();
+        if let Some(steps) = self.steps {
+            if !(1..=256).contains(&steps) {
+                return Err(format!("options.steps is {steps}; it must be 1 to 256"));
+            }
+            limits.steps = steps;
+        }
+        let some = |name: &str, number: Option<u64>| match number {
+            Some(0) => Err(format!("options.{name} is 0; leave it out for no limit of its own")),
+            other => Ok(other),
+        };
+        limits.tokens = some("tokens", self.tokens)?;
+        limits.time = some("time", self.time)?.map(Duration::from_secs);
+        if let Some(seconds) = some("timeout", self.timeout)? {
+            limits.timeout = Duration::from_secs(seconds);
+        }
+        for amount in self.spend.iter().flatten() {
+            let parts = amount.split_once(' ').filter(|(number, asset)| {
+                // The digits that an asset has are the policy's to know.
+                parse_units(number, MOST_DIGITS).is_ok() && !asset.trim().is_empty()
+            });
+            if parts.is_none() {
+                return Err(format!(
+                    "options.spend has \"{amount}\"; write an amount and an asset: \"0.50 USDC\""
+                ));
+            }
+            limits = limits.spend(amount);
+        }
+        Ok(limits)
+    }
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -109,13 +152,7 @@ impl Config {
             Some(ProfileName::Exact) => llama.profile = Profile::Exact,
             None => {}
         }
-        let mut limits = TaskLimits::default();
-        if let Some(steps) = options.steps {
-            if !(1..=256).contains(&steps) {
-                return Err(format!("options.steps is {steps}; it must be 1 to 256"));
-            }
-            limits.steps = steps;
-        }
+        let limits = options.limits()?;
         let patience = Duration::from_secs(options.wait.unwrap_or(DEFAULT_PATIENCE));
         let files =
             file.files.map(|granted| Files::new(folder.join(granted.folder), granted.write));
@@ -244,6 +281,18 @@ mod tests {
     }
 
     #[test]
+    fn every_limit_of_a_task_can_be_said() {
+        let text = "model = \"built-in\"\n[options]\nsteps = 4\ntokens = 5000\ntime = 600\n\
+                    timeout = 30\nspend = [\"0.50 USDC\", \"0.001 ETH\"]\n";
+        let limits = Config::parse(text, Path::new("")).unwrap().limits;
+        assert_eq!((limits.steps, limits.tokens), (4, Some(5_000)));
+        assert_eq!(limits.time, Some(Duration::from_secs(600)));
+        assert_eq!(limits.timeout, Duration::from_secs(30));
+        let spend = [("ETH", "0.001"), ("USDC", "0.50")];
+        assert_eq!(limits.spend, spend.map(|(a, n)| (a.to_owned(), n.to_owned())).into());
+    }
+
+    #[test]
     fn a_broken_file_gives_one_line_with_the_place() {
         for (text, expected) in [
             ("model = 7", "line 1: invalid type"),
@@ -252,6 +301,9 @@ mod tests {
             ("", "missing field `model`"),
             ("model = \"\"", "model is empty"),
             ("model = \"x\"\n[options]\nsteps = 0", "options.steps is 0"),
+            ("model = \"x\"\n[options]\ntokens = 0", "options.tokens is 0"),
+            ("model = \"x\"\n[options]\nspend = [\"0.5\"]", "options.spend has \"0.5\""),
+            ("model = \"x\"\n[options]\nspend = [\"much USDC\"]", "options.spend has"),
             ("model = \"x", "line 1"),
         ] {
             let error = Config::parse(text, Path::new("")).unwrap_err();

@@ -10,7 +10,8 @@
 //! steward sees every payment, and refuses what it would have refused.
 //!
 //! INVARIANT: no more is proposed in all runs of a task together than its limits say (pinned by
-//! `tests/mind/limits.rs::what_a_task_may_spend_holds_over_its_calls_its_sub_goals_and_its_runs`).
+//! `tests::what_a_task_may_spend_holds_over_its_calls_its_sub_goals_and_its_runs`, and with a real
+//! steward by `tests/system/killed_mind.rs` of the root).
 
 use crate::{
     AgentError, Steward,
@@ -198,5 +199,171 @@ impl Authority for Purse {
 
     async fn wait(&self, id: IntentId, timeout: Duration) -> Result<IntentState, PaymentError> {
         self.steward.wait(id, timeout).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use marque_policies::{Intent, Labels, intent::Authorise};
+    use marque_steward_client::{Artifact, AssetView, Fault, Note};
+    use std::{path::Path, sync::Mutex as Blocking};
+
+    const USDC: AssetId = AssetId { chain: 1, token: alloy_primitives::Address::repeat_byte(1) };
+
+    /// What the steward answers next; allowed where nothing is said.
+    #[derive(Clone, Copy, Debug)]
+    enum Say {
+        Refused,
+        Reused,
+        Lost,
+    }
+
+    #[derive(Debug, Default)]
+    struct Desk {
+        says: Blocking<Vec<Say>>,
+        heard: Blocking<Vec<Proposal>>,
+    }
+
+    #[async_trait]
+    impl Authority for Desk {
+        async fn propose(&self, proposal: Proposal) -> Result<Outcome, PaymentError> {
+            let id = IntentId(Default::default());
+            self.heard.lock().unwrap().push(proposal);
+            match self.says.lock().unwrap().pop() {
+                None => Ok(Outcome::Allowed { id, artifact: Artifact::Permission }),
+                Some(Say::Refused) => Ok(Outcome::Refused { id, table: Vec::new() }),
+                Some(Say::Lost) => Err(PaymentError::Steward("gone".to_owned())),
+                Some(Say::Reused) => {
+                    let (code, message) = ("id_reused".to_owned(), String::new());
+                    Err(PaymentError::Fault(Fault { code, message }))
+                }
+            }
+        }
+
+        async fn view(&self) -> Result<View, PaymentError> {
+            Ok(serde_json::from_value(serde_json::json!({
+                "agent": "scout", "address": alloy_primitives::Address::ZERO,
+                "owner": alloy_primitives::Address::ZERO,
+                "origin": alloy_primitives::B256::ZERO, "policy_version": 1,
+                "policy_hash": alloy_primitives::B256::ZERO, "now": 0, "frozen_at": null,
+                "tools": [], "payees": [], "budgets": [], "income": [], "intents": [],
+                "assets": [AssetView {
+                    name: "USDC".to_owned(), id: USDC, decimals: 6, domain: None,
+                }],
+            }))
+            .unwrap())
+        }
+
+        async fn report(&self, _: Report) -> Result<(), PaymentError> {
+            Ok(())
+        }
+
+        async fn wait(&self, _: IntentId, _: Duration) -> Result<IntentState, PaymentError> {
+            Err(PaymentError::Steward("nothing is held here".to_owned()))
+        }
+    }
+
+    #[async_trait]
+    impl Steward for Desk {
+        async fn note(&self, _: Note) -> Result<(), PaymentError> {
+            Ok(())
+        }
+    }
+
+    async fn purse(desk: &Arc<Desk>, dir: &Path, allowances: &[(&str, &str)]) -> Purse {
+        let limits = |usdc: &str| BTreeMap::from([("USDC".to_owned(), usdc.to_owned())]);
+        Purse {
+            steward: Arc::clone(desk) as Arc<_>,
+            memory: Memory::open(dir).await.unwrap(),
+            allowances: allowances
+                .iter()
+                .map(|(t, usdc)| ((*t).to_owned(), limits(usdc)))
+                .collect(),
+            gate: Arc::default(),
+            paying: AtomicBool::new(false),
+        }
+    }
+
+    fn pay(task: &str, step: u32, attempt: u32, units: u64) -> Proposal {
+        let intent = Intent::Authorise(Authorise {
+            payee: "feed".to_owned(),
+            to: alloy_primitives::Address::ZERO,
+            amount: Money::new(U256::from(units), USDC),
+            host: "feed.example".to_owned(),
+            resource: "https://feed.example/".to_owned(),
+            labels: Labels::default(),
+        });
+        Proposal { task: task.to_owned(), step, ordinal: 2, attempt, intent }
+    }
+
+    fn is_refused_here(answer: Result<Outcome, PaymentError>) -> bool {
+        match answer {
+            Ok(_) => false,
+            Err(PaymentError::Terms(objections)) => objections[0].rule == Rule::Amount,
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_task_may_spend_holds_over_its_calls_its_sub_goals_and_its_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let desk = Arc::new(Desk::default());
+        let own = purse(&desk, dir.path(), &[("t", "0.05")]).await;
+        assert!(!is_refused_here(own.propose(pay("t", 0, 0, 20_000)).await));
+        assert!(is_refused_here(own.propose(pay("t", 1, 0, 30_001)).await));
+        assert_eq!(desk.heard.lock().unwrap().len(), 1, "nobody has heard of it");
+        // The same purchase again, as after a crash, is the same money.
+        assert!(!is_refused_here(own.propose(pay("t", 0, 0, 20_000)).await));
+        drop(own);
+
+        // Another run, and a task below with a smaller limit of its own.
+        let both = [("t/1.0", "0.02"), ("t", "0.05")];
+        let below = purse(&desk, dir.path(), &both).await;
+        assert!(is_refused_here(below.propose(pay("t/1.0", 0, 0, 20_001)).await));
+        assert!(!is_refused_here(below.propose(pay("t/1.0", 0, 0, 20_000)).await));
+        drop(below);
+        let own = purse(&desk, dir.path(), &[("t", "0.05")]).await;
+        assert!(is_refused_here(own.propose(pay("t", 2, 0, 10_001)).await));
+        assert!(!is_refused_here(own.propose(pay("t", 2, 0, 10_000)).await));
+    }
+
+    #[tokio::test]
+    async fn only_what_is_refused_is_free_again_and_what_is_not_known_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let desk = Arc::new(Desk::default());
+        let purse = purse(&desk, dir.path(), &[("t", "0.05")]).await;
+        desk.says.lock().unwrap().push(Say::Refused);
+        assert!(!is_refused_here(purse.propose(pay("t", 0, 0, 50_000)).await));
+        assert!(!is_refused_here(purse.propose(pay("t", 1, 0, 20_000)).await));
+        // The place has another payment: that one's money stays counted.
+        desk.says.lock().unwrap().push(Say::Reused);
+        assert!(purse.propose(pay("t", 1, 0, 10_000)).await.is_err());
+        assert!(is_refused_here(purse.propose(pay("t", 2, 0, 30_001)).await));
+        desk.says.lock().unwrap().push(Say::Lost);
+        assert!(purse.propose(pay("t", 2, 0, 30_000)).await.is_err());
+        assert!(is_refused_here(purse.propose(pay("t", 3, 0, 1)).await));
+    }
+
+    #[tokio::test]
+    async fn two_purchases_at_the_same_time_share_what_is_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let desk = Arc::new(Desk::default());
+        let purse = purse(&desk, dir.path(), &[("t", "0.05")]).await;
+        let buys = (0..10).map(|step| purse.propose(pay("t", step, 0, 20_000)));
+        let answers = futures::future::join_all(buys).await;
+        let allowed = answers.into_iter().filter(|answer| answer.is_ok()).count();
+        assert_eq!((allowed, desk.heard.lock().unwrap().len()), (2, 2));
+    }
+
+    #[tokio::test]
+    async fn a_limit_that_is_none_permits_nothing_and_says_so() {
+        for (limit, why) in [("much", "much USDC"), ("0.0000001", "0.0000001 USDC")] {
+            let dir = tempfile::tempdir().unwrap();
+            let desk = Arc::new(Desk::default());
+            let purse = purse(&desk, dir.path(), &[("t", limit)]).await;
+            let error = purse.propose(pay("t", 0, 0, 1)).await.unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
     }
 }

@@ -19,6 +19,7 @@ mod door;
 mod examples;
 mod float;
 mod float_owner;
+mod killed_mind;
 mod layers;
 mod lies;
 mod models;

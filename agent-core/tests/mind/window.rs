@@ -53,8 +53,9 @@ impl Model for Counting {
         let tokens = self.count_prompt(&request)?;
         let all = tokens + request.max_tokens as usize;
         assert!(all <= self.info.context_length as usize, "{all} tokens");
-        let results = request.messages.iter().filter(|message| message.role == Role::Tool);
-        let last = results.last().and_then(|it| serde_json::from_str::<Value>(&it.content).ok());
+        let mut results = request.messages.iter().filter(|message| message.role == Role::Tool);
+        let last =
+            results.next_back().and_then(|it| serde_json::from_str::<Value>(&it.content).ok());
         let next = last.map_or(0, |result| result["page"].as_u64().unwrap() + 1);
         let text = match next < u64::from(self.steps) {
             true => json!({ "tool": "page", "args": { "number": next } }),
