@@ -21,6 +21,7 @@ pub use marque_models as models;
 pub use marque_payments as payments;
 pub use marque_policies as policies;
 pub use marque_steward as steward;
+pub use marque_tools as tools;
 
 /// What a script of an agent needs.
 pub mod prelude {

@@ -38,6 +38,7 @@
 
 mod citizen;
 mod endpoint;
+mod mind;
 mod stall;
 
 pub use citizen::{AgentBuilder, Citizen};

@@ -70,6 +70,7 @@ impl Steward {
                 decimals: 6,
                 domain: Some(("USD Coin".to_owned(), "2".to_owned())),
             }],
+            chains: vec![],
             budgets: vec![],
             income: vec![USDC],
             facilitates: vec![],

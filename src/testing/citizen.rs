@@ -1,6 +1,6 @@
 //! An agent in a town, with its owner and its steward.
 
-use super::{Result, Stall, Town};
+use super::{Result, Stall, Town, mind::Mind};
 use crate::{
     economy::{DOLLAR, Party},
     owner::{Owner, connect},
@@ -38,7 +38,8 @@ pub struct AgentBuilder<'a> {
     policy: String,
     names: BTreeMap<String, Url>,
     recording: Option<PathBuf>,
-    model: Arc<dyn Model>,
+    mind: Mind,
+    model: Option<Arc<dyn Model>>,
     patience: Duration,
 }
 
@@ -65,7 +66,8 @@ impl<'a> AgentBuilder<'a> {
             policy: String::new(),
             names: BTreeMap::new(),
             recording: None,
-            model: Arc::new(Scripted::new(Vec::<String>::new())),
+            mind: Mind::default(),
+            model: None,
             patience: PATIENCE,
         }
     }
@@ -119,14 +121,26 @@ impl<'a> AgentBuilder<'a> {
 
     /// What it says, a reply a turn: see [`call`](super::call) and [`answer`](super::answer).
     #[must_use]
-    pub fn thinks(self, replies: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.model(Arc::new(Scripted::new(replies)))
+    pub fn thinks(mut self, replies: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.mind.thinks(None, Scripted::new(replies));
+        self
     }
 
-    /// What it thinks with.
+    /// What it says where this is the goal.
+    #[must_use]
+    pub fn thinks_about(
+        mut self,
+        goal: &str,
+        replies: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        self.mind.thinks(Some(goal), Scripted::new(replies));
+        self
+    }
+
+    /// What it thinks with, instead of a script.
     #[must_use]
     pub fn model(mut self, model: Arc<dyn Model>) -> Self {
-        self.model = model;
+        self.model = Some(model);
         self
     }
 
@@ -166,7 +180,7 @@ impl<'a> AgentBuilder<'a> {
         .await?;
         self.town.give(citizen.address(), &self.holds).await?;
         let mut agent = Agent::builder(&self.name)
-            .model(self.model)
+            .model(self.model.unwrap_or_else(|| Arc::new(self.mind)))
             .steward(Arc::new(citizen.client.clone()))
             .mind_dir(citizen.party.home.mind(&self.name))
             .patience(self.patience)
@@ -253,6 +267,16 @@ impl Citizen {
     #[expect(clippy::expect_used, reason = "a test that asks a seller for its mind is wrong")]
     pub fn agent(&self) -> Agent {
         self.agent.clone().expect("a seller does not think")
+    }
+
+    /// The mind as the account below it that its policy names `[sub_agent.NAME]`, without tools.
+    ///
+    /// # Errors
+    /// Where the policy names no such account.
+    pub async fn sub_agent(&self, name: &str) -> Result<Agent> {
+        let folder = self.party.home.agent(&self.party.name).join("sub").join(name);
+        let client = Client::connect(folder.join("steward.sock")).await?;
+        Ok(self.agent().as_account(Arc::new(client)))
     }
 
     /// A connection to the steward, as the mind has it.

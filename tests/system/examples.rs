@@ -47,6 +47,9 @@ macro_rules! prints {
 
 prints! {
     approval: "the owner approved 1, and it was bought", "scout has 4.20 tUSD";
+    memory:
+        "noted; at nine; mallory has 0.00 tUSD",
+        r#"the payment: {"error":"refused by policy: labels","instead":"do something else, or finish"}"#;
     own_model: "tiny-agent holds 1024 tokens", "value is 14.2, for 0.02 tUSD";
     paid_tool: "14.2 knots, for 0.02 tUSD", "scout has 0.98 tUSD, feed has 0.02 tUSD";
     replay_policy:
@@ -55,6 +58,14 @@ prints! {
         "  1 by limits.tUSD.day";
     resume: "cut off: true", "14.2, and 14.2 again; scout has 4.98 tUSD";
     selling: "14.2 knots; feed has earned 0.02 tUSD";
+    streaming:
+        "step 0",
+        "  calls read",
+        "  pays feed",
+        r#"  hears {"value":"14.2 knots"}"#,
+        "step 1",
+        "14.2 knots";
+    sub_agent: "14.2; scout has 4.94 tUSD left", "0.06 tUSD";
     testing:;
     typed_answer: "sail: true, at 14 knots, for a steady breeze";
 }

@@ -33,7 +33,8 @@ use proc_macro::TokenStream;
 /// `agent.tool(weather)`.
 ///
 /// Options: `crate = path` (whose `__private` is used), `description = "..."` (instead of the doc
-/// comment).
+/// comment), `independent` (calls of it may be made at the same time as others: none changes what
+/// another brings).
 #[proc_macro_attribute]
 pub fn tool(options: TokenStream, item: TokenStream) -> TokenStream {
     tool::expand(options.into(), item.into()).unwrap_or_else(syn::Error::into_compile_error).into()

@@ -14,16 +14,19 @@ pub(crate) struct Options {
     pub(crate) krate: Path,
     /// A description that replaces the doc comment.
     pub(crate) description: Option<String>,
+    /// Whether calls may be made at the same time as others.
+    pub(crate) independent: bool,
 }
 
-/// `name = value`, where the name may be the keyword `crate`.
+/// `name = value`, or a name alone, where the name may be the keyword `crate`.
 struct Pair {
     name: syn::Ident,
     value: Value,
 }
 
-/// A path or a text.
+/// A path, a text, or nothing.
 enum Value {
+    Nothing,
     Path(Path),
     Text(String),
 }
@@ -31,6 +34,9 @@ enum Value {
 impl Parse for Pair {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         let name = syn::Ident::parse_any(input)?;
+        if !input.peek(Token![=]) {
+            return Ok(Self { name, value: Value::Nothing });
+        }
         input.parse::<Token![=]>()?;
         let value = if input.peek(syn::LitStr) {
             Value::Text(input.parse::<syn::LitStr>()?.value())
@@ -47,6 +53,7 @@ impl Options {
         let pairs = Punctuated::<Pair, Token![,]>::parse_terminated.parse2(tokens)?;
         let mut krate = None;
         let mut description = None;
+        let mut independent = false;
         for Pair { name, value } in pairs {
             let known = allowed.iter().any(|allowed| name == allowed);
             match (name.to_string().as_str(), value) {
@@ -54,8 +61,9 @@ impl Options {
                 ("description", Value::Text(text)) if known && description.is_none() => {
                     description = Some(text);
                 }
+                ("independent", Value::Nothing) if known && !independent => independent = true,
                 _ => {
-                    let known = allowed.join(" and ");
+                    let known = allowed.join(", ");
                     let message = format!("unknown, repeated or misspelt option; known: {known}");
                     return Err(Error::new(name.span(), message));
                 }
@@ -65,7 +73,7 @@ impl Options {
             Some(path) => path,
             None => syn::parse_quote!(::marque),
         };
-        Ok(Self { krate, description })
+        Ok(Self { krate, description, independent })
     }
 }
 

@@ -18,7 +18,8 @@ const FINISH: &str = "finish";
 
 /// Expands the attribute on `item`.
 pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
-    let Options { krate, description } = Options::parse(options, &["crate", "description"])?;
+    let Options { krate, description, independent } =
+        Options::parse(options, &["crate", "description", "independent"])?;
     let mut function: ItemFn = syn::parse2(item).map_err(|error| {
         Error::new(
             error.span(),
@@ -111,6 +112,10 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStr
 
                 fn schema(&self) -> #private::Value {
                     #private::schema_of::<#args>()
+                }
+
+                fn independent(&self) -> bool {
+                    #independent
                 }
 
                 async fn call(
