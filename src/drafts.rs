@@ -6,10 +6,14 @@
 
 use crate::home::Home;
 use marque_policies::{Policy, PolicyError, Sources, Warning, parse};
+use marque_store_files::{self as store, SHARED};
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
+
+/// No document of a draft is longer, in bytes: one of 60 KiB fits into the journal.
+const LONGEST: u64 = 1 << 20;
 
 /// The files of one policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +98,7 @@ impl PolicyFiles {
         ];
         for (path, text) in parts {
             let (Some(path), Some(text)) = (path, text) else { continue };
-            fs::write(path, text)
+            store::replace_followed(path, text.as_bytes(), SHARED)
                 .map_err(|source| DraftError::File { path: path.clone(), source })?;
         }
         Ok(())
@@ -119,5 +123,6 @@ impl PolicyFiles {
 }
 
 fn read(path: &Path) -> Result<String, DraftError> {
-    fs::read_to_string(path).map_err(|source| DraftError::File { path: path.to_owned(), source })
+    store::follow(path, LONGEST)
+        .map_err(|source| DraftError::File { path: path.to_owned(), source })
 }

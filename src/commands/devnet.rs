@@ -11,6 +11,7 @@ use crate::{
 };
 use marque::economy::Economy;
 use marque_identity::devnet::{Devnet, Options};
+use marque_store_files as store;
 use std::{path::PathBuf, process::ExitCode};
 
 #[derive(Debug, clap::Args)]
@@ -53,7 +54,8 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
         }),
     };
     let text = toml::to_string(&file).doing("the devnet file")?;
-    std::fs::write(home.devnet(), &text).doing(home.devnet().display())?;
+    store::replace_followed(&home.devnet(), text.as_bytes(), store::SHARED)
+        .doing(home.devnet().display())?;
     if shared.json {
         say!("{}", serde_json::to_string(&file).doing("the devnet file")?);
     } else {
@@ -72,7 +74,7 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
     }
     marque::process::stop_signal().await;
     // Drafts that name this chain would point nowhere; another devnet's file stays.
-    if std::fs::read_to_string(home.devnet()).is_ok_and(|written| written == text) {
+    if store::follow(&home.devnet(), 1 << 16).is_ok_and(|written| written == text) {
         std::fs::remove_file(home.devnet()).doing(home.devnet().display())?;
     }
     Ok(ExitCode::SUCCESS)

@@ -160,7 +160,7 @@ fn names(payees: &[DraftPayee], seller: Option<&SellerEntry>) -> BTreeMap<String
 /// The devnet file of this home, if there is one.
 pub(crate) fn devnet_file(home: &Home) -> Done<Option<DevnetFile>> {
     let path = home.devnet();
-    match std::fs::read_to_string(&path) {
+    match marque_store_files::follow(&path, 1 << 16) {
         Ok(text) => toml::from_str(&text).map(Some).doing(path.display()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Failure::new(format!("{}: {error}", path.display()))),

@@ -19,6 +19,7 @@ use crate::{
 use alloy_primitives::{B256, hex, keccak256};
 use marque_policies::IntentId;
 use marque_steward_client::PaymentState;
+use marque_store_files::{self as store, Access, PRIVATE};
 use serde::Serialize;
 use std::{
     collections::BTreeSet,
@@ -29,6 +30,9 @@ use tlog_tiles::{Hash, HashReader, Tile};
 
 /// Height of a C2SP tile: 256 hashes wide.
 const HEIGHT: u8 = 8;
+
+/// Neither a tile nor a transaction is longer, in bytes.
+const LONGEST: u64 = 1 << 20;
 
 /// One part of a home.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -180,13 +184,13 @@ fn tiles(dir: &Path, verified: &Verified) -> Result<Part, StewardError> {
         let bytes = tile.read_data(&nodes).map_err(journal::JournalError::from)?;
         let path = tile.path();
         let path = dir.join("tile").join(path.strip_prefix("tile/8/").unwrap_or(&path));
-        match fs::read(&path) {
+        match store::read(&path, LONGEST) {
             Ok(found) if found == bytes => {}
             Ok(_) => wrong.push(format!("{} has other hashes", path.display())),
             // A working steward has filled it up meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let full = path.parent().map(|folder| folder.with_extension(""));
-                let full = full.and_then(|full| fs::read(full).ok());
+                let full = full.and_then(|full| store::read(&full, LONGEST).ok());
                 if !full.is_some_and(|full| full.starts_with(&bytes)) {
                     wrong.push(format!("{} is missing", path.display()));
                 }
@@ -214,7 +218,7 @@ fn narrower(partial: &Path, bytes: &[u8]) -> Result<Vec<String>, StewardError> {
     let mut wrong = Vec::new();
     for file in files {
         let path = file.map_err(StewardError::io("read", folder))?.path();
-        let found = fs::read(&path).map_err(StewardError::io("read", &path))?;
+        let found = store::read(&path, LONGEST).map_err(StewardError::io("read", &path))?;
         if path != partial && !bytes.starts_with(&found) {
             wrong.push(format!("{} has other hashes", path.display()));
         }
@@ -306,11 +310,15 @@ fn copy_all(from: &Path, to: &Path) -> Result<(), StewardError> {
     let list = || fs::read_dir(from)?.collect::<Result<Vec<_>, _>>();
     for file in list().map_err(StewardError::io("read", from))? {
         let (path, target) = (file.path(), to.join(file.file_name()));
-        if path.is_dir() {
+        let kind = file.file_type().map_err(StewardError::io("read", &path))?;
+        if kind.is_dir() {
             copy_all(&path, &target)?;
-        } else {
-            fs::copy(&path, &target).map_err(StewardError::io("copy", &path))?;
+            continue;
         }
+        let copied = store::open(&path, Access::Read).and_then(|mut from| {
+            io::copy(&mut from, &mut store::open(&target, Access::New(PRIVATE))?)
+        });
+        copied.map_err(StewardError::io("copy", &path))?;
     }
     Ok(())
 }
@@ -344,7 +352,7 @@ fn outbox(dir: &Path, state: &State, works: bool) -> Result<Part, StewardError> 
             let said = format!("{name} belongs to no intent of this journal");
             return Ok(different("outbox", said));
         };
-        let raw = match fs::read(file.path()) {
+        let raw = match store::read(&file.path(), LONGEST) {
             Ok(raw) => raw,
             Err(error) if works && error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(StewardError::io("read", file.path())(error)),

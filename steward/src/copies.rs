@@ -8,6 +8,7 @@ use crate::{
     error::StewardError,
     journal::{Journal, Origin},
 };
+use marque_store_files::{self as store, SHARED};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -19,6 +20,9 @@ const ENTRIES: u64 = 256;
 
 /// or, while entries come, so old.
 const AGE: Duration = Duration::from_secs(60);
+
+/// No checkpoint is longer, in bytes.
+const LONGEST: u64 = 4096;
 
 /// Where the copy lies, and what it was last.
 #[derive(Debug)]
@@ -32,16 +36,18 @@ impl Copies {
     /// In `dir`, which must be there: one that is not mounted is not silently made.
     pub(crate) fn new(dir: &Path, origin: Origin) -> Self {
         let name = alloy_primitives::hex::encode(origin.0);
+        // Their own links to it are the owner's; in it there are none.
+        let dir = fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
         Self { path: dir.join(format!("{name}.checkpoint")), size: 0, at: None }
     }
 
     /// Why the journal is not the one that the copy knows, if it is not.
     pub(crate) fn contradict(&self, journal: &Journal) -> Result<Option<String>, StewardError> {
-        let text = match fs::read_to_string(&self.path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(StewardError::io("read", &self.path)(error)),
+        let read = store::read_if_there(&self.path, LONGEST);
+        let Some(text) = read.map_err(StewardError::io("read", &self.path))? else {
+            return Ok(None);
         };
+        let text = String::from_utf8_lossy(&text);
         Ok(journal.extends(&text).err().map(|error| {
             format!(
                 "the journal does not extend the checkpoint in {}: {error}",
@@ -58,10 +64,7 @@ impl Copies {
         if size <= self.size || !(pays || old || size - self.size >= ENTRIES) {
             return;
         }
-        let new = self.path.with_extension("new");
-        let written =
-            fs::write(&new, journal.checkpoint_text()).and_then(|()| fs::rename(&new, &self.path));
-        match written {
+        match store::replace(&self.path, journal.checkpoint_text().as_bytes(), SHARED) {
             Ok(()) => (self.size, self.at) = (size, Some(Instant::now())),
             Err(error) => {
                 tracing::error!(path = %self.path.display(), %error, "no copy of the checkpoint");

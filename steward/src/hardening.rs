@@ -83,6 +83,28 @@ impl Walls {
     }
 }
 
+/// Does `work` on a thread of its own that writes nowhere but in `folder`, as far as this system can
+/// fence it: whatever link somebody left there leads no further, for databases that follow them either.
+///
+/// # Errors
+/// Where no thread is to be had, and for one that panicked.
+pub(crate) fn confined<T: Send>(
+    folder: &std::path::Path,
+    work: impl FnOnce() -> T + Send,
+) -> std::io::Result<T> {
+    let fenced = || {
+        #[cfg(target_os = "linux")]
+        if let Err(why) = linux::confine(folder) {
+            tracing::debug!(why, "nothing keeps this command's writing within the home");
+        }
+        work()
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().spawn_scoped(scope, fenced)?;
+        thread.join().map_err(|_| std::io::Error::other("it broke off"))
+    })
+}
+
 fn no_core_dumps() -> Result<(), String> {
     use rustix::process::{Resource, Rlimit, setrlimit};
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
@@ -151,6 +173,25 @@ mod linux {
                 Ok("file system fence (Landlock, as far as this kernel has it)".to_owned())
             }
             RulesetStatus::NotEnforced => Err("this kernel has no Landlock".to_owned()),
+        }
+    }
+
+    /// Writing is for `folder` and devices alone, from this thread on and in those that it starts.
+    pub(super) fn confine(folder: &std::path::Path) -> Result<(), String> {
+        let abi = ABI::V5;
+        let confine = || {
+            Ruleset::default()
+                .set_compatibility(CompatLevel::BestEffort)
+                .handle_access(AccessFs::from_write(abi))?
+                .create()?
+                .add_rules(path_beneath_rules([folder], AccessFs::from_write(abi)))?
+                .add_rules(path_beneath_rules(DEVICES, AccessFs::from_write(abi)))?
+                .restrict_self()
+        };
+        let status = confine().map_err(|error: RulesetError| error.to_string())?;
+        match status.ruleset {
+            RulesetStatus::NotEnforced => Err("this kernel has no Landlock".to_owned()),
+            _ => Ok(()),
         }
     }
 

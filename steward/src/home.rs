@@ -14,17 +14,24 @@
 
 use crate::{error::StewardError, journal::Origin};
 use alloy_primitives::B256;
+use marque_store_files::{self as store, Access, PRIVATE};
 use serde::{Deserialize, Serialize};
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File},
     io::{Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 /// The version of `home.json`.
 const VERSION: u16 = 1;
+
+/// `home.json` is no longer, in bytes.
+const LONGEST: u64 = 4096;
+
+/// The folders of a home, in which a steward and its owner's commands write.
+const FOLDERS: [&str; 5] = ["agents", "index", "journal", "keys", "outbox"];
 
 /// How long a lock that somebody holds is asked for again.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
@@ -74,8 +81,7 @@ impl Home {
         let path = fs::canonicalize(path).map_err(StewardError::io("find", path))?;
         let charter = Charter { v: VERSION, chain, origin: Origin::random()?.0 };
         let file = path.join("home.json");
-        let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file);
-        let mut written = match written {
+        let mut written = match store::open(&file, Access::New(PRIVATE)) {
             Ok(written) => written,
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                 return Err(StewardError::Home { path, why: "there is a home already".to_owned() });
@@ -99,7 +105,7 @@ impl Home {
         let given = path.as_ref();
         let wrong = |why: String| StewardError::Home { path: given.to_owned(), why };
         let path = fs::canonicalize(given).map_err(|error| wrong(error.to_string()))?;
-        let text = fs::read(path.join("home.json"))
+        let text = store::read(&path.join("home.json"), LONGEST)
             .map_err(|error| wrong(format!("home.json: {error}")))?;
         let charter: Charter =
             serde_json::from_slice(&text).map_err(|error| wrong(format!("home.json: {error}")))?;
@@ -112,6 +118,15 @@ impl Home {
             let why = format!("it is open to others (mode {:03o}); run chmod 700", mode & 0o777);
             return Err(wrong(why));
         }
+        for folder in FOLDERS {
+            let link = fs::symlink_metadata(path.join(folder)).is_ok_and(|it| it.is_symlink());
+            if link {
+                return Err(wrong(format!(
+                    "{folder} is a link, and none belongs there: see who made it; to keep it on another \
+                     disk, mount that there"
+                )));
+            }
+        }
         Ok(Self { path, charter })
     }
 
@@ -121,15 +136,8 @@ impl Home {
     /// [`StewardError::Locked`] where another process has it.
     pub fn lock(&self) -> Result<Lock, StewardError> {
         let path = self.path.join("lock");
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            // A link would have another file written over.
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(&path)
-            .map_err(StewardError::io("open", &path))?;
+        let file = store::open(&path, Access::Create(PRIVATE));
+        let file = file.map_err(StewardError::io("open", &path))?;
         let mut patience = LOCK_PATIENCE;
         loop {
             match file.try_lock() {
@@ -161,7 +169,7 @@ impl Home {
     /// [`StewardError::Io`] where the lock cannot be looked at.
     pub fn holder(&self) -> Result<Option<Holder>, StewardError> {
         let path = self.path.join("lock");
-        let mut file = match File::open(&path) {
+        let mut file = match store::open(&path, Access::Read) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(StewardError::io("open", path)(error)),
@@ -172,7 +180,7 @@ impl Home {
             Ok(()) => Ok(None),
             Err(fs::TryLockError::WouldBlock) => {
                 let mut text = String::new();
-                let read = file.read_to_string(&mut text);
+                let read = (&mut file).take(LONGEST).read_to_string(&mut text);
                 read.map_err(StewardError::io("read", path))?;
                 Ok(Some(Holder { process: text.trim().parse().ok() }))
             }
@@ -311,5 +319,34 @@ mod tests {
         drop(lock);
         assert_eq!(home.holder().unwrap(), None);
         home.lock().unwrap();
+    }
+
+    #[test]
+    fn what_somebody_left_in_a_home_is_neither_followed_nor_waited_for() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let dir = tempfile::tempdir().unwrap();
+        let (path, precious) = (dir.path().join("home"), dir.path().join("owner"));
+        fs::create_dir(&precious).unwrap();
+        let home = Home::create(&path, 1).unwrap();
+        for folder in FOLDERS {
+            let (at, aside) = (path.join(folder), dir.path().join("aside"));
+            let there = fs::rename(&at, &aside).is_ok();
+            std::os::unix::fs::symlink(&precious, &at).unwrap();
+            let error = Home::open(&path).unwrap_err().to_string();
+            assert!(error.contains(&format!("{folder} is a link")), "{error}");
+            fs::remove_file(&at).unwrap();
+            if there {
+                fs::rename(&aside, &at).unwrap();
+            }
+        }
+        for file in ["lock", "home.json"] {
+            drop(fs::remove_file(path.join(file)));
+            mknodat(CWD, path.join(file), FileType::Fifo, Mode::RWXU, 0).unwrap();
+        }
+        for error in
+            [home.lock().unwrap_err(), home.holder().unwrap_err(), Home::open(&path).unwrap_err()]
+        {
+            assert!(error.to_string().contains("no plain file"), "{error}");
+        }
     }
 }

@@ -4,6 +4,7 @@ use crate::{
     authority::Authority,
     core::{Event, Reply},
     error::{StewardError, fault},
+    hardening::confined,
     home::Home,
 };
 use marque_identity_keys::SecretString;
@@ -12,13 +13,23 @@ use marque_policies::SignedStatement;
 /// Hands statements to the journal of a home in which no steward works; the first begins it, where
 /// there is none yet. Answers the sequence numbers of their entries.
 ///
-/// Nothing is asked of the chain and nothing is signed but the journal's checkpoint. Takes about a
+/// Nothing is asked of the chain and nothing is signed but the journal's checkpoint. Where the system has
+/// the means nothing is written outside of the home, whatever lies in it. Takes about a
 /// second of computing for each key that is unlocked; call it where it may block.
 ///
 /// # Errors
 /// [`StewardError::Locked`] where a steward is running, [`StewardError::Fault`] for the first
 /// statement that is not accepted; those before it stand.
 pub fn submit_offline(
+    home: &Home,
+    unlock: SecretString,
+    statements: Vec<SignedStatement>,
+) -> Result<Vec<u64>, StewardError> {
+    let submitted = confined(home.path(), || submit(home, unlock, statements));
+    submitted.map_err(StewardError::io("work in", home.path()))?
+}
+
+fn submit(
     home: &Home,
     unlock: SecretString,
     statements: Vec<SignedStatement>,

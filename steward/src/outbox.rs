@@ -4,12 +4,14 @@
 use crate::error::StewardError;
 use alloy_primitives::Bytes;
 use marque_policies::IntentId;
+use marque_store_files::{self as store, PRIVATE};
 use std::{
-    fs::{self, File, OpenOptions},
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
+    fs,
     path::{Path, PathBuf},
 };
+
+/// No transaction is longer, in bytes: nodes take none of this length.
+const LONGEST: u64 = 1 << 20;
 
 /// The folder.
 #[derive(Clone, Debug)]
@@ -25,34 +27,22 @@ impl Outbox {
     /// Keeps bytes, durably; with `others`, those that lie there as well.
     pub(crate) fn put(&self, id: IntentId, raw: &[u8], others: bool) -> Result<(), StewardError> {
         let path = self.path(id);
-        let same = || fs::read(&path).is_ok_and(|before| before == raw);
+        let same = || store::read(&path, LONGEST).is_ok_and(|before| before == raw);
         if others && path.exists() && !same() {
             let free = (0_u32..).map(|n| earlier(&path, n)).find(|path| !path.exists());
             if let Some(free) = free {
                 fs::rename(&path, &free).map_err(StewardError::io("keep", free))?;
             }
         }
-        let new = path.with_extension("new");
-        let write = || {
-            let mut options = OpenOptions::new();
-            let mut file =
-                options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-            file.write_all(raw)?;
-            file.sync_all()?;
-            fs::rename(&new, &path)?;
-            File::open(&self.dir)?.sync_all()
-        };
-        write().map_err(StewardError::io("write", path.clone()))
+        let written = store::replace_durably(&path, raw, PRIVATE);
+        written.map_err(StewardError::io("write", path))
     }
 
     /// The bytes, if they are there.
     pub(crate) fn get(&self, id: IntentId) -> Result<Option<Bytes>, StewardError> {
         let path = self.path(id);
-        match fs::read(&path) {
-            Ok(raw) => Ok(Some(raw.into())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(StewardError::io("read", path)(error)),
-        }
+        let raw = store::read_if_there(&path, LONGEST);
+        Ok(raw.map_err(StewardError::io("read", path))?.map(Bytes::from))
     }
 
     /// Erases what is settled.

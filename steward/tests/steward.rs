@@ -281,6 +281,24 @@ fn an_index_in_doubt_is_set_aside_and_made_again() {
     assert!(home.path().join("index.doubtful-0").exists());
 }
 
+/// A database follows links; the kernel lets an owner's command follow none out of the home.
+#[test]
+fn an_owners_command_writes_nowhere_but_in_the_home() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = laid_out(&dir);
+    let precious = dir.path().join("owner.json");
+    for file in ["db", "conf"] {
+        fs::write(&precious, "precious").unwrap();
+        let at = home.index().join(file);
+        fs::remove_file(&at).unwrap();
+        std::os::unix::fs::symlink(&precious, &at).unwrap();
+        drop(submit_offline(&home, homes::unlock(), Vec::new()));
+        assert!(fs::read(&precious).unwrap() == b"precious", "{file}");
+    }
+    // This process may.
+    fs::write(&precious, "ours").unwrap();
+}
+
 #[test]
 fn a_stranger_cannot_begin_a_journal_in_the_owners_name() {
     let dir = tempfile::tempdir().unwrap();

@@ -37,7 +37,7 @@ fn layer(name: &str) -> u8 {
         "marque-steward" => 2,
         "marque-identity" | "marque-identity-keys" | "marque-steward-client" => 1,
         "marque-contracts" | "marque-policies" | "marque-models" | "marque-net"
-        | "marque-store" | "marque-macros" => 0,
+        | "marque-store" | "marque-store-files" | "marque-macros" => 0,
         other => panic!("{other} has no layer: give it one here and in docs/architecture.md"),
     }
 }

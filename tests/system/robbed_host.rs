@@ -19,7 +19,7 @@ use std::{
     path::Path,
 };
 
-fn edit(path: &Path, key: &str, value: Value) {
+pub(crate) fn edit(path: &Path, key: &str, value: Value) {
     let text = std::fs::read_to_string(path).unwrap();
     let mut file: Value = serde_json::from_str(&text).unwrap();
     file[key] = value;
@@ -252,9 +252,7 @@ async fn a_draft_says_of_no_delegation_that_it_has_ended() {
 async fn what_cannot_be_read_does_not_keep_a_delegation_alive() {
     let estate = Estate::delegated().await;
     let living = estate.permissions();
-    std::fs::remove_file(estate.file()).unwrap();
-    let file = std::ffi::CString::new(estate.file().to_str().unwrap()).unwrap();
-    nix::unistd::mkfifo(file.as_c_str(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    pipe(&estate.file());
     std::fs::write(estate.path().join("owner/notes.jsonl"), "rubbish\n").unwrap();
     let (text, code) = failure(&estate.account(&["revoke", "scout"]));
     assert!(code == 1 && text.contains("notes.jsonl") && text.contains("--all --rpc"), "{text}");
@@ -416,7 +414,13 @@ async fn whom_no_owner_adopted_anything_for_gets_none_of_their_money() {
     ok(&estate.marque(&["fund", "scout", "0.01 ETH"]));
 }
 
-fn copy(from: &Path, to: &Path) {
+/// Puts a pipe in the place of a file.
+pub(crate) fn pipe(at: &Path) {
+    std::fs::remove_file(at).unwrap();
+    nix::unistd::mkfifo(at, nix::sys::stat::Mode::S_IRWXU).unwrap();
+}
+
+pub(crate) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     std::fs::set_permissions(to, std::fs::metadata(from).unwrap().permissions()).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
@@ -464,7 +468,10 @@ async fn an_endpoint_of_another_chain_gets_nothing_signed() {
 }
 
 /// An endpoint before an honest one, which sometimes knows better.
-fn between(honest: String, lie: impl Fn(&Value) -> Option<Value> + Send + 'static) -> String {
+pub(crate) fn between(
+    honest: String,
+    lie: impl Fn(&Value) -> Option<Value> + Send + 'static,
+) -> String {
     lies(move |asked| {
         if let Some(lie) = lie(asked) {
             return json!({ "result": lie });

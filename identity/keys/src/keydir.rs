@@ -240,7 +240,7 @@ impl KeyDir {
             }
             _ => file_error(&path, source),
         };
-        let file = File::open(&path).map_err(fail)?;
+        let file = marque_store_files::open_followed(&path).map_err(fail)?;
         closed_to_others(&path, &file.metadata().map_err(fail)?.permissions())?;
         let mut text = String::new();
         file.take(keystore::MAX_FILE).read_to_string(&mut text).map_err(fail)?;

@@ -16,10 +16,10 @@ use marque_contracts::{
     recover,
 };
 use marque_policies::{AssetId, Policy};
+use marque_store_files::{self as store, SHARED};
 use serde::{Deserialize, Serialize};
 use std::{
-    fs,
-    io::{self, Write as _},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -204,21 +204,17 @@ impl Permissions {
     /// # Errors
     /// [`PermissionsError`].
     pub fn read(path: &Path) -> Result<Option<Self>, PermissionsError> {
-        let path_of = || path.to_owned();
-        // A pipe would be waited for, and a device has no end.
-        match fs::metadata(path) {
-            Ok(about) if !about.is_file() || about.len() > LONGEST => {
-                let why = "it is no file of a delegation".to_owned();
-                return Err(PermissionsError::Broken { path: path_of(), why });
+        let broken = |why: String| PermissionsError::Broken { path: path.to_owned(), why };
+        let bytes = match store::read_if_there(path, LONGEST) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                return Err(broken(error.to_string()));
             }
-            _ => {}
-        }
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(PermissionsError::File { path: path_of(), source }),
+            Err(source) => return Err(PermissionsError::File { path: path.to_owned(), source }),
         };
-        Self::parse(path, &text).map(Some)
+        let text = std::str::from_utf8(&bytes).map_err(|error| broken(error.to_string()))?;
+        Self::parse(path, text).map(Some)
     }
 
     /// Reads the text of a file; `path` is for messages.
@@ -250,14 +246,6 @@ impl Permissions {
     pub fn write(&self, path: &Path) -> Result<(), PermissionsError> {
         let wrong = |source| PermissionsError::File { path: path.to_owned(), source };
         let text = serde_json::to_vec_pretty(self).map_err(io::Error::other).map_err(wrong)?;
-        let beside = path.with_extension("new");
-        // Made anew, whatever is there: a link would lead elsewhere.
-        match fs::remove_file(&beside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(wrong(error)),
-            _ => {}
-        }
-        let written = fs::File::create_new(&beside)
-            .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()));
-        written.and_then(|()| fs::rename(&beside, path)).map_err(wrong)
+        store::replace_durably(path, &text, SHARED).map_err(wrong)
     }
 }

@@ -6,10 +6,11 @@
 //! each, not a segment each.
 
 use super::error::JournalError;
+use super::files;
 use super::record::{HEADER, Piece, check_header, split};
 use super::segments::{Segment, Segments};
+use marque_store_files::Access;
 use std::collections::VecDeque;
-use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 
 /// So many segments are known at a time, some 100 KiB each at the usual length of entries.
@@ -61,7 +62,7 @@ impl Place {
     /// Reads the segment, or what was appended to it since.
     fn learn(&mut self, last: bool) -> Result<(), JournalError> {
         let path = &self.segment.path;
-        let bytes = fs::read(path).map_err(JournalError::io("read", path))?;
+        let bytes = files::read(path)?;
         if self.read == 0 {
             check_header(path, &bytes, self.segment.first)?;
             self.read = HEADER as u64;
@@ -92,7 +93,7 @@ impl Place {
     fn entry(&self, seq: u64, (start, end): (u64, u64)) -> Result<Vec<u8>, JournalError> {
         let path = &self.segment.path;
         let mut bytes = vec![0; usize::try_from(end - start).unwrap_or_default()];
-        let file = File::open(path).map_err(JournalError::io("open", path))?;
+        let file = files::open(path, Access::Read)?;
         file.read_exact_at(&mut bytes, start).map_err(JournalError::io("read", path))?;
         match split(&bytes) {
             Ok((Piece::Entry(entry), [])) => Ok(entry.to_owned()),

@@ -4,6 +4,7 @@
 //! the next one begins. Anything else is damage. Readers take no lock.
 
 use super::error::JournalError;
+use super::files;
 use super::key::Origin;
 use super::record::{Scan, Scanned, Seal, Take};
 use std::fs;
@@ -106,7 +107,7 @@ impl Segments {
             }
             let last = segments.peek().is_none();
             let path = &segment.path;
-            let bytes = fs::read(path).map_err(JournalError::io("read", path))?;
+            let bytes = files::read(path)?;
             let scan = Scan { path, bytes: &bytes, first: segment.first, origin, last };
             let Scanned { next, end, torn, seal, sealed } = scan.each(&mut |seq, entry| {
                 if seq >= from { visit(seq, entry) } else { Ok(()) }

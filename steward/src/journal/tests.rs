@@ -1,5 +1,6 @@
 //! The journal's promises, each broken on purpose: torn, flipped, dropped, swapped, rewritten.
 
+mod links;
 mod rotation;
 
 use super::audit::Leaves;

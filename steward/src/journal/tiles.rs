@@ -10,7 +10,6 @@ use super::tree::{self, HEIGHT, Place, Tree, WIDTH};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use tlog_tiles::{Error, Hash, HashReader};
@@ -28,7 +27,7 @@ pub(super) fn write(dir: &Path, tree: &mut Tree) -> Result<(), JournalError> {
         return Err(error);
     }
     for (place, hashes) in tree.partial() {
-        put(&dir.join(tree::name(place, hashes.len())), hashes)?;
+        put(dir, &tree::name(place, hashes.len()), hashes)?;
     }
     Ok(())
 }
@@ -37,29 +36,23 @@ pub(super) fn write(dir: &Path, tree: &mut Tree) -> Result<(), JournalError> {
 pub(super) fn write_full(dir: &Path, tiles: &[(Place, Vec<Hash>)]) -> Result<u64, JournalError> {
     let mut mended = 0;
     for (place, hashes) in tiles {
-        let path = dir.join(tree::name(*place, WIDTH));
-        mended += u64::from(put(&path, hashes)?);
-        let partial = path.with_added_extension("p");
-        match fs::remove_dir_all(&partial) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(JournalError::io("remove", &partial)(error));
-            }
-            _ => {}
-        }
+        let name = tree::name(*place, WIDTH);
+        mended += u64::from(put(dir, &name, hashes)?);
+        files::remove_folder(&dir.join(name).with_added_extension("p"))?;
     }
     Ok(mended)
 }
 
 /// Writes one tile, if it is not there as it should be; says whether it was not.
-fn put(path: &Path, hashes: &[Hash]) -> Result<bool, JournalError> {
+fn put(dir: &Path, name: &str, hashes: &[Hash]) -> Result<bool, JournalError> {
     let bytes: Vec<u8> = hashes.iter().flat_map(|hash| hash.0).collect();
-    if files::read_if_there(path)?.as_ref() == Some(&bytes) {
+    // Made or not, none of its folders is a link.
+    files::make_folder(dir, Path::new(name).parent().unwrap_or(Path::new("")))?;
+    let path = dir.join(name);
+    if files::read_if_there(&path)?.as_ref() == Some(&bytes) {
         return Ok(false);
     }
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(JournalError::io("create", parent))?;
-    }
-    files::replace(path, &bytes)?;
+    files::replace(&path, &bytes)?;
     Ok(true)
 }
 

@@ -15,7 +15,8 @@ use super::key::Origin;
 use super::record::{self, HEADER, Piece, Seal};
 use super::segments::{End, Segment, Segments};
 use crate::failpoint::{failpoint, slow_sync};
-use std::fs::{self, File, OpenOptions, TryLockError};
+use marque_store_files::{self as store, Access, Folder, PRIVATE};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -55,12 +56,12 @@ pub(super) struct Lock(File);
 impl Lock {
     /// Makes the folders and an empty first segment, durable with their names.
     pub(super) fn create(dir: &Path, origin: Origin) -> Result<Self, JournalError> {
-        let entries = dir.join("entries");
         let path = Segment::at(dir, 0).path;
         if path.exists() {
             return Err(JournalError::Exists(dir.to_owned()));
         }
-        fs::create_dir_all(&entries).map_err(JournalError::io("create", &entries))?;
+        fs::create_dir_all(dir).map_err(JournalError::io("create", dir))?;
+        files::make_folder(dir, Path::new("entries"))?;
         failpoint("folder");
         files::replace_durably(&path, &record::header(origin, 0))?;
         files::sync_dir(dir)?;
@@ -75,7 +76,11 @@ impl Lock {
         // The list first: it says which segment is missing, where one is.
         Segments::list(dir)?;
         let path = Segment::at(dir, 0).path;
-        let file = File::open(&path).map_err(JournalError::io("open", &path))?;
+        // Whoever writes goes through no link, neither to the journal nor in it.
+        let entries = Folder::open(dir).and_then(|dir| dir.within("entries"));
+        let entries = entries.map_err(JournalError::io("open", dir))?;
+        let name = path.file_name().unwrap_or_default();
+        let file = entries.file(name, Access::Read).map_err(JournalError::io("open", &path))?;
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),
             Err(TryLockError::WouldBlock) => Err(JournalError::Locked(dir.to_owned())),
@@ -94,14 +99,14 @@ impl Writer {
         at: &End,
     ) -> Result<Self, JournalError> {
         let path = at.segment.path.clone();
-        let file = append_to(&path)?;
+        let file = files::open(&path, Access::Append)?;
         if at.torn > 0 {
             file.set_len(at.end).map_err(JournalError::io("cut", &path))?;
         }
         if !at.sealed && at.end == HEADER as u64 {
             // Nothing is in it: it is of this format from now on.
             let header = record::header(origin, at.segment.first);
-            let write = || OpenOptions::new().write(true).open(&path)?.write_all(&header);
+            let write = || store::open(&path, Access::Write)?.write_all(&header);
             write().map_err(JournalError::io("write", &path))?;
         }
         file.sync_all().map_err(JournalError::io("sync", &path))?;
@@ -119,8 +124,11 @@ impl Writer {
             syncs: 0,
             disk: Duration::ZERO,
         };
-        if let Err(error) = writer.keep_reserve() {
-            tracing::warn!(%error, "no room is reserved for stopping on a full disk");
+        match writer.keep_reserve() {
+            Err(error @ JournalError::Full(_)) => {
+                tracing::warn!(%error, "no room is reserved for stopping on a full disk");
+            }
+            kept => kept?,
         }
         Ok(writer)
     }
@@ -175,7 +183,7 @@ impl Writer {
             // Half made, it may be there after a crash: nothing more goes into the one before it.
             return Err(if path.exists() { JournalError::Failed } else { error });
         }
-        self.file = append_to(&path)?;
+        self.file = files::open(&path, Access::Append)?;
         self.path = path;
         self.len = HEADER as u64;
         self.sealed = true;
@@ -196,14 +204,12 @@ impl Writer {
     /// Takes the room that is kept for a full disk, where it is not taken.
     pub(super) fn keep_reserve(&self) -> Result<(), JournalError> {
         let path = reserve(&self.dir);
-        let there = fs::metadata(&path).is_ok_and(|file| file.len() == RESERVE_BYTES);
-        if there {
-            return Ok(());
-        }
         let take = || {
             // Not truncated: there may be a note in it.
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
+            let mut file = store::open(&path, Access::Create(PRIVATE))?;
+            if file.metadata()?.len() == RESERVE_BYTES {
+                return Ok(());
+            }
             let page = NOTE_BYTES as u64;
             let has = file.metadata()?.len().div_ceil(page);
             file.seek(SeekFrom::Start(has * page))?;
@@ -235,8 +241,7 @@ impl Writer {
                 let room = room.ok_or_else(|| io::Error::other("the note is too long"))?;
                 room.copy_from_slice(&framed);
             }
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
+            let mut file = store::open(&path, Access::Create(PRIVATE))?;
             file.write_all(&page)?;
             file.sync_all()
         };
@@ -278,13 +283,9 @@ impl Writer {
     }
 }
 
-fn append_to(path: &Path) -> Result<File, JournalError> {
-    OpenOptions::new().append(true).open(path).map_err(JournalError::io("open", path))
-}
-
 /// Frees what is reserved at `path`, all but the note's page.
 fn give_back(path: &Path) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).open(path)?;
+    let file = store::open(path, Access::Write)?;
     if file.metadata()?.len() > NOTE_BYTES as u64 {
         file.set_len(NOTE_BYTES as u64)?;
     }
