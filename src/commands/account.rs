@@ -13,11 +13,11 @@ use super::{
     Shared,
     funds::{amount, gas, holding},
     policy::{Companions, Named, chain_of},
-    trust::{agent_address, begins, in_force, keys, own_policy},
+    trust::{agent_address, begins, ending_policy, in_force, keys, own_policy},
 };
 use crate::{
     failure::{Done, Failure},
-    story::say,
+    story::{note, say},
 };
 use alloy_primitives::Address;
 use clap::Subcommand;
@@ -117,7 +117,17 @@ impl Site {
         Self::of(shared.home()?, agent, own_policy(shared, agent)?)
     }
 
-    /// The same, and by the draft of an agent for which nothing was adopted yet.
+    /// By the newest policy that the key here signed for an agent, whatever its home says by now: for
+    /// ending what was delegated. Where the home is not believed, that is told.
+    fn ending(shared: &Shared, agent: &str) -> Done<Self> {
+        let (policy, doubt) = ending_policy(shared, agent)?;
+        if let Some(doubt) = doubt {
+            note(&format!("{}; your own folder is gone by", doubt.message));
+        }
+        Self::of(shared.home()?, agent, policy)
+    }
+
+    /// As [`Self::own`], and by the draft of an agent for which nothing was adopted yet.
     fn own_or_draft(shared: &Shared, agent: &str) -> Done<Self> {
         let home = shared.home()?;
         match own_policy(shared, agent) {
@@ -191,7 +201,9 @@ impl Site {
                     mine.push(stated);
                 }
             }
-            Ok(Some(stated)) if keeper::owners(&self.home)?.contains(&stated.owner) => {
+            Ok(Some(stated))
+                if keeper::owners(&self.home).is_ok_and(|all| all.contains(&stated.owner)) =>
+            {
                 theirs = Some(stated);
             }
             Ok(Some(stranger)) => {

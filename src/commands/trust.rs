@@ -14,6 +14,7 @@ use marque::{
 };
 use marque_identity_keys::KeyDir;
 use marque_policies::Policy;
+use marque_steward::{StewardError, audit};
 use std::path::PathBuf;
 
 /// What an owner does where a host says something else than its owner signed.
@@ -81,25 +82,42 @@ pub(crate) fn place(home: &Home) -> PathBuf {
     std::fs::canonicalize(home.path()).unwrap_or_else(|_| home.path().to_owned())
 }
 
-/// What this owner noted last of an agent of a home; a home in which another journal is by now is none
-/// that the owner knows.
+/// What this owner noted last of an agent of a home. INVARIANT: nothing is noted only where nothing is
+/// noted for any agent of that name; a home that is none of those where the owner adopted something for it
+/// is refused, wherever it lies and whatever it says (pinned by
+/// `a_home_that_its_owner_does_not_know_is_not_taken_for_a_new_one`).
 fn noted(shared: &Shared, home: &Home, agent: &str) -> Done<Option<Adopted>> {
     let notes = Notes::of(&shared.owner_home()?)?;
+    let Some(newest) = notes.adoptions().rfind(|adopted| adopted.agent == agent) else {
+        return Ok(None);
+    };
     let at = notes.adopted_at(&place(home), agent);
-    let Ok(laid_out) = marque_steward::Home::open(home.path()) else {
-        return Ok(at.cloned());
+    let laid_out = match (marque_steward::Home::open(home.path()), at) {
+        (Ok(laid_out), _) => laid_out,
+        (Err(_), Some(at)) => return Ok(Some(at.clone())),
+        (Err(error), None) => return Err(error.into()),
     };
     let origin = laid_out.origin();
-    match at {
-        Some(at) if at.origin != origin => Err(Failure::new(format!(
+    // A journal that cannot be read contradicts nothing, and what is noted needs none.
+    if let Err(error @ StewardError::Origin { .. }) = audit::begun(&laid_out) {
+        return Err(error.into());
+    }
+    match (at, notes.adopted(origin, agent)) {
+        (Some(at), _) if at.origin != origin => Err(Failure::new(format!(
             "{} is for the journal {origin}, and you adopted a policy for {agent} in {}: somebody \
              replaced it",
             home.path().display(),
             at.origin
         ))
         .help(RESTORE)),
-        _ => Ok(notes.adopted(origin, agent).cloned()),
+        (_, Some(known)) => Ok(Some(known.clone())),
+        (_, None) => Err(replaced(agent, &another_journal(newest, origin))),
     }
+}
+
+fn another_journal(known: &Adopted, origin: B256) -> String {
+    let Adopted { agent, origin: there, .. } = known;
+    format!("you adopted a policy for {agent} in the journal {there}, and this is {origin}")
 }
 
 /// The policy by which an owner's key acts for an agent: the newest that it signed, from its own folder;
@@ -116,6 +134,21 @@ pub(crate) fn own_policy(shared: &Shared, agent: &str) -> Done<Policy> {
     };
     signed_by(&home, agent, &policy, me)?;
     Ok(policy)
+}
+
+/// The policy by whose endpoints is ended what an agent may draw: that by which the key here acts for it,
+/// else the newest that this key signed for an agent of that name, whatever became of its home; and why
+/// its home is not believed.
+pub(crate) fn ending_policy(shared: &Shared, agent: &str) -> Done<(Policy, Option<Failure>)> {
+    let why = match own_policy(shared, agent) {
+        Ok(policy) => return Ok((policy, None)),
+        Err(why) => why,
+    };
+    let folder = shared.owner_home()?;
+    let (notes, me) = (Notes::of(&folder)?, Owner::address_in(&folder)?);
+    let noted = notes.adoptions().rev().filter(|adopted| adopted.agent == agent);
+    let signed = noted.filter_map(|noted| read(noted).ok()).find(|policy| policy.owner == me);
+    signed.map(|policy| (policy, Some(Failure::new(&why.message)))).ok_or(why)
 }
 
 /// Whether nothing was ever adopted for an agent, as far as its home and the owner's folder say.
@@ -261,10 +294,13 @@ pub(crate) fn before(
             same_or_newer(known, policy)?;
             Ok(Before::Policy(Box::new(read(known)?)))
         }
-        None if known.in_force => Err(replaced(&format!(
-            "nothing is in force for {} here, and you adopted version {}",
-            adopted.agent, known.version
-        ))),
+        None if known.in_force => Err(replaced(
+            &adopted.agent,
+            &format!(
+                "nothing is in force for {} here, and you adopted version {}",
+                adopted.agent, known.version
+            ),
+        )),
         None => Ok(Before::Policy(Box::new(read(known)?))),
     }
 }
@@ -283,47 +319,60 @@ pub(crate) fn same_agent<'a>(
         return Ok(None);
     };
     if known.origin != *origin {
-        return Err(replaced(&format!(
-            "you adopted a policy for {agent} in the journal {}, and this is {origin}",
-            known.origin
-        )));
+        return Err(replaced(agent, &another_journal(known, *origin)));
     }
     if known.key != *key {
-        return Err(replaced(&format!(
-            "you adopted a policy for {agent} with the key {}, and this is {key}",
-            known.key
-        )));
+        return Err(replaced(
+            agent,
+            &format!(
+                "you adopted a policy for {agent} with the key {}, and this is {key}",
+                known.key
+            ),
+        ));
     }
     if !enrolled {
-        return Err(replaced(&format!(
-            "the journal {origin} knows nothing of {agent}, for which you signed a policy there"
-        )));
+        return Err(replaced(
+            agent,
+            &format!(
+                "the journal {origin} knows nothing of {agent}, for which you signed a policy there"
+            ),
+        ));
     }
     Ok(Some(known))
 }
 
-fn replaced(what: &str) -> Failure {
-    Failure::new(format!("{what}: somebody may have put another home in its place")).help(
-        "restore keys/ and journal/ from a copy; if it is another agent, or begun again: --anew",
-    )
+fn replaced(agent: &str, what: &str) -> Failure {
+    Failure::new(format!("{what}: somebody may have put another home in its place")).help(format!(
+        "restore keys/ and journal/ from a copy; if it is another agent, or begun again: marque policy \
+         adopt {agent} --anew"
+    ))
 }
 
 /// Refuses to sign for another journal than that of the home: whoever has its socket could name one of
-/// this owner's on another host.
+/// this owner's on another host. Once the owner's folder knows any journal, it is one of those.
 pub(crate) fn this_journal(shared: &Shared, home: &Home, chain: u64, origin: B256) -> Done {
     let laid_out = marque_steward::Home::open(home.path())?;
+    audit::begun(&laid_out)?;
     let notes = Notes::of(&shared.owner_home()?)?;
     let place = place(home);
     let known = notes.adoptions().rfind(|adopted| adopted.home.as_ref() == Some(&place));
     let (mine, of) =
         known.map_or((laid_out.origin(), laid_out.chain()), |it| (it.origin, it.chain));
-    if (mine, of) == (origin, chain) && laid_out.origin() == origin {
+    if (mine, of) != (origin, chain) || laid_out.origin() != origin {
+        return Err(Failure::new(format!(
+            "the steward says that its journal is {origin} on chain {chain}, and that of {} is {mine} on \
+             chain {of}; nothing was signed",
+            home.path().display()
+        ))
+        .help("do not trust this steward before you know why"));
+    }
+    let mut noted = notes.adoptions().peekable();
+    if noted.peek().is_none() || noted.any(|it| (it.origin, it.chain) == (origin, chain)) {
         return Ok(());
     }
     Err(Failure::new(format!(
-        "the steward says that its journal is {origin} on chain {chain}, and that of {} is {mine} on \
-         chain {of}; nothing was signed",
+        "you never adopted a policy in the journal {origin} of {}, and did in others; nothing was signed",
         home.path().display()
     ))
-    .help("do not trust this steward before you know why"))
+    .help("if it is yours: adopt the policy of an agent there first, marque policy adopt NAME"))
 }

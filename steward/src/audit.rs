@@ -4,7 +4,7 @@
 //! with [`Tail`], or all of them folded with [`state`].
 
 use crate::{
-    entry::Entry,
+    entry::{Body, Entry, Genesis},
     error::StewardError,
     home::Home,
     journal::{self, JournalError, LogKey, Origin, Verified},
@@ -111,9 +111,37 @@ fn length(dir: &Path) -> Result<u64, StewardError> {
 /// The state that the journal of a home amounts to, read while a steward may be at work.
 ///
 /// # Errors
-/// As [`entries`].
+/// As [`entries`], and [`StewardError::Origin`] where it is another journal than the home's.
 pub fn state(home: &Home) -> Result<State, StewardError> {
-    State::fold(&entries(&home.journal())?)
+    let state = State::fold(&entries(&home.journal())?)?;
+    same_origin(home, state.genesis())?;
+    Ok(state)
+}
+
+/// How the journal of a home begins, as its first entry says and nothing checks; `None` where it has not
+/// begun.
+///
+/// # Errors
+/// As [`entries`], and [`StewardError::Origin`] where it is another journal than the home's.
+pub fn begun(home: &Home) -> Result<Option<Genesis>, StewardError> {
+    if !home.has_journal() {
+        return Ok(None);
+    }
+    let Some(first) = journal::entry(&home.journal(), 0)? else { return Ok(None) };
+    let Body::Genesis(genesis) = Entry::decode(&first)?.body else { return Ok(None) };
+    same_origin(home, Some(&genesis))?;
+    Ok(Some(genesis))
+}
+
+/// Whoever can write in a home can exchange either without the other.
+fn same_origin(home: &Home, genesis: Option<&Genesis>) -> Result<(), StewardError> {
+    match genesis.map(|genesis| genesis.origin).filter(|found| *found != home.origin()) {
+        Some(found) => {
+            let path = home.path().to_owned();
+            Err(StewardError::Origin { path, stated: home.origin(), found })
+        }
+        None => Ok(()),
+    }
 }
 
 /// Verifies the journal in `dir` against its checkpoint, and that every entry is one of ours and

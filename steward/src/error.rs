@@ -22,6 +22,20 @@ pub enum StewardError {
     /// Another steward works in this home.
     #[error("another steward works in {}; there is one for each home", .0.display())]
     Locked(PathBuf),
+    /// A home and a journal that do not belong together.
+    #[error(
+        "home.json is for the journal {stated}, and the one in {} is {found}: somebody changed one of \
+         them; restore both from a copy",
+        path.display()
+    )]
+    Origin {
+        /// The home.
+        path: PathBuf,
+        /// What `home.json` says.
+        stated: alloy_primitives::B256,
+        /// How the journal begins.
+        found: alloy_primitives::B256,
+    },
     /// A file or socket of the home.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {

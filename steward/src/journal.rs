@@ -36,7 +36,8 @@ mod writer;
 mod tests;
 
 pub use audit::{
-    Prover, Verified, consistent, each, inclusion_proof, read, verify, verify_and_mend, verify_each,
+    Prover, Verified, consistent, each, entry, inclusion_proof, read, verify, verify_and_mend,
+    verify_each,
 };
 pub use checkpoint::Checkpoint;
 pub use error::JournalError;

@@ -27,6 +27,7 @@ mod once;
 mod owner;
 mod policy;
 mod readme;
+mod robbed_home;
 mod robbed_host;
 mod robber;
 mod selling;

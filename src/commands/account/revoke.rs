@@ -78,7 +78,7 @@ async fn with_key(shared: &Shared, args: &Args) -> Done<ExitCode> {
         }
         return homeless(shared, args.rpc.as_deref(), args.again).await;
     };
-    let mut site = Site::own(shared, agent)?;
+    let mut site = Site::ending(shared, agent)?;
     if let Some(file) = &args.prepare {
         site.of_the_key(shared)?;
         return prepare(shared, &site, file, args.fee.as_deref()).await;

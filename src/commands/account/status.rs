@@ -30,9 +30,12 @@ pub(super) async fn run(shared: &Shared, agent: &str) -> Done<ExitCode> {
                     Site::stated(shared, agent).or_else(|_| Site::own(shared, agent))?
                 }
                 Err(why) => {
-                    note(&why.message);
+                    let own = Site::own(shared, agent);
+                    if own.is_ok() {
+                        note(&why.message);
+                    }
                     sound = false;
-                    Site::own(shared, agent)?
+                    own.or_else(|_| Site::ending(shared, agent))?
                 }
             };
             let Signed { mine: mut signed, theirs, doubt, .. } = site.signed(shared)?;

@@ -106,6 +106,15 @@ pub fn read(dir: &Path) -> Result<Vec<Vec<u8>>, JournalError> {
     Ok(entries)
 }
 
+/// One entry of the journal in `dir`, checked by its checksum alone; `None` if there is none. Reads no
+/// segment but its own.
+///
+/// # Errors
+/// As [`read`].
+pub fn entry(dir: &Path, seq: u64) -> Result<Option<Vec<u8>>, JournalError> {
+    Places::default().entry(&Segments::list(dir)?, seq)
+}
+
 /// Visits the whole entries in `dir` from `from` on, checked by nothing but their checksums, and
 /// returns how many there are in all. Older segments are not read.
 ///
