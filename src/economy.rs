@@ -351,6 +351,11 @@ pub fn configure(home: &Home, name: &str, names: &[(&str, &str)]) -> std::io::Re
             text.push_str(&format!("{name:?} = {place:?}\n"));
         }
     }
+    text.push_str(
+        "\n# [files]                  # what read_file and write_file may use, if the policy permits them\n\
+         # folder = \"/srv/reports\"   # a folder of its own; nothing above or in this home\n\
+         # write  = true\n",
+    );
     std::fs::write(home.agent(name).join("agent.toml"), text)
 }
 

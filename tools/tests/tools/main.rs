@@ -9,4 +9,5 @@
 
 mod built_in;
 mod each;
+mod policy;
 mod support;
