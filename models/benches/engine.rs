@@ -42,6 +42,7 @@ fn main() {
             "engine" => together(&path, arguments[at + 3].parse().unwrap()),
             "apart" => apart(&path, arguments[at + 3].parse().unwrap()),
             "cold" => cold(&path),
+            "constraint" => constraint(&path),
             "weights" => {
                 let _raw = Raw::load(&path);
                 println!("0 {}", memory());
@@ -73,7 +74,7 @@ fn main() {
     Synthetic { layers: 1, vocabulary: VOCABULARY, ..Synthetic::small(Format::Q4_0) }
         .write(&wide)
         .unwrap();
-    constraint(&wide);
+    print!("{}", part(&["constraint", wide.to_str().unwrap()]));
 }
 
 fn row(what: &str, figure: &str, beside: &str) {

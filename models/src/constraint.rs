@@ -1,40 +1,91 @@
-//! Holds a reply to a schema, an expression, a choice or a grammar, token by token.
+//! Compiles a schema, an expression, a choice or a grammar into what holds a reply to it.
 //!
-//! The token that the model wants is checked alone; the mask over the whole vocabulary, a
-//! hundred times dearer, is computed only when that token is refused. Drawing again from the
-//! mask gives each token the chance that it would have had under the mask from the start. Any
-//! error of the grammar engine ends the reply: a constraint that cannot be followed is never
-//! dropped.
+//! An agent asks with the same schema step after step. What was compiled is kept, and with it the
+//! automaton of the grammar's words, which is built as it is needed: every reply under the same
+//! constraint goes on with what earlier ones have built. It is compiled anew before it grows too
+//! large, or when one of its replies has failed.
 
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::sampling::LlamaSampler;
-use llama_cpp_2::token::LlamaToken;
-use llama_cpp_2::token::data::LlamaTokenData;
-use llama_cpp_2::token::data_array::LlamaTokenDataArray;
 use llguidance::api::TopLevelGrammar;
-use llguidance::{JsonCompileOptions, Matcher, ParserFactory};
+use llguidance::earley::regexvec::LexerStats;
+use llguidance::panic_utils::catch_unwind;
+use llguidance::{JsonCompileOptions, Matcher, ParserFactory, TokenParser};
 use serde_json::{Value, json};
 
 use crate::error::ModelError;
+use crate::guard::Held;
 use crate::request::Constraint;
-use crate::sampler::{Among, Sampler};
 
-/// Draws that llama.cpp's grammar may refuse before the likeliest allowed token is taken.
-const REFUSALS: usize = 32;
+/// Constraints that are kept, the latest used.
+const KEPT: usize = 16;
+/// The states of an automaton from which on the constraint is compiled anew, one or two KiB each.
+const STATES: usize = 20_000;
+/// What an automaton may spend on new states before it is asked for a mask, which gives it as much
+/// again as llguidance allows for one ([`llguidance::api::ParserLimits::step_lexer_fuel`], 200,000). Without
+/// masks it would run dry for good.
+const FUEL: usize = 50_000;
 
 /// Compiles constraints for the vocabulary of one model.
 pub(crate) struct Grammars {
     factory: ParserFactory,
+    /// With their texts, the latest used first.
+    known: Mutex<VecDeque<(String, Arc<Prepared>)>>,
 }
 
 /// A constraint on its way to the engine's thread.
 pub(crate) enum Compiled {
     Free,
-    Matcher(Box<Matcher>),
+    Matcher(Box<Held>),
     /// Compiled where it is used: llama.cpp's grammars cannot change threads.
     Gbnf(String),
+}
+
+/// A compiled constraint before its first token, and the automaton that its replies share.
+pub(crate) struct Prepared {
+    parser: TokenParser,
+    /// What the automaton had spent when it was last given fuel.
+    fuelled: AtomicUsize,
+}
+
+impl Prepared {
+    fn new(parser: TokenParser) -> Self {
+        let prepared = Self { parser, fuelled: AtomicUsize::new(0) };
+        prepared.was_fuelled();
+        prepared
+    }
+
+    /// The length of a token's text.
+    pub(crate) fn bytes_of(&self, token: u32) -> usize {
+        self.parser.token_env.tok_trie().token_len(token)
+    }
+
+    /// What the automaton is by now. A panic in the middle of a reply leaves none.
+    fn automaton(&self) -> Option<LexerStats> {
+        catch_unwind(AssertUnwindSafe(|| Ok(self.parser.parser.lexer_stats()))).ok()
+    }
+
+    fn is_usable(&self) -> bool {
+        self.automaton().is_some_and(|now| !now.error && now.num_states < STATES)
+    }
+
+    /// Whether the automaton has spent so much that it needs a mask to be computed.
+    pub(crate) fn needs_fuel(&self) -> bool {
+        let spent = self.automaton().map_or(usize::MAX, |now| now.total_fuel_spent);
+        spent.saturating_sub(self.fuelled.load(Ordering::Relaxed)) > FUEL
+    }
+
+    /// A mask was computed.
+    pub(crate) fn was_fuelled(&self) {
+        if let Some(now) = self.automaton() {
+            self.fuelled.store(now.total_fuel_spent, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Grammars {
@@ -44,30 +95,57 @@ impl Grammars {
         let mut factory = ParserFactory::new_simple(&environment).map_err(failed)?;
         factory.quiet();
         factory.limits_mut().verbose_errors = false;
-        Ok(Self { factory })
+        Ok(Self { factory, known: Mutex::default() })
     }
 
-    /// Compiles a constraint.
+    /// Compiles a constraint, unless it is known.
     pub(crate) fn compile(&self, constraint: &Constraint) -> Result<Compiled, ModelError> {
-        match constraint {
-            Constraint::None => Ok(Compiled::Free),
-            Constraint::JsonSchema(schema) => self.matcher(json_grammar(schema)?),
-            Constraint::Regex(expression) => self.matcher(TopLevelGrammar::from_regex(expression)),
-            Constraint::Choice(texts) => self.matcher(choice(texts)?),
-            Constraint::Gbnf(grammar) => Ok(Compiled::Gbnf(grammar.clone())),
+        let key = match constraint {
+            Constraint::None => return Ok(Compiled::Free),
+            Constraint::Gbnf(grammar) => return Ok(Compiled::Gbnf(grammar.clone())),
+            Constraint::JsonSchema(schema) => format!("schema {schema}"),
+            Constraint::Regex(expression) => format!("regex {expression}"),
+            Constraint::Choice(texts) => format!("choice {texts:?}"),
+        };
+        if let Some(prepared) = self.recall(&key) {
+            return Ok(Compiled::Matcher(Box::new(begin(prepared)?)));
         }
+        let grammar = match constraint {
+            Constraint::JsonSchema(schema) => json_grammar(schema)?,
+            Constraint::Regex(expression) => TopLevelGrammar::from_regex(expression),
+            Constraint::Choice(texts) => choice(texts)?,
+            Constraint::None | Constraint::Gbnf(_) => return Ok(Compiled::Free),
+        };
+        let parser = self.factory.create_parser(grammar).map_err(failed)?;
+        let prepared = Arc::new(Prepared::new(parser));
+        let held = begin(Arc::clone(&prepared))?;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.push_front((key, prepared));
+        known.truncate(KEPT);
+        Ok(Compiled::Matcher(Box::new(held)))
     }
 
-    fn matcher(&self, grammar: TopLevelGrammar) -> Result<Compiled, ModelError> {
-        let mut matcher = Matcher::new(self.factory.create_parser(grammar));
-        match matcher.get_error() {
-            Some(error) => Err(failed(error)),
-            None => {
-                for warning in matcher.grammar_warnings() {
-                    tracing::debug!("{warning}");
-                }
-                Ok(Compiled::Matcher(Box::new(matcher)))
+    fn recall(&self, key: &str) -> Option<Arc<Prepared>> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = known.iter().position(|(text, _)| text == key)?;
+        let (text, prepared) = known.remove(at)?;
+        prepared.is_usable().then(|| {
+            known.push_front((text, Arc::clone(&prepared)));
+            prepared
+        })
+    }
+}
+
+/// The state before the first token.
+fn begin(prepared: Arc<Prepared>) -> Result<Held, ModelError> {
+    let mut matcher = Matcher::new(Ok(prepared.parser.clone()));
+    match matcher.get_error() {
+        Some(error) => Err(failed(error)),
+        None => {
+            for warning in matcher.grammar_warnings() {
+                tracing::debug!("{warning}");
             }
+            Ok(Held::new(matcher, prepared))
         }
     }
 }
@@ -128,125 +206,7 @@ fn drop_number_formats(schema: &mut Value) {
     }
 }
 
-/// The state of one constrained reply.
-pub(crate) enum Guard {
-    /// llguidance's.
-    Matcher(Box<Matcher>),
-    /// llama.cpp's.
-    Gbnf(LlamaSampler),
-}
-
-impl Guard {
-    /// The guard of a constraint, if it is one.
-    pub(crate) fn new(compiled: Compiled, model: &LlamaModel) -> Result<Option<Self>, ModelError> {
-        match compiled {
-            Compiled::Free => Ok(None),
-            Compiled::Matcher(matcher) => Ok(Some(Self::Matcher(matcher))),
-            Compiled::Gbnf(grammar) => match LlamaSampler::grammar(model, &grammar, "root") {
-                Ok(sampler) => Ok(Some(Self::Gbnf(sampler))),
-                Err(error) => Err(failed(error)),
-            },
-        }
-    }
-
-    /// The next token, drawn from those that may come next; none where the model gives none of
-    /// them a chance.
-    pub(crate) fn pick(
-        &mut self,
-        sampler: &mut Sampler,
-        logits: &[f32],
-        is_end: impl Fn(u32) -> bool,
-    ) -> Result<Option<u32>, ModelError> {
-        let Some(wanted) = sampler.pick(logits, Among::All) else { return Ok(None) };
-        match self {
-            Self::Matcher(matcher) => {
-                let allowed = match is_end(wanted) {
-                    true => matcher.is_accepting().map_err(failed)?,
-                    false => matcher.validate_tokens(&[wanted]).map_err(failed)? == 1,
-                };
-                if allowed {
-                    return Ok(Some(wanted));
-                }
-                let mask = matcher.compute_mask().map_err(failed)?;
-                Ok(sampler.pick(logits, Among::Mask(&mask)))
-            }
-            Self::Gbnf(grammar) => {
-                let mut refused = BTreeSet::new();
-                let mut wanted = wanted;
-                while !gbnf_allows(grammar, [wanted]).contains(&wanted) {
-                    refused.insert(wanted);
-                    if refused.len() > REFUSALS {
-                        return Ok(likeliest_allowed(grammar, logits, &refused));
-                    }
-                    match sampler.pick(logits, Among::Except(&refused)) {
-                        Some(next) => wanted = next,
-                        None => return Ok(None),
-                    }
-                }
-                Ok(Some(wanted))
-            }
-        }
-    }
-
-    /// Takes the next token.
-    pub(crate) fn accept(&mut self, token: u32) -> Result<(), ModelError> {
-        match self {
-            Self::Matcher(matcher) => matcher.consume_token(token).map_err(failed),
-            Self::Gbnf(grammar) => grammar.try_accept(as_token(token)?).map_err(failed),
-        }
-    }
-
-    /// Whether the reply has to end here. llama.cpp's grammars cannot say: they end when the
-    /// model ends them.
-    pub(crate) fn must_end(&self) -> bool {
-        match self {
-            Self::Matcher(matcher) => matcher.is_stopped(),
-            Self::Gbnf(_) => false,
-        }
-    }
-}
-
-/// Which of the tokens a grammar lets come next.
-fn gbnf_allows(grammar: &mut LlamaSampler, tokens: impl IntoIterator<Item = u32>) -> BTreeSet<u32> {
-    let data = tokens
-        .into_iter()
-        .filter_map(|token| as_token(token).ok())
-        .map(|token| LlamaTokenData::new(token, 0.0, 0.0))
-        .collect();
-    let mut array = LlamaTokenDataArray::new(data, false);
-    grammar.apply(&mut array);
-    let allowed = array.data.iter().filter(|data| data.logit().is_finite());
-    allowed.map(|data| data.id().0.cast_unsigned()).collect()
-}
-
-/// The likeliest token that a grammar allows, looked for in ever larger bites.
-fn likeliest_allowed(
-    grammar: &mut LlamaSampler,
-    logits: &[f32],
-    refused: &BTreeSet<u32>,
-) -> Option<u32> {
-    let mut order: Vec<(u32, f32)> = (0_u32..)
-        .zip(logits.iter().copied())
-        .filter(|(token, logit)| logit.is_finite() && !refused.contains(token))
-        .collect();
-    order.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    let (mut rest, mut bite) = (order.as_slice(), 64);
-    while !rest.is_empty() {
-        let (now, later) = rest.split_at(bite.min(rest.len()));
-        let allowed = gbnf_allows(grammar, now.iter().map(|(token, _)| *token));
-        if let Some((token, _)) = now.iter().find(|(token, _)| allowed.contains(token)) {
-            return Some(*token);
-        }
-        (rest, bite) = (later, bite.saturating_mul(4));
-    }
-    None
-}
-
-fn as_token(id: u32) -> Result<LlamaToken, ModelError> {
-    i32::try_from(id).map(LlamaToken).map_err(failed)
-}
-
-fn failed(error: impl std::fmt::Display) -> ModelError {
+pub(crate) fn failed(error: impl std::fmt::Display) -> ModelError {
     // The engine's errors may go on for pages; the first line says what.
     let text = error.to_string();
     ModelError::Constraint(text.lines().next().unwrap_or_default().to_owned())

@@ -40,6 +40,7 @@ pub mod exact;
 mod families;
 mod footprint;
 pub mod gguf;
+mod guard;
 mod lanes;
 mod llama;
 #[doc(hidden)]
@@ -49,6 +50,7 @@ mod model;
 mod number;
 mod parked;
 mod prompt;
+mod ranking;
 mod request;
 mod sampler;
 mod scripted;

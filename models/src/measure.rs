@@ -10,8 +10,9 @@ use llama_cpp_2::token::LlamaToken;
 
 use crate::backend::backend;
 use crate::cache::{Cache, Part, Shape, Undone, Wanted, inference};
-use crate::constraint::{Grammars, Guard};
+use crate::constraint::Grammars;
 use crate::error::ModelError;
+use crate::guard::Guard;
 use crate::llama::Profile;
 use crate::prompt::Vocabulary;
 use crate::request::{Constraint, Sampling};

@@ -11,6 +11,7 @@ use llguidance::toktrie::SimpleVob;
 
 use crate::error::ModelError;
 use crate::number::{exp_of_negative, ln};
+use crate::ranking::Ranking;
 use crate::request::Sampling;
 
 /// Candidates that are sorted first where the likeliest ones are wanted; mostly they suffice.
@@ -25,6 +26,7 @@ pub(crate) struct Sampler {
     written: Vec<u32>,
     penalised: Vec<f32>,
     candidates: Vec<Candidate>,
+    ranking: Ranking,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +60,7 @@ impl Sampler {
             written: Vec::new(),
             penalised: Vec::new(),
             candidates: Vec::new(),
+            ranking: Ranking::default(),
         })
     }
 
@@ -72,6 +75,16 @@ impl Sampler {
         };
         self.penalised = penalised;
         picked
+    }
+
+    /// The token that a greedy pick among all of these logits would have given if it could not
+    /// give those that it and this gave since; none for other samplers.
+    pub(crate) fn runner_up(&mut self, logits: &[f32]) -> Option<u32> {
+        if self.sampling.temperature > 0.0 {
+            return None;
+        }
+        let logits = if self.written.is_empty() { logits } else { &self.penalised };
+        self.ranking.next(logits)
     }
 
     /// Notes what was written.
@@ -93,7 +106,11 @@ impl Sampler {
     }
 
     fn pick_from(&mut self, logits: &[f32], among: Among<'_>) -> Option<u32> {
-        let (best, top) = best(logits, among)?;
+        let (best, top) = match among {
+            Among::All => self.ranking.first(logits),
+            _ => None,
+        }
+        .or_else(|| best(logits, among))?;
         let Sampling { temperature, min_p, .. } = self.sampling;
         if temperature == 0.0 {
             return Some(best);
@@ -206,11 +223,6 @@ impl Among<'_> {
 
 /// The likeliest token and its logit; the first of equals, so that it is the same everywhere.
 fn best(logits: &[f32], among: Among<'_>) -> Option<(u32, f32)> {
-    if matches!(among, Among::All)
-        && let Some(best) = best_of_all(logits)
-    {
-        return Some(best);
-    }
     let mut best: Option<(u32, f32)> = None;
     among.visit(logits, |token, logit| {
         if best.is_none_or(|(_, top)| logit > top) && logit.is_finite() {
@@ -218,24 +230,6 @@ fn best(logits: &[f32], among: Among<'_>) -> Option<(u32, f32)> {
         }
     });
     best
-}
-
-/// The likeliest of all tokens, if none is infinite: two passes that the compiler vectorises.
-fn best_of_all(logits: &[f32]) -> Option<(u32, f32)> {
-    let (blocks, rest) = logits.as_chunks::<16>();
-    let mut tops = [f32::NEG_INFINITY; 16];
-    for block in blocks {
-        for (top, logit) in tops.iter_mut().zip(block) {
-            // What is no number is not above anything.
-            *top = if *logit > *top { *logit } else { *top };
-        }
-    }
-    let top = tops.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max);
-    if !top.is_finite() {
-        return None;
-    }
-    let first = logits.iter().position(|logit| *logit == top)?;
-    Some((u32::try_from(first).ok()?, top))
 }
 
 /// The logarithms of the probabilities of `token` and of the `count` likeliest tokens.
@@ -298,14 +292,23 @@ mod tests {
     }
 
     #[test]
-    fn the_fast_look_at_all_finds_what_the_slow_one_finds() {
+    fn runners_up_are_what_a_greedy_pick_without_the_ones_before_gives() {
         let mut state = 5;
-        for length in [0, 1, 15, 16, 17, 100, 1_000] {
+        for length in [1, 15, 16, 17, 255, 256, 257, 1_000] {
             let logits: Vec<f32> =
                 (0..length).map(|_| (next_random(&mut state) % 50) as f32 - 25.0).collect();
-            let slow = best(&logits, Among::Except(&BTreeSet::new()));
-            assert_eq!(best(&logits, Among::All), slow, "{length}");
+            let mut sampler = sampler(Sampling { repetition_penalty: 1.5, ..Sampling::default() });
+            sampler.wrote(0);
+            let mut taken = BTreeSet::from_iter(sampler.pick(&logits, Among::All));
+            for _ in 0..20 {
+                let next = sampler.runner_up(&logits);
+                let mut other = self::sampler(sampler.sampling);
+                other.wrote(0);
+                assert_eq!(next, other.pick(&logits, Among::Except(&taken)), "{length}");
+                taken.extend(next);
+            }
         }
+        assert_eq!(sampler(warm(1)).runner_up(&[1.0, 2.0]), None);
     }
 
     #[test]

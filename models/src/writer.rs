@@ -13,8 +13,9 @@ use sha2::{Digest, Sha256};
 
 use crate::cache::inference;
 use crate::channel::Thought;
-use crate::constraint::{Compiled, Guard};
+use crate::constraint::Compiled;
 use crate::error::ModelError;
+use crate::guard::Guard;
 use crate::prompt::Vocabulary;
 use crate::request::{Constraint, Request, Stop, Trace, TracedToken};
 use crate::sampler::{Among, Sampler, logprobs};
