@@ -1,7 +1,7 @@
 //! An agent: a name, a model, a steward, a memory and tools. A plain struct; clones share it.
 
 use crate::{
-    AgentError, Event, Files, Spending, Steward, Task, TaskLimits, Tool,
+    AgentError, Event, Files, Remote, Spending, Steward, Task, TaskLimits, Tool,
     config::{Config, DEFAULT_PATIENCE, Names},
     cx::{Scope, lock},
     memory::{Memory, blocking, random_hex},
@@ -81,18 +81,28 @@ impl Agent {
         let folder = folder(&home, name)?;
         let config = Config::read(&folder)?;
         let steward = Client::connect(folder.join("steward.sock")).await?;
-        let Config { model, llama, limits, patience, names, files } = config;
-        let model = blocking(move || {
-            let file = match chosen.or(model) {
-                Some(file) => file,
-                None => Llama::built_in_path()?,
-            };
-            Ok(Llama::load(file, llama)?)
-        })
-        .await?;
+        let steward = Arc::new(steward);
+        let Config { model, remote, llama, limits, patience, names, files } = config;
+        let model: Arc<dyn Model> = match remote.filter(|_| chosen.is_none()) {
+            Some(remote) => {
+                let wrong = |why| AgentError::Config { path: folder.join("agent.toml"), why };
+                let options = remote.with_key().map_err(wrong)?;
+                Arc::new(Remote::new(options, Arc::clone(&steward) as Arc<dyn Steward>)?)
+            }
+            None => Arc::new(
+                blocking(move || {
+                    let file = match chosen.or(model) {
+                        Some(file) => file,
+                        None => Llama::built_in_path()?,
+                    };
+                    Ok(Llama::load(file, llama)?)
+                })
+                .await?,
+            ),
+        };
         let builder = Self::builder(name)
-            .model(Arc::new(model))
-            .steward(Arc::new(steward))
+            .model(model)
+            .steward(steward)
             .mind_dir(folder.join("mind"))
             .limits(limits)
             .patience(patience)

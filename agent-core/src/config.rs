@@ -1,8 +1,9 @@
 //! `agent.toml`: which model an agent thinks with, how long it may, and which folder it may use.
 
-use crate::{AgentError, Files, TaskLimits};
+use crate::{AgentError, Files, RemoteOptions, TaskLimits};
 use marque_models::{LlamaOptions, Profile};
 use marque_policies::money::parse_units;
+use secrecy::SecretString;
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -21,8 +22,10 @@ const BUILT_IN: &str = "built-in";
 /// An agent's settings, read.
 #[derive(Debug)]
 pub(crate) struct Config {
-    /// The model's file; `None` is the built-in one.
+    /// The model's file; `None` is the built-in one, unless there is a remote one.
     pub(crate) model: Option<PathBuf>,
+    /// The model elsewhere.
+    pub(crate) remote: Option<RemoteModel>,
     /// How to run it.
     pub(crate) llama: LlamaOptions,
     /// When a task gives up.
@@ -33,6 +36,14 @@ pub(crate) struct Config {
     pub(crate) names: Names,
     /// The folder whose files it may read, and perhaps write.
     pub(crate) files: Option<Files>,
+}
+
+/// A model elsewhere, before its key is read.
+#[derive(Debug)]
+pub(crate) struct RemoteModel {
+    pub(crate) options: RemoteOptions,
+    /// The file that holds the key, if there is one.
+    pub(crate) key_file: Option<PathBuf>,
 }
 
 /// A hosts file for a mind: `https://feed.example` may stand for `http://127.0.0.1:4021`. It changes
@@ -46,6 +57,7 @@ struct File {
     model: String,
     #[serde(default)]
     options: Options,
+    remote: Option<RemoteFile>,
     #[serde(default)]
     names: BTreeMap<String, Url>,
     files: Option<Granted>,
@@ -58,6 +70,15 @@ struct Granted {
     folder: PathBuf,
     #[serde(default)]
     write: bool,
+}
+
+/// How a model elsewhere is asked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RemoteFile {
+    name: String,
+    key_file: Option<PathBuf>,
+    max_price: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -136,11 +157,15 @@ impl Config {
         let file: File = toml::from_str(text).map_err(|error| one_line(&error, text))?;
         let model = match file.model.as_str() {
             "" => {
-                return Err("model is empty; write \"built-in\" or the path of a GGUF file".into());
+                return Err(
+                    "model is empty; write \"built-in\", the path of a GGUF file or a URL".into()
+                );
             }
             BUILT_IN => None,
+            url if url.contains("://") => None,
             path => Some(folder.join(path)),
         };
+        let remote = remote(&file, folder)?;
         let options = file.options;
         let mut llama = LlamaOptions {
             threads: options.threads,
@@ -156,7 +181,69 @@ impl Config {
         let patience = Duration::from_secs(options.wait.unwrap_or(DEFAULT_PATIENCE));
         let files =
             file.files.map(|granted| Files::new(folder.join(granted.folder), granted.write));
-        Ok(Self { model, llama, limits, patience, names: file.names, files })
+        Ok(Self { model, remote, llama, limits, patience, names: file.names, files })
+    }
+}
+
+fn remote(file: &File, folder: &Path) -> Result<Option<RemoteModel>, String> {
+    let is_url = file.model.contains("://");
+    let table = match (&file.remote, is_url) {
+        (Some(table), true) => table,
+        (None, true) => {
+            return Err("model is a URL; say its name there: [remote], name = \"...\"".to_owned());
+        }
+        (Some(_), false) => {
+            return Err(
+                "[remote] is there, and model is no URL like \"https://models.example/v1\""
+                    .to_owned(),
+            );
+        }
+        (None, false) => return Ok(None),
+    };
+    let endpoint = Url::parse(&file.model).map_err(|error| format!("model: {error}"))?;
+    if file.options.threads.is_some() || file.options.profile.is_some() {
+        return Err(
+            "options.threads and options.profile are for a model in this process".to_owned()
+        );
+    }
+    let context = file.options.context.unwrap_or(REMOTE_CONTEXT);
+    let patience = Duration::from_secs(file.options.wait.unwrap_or(DEFAULT_PATIENCE));
+    let options = RemoteOptions {
+        endpoint,
+        name: table.name.clone(),
+        key: None,
+        context,
+        max_price: table.max_price.clone(),
+        patience,
+    };
+    let key_file = table.key_file.as_ref().map(|file| folder.join(file));
+    Ok(Some(RemoteModel { options, key_file }))
+}
+
+impl RemoteModel {
+    /// The options with their key.
+    ///
+    /// # Errors
+    /// One line: no file, several lines in it, or one that others may read.
+    pub(crate) fn with_key(self) -> Result<RemoteOptions, String> {
+        let Self { mut options, key_file } = self;
+        let Some(path) = key_file else { return Ok(options) };
+        let wrong = |why: String| format!("remote.key_file {}: {why}", path.display());
+        let text = fs::read_to_string(&path).map_err(|error| wrong(error.to_string()))?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = fs::metadata(&path).map_err(|error| wrong(error.to_string()))?.permissions();
+            if mode.mode() & 0o077 != 0 {
+                return Err(wrong("others may read it; `chmod 600` it".to_owned()));
+            }
+        }
+        let key = text.trim();
+        if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(wrong("it has to hold the key alone, on one line".to_owned()));
+        }
+        options.key = Some(SecretString::from(key.to_owned()));
+        Ok(options)
     }
 }
 
@@ -206,6 +293,8 @@ fn vet(granted: &Path, agent: &Path) -> Result<(), String> {
     }
     Ok(())
 }
+/// Tokens that prompt and reply of a model elsewhere may have together, unless told otherwise.
+const REMOTE_CONTEXT: u32 = 8_192;
 
 /// Seconds that a run waits for the owner, unless told otherwise.
 pub(crate) const DEFAULT_PATIENCE: u64 = 60;
@@ -293,6 +382,27 @@ mod tests {
     }
 
     #[test]
+    fn a_model_elsewhere_is_a_url_with_a_name_and_a_key_in_a_file() {
+        let text = "model = \"https://m.example/v1\"\n[options]\ncontext = 32000\n[remote]\n\
+                    name = \"big\"\nkey_file = \"model.key\"\nmax_price = \"0.02 USDC\"\n";
+        let folder = tempfile::tempdir().unwrap();
+        let read = || Config::parse(text, folder.path()).unwrap().remote.unwrap();
+        let error = read().with_key().unwrap_err();
+        assert!(error.contains("model.key") && error.contains("No such file"), "{error}");
+        let file = folder.path().join("model.key");
+        fs::write(&file, "sk-secret\n").unwrap();
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(read().with_key().unwrap_err().contains("chmod 600"));
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        let options = read().with_key().unwrap();
+        assert_eq!((options.name.as_str(), options.context), ("big", 32_000));
+        assert!(options.key.is_some() && !format!("{options:?}").contains("sk-secret"));
+        fs::write(&file, "two\nlines").unwrap();
+        assert!(read().with_key().unwrap_err().contains("alone"));
+    }
+
+    #[test]
     fn a_broken_file_gives_one_line_with_the_place() {
         for (text, expected) in [
             ("model = 7", "line 1: invalid type"),
@@ -305,6 +415,9 @@ mod tests {
             ("model = \"x\"\n[options]\nspend = [\"0.5\"]", "options.spend has \"0.5\""),
             ("model = \"x\"\n[options]\nspend = [\"much USDC\"]", "options.spend has"),
             ("model = \"x", "line 1"),
+            ("model = \"https://m.example\"", "say its name there"),
+            ("model = \"x.gguf\"\n[remote]\nname = \"x\"", "model is no URL"),
+            ("model = \"https://\"\n[remote]\nname = \"x\"", "model: empty host"),
         ] {
             let error = Config::parse(text, Path::new("")).unwrap_err();
             assert!(error.contains(expected), "{text:?}: {error}");

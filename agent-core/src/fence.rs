@@ -49,6 +49,7 @@ impl Fence {
     pub fn of_agent(home: &Path, name: &str) -> Result<Self, AgentError> {
         let folder = folder(home, name)?;
         let config = Config::read(&folder)?;
+        let key = config.remote.and_then(|remote| remote.key_file);
         let model = match config.model {
             Some(file) => file,
             None => Llama::built_in_path()?,
@@ -56,7 +57,9 @@ impl Fence {
         let mind = folder.join("mind");
         std::fs::create_dir_all(&mind)
             .map_err(|error| AgentError::Memory(format!("{}: {error}", mind.display())))?;
-        let (mut read, mut write) = (vec![folder.join("agent.toml"), model], vec![mind]);
+        let mut read = vec![folder.join("agent.toml"), model];
+        read.extend(key);
+        let mut write = vec![mind];
         if let Some(files) = config.files {
             let granted = if files.is_writable() { &mut write } else { &mut read };
             granted.push(files.folder().to_owned());

@@ -174,6 +174,12 @@ pub enum ModelError {
         /// The number of the reply that was asked for, counted from 1.
         wanted: usize,
     },
+    /// The policy does not let the model be asked.
+    #[error("{0}")]
+    NotPermitted(String),
+    /// The owner has to decide whether the model may be asked.
+    #[error("{0}")]
+    Held(String),
     /// A model elsewhere failed.
     #[error("remote model: {0}")]
     Remote(String),

@@ -60,7 +60,8 @@ pub trait Model: Send + Sync + Debug {
 pub struct ModelInfo {
     /// The name in the model file, or the file's name where there is none.
     pub name: String,
-    /// SHA-256 of the model file in lower-case hex; of the script for a [`Scripted`] model.
+    /// SHA-256 of the model file in lower-case hex; of the script for a [`Scripted`] model; empty
+    /// for a model elsewhere, whose weights nobody here has seen.
     ///
     /// [`Scripted`]: crate::Scripted
     pub sha256: String,
@@ -82,6 +83,12 @@ impl SessionId {
     /// Names a session.
     pub fn new(name: impl Into<String>) -> Self {
         Self(name.into())
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 

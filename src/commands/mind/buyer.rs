@@ -9,6 +9,7 @@ use crate::{
 use alloy_primitives::{B256, U256};
 use marque::process::stop_signal;
 use marque_agent_core::{Agent, AgentError, Event};
+use marque_models::ModelError;
 use marque_policies::{IntentId, Mark, money::format_units};
 use marque_steward_client::View;
 use schemars::JsonSchema;
@@ -119,12 +120,13 @@ pub(super) async fn work(goal: Goal) -> Done<ExitCode> {
                 tell(&MindEvent::Failed { why: error.to_string() }, true)?;
             }
             Err(match error {
-                AgentError::Held { .. } => {
+                AgentError::Held { .. } | AgentError::Model(ModelError::Held(_)) => {
                     Failure::held(error).help("see marque approvals; then run the same goal again")
                 }
                 AgentError::Asked { .. } => {
                     Failure::held(error).help("see marque questions; then run the same goal again")
                 }
+                AgentError::Model(ModelError::NotPermitted(_)) => Failure::refused(error),
                 error => Failure::new(error),
             })
         }
