@@ -38,6 +38,7 @@ test: setup
 bench:
 	@scripts/setup bench
 	@cargo bench --profile dev --bench first_light
+	@cargo bench --profile dev --bench mind
 	@cargo bench --profile dev -p marque-models --bench engine
 	@cargo bench -p marque-policies --bench decide
 	@cargo bench -p marque-steward --bench journal

@@ -41,6 +41,14 @@ impl Home {
         self.agent(name).join("steward.sock")
     }
 
+    /// The sockets of the accounts below that agent, as far as a steward has made them.
+    #[must_use]
+    pub fn sub_sockets(&self, name: &str) -> Vec<PathBuf> {
+        let accounts = std::fs::read_dir(self.agent(name).join("sub")).into_iter().flatten();
+        let sockets = accounts.flatten().map(|account| account.path().join("steward.sock"));
+        sockets.filter(|socket| socket.exists()).collect()
+    }
+
     /// The socket on which the owner's commands reach the steward, about that agent: no crowd of its
     /// mind's stands before it.
     #[must_use]

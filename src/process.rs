@@ -435,7 +435,10 @@ where
 fn hire(home: &Home, agents: &[String]) -> std::io::Result<()> {
     let mut doorman = std::process::Command::new(std::env::current_exe()?);
     doorman.env_clear().env(ROLE, DOORMAN);
-    let sockets = agents.iter().map(|name| home.socket(name)).collect();
+    // Those of the accounts below them as well, as far as they are there: a policy that names another
+    // comes with the next start.
+    let below = agents.iter().flat_map(|name| home.sub_sockets(name));
+    let sockets = agents.iter().map(|name| home.socket(name)).chain(below).collect();
     Door::hire(&mut doorman, sockets)?.install()
 }
 

@@ -190,9 +190,9 @@ fn asked(table: &[Row]) -> String {
 }
 
 impl AgentError {
-    /// Whether the task that ended with this is unfinished, and goes on when it is run again. The
-    /// others are said to a model whose call this was.
-    pub(crate) const fn is_passing(&self) -> bool {
+    /// Whether the task that ended with this is unfinished, and goes on when it is run again.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
         !matches!(
             self,
             Self::Failed { .. }

@@ -3,11 +3,14 @@
 
 mod buyer;
 mod facilitator;
+mod keep;
+mod log;
 mod robber;
 mod seller;
 mod shop;
 
 pub(crate) use buyer::{MindEvent, tell};
+pub(crate) use keep::Work;
 pub(crate) use robber::Attempt;
 pub(crate) use shop::{Terms, answers};
 
@@ -27,6 +30,8 @@ pub(crate) struct Args {
 enum Job {
     /// Work on a goal with the built-in tools.
     Run(Goal),
+    /// Work on a goal again and again, or on those of the queue.
+    Keep(Lasting),
     /// Sell one file.
     SellFile {
         #[arg(long)]
@@ -108,6 +113,26 @@ pub(crate) struct Goal {
     pub(crate) events: bool,
 }
 
+/// Work that goes on: a goal and its period, or the queue.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Lasting {
+    /// The agent.
+    #[arg(long)]
+    agent: String,
+    /// What to do, in words; without it the goals of the queue.
+    #[arg(long, requires = "every")]
+    goal: Option<String>,
+    /// From the beginning of one round to that of the next.
+    #[arg(long, requires = "goal", value_parser = super::run::period)]
+    every: Option<std::time::Duration>,
+    /// A GGUF file instead of the agent's model.
+    #[arg(long)]
+    model: Option<PathBuf>,
+    /// Print events as lines of JSON.
+    #[arg(long)]
+    events: bool,
+}
+
 /// The agent that is named, or the only one that there is.
 pub(crate) fn only_agent(home: &marque::home::Home, named: Option<&str>) -> Done<String> {
     let agents = home.agents();
@@ -137,6 +162,12 @@ pub(crate) fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
             let models = goal.model.clone().into_iter().collect();
             let agents = [goal.agent.clone()];
             fenced(&home, &agents, models, || buyer::work(goal))
+        }
+        Job::Keep(lasting) => {
+            let models = lasting.model.clone().into_iter().collect();
+            let agents = [lasting.agent.clone()];
+            let home_of = home.clone();
+            fenced(&home, &agents, models, || keep::work(home_of, lasting))
         }
         Job::SellFile { agent, listen, file, price } => {
             // Read before the fence: the goods need not lie where the mind may look.

@@ -1,4 +1,5 @@
-//! `marque run NAME GOAL`: steward and fenced mind for one goal, with the built-in tools.
+//! `marque run NAME GOAL`: steward and fenced mind with the built-in tools, for one goal, for one
+//! again and again, or for those that come.
 
 use super::Shared;
 use crate::failure::{Done, Failure};
@@ -6,6 +7,7 @@ use std::{
     ffi::OsString,
     path::PathBuf,
     process::{ExitCode, Stdio},
+    time::Duration,
 };
 
 #[derive(Debug, clap::Args)]
@@ -13,14 +15,44 @@ pub(crate) struct Args {
     /// The agent.
     agent: String,
     /// What to do, in words.
-    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
-    goal: String,
+    #[arg(
+        value_parser = clap::builder::NonEmptyStringValueParser::new(),
+        required_unless_present = "serve"
+    )]
+    goal: Option<String>,
     /// The task's name: the same name resumes the same task.
     #[arg(long)]
     task: Option<String>,
+    /// Work on the goal again and again, from the beginning of one round to that of the next: 90s,
+    /// 15m, 1h, 1d.
+    #[arg(long, value_name = "PERIOD", value_parser = period, conflicts_with = "task")]
+    every: Option<Duration>,
+    /// Work on the goals of the queue, agents/NAME/mind/queue: each a file NAME.goal, written under
+    /// another name and renamed; its answer lies beside it as NAME.answer.
+    #[arg(long, conflicts_with_all = ["goal", "task", "every"])]
+    serve: bool,
     /// A GGUF file instead of the agent's model.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
+}
+
+/// A time with its unit.
+pub(crate) fn period(text: &str) -> Result<Duration, String> {
+    let wrong =
+        || format!("\"{text}\" is no period; write a number and its unit: 90s, 15m, 1h, 1d");
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let seconds = match unit {
+        "s" => 1_u64,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    match number.checked_mul(seconds) {
+        Some(seconds @ 1..=31_536_000) => Ok(Duration::from_secs(seconds)),
+        _ => Err(format!("\"{text}\": a period has 1 second to 365 days")),
+    }
 }
 
 pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
@@ -28,12 +60,18 @@ pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     if !home.agents().contains(&args.agent) {
         return Err(super::policy::unknown(&home, &args.agent));
     }
-    let mut mind: Vec<OsString> = vec!["mind".into(), "run".into()];
+    let job = if args.serve || args.every.is_some() { "keep" } else { "run" };
+    let mut mind: Vec<OsString> = vec!["mind".into(), job.into()];
     let mut option = |name: &str, value: OsString| mind.extend([OsString::from(name), value]);
     option("--agent", args.agent.clone().into());
-    option("--goal", args.goal.clone().into());
+    if let Some(goal) = &args.goal {
+        option("--goal", goal.into());
+    }
     if let Some(task) = &args.task {
         option("--task", task.into());
+    }
+    if let Some(every) = args.every {
+        option("--every", format!("{}s", every.as_secs()).into());
     }
     if let Some(model) = &args.model {
         let model = std::path::absolute(model)
@@ -49,4 +87,20 @@ pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     Ok(marque::process::launch(&home, mind, args.model.as_slice(), Stdio::null(), grace, |_| {
         shared.unlock(false).map_err(|failure| failure.to_string())
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_period_is_a_number_with_its_unit() {
+        for (text, seconds) in [("90s", 90), ("15m", 900), ("1h", 3_600), ("2d", 172_800)] {
+            assert_eq!(period(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "h", "1", "1w", "-1s", "1.5h", "0s", "366d", "99999999999999999999s", "1ü"]
+        {
+            assert!(period(text).is_err(), "{text}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ use super::{
     approvals::{may_look, now, older},
     audit::{frozen_by, line},
     funds::holding,
+    mind::Work,
 };
 use crate::{
     failure::{Done, Failure},
@@ -80,6 +81,9 @@ struct Agent {
     /// Amounts with their unit; only where they were asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     balance: Vec<String>,
+    /// What its mind says that it does, where it goes on by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    work: Option<Work>,
 }
 
 pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
@@ -106,6 +110,9 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     report.last = entries.split_off(entries.len().saturating_sub(LAST));
     if args.balance {
         balances(&home, &mut report).await?;
+    }
+    for agent in &mut report.agents {
+        agent.work = Work::under_way_in(&home.mind(&agent.name));
     }
     if shared.json {
         say!("{}", serde_json::json!(report));
@@ -138,6 +145,7 @@ fn running(first: Status, all: Vec<Status>, process: Option<u32>) -> Report {
         live: status.live,
         floats: status.floats,
         balance: Vec::new(),
+        work: None,
     };
     Report {
         running: true,
@@ -176,6 +184,7 @@ fn at_rest(home: &marque_steward::Home, process: Option<u32>) -> Done<Report> {
         live: live(name),
         floats: Vec::new(),
         balance: Vec::new(),
+        work: None,
     };
     let frozen = freeze(&state).map(|it| FrozenView {
         entry: it.entry,
@@ -264,6 +273,21 @@ fn said(float: &FloatView, agent: &str, known: &Known) -> Vec<String> {
     lines
 }
 
+/// What a mind says that it does.
+fn doing(work: &Work) -> String {
+    let job = match (&work.goal, work.round) {
+        (Some(goal), Some((_, period))) => format!("every {period} s: {}", harmless(goal)),
+        (Some(goal), None) => harmless(goal),
+        (None, _) => "serves its queue".to_owned(),
+    };
+    let under_way = work.under_way.as_deref().filter(|_| work.goal.is_none());
+    let now = under_way.map(|name| format!(", now {}", harmless(name))).unwrap_or_default();
+    format!(
+        "process {}, {job}{now}; {} answered, {} failed",
+        work.process, work.answered, work.failed
+    )
+}
+
 fn print(home: &Home, report: &Report) {
     let place = home.path().display();
     match (report.running, report.since) {
@@ -316,6 +340,9 @@ fn print(home: &Home, report: &Report) {
         }
         for held in &agent.balance {
             say!("  holds         {held}");
+        }
+        if let Some(work) = &agent.work {
+            say!("  mind          {}", doing(work));
         }
         match agent.held {
             0 => say!("  waiting       nothing for the owner; {} in flight", agent.live),

@@ -143,7 +143,15 @@ async fn a_paid_task_killed_at_every_edge_answers_the_same_and_pays_for_each_ste
         let cut = Cut::at(scout.client(), edge);
         let agent = agent(&cut, dir.path(), &feed, spend).await;
         let answer = tokio::select! {
-            answer = agent.run_as::<String>("twelve", "buy it all") => Some(answer.unwrap()),
+            answer = agent.run_as::<String>("twelve", "buy it all") => match answer {
+                Ok(answer) => Some(answer),
+                // So many runs ask more a second than one mind may.
+                Err(error) if error.to_string().contains("too many questions") => {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    continue;
+                }
+                Err(error) => panic!("edge {edge}: {error}"),
+            },
             () = cut.silent.notified() => None,
         };
         if let Some(answer) = answer {

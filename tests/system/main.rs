@@ -20,6 +20,7 @@ mod examples;
 mod float;
 mod float_owner;
 mod injection;
+mod keeping;
 mod killed_mind;
 mod layers;
 mod lies;

@@ -25,8 +25,8 @@ const NO_TOOL: &str = "no tool for this";
 
 /// What the built-in model was trained to end with.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-struct Answer {
-    answer: String,
+pub(super) struct Answer {
+    pub(super) answer: String,
 }
 
 /// What a mind tells the program that started it, a line of JSON each.
@@ -63,17 +63,22 @@ pub(crate) enum MindEvent {
     Failed { why: String },
 }
 
-pub(super) async fn work(goal: Goal) -> Done<ExitCode> {
-    let agent = Agent::open_with_model(&goal.agent, goal.model.as_deref()).await;
+/// Opens an agent with the built-in tools.
+pub(super) async fn open(name: &str, model: Option<&std::path::Path>) -> Done<Agent> {
+    let agent = Agent::open_with_model(name, model).await;
     let agent = agent.map_err(|error| match error {
         // The mind's memory has one user at a time.
         AgentError::Store(why) if why.to_string().contains("acquire lock") => {
-            Failure::new(format!("{} is at work already, in another process", goal.agent))
+            Failure::new(format!("{name} is at work already, in another process"))
                 .help("wait until it is done, or make another agent: marque new NAME")
         }
         error => Failure::new(error),
     })?;
-    let agent = marque_tools::all(agent);
+    Ok(marque_tools::all(agent))
+}
+
+pub(super) async fn work(goal: Goal) -> Done<ExitCode> {
+    let agent = open(&goal.agent, goal.model.as_deref()).await?;
     let view = agent.view().await?;
     let telling = tokio::spawn(listen(agent.events(), view, goal.events));
     let events = agent.events();
@@ -227,7 +232,7 @@ async fn listen(mut events: Receiver<Event>, view: View, json: bool) -> Done {
     }
 }
 
-fn translate(event: &Event, view: &View) -> Option<MindEvent> {
+pub(super) fn translate(event: &Event, view: &View) -> Option<MindEvent> {
     Some(match event {
         Event::Call { call, .. } => MindEvent::Call {
             tool: call.tool.clone(),

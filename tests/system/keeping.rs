@@ -1,0 +1,148 @@
+//! Minds that go on: goals from a queue, and one goal again and again; stopped, started again, and
+//! seen from outside.
+
+use crate::support::{Citizen, MARQUE, Town, eventually};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+};
+
+const GOAL: &str = "Fetch https://feed.example/wind.csv and report the value.";
+
+/// An agent that can buy the wind, and its seller.
+async fn sailor(town: &Town) -> (Citizen, Citizen) {
+    let feed = town.seller("feed", "0.02 tUSD").await;
+    let scout = town.buyer("scout", &[&feed], "").await;
+    let place = format!("http://{}", feed.host);
+    let names = [(marque::economy::FEED, place.as_str())];
+    marque::economy::configure(&scout.party.home, "scout", &names).unwrap();
+    (feed, scout)
+}
+
+fn marque(scout: &Citizen, args: &[&str]) -> Child {
+    let mut command = Command::new(MARQUE);
+    command.args(args).arg("--home").arg(scout.party.home.path());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Tells it to stop, as a supervisor does.
+fn stop(mind: Child) -> Output {
+    kill(Pid::from_raw(i32::try_from(mind.id()).unwrap()), Signal::SIGTERM).unwrap();
+    mind.wait_with_output().unwrap()
+}
+
+fn folder(scout: &Citizen) -> PathBuf {
+    scout.party.home.mind("scout")
+}
+
+/// Puts a goal into the queue as it is done.
+fn queue(scout: &Citizen, name: &str, goal: &str) {
+    let queue = folder(scout).join("queue");
+    fs::create_dir_all(&queue).unwrap();
+    fs::write(queue.join(format!(".{name}")), goal).unwrap();
+    fs::rename(queue.join(format!(".{name}")), queue.join(format!("{name}.goal"))).unwrap();
+}
+
+fn answer(scout: &Citizen, name: &str) -> Option<Value> {
+    let file = folder(scout).join("queue").join(format!("{name}.answer"));
+    fs::read(file).ok().map(|bytes| serde_json::from_slice(&bytes).unwrap())
+}
+
+/// Payments that the steward has heard of.
+async fn payments(scout: &Citizen) -> usize {
+    let view = scout.client().view().await.unwrap();
+    view.intents.iter().filter(|intent| intent.intent.spends().is_some()).count()
+}
+
+fn status(scout: &Citizen) -> String {
+    let out = marque(scout, &["status"]).wait_with_output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn goals_from_the_queue_are_answered_once_each_over_stops_and_starts() {
+    let town = Town::new().await;
+    let (feed, scout) = sailor(&town).await;
+    queue(&scout, "first", GOAL);
+    queue(&scout, "empty", " \n");
+    fs::write(folder(&scout).join("queue/half"), "not a goal yet").unwrap();
+    let mind = marque(&scout, &["run", "scout", "--serve"]);
+    eventually("answers", 60, || async {
+        answer(&scout, "first").is_some() && answer(&scout, "empty").is_some()
+    })
+    .await;
+    let first = answer(&scout, "first").unwrap();
+    assert_eq!(first["goal"], GOAL);
+    assert!(first["answer"].as_str().unwrap().starts_with("value is"), "{first}");
+    assert_eq!(answer(&scout, "empty").unwrap()["error"], "the goal is empty");
+    eventually("done", 10, || async { folder(&scout).join("queue/first.done").exists() }).await;
+    let seen = status(&scout);
+    assert!(seen.contains("serves its queue; 1 answered, 0 failed"), "{seen}");
+
+    let out = stop(mind);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let said = String::from_utf8(out.stdout).unwrap();
+    assert!(said.ends_with("what was under way goes on next time\n"), "{said}");
+    assert!(!status(&scout).contains("serves its queue"));
+
+    // Stopped in the middle of the next one, which goes on with the next start.
+    queue(&scout, "second", GOAL);
+    let mind = marque(&scout, &["run", "scout", "--serve"]);
+    eventually("money under way", 60, || async { town.dollars(&feed).await == 40_000 }).await;
+    stop(mind);
+    let mind = marque(&scout, &["run", "scout", "--serve"]);
+    eventually("the second answer", 60, || async { answer(&scout, "second").is_some() }).await;
+    stop(mind);
+    assert_eq!(town.dollars(&feed).await, 40_000, "each is paid once");
+    assert_eq!(fs::read_to_string(folder(&scout).join("queue/half")).unwrap(), "not a goal yet");
+    let log = fs::read_to_string(folder(&scout).join("log/mind.log")).unwrap();
+    let answers = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let answers = answers.filter(|line| line["event"]["event"] == "answer").count();
+    assert!(answers >= 2, "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_goal_is_pursued_again_and_again_and_no_sooner_after_a_new_start() {
+    let town = Town::new().await;
+    let (feed, scout) = sailor(&town).await;
+    let mind = marque(&scout, &["run", "scout", GOAL, "--every", "1s"]);
+    eventually("two rounds", 60, || async { town.dollars(&feed).await >= 40_000 }).await;
+    let seen = status(&scout);
+    assert!(seen.contains(&format!("every 1 s: {GOAL}")), "{seen}");
+    let out = stop(mind);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let said = String::from_utf8(out.stdout).unwrap();
+    assert!(said.contains("answers: value is"), "{said}");
+
+    // What was signed is settled by and by; what is proposed is what counts.
+    let paid = payments(&scout).await;
+    let mind = marque(&scout, &["run", "scout", GOAL, "--every", "1h"]);
+    eventually("a mind at work", 30, || async { status(&scout).contains("every") }).await;
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    let out = stop(mind);
+    let said = String::from_utf8(out.stdout).unwrap();
+    assert!(said.contains("the next round is in 3"), "{said}");
+    assert_eq!(payments(&scout).await, paid, "the hour is not over");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_meant_is_wrong_usage() {
+    let town = Town::new().await;
+    let (_, scout) = sailor(&town).await;
+    for args in [
+        &["run", "scout"][..],
+        &["run", "scout", GOAL, "--every", "soon"],
+        &["run", "scout", GOAL, "--serve"],
+        &["run", "scout", GOAL, "--every", "1h", "--task", "t"],
+    ] {
+        let out = marque(&scout, args).wait_with_output().unwrap();
+        assert_eq!(out.status.code(), Some(2), "{args:?}");
+    }
+}
