@@ -434,6 +434,7 @@ fn a_file_of_permissions_is_read_back_and_nothing_else_is() {
         // Another owner's, another salt than the one that was signed.
         (&format!("\"owner\": \"{}\"", lower(OWNER)), &format!("\"owner\": \"{}\"", lower(OTHER))),
         ("\"salt\": \"0x7\"\n", "\"salt\": \"0x8\"\n"),
+        ("\"salt\": \"0x7\",\n", "\"salt\": \"0xffff\",\n"),
     ] {
         assert!(text.contains(what), "{what}: {text}");
         let error = broken(&text.replacen(what, with, 1));

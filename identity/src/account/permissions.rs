@@ -3,7 +3,7 @@
 //! It is of no use to anybody but the agent's key, and no more to that than its caveats let.
 //!
 //! INVARIANT: there is a grant; each grant's delegations hand on one another, from the account to the
-//! agent, the owner signed each, and what the file says of nonce and end is what was signed: whoever
+//! agent, the owner signed each, and what the file says of nonce, salt and end is what was signed: whoever
 //! edits the file makes nothing look ended that is not (pinned by
 //! `a_file_of_permissions_is_read_back_and_nothing_else_is`).
 
@@ -159,6 +159,9 @@ impl Permissions {
             };
             if !says(signed.last().copied(), &nonce) {
                 return wrong("was signed for another nonce");
+            }
+            if signed.first().is_none_or(|it| it.delegation.salt != self.salt) {
+                return wrong("was signed with another salt");
             }
             if !says(signed.first().copied(), &end) {
                 return wrong("was signed with another end");
