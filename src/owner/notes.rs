@@ -118,6 +118,18 @@ impl Notes {
         })
     }
 
+    /// The accounts of this owner's on a chain of which anything is noted.
+    pub fn accounts(&self, chain: u64) -> impl Iterator<Item = Address> {
+        self.notes
+            .iter()
+            .filter_map(move |note| match note {
+                Note::Deployed { chain: on, account } => Some((*on, *account)),
+                Note::Delegated(signed) => Some((signed.framework.chain, signed.account)),
+                Note::Adopted(_) => None,
+            })
+            .filter_map(move |(on, account)| (on == chain).then_some(account))
+    }
+
     /// Whether nothing can have been signed for `account` that is not noted here, as far as one folder
     /// can know: it was deployed from here, or something of it is noted.
     #[must_use]
@@ -148,13 +160,15 @@ impl Notes {
     }
 }
 
-/// Adds a line, in place of a last one that has no end.
+/// Adds a line, in place of a last one that has no end. Commands that note at the same time wait for each
+/// other.
 fn append(path: &Path, note: &Note) -> Result<(), io::Error> {
     let mut line = serde_json::to_vec(note).map_err(io::Error::other)?;
     line.push(b'\n');
     let mut options = fs::OpenOptions::new();
     let options = options.create(true).truncate(false).read(true).write(true).mode(0o600);
     let mut file = options.open(path)?;
+    file.lock()?;
     let mut before = Vec::new();
     file.read_to_end(&mut before)?;
     let whole = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at.saturating_add(1));
@@ -202,6 +216,26 @@ mod tests {
         }
         fs::write(&file, whole.replacen("scout", "sc\"out", 1)).unwrap();
         assert!(Notes::of(&folder).unwrap_err().to_string().contains("notes.jsonl"));
+    }
+
+    #[test]
+    fn what_several_commands_note_at_a_time_is_all_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = OwnerHome::locate(Some(dir.path().to_owned())).unwrap();
+        std::thread::scope(|scope| {
+            for thread in 0..8 {
+                let folder = &folder;
+                scope.spawn(move || {
+                    (0..20)
+                        .for_each(|n| Notes::none(folder).add(adopted(100 * thread + n)).unwrap());
+                });
+            }
+        });
+        let mut versions: Vec<u64> =
+            Notes::of(&folder).unwrap().adoptions().map(|noted| noted.version).collect();
+        versions.sort_unstable();
+        versions.dedup();
+        assert_eq!(versions.len(), 160);
     }
 
     #[test]
