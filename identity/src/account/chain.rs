@@ -61,7 +61,7 @@ pub struct Used {
 impl Standing {
     /// Together with what another endpoint says: nothing has ended that one of them calls alive.
     fn beside(mut self, other: &Self) -> Self {
-        self.disputed |= self.is_over() != other.is_over();
+        self.disputed |= self.is_over() != other.is_over() || self.paused != other.paused;
         self.ended &= other.ended;
         self.expired &= other.expired;
         self.paused &= other.paused;

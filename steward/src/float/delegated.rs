@@ -93,7 +93,7 @@ pub(crate) async fn covered(
     let mut lacks = None;
     for (asset, _) in required() {
         match stands(shared, link, whose, asset).await {
-            Ok(_) => {}
+            Ok(standing) => lacks = lacks.or_else(|| doubtful(&standing, agent)),
             Err(Undrawn::Lack(lack)) => lacks = lacks.or(Some(lack)),
             Err(Undrawn::Error(error)) => return Err(error),
         }
@@ -107,6 +107,23 @@ pub(crate) async fn covered(
         return Ok(Covered::Stands);
     };
     Ok(Covered::Lacks(lack))
+}
+
+/// Why a demand is not met where what is delegated may be over: what one endpoint calls alive is refilled
+/// from, as the chain itself judges that, and covers nothing.
+fn doubtful(standing: &Standing, agent: &str) -> Option<Lack> {
+    let (why, mend) = match standing.silent.first() {
+        Some(host) => (
+            format!("{host} does not say whether what was delegated stands"),
+            "wait for it, or name another endpoint in the policy".to_owned(),
+        ),
+        None if standing.disputed => (
+            "the endpoints differ in whether what was delegated stands".to_owned(),
+            format!("marque account status {agent}"),
+        ),
+        None => return None,
+    };
+    Some(Lack { why, mend })
 }
 
 /// The way of a refill, for who looks things up.
