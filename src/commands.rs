@@ -7,6 +7,7 @@ mod budget;
 mod decide;
 mod demo;
 mod devnet;
+mod digits;
 mod doctor;
 mod facilitator;
 mod freeze;

@@ -47,13 +47,21 @@ impl Rpc {
         Ok(answer != json!(false))
     }
 
+    /// Digits after the point, as the token at an address says.
+    ///
+    /// # Errors
+    /// As [`Self::token_facts`].
+    pub async fn decimals(&self, token: Address) -> Result<u8, IdentityError> {
+        self.view("decimals", token, IERC20::decimalsCall {}).await
+    }
+
     /// What the token at an address says of itself.
     ///
     /// # Errors
     /// [`IdentityError::Answer`] where there is no ERC-20 token, [`IdentityError::Unreachable`] where
     /// nobody answers. What a token does not tell is `None`.
     pub async fn token_facts(&self, token: Address) -> Result<TokenFacts, IdentityError> {
-        let decimals = self.view("decimals", token, IERC20::decimalsCall {}).await?;
+        let decimals = self.decimals(token).await?;
         let symbol = told(self.view("symbol", token, IERC20::symbolCall {}).await)?;
         let name = told(self.view("name", token, TestDollar::nameCall {}).await)?;
         let version = told(self.view("version", token, TestDollar::versionCall {}).await)?;

@@ -2,6 +2,7 @@
 
 use super::{
     Shared,
+    digits::as_stated,
     policy::{Named, chain_of, draft_of},
     trust::{agent_address, own_agent, own_policy},
 };
@@ -111,6 +112,7 @@ pub(crate) async fn fund(shared: &Shared, args: &FundArgs) -> Done<ExitCode> {
                 .help("send it money first; on a devnet: add --faucet"));
         }
         gas(&rpc, owner.address(), &args.agent).await?;
+        as_stated(&policy, |asset| asset == money.asset).await?;
         if money.asset.is_native() {
             owner.send(&rpc, chain, to, money.units, alloy_primitives::Bytes::new()).await?;
         } else {

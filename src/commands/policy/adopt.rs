@@ -9,6 +9,7 @@ use crate::{
         Shared,
         approvals::{read_request, write_signed},
         decide::Travel,
+        digits::as_stated,
         trust::{Before, before, place, read, same_agent},
     },
     failure::{Done, Failure},
@@ -51,7 +52,7 @@ pub(crate) struct AdoptArgs {
 
 pub(crate) async fn run(shared: &Shared, args: &AdoptArgs) -> Done<ExitCode> {
     if let Some((request, out)) = args.travel.files() {
-        return elsewhere(shared, args, request, out);
+        return elsewhere(shared, args, request, out).await;
     }
     let (home, agent) = (shared.home()?, &args.agent);
     let draft = Named::find(&home, agent, &Companions::default())?;
@@ -59,6 +60,7 @@ pub(crate) async fn run(shared: &Shared, args: &AdoptArgs) -> Done<ExitCode> {
         draft.warn();
     }
     sound(&draft, agent)?;
+    as_stated(&draft.policy, |_| true).await?;
     let in_force = Named::adopted(&home, agent)?;
     let folder = shared.owner_home()?;
     let mut notes = Notes::of(&folder)?;
@@ -155,7 +157,7 @@ fn next(policy: &Policy, agent: &str) -> String {
 
 /// Where the steward is on another machine: its request says how it stands there, and the signed
 /// acts go into a file. All of what is signed is shown, as there is no draft to look at.
-fn elsewhere(shared: &Shared, args: &AdoptArgs, file: &Path, out: &Path) -> Done<ExitCode> {
+async fn elsewhere(shared: &Shared, args: &AdoptArgs, file: &Path, out: &Path) -> Done<ExitCode> {
     let me = Owner::address_in(&shared.owner_home()?)?;
     let request = read_request(file, me)?;
     let Some(agent) = request.agent(&args.agent) else {
@@ -183,6 +185,7 @@ fn elsewhere(shared: &Shared, args: &AdoptArgs, file: &Path, out: &Path) -> Done
     draft.warn();
     sound(&draft, &args.agent)?;
     of_owner(&draft.policy, me)?;
+    as_stated(&draft.policy, |_| true).await?;
     let (chain, _) = chain_of(&draft.policy)?;
     same_chain(request.chain, chain)?;
     let adopted = Adopted {
