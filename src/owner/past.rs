@@ -7,7 +7,7 @@
 use super::{OwnerError, account_of};
 use crate::audit::{AuditError, sworn};
 use alloy_primitives::Address;
-use marque_identity::{Rpc, account};
+use marque_identity::{IdentityError, Rpc, account};
 use marque_policies::{AssetId, Money, Policy};
 use serde::Serialize;
 use std::path::Path;
@@ -48,22 +48,54 @@ pub async fn holding(
         policy.assets.values().map(|asset| asset.id).filter(|id| id.chain == chain).collect();
     assets.push(AssetId::native(chain));
     assets.dedup();
+    let (mut found, mut answered, mut silent) =
+        (Holding { owner, account, holds: Vec::new() }, false, None);
+    let mut there = false;
+    // Every endpoint: one alone makes nothing look empty.
+    for each in rpc.each() {
+        match held(&each, &assets, account).await {
+            Ok((holds, deployed)) => {
+                answered = true;
+                there |= deployed || !holds.is_empty();
+                holds.into_iter().for_each(|money| found.take(money));
+            }
+            Err(error) => silent = Some(error),
+        }
+    }
+    match silent {
+        Some(error) if !answered => Err(error.into()),
+        _ => Ok(there.then_some(found)),
+    }
+}
+
+/// What an account holds of these assets, and whether it is deployed, as one endpoint says.
+async fn held(
+    rpc: &Rpc,
+    assets: &[AssetId],
+    account: Address,
+) -> Result<(Vec<Money>, bool), IdentityError> {
     let mut holds = Vec::new();
     for asset in assets {
         let units = match asset.is_native() {
             true => rpc.balance(account).await?,
             false => rpc.erc20_balance(asset.token, account).await?,
         };
-        let money = Money::new(units, asset);
-        if !units.is_zero() && !holds.contains(&money) {
-            holds.push(money);
+        if !units.is_zero() {
+            holds.push(Money::new(units, *asset));
         }
     }
-    let there = !holds.is_empty() || !rpc.code(account).await?.is_empty();
-    Ok(there.then_some(Holding { owner, account, holds }))
+    Ok((holds, !rpc.code(account).await?.is_empty()))
 }
 
 impl Holding {
+    /// Takes in what somebody else says that it holds: the most that anybody says.
+    pub fn take(&mut self, money: Money) {
+        match self.holds.iter_mut().find(|known| known.asset == money.asset) {
+            Some(known) => known.units = known.units.max(money.units),
+            None => self.holds.push(money),
+        }
+    }
+
     /// What it holds, in a policy's words.
     #[must_use]
     pub fn shown(&self, policy: &Policy) -> String {

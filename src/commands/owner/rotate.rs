@@ -8,9 +8,9 @@ use crate::{
         Shared,
         approvals::{clients, older, read_request, write_signed},
         decide::Travel,
-        policy::{chain_of, draft_of, owner_address},
+        policy::{chain_of, owner_address},
         submit::{Handed, hand_in},
-        trust::this_journal,
+        trust::{ending_policy, this_journal},
     },
     failure::{Done, Failure},
     story::say,
@@ -18,10 +18,10 @@ use crate::{
 use alloy_primitives::{Address, B256};
 use marque::{
     home::{Home, OwnerHome},
-    owner::{Owner, holding},
+    owner::{Holding, Notes, Owner, holding},
     request::{RequestError, Signed, Travels as _, signer},
 };
-use marque_policies::Statement;
+use marque_policies::{Policy, Statement};
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -143,31 +143,51 @@ pub(super) async fn rotate(shared: &Shared, args: &RotateArgs) -> Done {
 /// What of the old owner's on chain is not handed over: an account obeys the key that it was made for.
 async fn stays(shared: &Shared, chain: u64, me: Address) -> Done<Vec<String>> {
     let after = "afterwards only the old key does that: --owner-home DIR";
-    let home = shared.home()?;
-    let policies = home.agents().into_iter().filter_map(|agent| {
-        let policy = draft_of(&home, &agent).ok()?;
-        let (id, rpc) = chain_of(&policy).ok()?;
-        (id == chain).then_some((agent, policy, rpc))
-    });
-    for (agent, policy, rpc) in policies {
-        match holding(&policy, &rpc, chain, me).await {
-            Ok(Some(account)) => {
-                return Ok(vec![
-                    format!(
-                        "the account {} stays with {me}; it holds {}",
-                        account.account,
-                        account.shown(&policy)
-                    ),
-                    format!(
-                        "before you rotate: marque account revoke {agent} --all, then marque account \
-                         withdraw {agent} AMOUNT; {after}"
-                    ),
-                ]);
-            }
-            Ok(None) => return Ok(Vec::new()),
-            // A chain that does not answer, or on which there are no accounts: said as it may be.
-            Err(error) => tracing::debug!(%error, "the owner's account is not looked at"),
+    let (mut found, mut unknown) = (None::<(String, Policy, Holding)>, false);
+    let notes = Notes::of(&shared.owner_home()?)?;
+    let mut agents = shared.home()?.agents();
+    agents.extend(notes.adoptions().map(|adopted| adopted.agent.clone()));
+    agents.sort();
+    agents.dedup();
+    for agent in agents {
+        // What this key signed: a draft says nothing of the owner's account.
+        let own =
+            ending_policy(shared, &agent).and_then(|(policy, _)| Ok((chain_of(&policy)?, policy)));
+        let Ok(((id, rpc), policy)) = own else {
+            unknown = true;
+            continue;
+        };
+        if id != chain {
+            continue;
         }
+        match (holding(&policy, &rpc, chain, me).await, &mut found) {
+            (Ok(Some(more)), Some((.., known))) => {
+                more.holds.into_iter().for_each(|money| known.take(money));
+            }
+            (Ok(Some(holds)), none) => *none = Some((agent, policy, holds)),
+            (Ok(None), _) => {}
+            // A chain that does not answer, or on which there are no accounts: said as it may be.
+            (Err(error), _) => {
+                tracing::debug!(%error, "the owner's account is not looked at");
+                unknown = true;
+            }
+        }
+    }
+    if let Some((agent, policy, account)) = found {
+        return Ok(vec![
+            format!(
+                "the account {} stays with {me}; it holds {}",
+                account.account,
+                account.shown(&policy)
+            ),
+            format!(
+                "before you rotate: marque account revoke {agent} --all, then marque account withdraw \
+                 {agent} AMOUNT; {after}"
+            ),
+        ]);
+    }
+    if !unknown {
+        return Ok(Vec::new());
     }
     Ok(vec![format!(
         "an account on chain, if there is one, stays with {me}: end what is delegated and withdraw \
