@@ -6,17 +6,16 @@
 mod account;
 mod notes;
 mod past;
+mod send;
 
 pub use account::account_of;
 pub use notes::{Adopted, Note, Notes};
 pub use past::{Holding, holding, succession};
 
 use crate::home::OwnerHome;
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, B256, U256};
 use marque_identity::{Receipt, Rpc, registry};
-use marque_identity_keys::{
-    Key, KeyDir, KeyError, UnsignedTransaction, countersign, sign_statement,
-};
+use marque_identity_keys::{Key, KeyDir, KeyError, countersign, sign_statement};
 use marque_policies::{
     Intent, Policy, SignedStatement, Statement, Timestamp,
     intent::{AcceptWallet, IntentId},
@@ -97,6 +96,33 @@ pub enum OwnerError {
         /// In wei.
         fee: U256,
     },
+    /// There is nobody to ask.
+    #[error("there is no endpoint to ask")]
+    NoEndpoint,
+    /// The endpoints do not agree on what the key has sent before.
+    #[error(
+        "the policy's endpoints say {least} and {most} for the number of transactions of {key}: one of them \
+         lags or lies; nothing was signed: try again, or name others in the policy"
+    )]
+    Nonces {
+        /// The key.
+        key: Address,
+        /// The least that one says,
+        least: u64,
+        /// and the most.
+        most: u64,
+    },
+    /// Not every endpoint sees a transaction that another one calls mined.
+    #[error(
+        "{transaction} is in a block by the word of one endpoint, and {host} does not see it: one of them lags \
+         or lies; look again before you send anything twice"
+    )]
+    Unconfirmed {
+        /// The transaction.
+        transaction: B256,
+        /// Who does not see it.
+        host: String,
+    },
     /// A transaction was mined and failed.
     #[error("the chain reverted the owner's transaction {0}")]
     Reverted(B256),
@@ -108,24 +134,6 @@ pub enum OwnerError {
 /// Coins as people count them; every chain that Marque knows has 18 digits.
 fn coins(wei: U256) -> String {
     format_units(wei, 18)
-}
-
-/// The nonce of a key's next transaction. Where endpoints differ, one of them lags, which passes, or counts
-/// what it keeps to itself: then that is replaced, instead of being paid a second time.
-async fn nonce(rpc: &Rpc, key: Address) -> Result<u64, OwnerError> {
-    for tries in 0.. {
-        let mut counts = vec![rpc.transaction_count(key, true).await?];
-        for each in rpc.each() {
-            // One that does not answer has not seen anything.
-            counts.extend(each.transaction_count(key, true).await);
-        }
-        let (least, most) = (counts.iter().min(), counts.iter().max());
-        if least == most || tries == 20 {
-            return Ok(least.copied().unwrap_or_default());
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
-    Err(OwnerError::Unexpected("there is no endpoint to ask".to_owned()))
 }
 
 /// The owner's folder, which may not be there yet.
@@ -220,64 +228,6 @@ impl Owner {
     #[must_use]
     pub fn take_over(&self, handed: SignedStatement, chain: u64, origin: B256) -> SignedStatement {
         countersign(&self.key, handed, chain, origin)
-    }
-
-    /// Sends a transaction of the owner's own to `chain` and waits for its receipt. The endpoint is not
-    /// believed: not which chain it is for, as this key may have money on others, and not any fee.
-    ///
-    /// # Errors
-    /// Where the endpoint serves another chain or wants more than [`MOST_FEE`], there are too few coins
-    /// for it, the chain does not take it, or it reverts.
-    pub async fn send(
-        &self,
-        rpc: &Rpc,
-        chain: u64,
-        to: Address,
-        value: U256,
-        data: Bytes,
-    ) -> Result<Receipt, OwnerError> {
-        let from = self.address();
-        let found = rpc.chain_id().await?;
-        if found != chain {
-            return Err(OwnerError::Chains { found, chain });
-        }
-        let nonce = nonce(rpc, from).await?;
-        // What a node would refuse is told in words, and not only once it is signed.
-        let has = rpc.balance(from).await?;
-        let enough = |needs| match has < needs {
-            true => Err(OwnerError::Coins { owner: from, has, needs }),
-            false => Ok(()),
-        };
-        enough(value)?;
-        let gas = rpc.estimate_gas(from, Some(to), value, data.clone()).await?;
-        let gas = gas.saturating_add(gas / 4);
-        let fees = rpc.fees().await?;
-        let fee = U256::from(gas).saturating_mul(U256::from(fees.max_fee_per_gas));
-        if fee > MOST_FEE {
-            return Err(OwnerError::Fee { fee });
-        }
-        enough(value.saturating_add(fee))?;
-        let signed = self.key.sign_transaction(&UnsignedTransaction {
-            chain_id: chain,
-            nonce,
-            to: Some(to),
-            value,
-            data,
-            gas_limit: gas,
-            max_fee_per_gas: fees.max_fee_per_gas,
-            max_priority_fee_per_gas: fees.max_priority_fee_per_gas,
-        })?;
-        let sent = rpc.send_raw(&signed.raw).await;
-        // To all of them: the first could keep it to itself.
-        let mut heard = sent.is_ok();
-        for each in rpc.each().skip(1) {
-            heard |= each.send_raw(&signed.raw).await.is_ok();
-        }
-        if !heard {
-            sent?;
-        }
-        let receipt = rpc.wait_receipt(signed.hash, Duration::from_secs(120)).await?;
-        if receipt.success { Ok(receipt) } else { Err(OwnerError::Reverted(signed.hash)) }
     }
 
     /// Registers an ERC-8004 identity that the owner holds.

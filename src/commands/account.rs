@@ -19,7 +19,7 @@ use crate::{
     failure::{Done, Failure},
     story::{note, say},
 };
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
 use clap::Subcommand;
 use marque::{
     home::Home,
@@ -28,9 +28,9 @@ use marque::{
 use marque_contracts::delegation::{DelegationError, Execution, Framework, OwnerAccount};
 use marque_identity::{
     Rpc,
-    account::{self, Drift, Permissions},
+    account::{self, Drift, Grant, Permissions},
 };
-use marque_policies::{Money, Policy};
+use marque_policies::{AssetId, Money, Policy};
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
@@ -46,10 +46,7 @@ enum Act {
     /// There is one account for an owner on a chain, for all agents. It may be funded before it is
     /// there. On a development chain the Delegation Framework is put there as well; on a public one its
     /// code is compared with what Marque knows.
-    Deploy {
-        /// An agent of this owner's.
-        agent: String,
-    },
+    Deploy(deploy::Args),
     /// Sign what an agent may draw on the account: its adopted policy, as far as a chain can hold it.
     ///
     /// What is signed is shown first; it costs nothing. What was delegated to the agent before is
@@ -89,7 +86,7 @@ enum Act {
 
 pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
     match args.act {
-        Act::Deploy { agent } => deploy::run(shared, &agent).await,
+        Act::Deploy(args) => deploy::run(shared, &args).await,
         Act::Delegate(args) => delegate::run(shared, &args).await,
         Act::Status { agent } => status::run(shared, &agent).await,
         Act::Explain(args) => explain::run(shared, &args),
@@ -127,15 +124,16 @@ impl Site {
         Self::of(shared.home()?, agent, policy)
     }
 
-    /// As [`Self::own`], and by the draft of an agent for which nothing was adopted yet.
-    fn own_or_draft(shared: &Shared, agent: &str) -> Done<Self> {
+    /// As [`Self::own`], and by the draft of an agent for which nothing was adopted yet; whether
+    /// something was.
+    fn own_or_draft(shared: &Shared, agent: &str) -> Done<(Self, bool)> {
         let home = shared.home()?;
         match own_policy(shared, agent) {
             Err(_) if begins(shared, agent)? => {
                 let draft = Named::draft(&home, agent)?;
-                Self::of(home, agent, draft.policy)
+                Ok((Self::of(home, agent, draft.policy)?, false))
             }
-            own => Self::of(home, agent, own?),
+            own => Ok((Self::of(home, agent, own?)?, true)),
         }
     }
 
@@ -217,6 +215,33 @@ impl Site {
             Err(error) => doubt = Some(error),
         }
         Ok(Signed { mine, theirs, doubt, known })
+    }
+
+    /// What is alive of other agents' on the account under other limits for all agents together than
+    /// `grants` have, of the same asset, with the agents' names. Such limits count apart: together they
+    /// let out their sum.
+    async fn beside(
+        &self,
+        shared: &Shared,
+        agent: Address,
+        grants: &[Grant],
+    ) -> Done<Vec<(String, Permissions)>> {
+        let notes = Notes::of(&shared.owner_home()?)?;
+        let links = |grant: &Grant| grant.link.as_ref().map(|link| (grant.asset, link.hash()));
+        let wanted: Vec<_> = grants.iter().filter_map(links).collect();
+        let differs = |(asset, link): (AssetId, B256)| {
+            wanted.iter().any(|(of, wanted)| *of == asset && *wanted != link)
+        };
+        let chain = self.framework.chain;
+        let others = notes.delegated(chain, self.account()).filter(|other| {
+            other.agent != agent && other.unsigned().iter().filter_map(links).any(differs)
+        });
+        let name = |other: &Permissions| {
+            let named = notes.adoptions().rfind(|adopted| adopted.key == other.agent);
+            named.map_or_else(|| other.agent.to_string(), |adopted| adopted.agent.clone())
+        };
+        let alive = Signed::alive(&self.rpc, others.cloned()).await?;
+        Ok(alive.into_iter().map(|other| (name(&other), other)).collect())
     }
 
     /// Whoever's account is meant, with an unlocked key and something for fees.

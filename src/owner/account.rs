@@ -61,10 +61,13 @@ impl Owner {
             // A link's delegate is this key itself.
             receipts.push(match grant.leaf.delegator == self.address() {
                 true => {
-                    self.send(rpc, framework.chain, execution.target, U256::ZERO, execution.data)
-                        .await?
+                    let Execution { target, data, .. } = execution;
+                    self.send_again(rpc, framework.chain, target, data).await?
                 }
-                false => self.act(rpc, framework, delegated.account, &execution).await?,
+                false => {
+                    let redeemed = self.acting(framework, delegated.account, &execution)?;
+                    self.send_again(rpc, framework.chain, framework.manager, redeemed).await?
+                }
             });
         }
         Ok(receipts)
@@ -80,7 +83,8 @@ impl Owner {
         framework: &Framework,
         account: Address,
     ) -> Result<Receipt, OwnerError> {
-        self.act(rpc, framework, account, &revoke_all(framework)).await
+        let redeemed = self.acting(framework, account, &revoke_all(framework))?;
+        self.send_again(rpc, framework.chain, framework.manager, redeemed).await
     }
 
     /// The call to the manager by which anybody ends all delegations of the account, once.
@@ -110,9 +114,19 @@ impl Owner {
         account: Address,
         execution: &Execution,
     ) -> Result<Receipt, OwnerError> {
+        let redeemed = self.acting(framework, account, execution)?;
+        self.send(rpc, framework.chain, framework.manager, U256::ZERO, redeemed).await
+    }
+
+    /// The call to the manager by which the account does something, once it is sent by this key.
+    fn acting(
+        &self,
+        framework: &Framework,
+        account: Address,
+        execution: &Execution,
+    ) -> Result<Bytes, OwnerError> {
         let own = Delegation::root(account, self.address());
-        let own = Permission::new([self.sign_delegation(framework, &own)?])?;
-        self.send(rpc, framework.chain, framework.manager, U256::ZERO, own.redeem(execution)).await
+        Ok(Permission::new([self.sign_delegation(framework, &own)?])?.redeem(execution))
     }
 
     /// As its delegator: this key, or the account.

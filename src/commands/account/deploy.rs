@@ -1,28 +1,40 @@
 //! `marque account deploy`.
 
-use super::{Shared, Site, is_devnet};
+use super::{Shared, Site, is_devnet, keeper, revoke::Patience};
 use crate::{
     failure::{Done, Failure},
-    story::say,
+    story::{note, say},
 };
-use alloy_primitives::U256;
 use marque::owner::{Note, Notes};
 use marque_contracts::delegation::{DEPLOYER, DelegationError, Part, rolling_spend_enforcer};
-use marque_identity::{account, devnet};
-use std::process::ExitCode;
+use marque_identity::devnet;
+use std::{process::ExitCode, time::Duration};
 
-pub(super) async fn run(shared: &Shared, agent: &str) -> Done<ExitCode> {
-    let site = Site::own_or_draft(shared, agent)?;
+/// So long may one endpoint be behind another.
+const BEHIND: Duration = Duration::from_secs(15);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// An agent of this owner's.
+    agent: String,
+    /// Where nothing is adopted for the agent yet: go by its draft without asking.
+    #[arg(long)]
+    yes: bool,
+}
+
+pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
+    let agent = &args.agent;
+    let (site, adopted) = Site::own_or_draft(shared, agent)?;
     let Site { rpc, framework, made_of, policy, .. } = &site;
     let (at, chain) = (site.account(), framework.chain);
     if !shared.json {
         say!("the account of owner {} on eip155:{chain} is {at}", policy.owner);
     }
     site.mine(&shared.owner_home()?, site.policy.owner)?;
-    let mut lacking = account::lacking(rpc, framework).await?;
+    let mut lacking = keeper::lacking(rpc, framework).await?;
     if !lacking.is_empty() && is_devnet(chain) {
         devnet::place_framework(rpc).await?;
-        lacking = account::lacking(rpc, framework).await?;
+        lacking = keeper::lacking(rpc, framework).await?;
         if !shared.json && lacking.is_empty() {
             say!("  the Delegation Framework is on this chain now");
         }
@@ -39,24 +51,44 @@ pub(super) async fn run(shared: &Shared, agent: &str) -> Done<ExitCode> {
     if !lacking.is_empty() {
         wanted.push(("the RollingSpendEnforcer", rolling_spend_enforcer().1));
     }
-    let anew = !account::is_deployed(rpc, framework, made_of).await?;
+    // Every endpoint says that there is none, or one that says so is not believed.
+    let before = keeper::seen(rpc, framework, made_of).await?;
+    let anew = !before.any;
     if anew {
         wanted.push(("the account", made_of.deployment(framework)));
     }
     let mut sent = Vec::new();
     if !wanted.is_empty() {
+        if !adopted {
+            let hosts: Vec<&str> = rpc.hosts().collect();
+            anstream::eprintln!(
+                "nothing is adopted for {agent} yet: chain {chain} and the endpoints {} are those of a draft, \
+                 which anybody with this host can write",
+                hosts.join(", ")
+            );
+            shared.confirm(args.yes, "deploy there")?;
+        }
         let owner = site.unlock(shared).await?;
         super::revoke::settled(shared, rpc, owner.address()).await?;
         for (what, data) in wanted {
-            let receipt = owner.send(rpc, framework.chain, DEPLOYER, U256::ZERO, data).await?;
+            let receipt = owner.send_again(rpc, framework.chain, DEPLOYER, data).await?;
             if !shared.json {
                 say!("  {what} is deployed: {} gas, {}", receipt.gas_used, receipt.transaction);
             }
             sent.push(receipt.transaction);
         }
-        if !account::is_deployed(rpc, framework, made_of).await? {
+        let patience = Patience::of(BEHIND);
+        let mut now = keeper::seen(rpc, framework, made_of).await?;
+        while !now.all && patience.lasts().await {
+            now = keeper::seen(rpc, framework, made_of).await?;
+        }
+        if !now.any {
             return Err(Failure::new(format!("there is still nothing at {at}"))
                 .help(format!("does this chain have the deployer {DEPLOYER}?")));
+        }
+        if !now.all {
+            return Err(Failure::new(format!("not every endpoint of the policy sees {at}"))
+                .help("one of them lags, lies or is silent: once more, or name another one"));
         }
         if anew {
             // From here on the owner's folder knows whatever is signed for it.
@@ -65,6 +97,9 @@ pub(super) async fn run(shared: &Shared, agent: &str) -> Done<ExitCode> {
         }
     } else if !shared.json {
         say!("  it is there already");
+        if !before.all {
+            note("not every endpoint of the policy says so: one of them lags, lies or is silent");
+        }
     }
     if shared.json {
         say!(

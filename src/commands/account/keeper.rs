@@ -7,7 +7,7 @@ use marque::{
     home::{Home, OwnerHome},
     owner::{Holding, Owner, account_of, holding, succession},
 };
-use marque_contracts::delegation::{Framework, OwnerAccount};
+use marque_contracts::delegation::{DelegationError, Framework, OwnerAccount, Part};
 use marque_identity::{Rpc, account};
 
 /// How whoever has another key than the one that is here goes on.
@@ -96,17 +96,66 @@ pub(super) async fn is_deployed(
     framework: &Framework,
     account: &OwnerAccount,
 ) -> Done<bool> {
-    let (mut deployed, mut failure) = (None, None);
+    Ok(seen(rpc, framework, account).await?.any)
+}
+
+/// Who sees an account.
+pub(super) struct Seen {
+    /// Some endpoint,
+    pub(super) any: bool,
+    /// and whether each of them, none silent.
+    pub(super) all: bool,
+}
+
+/// Asks every endpoint for an account. That nobody sees it, all have to say.
+pub(super) async fn seen(rpc: &Rpc, framework: &Framework, account: &OwnerAccount) -> Done<Seen> {
+    let (mut seen, mut failure) = (Seen { any: false, all: true }, None);
     for each in rpc.each() {
         match account::is_deployed(&each, framework, account).await {
-            Ok(there) => deployed = Some(deployed.unwrap_or_default() | there),
-            Err(error) => failure = Some(error),
+            Ok(there) => {
+                seen.any |= there;
+                seen.all &= there;
+            }
+            Err(error) => {
+                seen.all = false;
+                failure = Some(error);
+            }
         }
     }
-    match (deployed, failure) {
-        (Some(true), _) | (Some(false), None) => Ok(deployed.unwrap_or_default()),
-        (_, Some(error)) => Err(error.into()),
-        (None, None) => Err(Failure::new("there is no endpoint to ask")),
+    match failure {
+        Some(error) if !seen.any => Err(error.into()),
+        _ => Ok(seen),
+    }
+}
+
+/// The parts of the framework that any endpoint lacks, or has otherwise than Marque knows them.
+pub(super) async fn lacking(
+    rpc: &Rpc,
+    framework: &Framework,
+) -> Done<Vec<(Part, DelegationError)>> {
+    let (mut lacking, mut answered, mut silent) =
+        (Vec::<(Part, DelegationError)>::new(), false, None);
+    for each in rpc.each() {
+        let said = match account::lacking(&each, framework).await {
+            Ok(said) => said,
+            Err(error) => {
+                silent = Some(error);
+                continue;
+            }
+        };
+        answered = true;
+        for (part, error) in said {
+            // Another contract is worse than none yet.
+            match lacking.iter_mut().find(|(known, _)| *known == part) {
+                Some(known) if !matches!(error, DelegationError::NoCode { .. }) => known.1 = error,
+                Some(_) => {}
+                None => lacking.push((part, error)),
+            }
+        }
+    }
+    match silent {
+        Some(error) if !answered => Err(error.into()),
+        _ => Ok(lacking),
     }
 }
 

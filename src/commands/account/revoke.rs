@@ -22,8 +22,14 @@ use marque_identity_keys::{KeyDir, UnsignedTransaction, secret};
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+/// So long may one endpoint be behind another.
+const BEHIND: Duration = Duration::from_secs(15);
+
+/// So long an earlier transaction of the key is waited for.
+const EARLIER: Duration = Duration::from_secs(60);
 
 /// Gas of the kill switch, with room: 186,808 were measured.
 const GAS: u64 = 260_000;
@@ -169,7 +175,7 @@ async fn homeless(shared: &Shared, url: Option<&str>, again: bool) -> Done<ExitC
     let framework = framework_on(rpc.chain_id().await?)?;
     let made_of = account_of(Owner::address_in(&shared.owner_home()?)?)?;
     let account = made_of.address(&framework);
-    if let Some((_, error)) = account::lacking(&rpc, &framework).await?.into_iter().next() {
+    if let Some((_, error)) = keeper::lacking(&rpc, &framework).await?.into_iter().next() {
         return Err(Failure::new(error).help("nothing was sent; is it the right endpoint?"));
     }
     if !keeper::is_deployed(&rpc, &framework, &made_of).await? {
@@ -220,18 +226,15 @@ pub(super) async fn end_all(
     let receipt = owner.revoke_all(rpc, framework, account).await?;
     let mut hashes = vec![receipt.transaction];
     // A node behind others may take a moment to know what is mined.
-    for tries in 0.. {
-        if nonce_everywhere(rpc, framework, account).await? > before {
-            break;
-        }
-        if tries == 20 {
+    let patience = Patience::of(BEHIND);
+    while nonce_everywhere(rpc, framework, account).await? <= before {
+        if !patience.lasts().await {
             return Err(Failure::new(format!(
                 "{} is mined, and not every endpoint of the chain says that it ended anything of {account}",
                 receipt.transaction
             ))
             .help("one of them lags or lies: look again, or give another one"));
         }
-        tokio::time::sleep(Duration::from_millis(500)).await;
     }
     // By the nonce alone: what it ended is over, whatever an endpoint does not say now.
     for later in noted.iter().filter(|signed| signed.nonce > before) {
@@ -244,12 +247,13 @@ pub(super) async fn end_all(
 pub(super) async fn end_one(owner: &Owner, rpc: &Rpc, delegated: &Permissions) -> Done<Vec<B256>> {
     let receipts = owner.revoke(rpc, delegated).await?;
     let hashes: Vec<B256> = receipts.iter().map(|receipt| receipt.transaction).collect();
-    for tries in 0.. {
+    let patience = Patience::of(BEHIND);
+    loop {
         let standing = delegated.standing(rpc).await?;
         if standing.is_over() && standing.silent.is_empty() {
             break;
         }
-        if tries == 10 {
+        if !patience.lasts().await {
             let why = match standing.silent.first() {
                 Some(silent) if standing.is_over() => format!("{silent} does not answer"),
                 _ => "not every endpoint of the chain says that it is over".to_owned(),
@@ -260,7 +264,6 @@ pub(super) async fn end_one(owner: &Owner, rpc: &Rpc, delegated: &Permissions) -
             ))
             .help("through an endpoint that you trust: marque account revoke --all --rpc URL"));
         }
-        tokio::time::sleep(Duration::from_millis(500)).await;
     }
     Ok(hashes)
 }
@@ -285,17 +288,38 @@ async fn nonce_everywhere(rpc: &Rpc, framework: &Framework, account: Address) ->
 /// Waits until no transaction of a key is on its way: one that was interrupted still ends, or deploys,
 /// what would otherwise be done twice.
 pub(super) async fn settled(shared: &Shared, rpc: &Rpc, key: Address) -> Done {
-    for tries in 0..120 {
+    let (patience, mut said) = (Patience::of(EARLIER), shared.json);
+    loop {
         if rpc.transaction_count(key, true).await? <= rpc.transaction_count(key, false).await? {
             return Ok(());
         }
-        if tries == 0 && !shared.json {
+        if !std::mem::replace(&mut said, true) {
             anstream::eprintln!("an earlier transaction of {key} is not in a block yet: waiting …");
         }
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        if !patience.lasts().await {
+            break;
+        }
     }
     anstream::eprintln!("note: it still is not; going on without it");
     Ok(())
+}
+
+/// Time that is waited, by the clock: an endpoint that takes long to answer makes it no longer.
+pub(super) struct Patience(Instant, Duration);
+
+impl Patience {
+    pub(super) fn of(most: Duration) -> Self {
+        Self(Instant::now(), most)
+    }
+
+    /// Whether there is some left; then it is a moment later.
+    pub(super) async fn lasts(&self) -> bool {
+        let lasts = self.0.elapsed() < self.1;
+        if lasts {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        lasts
+    }
 }
 
 fn waiting(shared: &Shared) {
@@ -421,8 +445,19 @@ async fn send(shared: &Shared, file: &Path, url: Option<&str>) -> Done<ExitCode>
             framework.manager
         )));
     }
-    if let Some((_, error)) = account::lacking(&rpc, &framework).await?.into_iter().next() {
+    if let Some((_, error)) = keeper::lacking(&rpc, &framework).await?.into_iter().next() {
         return Err(Failure::new(error).help("nothing was sent; is it the right endpoint?"));
+    }
+    // Whoever lends their key or their line to somebody else knows it, and whoever was handed another
+    // one's message learns it.
+    let mine =
+        theirs(shared, &framework)?.is_none_or(|accounts| accounts.contains(&switch.account));
+    if !mine {
+        note(&format!(
+            "{} is the account of somebody else: this ends nothing of yours, which marque account revoke \
+             NAME --all does",
+            switch.account
+        ));
     }
     // Asked of the chain before anything is sent: a transaction that was mined once is found again, and
     // says nothing of what was signed since.
@@ -443,18 +478,35 @@ async fn send(shared: &Shared, file: &Path, url: Option<&str>) -> Done<ExitCode>
         }
     };
     // A node behind others may take a moment to know what is mined.
-    for _ in 0..20 {
+    let patience = Patience::of(BEHIND);
+    loop {
         if is_spent(&rpc, &framework, &switch).await? {
             let what = format!("all that was delegated from {} has ended", switch.account);
-            return told(shared, &what, &[hash]);
+            told(shared, &what, &[hash])?;
+            return Ok(if mine { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        if !patience.lasts().await {
+            break;
+        }
     }
     Err(Failure::new(format!(
         "{hash} is mined, and the message has ended nothing of {}",
         switch.account
     ))
     .help("end it with your key: marque account revoke NAME --all"))
+}
+
+/// The accounts on a chain that the owner's folder knows as its own; none where it has neither a key nor
+/// a note of one.
+fn theirs(shared: &Shared, framework: &Framework) -> Done<Option<Vec<Address>>> {
+    let folder = shared.owner_home()?;
+    let mut accounts: Vec<Address> = Notes::of(&folder)
+        .map(|notes| notes.accounts(framework.chain).collect())
+        .unwrap_or_default();
+    if let Ok(me) = Owner::address_in(&folder) {
+        accounts.push(account_of(me)?.address(framework));
+    }
+    Ok(Some(accounts).filter(|accounts| !accounts.is_empty()))
 }
 
 /// Brings the transaction whose fee is paid to the chain; why not, where it does not go.
@@ -479,7 +531,7 @@ async fn pay(shared: &Shared, rpc: &Rpc, switch: &Switch) -> Done<B256> {
         )
     })?;
     let owner = Owner::unlock(&folder, &shared.owner_secret(false)?)?;
-    let receipt = owner.send(rpc, switch.chain, switch.to, U256::ZERO, switch.data.clone()).await?;
+    let receipt = owner.send_again(rpc, switch.chain, switch.to, switch.data.clone()).await?;
     Ok(receipt.transaction)
 }
 
@@ -518,4 +570,23 @@ fn told(shared: &Shared, what: &str, hashes: &[B256]) -> Done<ExitCode> {
         hashes.iter().for_each(|hash| say!("  {hash}"));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn time_is_waited_by_the_clock_however_long_an_answer_takes() {
+        let patience = Patience::of(Duration::from_millis(900));
+        let mut asked = 0;
+        loop {
+            asked += 1;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            if !patience.lasts().await {
+                break;
+            }
+        }
+        assert!(asked <= 2, "{asked} answers were waited for");
+    }
 }

@@ -1,10 +1,11 @@
 //! The kill switch as a file: a message that ends all delegations of an account, and can do nothing
 //! else. It is public; whoever has it can only end them.
 
+use super::framework_on;
 use crate::failure::{Context as _, Done, Failure};
 use alloy_primitives::{Address, Bytes, U256};
 use alloy_sol_types::SolCall as _;
-use marque_contracts::delegation::{ANYBODY, Permission, binding::IDelegationManager};
+use marque_contracts::delegation::{ANYBODY, Permission, binding::IDelegationManager, revoke_all};
 use serde::{Deserialize, Serialize};
 use std::{fs, io::Write as _, path::Path};
 
@@ -74,6 +75,9 @@ impl Switch {
         let permission = Permission::decode(context).map_err(|error| wrong(&error))?;
         if permission.redeemer() != ANYBODY || permission.account() != switch.account {
             return Err(wrong(&"its data is no kill switch of the account that it names"));
+        }
+        if permission.redeem(&revoke_all(&framework_on(switch.chain)?)) != switch.data {
+            return Err(wrong(&"its data does something else than ending delegations"));
         }
         Ok(switch)
     }
