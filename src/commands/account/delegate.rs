@@ -1,11 +1,11 @@
 //! `marque account delegate`.
 
 use super::{
-    Shared, Signed, Site, explain, is_devnet,
+    Shared, Signed, Site, explain, is_devnet, keeper,
     revoke::{end_all, end_one, settled},
 };
 use crate::{
-    commands::trust::own_agent,
+    commands::{digits::as_stated, trust::own_agent},
     failure::{Done, Failure},
     story::{note, say},
 };
@@ -14,7 +14,7 @@ use marque::owner::{Note, Notes, Owner};
 use marque_contracts::delegation::Framework;
 use marque_identity::{
     BlockTag, Rpc,
-    account::{self, Ground, Permissions, compile, end},
+    account::{self, Ground, Permissions, compile, drawn, end},
 };
 use std::{
     process::ExitCode,
@@ -44,9 +44,10 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     let agent = own_agent(shared, &args.agent)?;
     site.deployed().await?;
     let Site { rpc, framework, policy, .. } = &site;
-    if let Some((_, error)) = account::lacking(rpc, framework).await?.into_iter().next() {
+    if let Some((_, error)) = keeper::lacking(rpc, framework).await?.into_iter().next() {
         return Err(Failure::new(error).help(format!("marque account deploy {}", args.agent)));
     }
+    as_stated(policy, |asset| drawn(policy).any(|(of, _)| of == asset)).await?;
     let now = moment(rpc, framework.chain).await?;
     if end(policy, u64::MAX) <= now.saturating_add(1) {
         return Err(Failure::refused("the policy in force has expired")
@@ -67,12 +68,6 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     let salts = mine.iter().map(|old| old.salt.saturating_add(U256::ONE));
     let salt = salts.max().unwrap_or_default();
     let alive = Signed::alive(rpc, mine).await?;
-    if let ([old], true, false) = (&alive[..], known, args.anew)
-        && site.drift(shared, old)?.is_empty()
-    {
-        old.write(&site.home.delegation(&args.agent))?;
-        return told(shared, &site, old, &[]);
-    }
     let nonce = nonce(rpc, framework, site.account()).await?;
     let ground = Ground {
         framework: *framework,
@@ -83,7 +78,19 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         // Later than any before: what was revoked is not signed again.
         salt: salt.max(U256::from(now)),
     };
-    if compile(policy, &ground)?.is_empty() {
+    let wanted = compile(policy, &ground)?;
+    // Where all is ended first, theirs is as well.
+    let others = match known {
+        true => site.beside(shared, agent, &wanted).await?,
+        false => Vec::new(),
+    };
+    if let ([old], [], true, false) = (&alive[..], &others[..], known, args.anew)
+        && site.drift(shared, old)?.is_empty()
+    {
+        old.write(&site.home.delegation(&args.agent))?;
+        return told(shared, &site, old, &[]);
+    }
+    if wanted.is_empty() {
         let failure = Failure::refused(format!(
             "the policy lets {} draw nothing on the account, so there is nothing to delegate",
             args.agent
@@ -107,6 +114,13 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         } else if !alive.is_empty() {
             say!("What was delegated before is revoked first; the windows begin empty.");
         }
+        for (name, _) in &others {
+            say!(
+                "{name} draws under other limits for all agents together, and each of these is a budget of \
+                 its own: what was delegated to it is revoked first, and it draws nothing until marque \
+                 account delegate {name}."
+            );
+        }
         say!(
             "It is for the key {}, on {}, until {}, and names nonce {}.",
             ground.agent,
@@ -117,7 +131,7 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     }
     shared.confirm(args.yes, "sign that")?;
     // Signing costs nothing; revoking does.
-    let ends = !known || !alive.is_empty();
+    let ends = !known || !alive.is_empty() || !others.is_empty();
     if ends {
         crate::commands::funds::gas(rpc, policy.owner, &args.agent).await?;
     }
@@ -128,7 +142,7 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         anstream::eprintln!("ending what was delegated before: waiting for blocks …");
     }
     if known {
-        for old in &alive {
+        for old in alive.iter().chain(others.iter().map(|(_, other)| other)) {
             revoked.extend(end_one(&owner, rpc, old).await?);
         }
     } else {

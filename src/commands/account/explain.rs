@@ -78,6 +78,13 @@ pub(super) fn conclusion(policy: &Policy) -> Vec<String> {
         format!("  {}{};", said.join(", "), float.unwrap_or_default())
     }));
     lines.push("until you revoke it, which ends it at once.".to_owned());
+    if bounds.iter().any(|bound| policy.owner_limits.contains_key(&bound.day.asset)) {
+        lines.push(
+            "The limits of all agents together hold for those that are delegated under the very same ones; \
+             with others beside them it is the sum, which marque account status says."
+                .to_owned(),
+        );
+    }
     if policy.expires.is_none() {
         lines.push(format!(
             "The policy names no `expires`: what is delegated ends {USUAL} days after it is signed."

@@ -7,7 +7,7 @@ use crate::{
 };
 use alloy_primitives::Address;
 use marque::owner::{Holding, Owner};
-use marque_identity::account::{AssetStanding, Drift, Standing, Used};
+use marque_identity::account::{AssetStanding, Drift, Permissions, Standing, Used};
 use marque_policies::{AssetId, Money, Policy};
 use std::process::ExitCode;
 
@@ -63,7 +63,14 @@ pub(super) async fn run(shared: &Shared, agent: &str) -> Done<ExitCode> {
     };
     let standing = delegated.standing(&site.rpc).await?;
     let drift = site.drift(shared, &delegated)?;
-    let well = sound && drift.is_empty() && !standing.is_over();
+    let beside = match Owner::address_in(&shared.owner_home()?) {
+        Ok(_) if !standing.is_over() => {
+            site.beside(shared, delegated.agent, &delegated.unsigned()).await?
+        }
+        _ => Vec::new(),
+    };
+    let sums = together(&site, &delegated, &standing, &beside).await?;
+    let well = sound && drift.is_empty() && beside.is_empty() && !standing.is_over();
     if shared.json {
         let windows = |it: &AssetStanding| -> Vec<_> {
             let window = |used: &Used| {
@@ -94,16 +101,65 @@ pub(super) async fn run(shared: &Shared, agent: &str) -> Done<ExitCode> {
                 "expires": delegated.until, "expired": standing.expired, "ended": standing.ended,
                 "paused": standing.paused, "silent": standing.silent, "disputed": standing.disputed,
                 "assets": assets, "drift": drift, "left": left, "owner_in_force": now,
+                "beside": beside.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+                "together": sums,
             })
         );
     } else {
         tell(&site, delegated.account, &standing, &drift);
+        for (name, _) in &beside {
+            say!("{name} draws under other limits for all agents together, which count apart:");
+            for (rule, sum) in &sums {
+                say!("  {rule}: all agents may take {} together", policy.show(*sum));
+            }
+            say!("  marque account delegate {agent} --anew ends that of {name}");
+        }
         if !standing.is_over() {
             say!("it ends at {}", moment(delegated.until));
         }
         succeeded(&site, now, &left);
     }
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What all agents may take where some have other limits for all together than this one: the sums of limits
+/// that count apart.
+async fn together(
+    site: &Site,
+    delegated: &Permissions,
+    standing: &Standing,
+    beside: &[(String, Permissions)],
+) -> Done<Vec<(String, Money)>> {
+    let mut sums: Vec<(String, Money)> = Vec::new();
+    if beside.is_empty() {
+        return Ok(sums);
+    }
+    let mut counted = Vec::new();
+    let mut others = Vec::new();
+    for (_, other) in beside {
+        others.push(other.standing(&site.rpc).await?);
+    }
+    let all = [delegated].into_iter().chain(beside.iter().map(|(_, other)| other));
+    for (permissions, standing) in all.zip([standing].into_iter().chain(&others)) {
+        for grant in permissions.unsigned() {
+            let Some(link) = grant.link.map(|link| link.hash()) else { continue };
+            if counted.contains(&link) {
+                continue;
+            }
+            counted.push(link);
+            let windows = standing.assets.iter().filter(|it| it.asset == grant.asset);
+            for Used { rule, limit, .. } in windows.flat_map(|it| &it.windows) {
+                if !rule.starts_with("owner.") || rule.ends_with(".payment") {
+                    continue;
+                }
+                match sums.iter_mut().find(|(of, sum)| of == rule && sum.asset == limit.asset) {
+                    Some((_, sum)) => sum.units = sum.units.saturating_add(limit.units),
+                    None => sums.push((rule.clone(), *limit)),
+                }
+            }
+        }
+    }
+    Ok(sums)
 }
 
 /// What a rotation of the owner has left behind, where there was one.
