@@ -62,12 +62,17 @@ impl Estate {
     /// The first policy again, with other endpoints.
     pub(crate) fn adopt_on(&self, version: u64, endpoints: &[&str]) {
         self.draft(version, "day = \"3.00\"", "");
+        self.name_endpoints(endpoints);
+        ok(&self.marque(&["policy", "adopt", "scout"]));
+    }
+
+    /// Names other endpoints in the draft.
+    pub(crate) fn name_endpoints(&self, endpoints: &[&str]) {
         let file = self.path().join("home/agents/scout/policy.toml");
         let text = std::fs::read_to_string(&file).unwrap();
         let one = format!("rpc = [\"{}\"]", self.town.economy.devnet.url());
         assert!(text.contains(&one));
         std::fs::write(&file, text.replace(&one, &format!("rpc = {endpoints:?}"))).unwrap();
-        ok(&self.marque(&["policy", "adopt", "scout"]));
     }
 
     pub(crate) fn draft(&self, version: u64, limits: &str, together: &str) {

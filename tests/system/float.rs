@@ -33,7 +33,20 @@ impl Estate {
         self.keeps(version, marks, hour, "required");
     }
 
-    fn keeps(&self, version: u64, (low, high): (u64, u64), hour: &str, delegation: &str) {
+    /// The same on other endpoints.
+    pub(crate) fn requires_on(&self, version: u64, endpoints: &[&str]) {
+        self.keep(version, (25, 100), "5.00", "required");
+        self.name_endpoints(endpoints);
+        ok(&self.marque(&["policy", "adopt", "scout"]));
+    }
+
+    fn keeps(&self, version: u64, marks: (u64, u64), hour: &str, delegation: &str) {
+        self.keep(version, marks, hour, delegation);
+        let said = ok(&self.marque(&["policy", "adopt", "scout"]));
+        assert!(said.contains("marque account delegate scout"), "{said}");
+    }
+
+    fn keep(&self, version: u64, (low, high): (u64, u64), hour: &str, delegation: &str) {
         let cents = |n: u64| format!("{}.{:02}", n / 100, n % 100);
         let limits = format!(
             "hour = \"{hour}\"\nday = \"9.00\"\n\n[float.tUSD]\nlow = \"{}\"\nhigh = \"{}\"\n\
@@ -42,8 +55,6 @@ impl Estate {
             cents(high)
         );
         self.draft_paying(version, ("0.50", &limits, ""), "");
-        let said = ok(&self.marque(&["policy", "adopt", "scout"]));
-        assert!(said.contains("marque account delegate scout"), "{said}");
     }
 
     pub(crate) fn delegate(&self) {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 impl Estate {
     /// Another agent of the same home, which keeps no float, with a dollar.
-    fn neighbour(&self) {
+    pub(crate) fn neighbour(&self) {
         let policy = |agent: &str| self.path().join(format!("home/agents/{agent}/policy.toml"));
         ok(&self.marque(&["new", "other"]));
         std::fs::copy(policy("scout"), policy("other")).unwrap();
@@ -23,7 +23,7 @@ impl Estate {
     }
 
     /// By what a payment is refused, and what would mend that.
-    async fn refused(&self, mind: &Client, task: &str) -> (String, String) {
+    pub(crate) async fn refused(&self, mind: &Client, task: &str) -> (String, String) {
         let outcome = self.pay(mind, task, 30).await.unwrap();
         let Outcome::Refused { table, .. } = outcome else { panic!("{outcome:?}") };
         let row = table.into_iter().find(|row| row.rule == "float.tUSD.delegation").unwrap();
@@ -37,7 +37,7 @@ impl Estate {
     }
 
     /// Waits until payments are refused, which a revocation is followed by within seconds.
-    async fn noticed(&self, mind: &Client) {
+    pub(crate) async fn noticed(&self, mind: &Client) {
         eventually("noticed", 30, || async {
             let task = format!("{:?}", std::time::Instant::now());
             matches!(self.pay(mind, &task, 1).await, Ok(Outcome::Refused { .. }))
@@ -45,7 +45,7 @@ impl Estate {
         .await;
     }
 
-    async fn pays(&self, mind: &Client, task: &str) {
+    pub(crate) async fn pays(&self, mind: &Client, task: &str) {
         let outcome = self.pay(mind, task, 30).await.unwrap();
         assert!(matches!(outcome, Outcome::Allowed { .. }), "{outcome:?}");
     }

@@ -6,9 +6,14 @@ use crate::{
     command::{failure, marque, ok},
     robbed_host::{between, copy, edit, pipe},
 };
-use alloy_primitives::{B256, hex};
+use alloy_primitives::{B256, U256, hex};
 use alloy_sol_types::SolCall as _;
-use marque_contracts::delegation::binding::IDelegationManager;
+use marque::{
+    home::OwnerHome,
+    owner::{Note, Notes, Owner},
+};
+use marque_contracts::delegation::binding::{IDelegationManager, INonceEnforcer};
+use marque_identity::account::{Ground, Permissions};
 use serde_json::json;
 use std::{
     os::unix::fs::symlink,
@@ -137,13 +142,8 @@ async fn a_home_that_its_owner_does_not_know_is_not_taken_for_a_new_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_owner_signs_for_no_journal_that_the_own_folder_does_not_know() {
     let estate = Estate::new().await;
-    let theirs = estate.path().join("theirs");
-    std::fs::create_dir_all(theirs.join("home")).unwrap();
-    std::fs::copy(estate.path().join("home/devnet.toml"), theirs.join("home/devnet.toml")).unwrap();
-    let as_thief = |args: &[&str]| ok(&tokio::task::block_in_place(|| marque(&theirs, args)));
-    as_thief(&["owner", "init"]);
-    as_thief(&["new", "decoy"]);
-    as_thief(&["policy", "adopt", "decoy"]);
+    let theirs = stranger(&estate);
+    ok(&tokio::task::block_in_place(|| marque(&theirs, &["policy", "adopt", "decoy"])));
     let rotate = |home: &Path| {
         let (home, to) = (home.to_str().unwrap(), theirs.join("owner"));
         let to = to.to_str().unwrap();
@@ -160,4 +160,101 @@ async fn an_owner_signs_for_no_journal_that_the_own_folder_does_not_know() {
     let (text, code) = rotate(&theirs.join("home"));
     assert!(code == 1 && text.contains("you never adopted a policy in the journal"), "{text}");
     assert!(text.contains("nothing was signed"), "{text}");
+}
+
+/// Another owner on the same chain, with a home of their own; up to a draft, and coins for fees.
+fn stranger(estate: &Estate) -> PathBuf {
+    let theirs = estate.path().join("theirs");
+    std::fs::create_dir_all(theirs.join("home")).unwrap();
+    std::fs::copy(estate.path().join("home/devnet.toml"), theirs.join("home/devnet.toml")).unwrap();
+    for args in [
+        &["owner", "init"][..],
+        &["new", "decoy"],
+        &["fund", "decoy", "1 ETH", "--faucet", "--owner"],
+    ] {
+        ok(&tokio::task::block_in_place(|| marque(&theirs, args)));
+    }
+    theirs
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draft_does_not_say_where_the_owners_key_sends_a_transaction() {
+    let estate = Estate::new().await;
+    let theirs = stranger(&estate);
+    let deploy = |more: &[&str]| {
+        let args = [&["account", "deploy", "decoy"], more].concat();
+        tokio::task::block_in_place(|| marque(&theirs, &args))
+    };
+    let (text, code) = failure(&deploy(&[]));
+    assert!(code == 2 && text.contains("nothing is adopted for decoy yet"), "{text}");
+    assert!(text.contains("of a draft") && text.contains("127.0.0.1"), "{text}");
+    assert!(ok(&deploy(&["--yes"])).contains("the account is deployed"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_was_exchanged_ends_nothing_of_the_owners_and_says_so() {
+    let estate = Estate::delegated().await;
+    let living = estate.permissions();
+    let theirs = stranger(&estate);
+    let switch = estate.path().join("switch.json");
+    let switch = switch.to_str().unwrap();
+    for args in [
+        &["policy", "adopt", "decoy"][..],
+        &["account", "deploy", "decoy"],
+        &["account", "revoke", "decoy", "--prepare", switch],
+    ] {
+        ok(&tokio::task::block_in_place(|| marque(&theirs, args)));
+    }
+    let out = estate.account(&["revoke", "--send", switch]);
+    let text = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(
+        out.status.code() == Some(1) && text.contains("the account of somebody else"),
+        "{text}"
+    );
+    assert!(!estate.over(&living).await);
+
+    // The owner's own, which does something else.
+    std::fs::remove_file(switch).unwrap();
+    ok(&estate.account(&["revoke", "scout", "--prepare", switch]));
+    let text = std::fs::read_to_string(switch).unwrap();
+    let ends = hex::encode(INonceEnforcer::incrementNonceCall::SELECTOR);
+    assert!(text.contains(&ends), "{text}");
+    std::fs::write(switch, text.replace(&ends, "00000000")).unwrap();
+    let (text, code) = failure(&estate.account(&["revoke", "--send", switch]));
+    assert!(code == 1 && text.contains("something else than ending delegations"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn narrower_limits_of_all_agents_leave_no_wider_ones_beside_them() {
+    let estate = Estate::new().await;
+    let all = |most: &str| format!(", limits = {{ tUSD = {{ day = \"{most}\" }} }}");
+    estate.adopt(2, "day = \"3.00\"", &all("4.00"));
+    estate.neighbour();
+    ok(&estate.account(&["deploy", "scout"]));
+    for agent in ["scout", "other"] {
+        ok(&estate.account(&["delegate", agent, "--yes"]));
+    }
+    let other = estate.path().join("home/agents/other/delegation.json");
+    let other = Permissions::read(&other).unwrap().unwrap();
+    estate.adopt(3, "day = \"3.00\"", &all("2.00"));
+
+    // Signed beside the other one, as it once was: together they let out the sum.
+    let folder = OwnerHome::locate(Some(estate.path().join("owner"))).unwrap();
+    let owner = Owner::unlock(&folder, &"correct horse battery staple".to_owned().into()).unwrap();
+    let before = estate.permissions();
+    let ground = Ground { salt: before.salt + U256::ONE, ..before.ground() };
+    let narrow = owner.delegate(&estate.policy(), &ground).unwrap();
+    Notes::of(&folder).unwrap().add(Note::Delegated(Box::new(narrow.clone()))).unwrap();
+    narrow.write(&estate.file()).unwrap();
+    let (said, code) = estate.status();
+    assert_eq!((code, &said["beside"]), (1, &json!(["other"])), "{said}");
+    assert_eq!(said["together"][0][0], "owner.limits.day");
+    assert_eq!(said["together"][0][1]["units"], "6000000", "{said}");
+
+    let said = ok(&estate.account(&["delegate", "scout", "--yes"]));
+    assert!(said.contains("other draws under other limits for all agents together"), "{said}");
+    assert!(said.contains("marque account delegate other"), "{said}");
+    assert!(estate.over(&other).await && estate.over(&before).await);
+    let (said, code) = estate.status();
+    assert_eq!((code, &said["beside"]), (0, &json!([])), "{said}");
 }

@@ -4,6 +4,7 @@
 use crate::{
     account::Estate,
     command::{failure, marque, ok},
+    robbed_endpoint::swallows,
 };
 use alloy_primitives::{Address, Bytes, U256, hex};
 use alloy_sol_types::SolCall as _;
@@ -33,6 +34,7 @@ async fn no_file_on_the_host_makes_what_lives_look_ended_or_keeps_it_alive() {
         ("until", json!(1)),
         ("grants", json!([])),
         ("nonce", json!("0x63")),
+        ("salt", json!(U256::MAX)),
         ("owner", json!(Address::repeat_byte(0x66))),
         ("framework", json!(null)),
     ] {
@@ -167,21 +169,11 @@ async fn an_endpoint_that_wants_a_fortune_for_a_fee_gets_nothing_signed() {
     assert!(code == 1 && text.contains("wants a fee of up to"), "{text}");
 }
 
-/// Mined, says the liar, and the chain has never heard of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_that_swallows_a_revocation_does_not_make_it_one() {
     let estate = Estate::delegated().await;
     let honest = estate.town.economy.devnet.url().to_owned();
-    let liar = between(honest.clone(), |asked| match asked["method"].as_str() {
-        Some("eth_sendRawTransaction") => Some(json!(format!("0x{:064x}", 7))),
-        Some("eth_getTransactionReceipt") => Some(json!({
-            "transactionHash": asked["params"][0], "blockHash": format!("0x{:064x}", 8),
-            "blockNumber": "0x1", "status": "0x1", "gasUsed": "0x1", "effectiveGasPrice": "0x1",
-            "logs": [], "from": Address::ZERO, "to": Address::ZERO, "transactionIndex": "0x0",
-            "cumulativeGasUsed": "0x1", "logsBloom": format!("0x{}", "00".repeat(256)), "type": "0x2",
-        })),
-        _ => None,
-    });
+    let liar = between(honest.clone(), swallows);
     // The other one is a mirror that takes no transactions either: nothing ends, and that is said.
     let mirror = between(honest, |asked| match asked["method"].as_str() {
         Some("eth_sendRawTransaction") => Some(json!(format!("0x{:064x}", 7))),
