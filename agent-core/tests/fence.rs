@@ -4,7 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests, which may fail loudly as tests may")]
 #![cfg(target_os = "linux")]
 
-use marque_agent_core::fence::{Fence, fence};
+use marque_agent_core::{
+    fence::{Fence, fence},
+    granted_files,
+};
 use rustix::{
     io::Errno,
     process::{
@@ -137,4 +140,41 @@ fn inside_the_fence() {
 fn take_own_descriptor() -> Result<(), Errno> {
     let this = pidfd_open(getpid(), PidfdFlags::empty())?;
     pidfd_getfd(this, 0, PidfdGetfdFlags::empty()).map(drop)
+}
+
+#[test]
+fn a_granted_folder_is_open_to_a_fenced_mind_and_what_lies_beside_it_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    for folder in ["home/agents/scout", "home/keys", "reports", "private"] {
+        fs::create_dir_all(dir.path().join(folder)).unwrap();
+    }
+    fs::write(dir.path().join("private/diary"), "content").unwrap();
+    let settings = format!(
+        "model = \"built-in\"\n[files]\nfolder = {:?}\nwrite = true\n",
+        dir.path().join("reports")
+    );
+    fs::write(dir.path().join("home/agents/scout/agent.toml"), settings).unwrap();
+    let output = start("inside_with_a_granted_folder", dir.path());
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{out}\n{err}");
+    assert!(out.contains("1 passed"), "{out}\n{err}");
+    assert_eq!(fs::read(dir.path().join("reports/2026/wind.txt")).unwrap(), b"14 knots");
+}
+
+#[test]
+#[ignore = "run by the test above, in a process of its own"]
+fn inside_with_a_granted_folder() {
+    let Some(dir) = env::var_os(FOLDER).map(PathBuf::from) else { return };
+    let home = dir.join("home");
+    let granted = granted_files(&home.join("agents/scout")).unwrap().unwrap();
+    let walls = fence(&Fence::of_agent(&home, "scout").unwrap());
+    println!("{walls}");
+
+    granted.write("2026/wind.txt", b"nine").unwrap();
+    granted.write("2026/wind.txt", b"14 knots").unwrap();
+    assert_eq!(granted.read("2026/wind.txt").unwrap(), b"14 knots");
+    assert!(is_denied(fs::read(dir.join("private/diary"))));
+    assert!(is_denied(fs::read_dir(home.join("keys"))));
+    assert!(is_denied(fs::write(dir.join("private/new"), "x")));
 }

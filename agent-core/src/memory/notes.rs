@@ -259,7 +259,9 @@ fn steps(
     let mut said = std::collections::HashMap::new();
     for (key, bytes) in store.scan(format!("said/{task}/").as_bytes())? {
         let Said { step, what, value } = serde_json::from_slice(&bytes).map_err(unreadable)?;
-        if what == "result" {
+        // Another task's name may begin with this one's and a slash: its steps have other labels.
+        let own = key == format!("said/{task}/{step}/{what}").into_bytes();
+        if own && what == "result" {
             index.put(&key, "", &value);
             said.insert(key, (step, value));
         }
@@ -319,6 +321,19 @@ mod tests {
         let [(by, text, labels)] = &recall(&memory, "ferry").await[..] else { panic!() };
         assert_eq!((*by, text.as_str()), (Memorised::Task, r#"{"answer":"nine"}"#));
         assert!(labels.0.is_superset(&web().0), "{labels:?}");
+    }
+
+    #[tokio::test]
+    async fn steps_of_a_task_whose_name_begins_with_this_ones_are_not_this_ones() {
+        let (_dir, memory) = memory().await;
+        for name in ["a", "a/1", "a/1/0"] {
+            let task = Task::new(name, "goal", TaskLimits::default()).unwrap();
+            let said = super::super::Said::new(0, "result", format!("ferry {name}")).unwrap();
+            memory.save(&task, Some(&said)).await.unwrap();
+        }
+        let found = memory.recall("ferry", 9, "a", Labels::default()).await.unwrap();
+        let texts: Vec<_> = found.iter().map(|it| it.text.as_str()).collect();
+        assert_eq!(texts, ["ferry a"]);
     }
 
     #[test]
