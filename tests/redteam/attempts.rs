@@ -88,6 +88,7 @@ pub(crate) async fn all() -> Result<(), String> {
     inherited();
     sockets(&scene).await;
     another_steward(&scene).await;
+    grants(&scene);
     admissions();
     flood(&scene).await;
     Ok(())
@@ -288,6 +289,22 @@ async fn another_steward(scene: &Scene) {
         Err(error) => Err(error.to_string()),
     };
     attempt("run a steward of its own under the agent's name", "no key, no genesis", started);
+}
+
+/// What is granted goes through both fences, the steward's and the mind's own; what is beside it does
+/// not, and no link makes it.
+fn grants(scene: &Scene) {
+    let granted = &scene.granted;
+    let written = fs::create_dir(granted.join("new"))
+        .and_then(|()| fs::write(granted.join("new/file"), "x"))
+        .and_then(|()| fs::read(granted.join("new/file")));
+    admitted("write and read in the granted folder", "What the owner grants", written);
+    let beside = granted.parent().map(|folder| folder.join("planted"));
+    attempt("write beside the granted folder", LANDLOCK, fs::write(beside.unwrap(), "x"));
+    let link = symlink(scene.home.join("keys"), granted.join("keys"));
+    attempt("leave a link to the keys in the granted folder", LANDLOCK, link);
+    let run = Command::new(granted.join("new/file")).spawn().map(drop);
+    attempt("run what it wrote there", SECCOMP, run);
 }
 
 fn admissions() {

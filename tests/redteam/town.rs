@@ -37,6 +37,8 @@ pub(crate) struct Scene {
     pub(crate) credentials: PathBuf,
     /// A file that belongs to the same user.
     pub(crate) diary: PathBuf,
+    /// A folder that the owner granted in `agent.toml`.
+    pub(crate) granted: PathBuf,
     /// The process that runs this test.
     pub(crate) bystander: u32,
 }
@@ -74,6 +76,11 @@ pub(crate) async fn defend() -> ExitCode {
     fs::write(credentials.join("marque-unlock"), party.unlock.expose_secret()).unwrap();
     let diary = dir.path().join("diary");
     fs::write(&diary, "a secret of the same user").unwrap();
+    let granted = dir.path().join("granted");
+    fs::create_dir(&granted).unwrap();
+    let settings = party.home.agent("scout").join("agent.toml");
+    let grant = format!("\n[files]\nfolder = {:?}\nwrite = true\n", granted);
+    fs::write(&settings, fs::read_to_string(&settings).unwrap() + &grant).unwrap();
     // A descriptor that a careless shell leaves open for everything that it starts.
     let leaked = fs::File::open(&diary).unwrap();
     fcntl_setfd(&leaked, FdFlags::empty()).unwrap();
@@ -90,6 +97,7 @@ pub(crate) async fn defend() -> ExitCode {
         abstract_bus,
         credentials: credentials.clone(),
         diary,
+        granted,
         bystander: std::process::id(),
     };
     let mut steward = tokio::process::Command::new(std::env::current_exe().unwrap())
