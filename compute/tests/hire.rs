@@ -75,6 +75,7 @@ impl Steward {
             income: vec![USDC],
             facilitates: vec![],
             pools: vec![],
+            chains: vec![],
             intents: vec![],
         };
         Arc::new(Self { key, view, proposals: Mutex::default() })

@@ -146,6 +146,7 @@ impl Steward {
             income: vec![USDC],
             facilitates: vec![],
             pools: vec![],
+            chains: vec![],
             intents: vec![],
         };
         Self {
