@@ -40,6 +40,8 @@ const FIRST_BITE: usize = 64;
 const SMALLEST_BITE: usize = 8;
 /// What a batch should take at most: the wait of a cancellation.
 const TICK: Duration = Duration::from_millis(250);
+/// How much slower than before a batch may be before the one before is no measure any more.
+const FORGETTING: f64 = 1.05;
 /// A common beginning shorter than this is computed again rather than waited for.
 const WORTH_SHARING: usize = 16;
 
@@ -121,6 +123,8 @@ struct Engine<'a> {
     active: Vec<Active>,
     next_number: u64,
     bite: usize,
+    /// Seconds that a token of a prompt takes, as the quickest batches of late had it.
+    pace: f64,
     /// Whose part of a bite comes first.
     turn: usize,
 }
@@ -164,6 +168,7 @@ impl<'a> Engine<'a> {
             active: Vec::new(),
             next_number: 0,
             bite: FIRST_BITE,
+            pace: TICK.as_secs_f64() / FIRST_BITE as f64,
             turn: 0,
         }
     }
@@ -466,13 +471,16 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Keeps a batch within [`TICK`].
+    /// Keeps a batch within [`TICK`]. Batches that other programs held up say nothing about their
+    /// size: the quickest count, and are forgotten by and by, since a long prompt gets slower.
     fn adapt(&mut self, prompt_tokens: usize, took: Duration) {
-        if took > TICK {
-            self.bite = (self.bite / 2).max(SMALLEST_BITE);
-        } else if prompt_tokens >= self.bite && took < TICK / 2 {
-            self.bite = self.bite.saturating_mul(2).min(LARGEST_BITE);
+        if prompt_tokens == 0 {
+            return;
         }
+        let pace = took.as_secs_f64() / prompt_tokens as f64;
+        self.pace = pace.min(self.pace * FORGETTING);
+        let fit = TICK.as_secs_f64() / self.pace;
+        self.bite = (fit as usize).clamp(SMALLEST_BITE, LARGEST_BITE);
     }
 
     /// A batch was not computed: nobody is left waiting for it.

@@ -169,7 +169,10 @@ fn read_texts(source: &mut Source<impl Read + Seek>, key: &str, count: u64) -> R
         // llama.cpp reads each up to its first zero, and gives a name of its own to an empty one.
         let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
         text.truncate(end);
-        if !text.is_empty() && !known.insert(hasher.hash_one(&text)) {
+        if text.is_empty() {
+            text = format!("[EMPTY_{number}]").into_bytes();
+        }
+        if !known.insert(hasher.hash_one(&text)) {
             let token = String::from_utf8_lossy(&text);
             let token: String = token.escape_debug().take(40).collect();
             return Err(Fault::Damaged(format!("its vocabulary has the token \"{token}\" twice")));

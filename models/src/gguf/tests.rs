@@ -182,6 +182,7 @@ fn each_fault_of_a_header_has_its_line() {
         (model().tensor("w", 0, &[1 << 40], 0), "cut, needs Some(4398046511"),
         (model().texts(TOKENS, &["a", "b", "a"]), "its vocabulary has the token \"a\" twice"),
         (model().texts(TOKENS, &["a\0b", "a\0c"]), "its vocabulary has the token \"a\" twice"),
+        (model().texts(TOKENS, &["[EMPTY_1]", ""]), "has the token \"[EMPTY_1]\" twice"),
         (model().texts(TOKENS, &[]), "its vocabulary is empty"),
         (model().number("llama.block_count", 0), "it claims 0 layers"),
         (model().number("llama.block_count", 513), "it claims 513 layers"),
