@@ -12,6 +12,7 @@ pub mod notify;
 pub mod owner;
 pub mod process;
 pub mod request;
+pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 

@@ -5,8 +5,7 @@ mod failure;
 mod story;
 
 use clap::Parser as _;
-use std::{io::IsTerminal as _, process::ExitCode};
-use tracing_subscriber::EnvFilter;
+use std::process::ExitCode;
 
 fn main() -> ExitCode {
     if marque::process::is_doorman() {
@@ -16,14 +15,10 @@ fn main() -> ExitCode {
         return marque::process::trial();
     }
     let cli = commands::Cli::parse();
-    // What is worth a line beside the command's own: warnings, or what MARQUE_LOG names.
-    let wanted = EnvFilter::try_from_env("MARQUE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(wanted)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .compact()
-        .init();
+    if let Err(why) = marque::telemetry::init() {
+        anstream::eprintln!("error: {why}");
+        return ExitCode::from(2);
+    }
     let json = cli.json();
     let done = commands::run(cli);
     match (done, story::unwritten()) {

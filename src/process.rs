@@ -410,6 +410,7 @@ where
         std::fs::create_dir_all(&folder)
             .map_err(|error| format!("{}: {error}", folder.display()))?;
         read.push(home.agent(name).join("agent.toml"));
+        read.extend(marque_agent_core::key_file(&home.agent(name)).ok().flatten());
         write.push(folder);
         if let Some(files) = granted(home, name) {
             let list = if files.is_writable() { &mut write } else { &mut read };
@@ -428,7 +429,7 @@ where
     } else {
         tracing::warn!(%walls, "the mind is not fenced whole");
     }
-    Ok(runtime()?.block_on(mind()))
+    Ok(runtime()?.block_on(async { crate::telemetry::during(mind()).await }))
 }
 
 /// Starts the doorman that connects this process to the sockets of `agents`.

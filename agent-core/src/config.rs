@@ -185,6 +185,15 @@ impl Config {
     }
 }
 
+/// The file of the key that the agent in `folder` shows to a model elsewhere, if there is one. For
+/// whoever has to let a fenced mind read it.
+///
+/// # Errors
+/// [`AgentError::Config`], one line with the place.
+pub fn key_file(folder: &Path) -> Result<Option<PathBuf>, AgentError> {
+    Ok(Config::read(folder)?.remote.and_then(|remote| remote.key_file))
+}
+
 fn remote(file: &File, folder: &Path) -> Result<Option<RemoteModel>, String> {
     let is_url = file.model.contains("://");
     let table = match (&file.remote, is_url) {

@@ -56,6 +56,9 @@ pub enum AgentError {
     /// The model failed.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// Spans cannot be exported.
+    #[error("OpenTelemetry collector {0}; write its base URL, like http://127.0.0.1:4318")]
+    Telemetry(String),
     /// The network could not be set up.
     #[error(transparent)]
     Net(#[from] NetError),

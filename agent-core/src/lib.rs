@@ -28,6 +28,8 @@ pub mod fence;
 pub mod files;
 mod http;
 mod memory;
+#[cfg(feature = "otel")]
+pub mod otel;
 #[doc(hidden)]
 pub mod private;
 mod prompt;
@@ -45,7 +47,7 @@ mod tool;
 
 pub use agent::{Agent, AgentBuilder};
 pub use call::Call;
-pub use config::{granted_files, model_file};
+pub use config::{granted_files, key_file, model_file};
 pub use cx::{Cx, Response, Transferred};
 pub use error::AgentError;
 pub use event::Event;
