@@ -27,7 +27,10 @@ use url::Url;
 const MAX_NAME: usize = 32;
 
 /// Events that a slow watcher may lag behind before it loses the oldest.
-const EVENTS: usize = 1024;
+const EVENTS: usize = 256;
+
+/// So long an agent has nothing to do before it closes what it can open again.
+const REST: Duration = Duration::from_secs(10);
 
 /// An autonomous agent, opened.
 #[derive(Clone)]
@@ -331,6 +334,28 @@ impl Core {
         Ok(Claim { core: Arc::clone(self), task: task.to_owned() })
     }
 
+    /// Lets the agent rest in a while, if it has nothing to do until then.
+    fn doze(self: &Arc<Self>) {
+        // Without a runtime nothing is scheduled, and it stays as it is.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (core, uses) = (Arc::downgrade(self), self.memory.store.uses());
+        runtime.spawn(async move {
+            tokio::time::sleep(REST).await;
+            let Some(core) = core.upgrade() else { return };
+            if lock(&core.running).is_empty() && core.memory.store.uses() == uses {
+                lock(&core.net).take();
+                let store = Arc::clone(&core.memory.store);
+                let rested = blocking(move || {
+                    store.rest(uses);
+                    Ok(())
+                });
+                if let Err(error) = rested.await {
+                    tracing::debug!(%error, "an agent did not come to rest");
+                }
+            }
+        });
+    }
+
     /// Nobody has to watch.
     pub(crate) fn emit(&self, event: Event) {
         drop(self.events.send(event));
@@ -360,6 +385,7 @@ pub(crate) struct Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         lock(&self.core.running).remove(&self.task);
+        self.core.doze();
     }
 }
 
@@ -494,8 +520,9 @@ impl AgentBuilder {
             net: Mutex::new(None),
             running: Arc::default(),
         };
-        let (tools, states) = (Vec::new(), States::default());
-        Ok(Agent { core: Arc::new(core), tools, states, above: None })
+        let core = Arc::new(core);
+        core.doze();
+        Ok(Agent { core, tools: Vec::new(), states: States::default(), above: None })
     }
 }
 

@@ -7,6 +7,7 @@
 //! INVARIANT: a file that is kept has labels, written down before the file is, so that no crash in
 //! between gives one without (pinned by `tests::a_kept_file_has_the_labels_of_what_it_was_made_from`).
 
+mod dormant;
 mod notes;
 mod search;
 
@@ -14,8 +15,9 @@ pub use notes::{Memorised, Recalled};
 pub(crate) use notes::{TEXT, TOPIC};
 
 use crate::{AgentError, Files, Task, files::FilesError};
+use dormant::Dormant;
 use marque_policies::{Label, Labels};
-use marque_store::{Backend, Store};
+use marque_store::Store as _;
 use notes::Notes;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -37,7 +39,7 @@ const ASIDES: usize = 128;
 /// The mind's own folder.
 #[derive(Clone, Debug)]
 pub(crate) struct Memory {
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<Dormant>,
     dir: PathBuf,
     kept: PathBuf,
     notes: Notes,
@@ -82,8 +84,8 @@ impl Memory {
         blocking(move || {
             let kept = dir.join("kept");
             fs::create_dir_all(&kept).map_err(|error| cannot("make", &kept, &error))?;
-            let store = marque_store::open(&dir.join("tasks"), Backend::Sled)?;
-            Ok(Self { store: store.into(), dir, kept, notes: Notes::default(), files: None })
+            let store = Arc::new(Dormant::open(dir.join("tasks"))?);
+            Ok(Self { store, dir, kept, notes: Notes::default(), files: None })
         })
         .await
     }

@@ -22,6 +22,7 @@ use async_trait::async_trait;
 use marque_payments::{Authority, Objection, PaymentError, Rule};
 use marque_policies::{AssetId, IntentId, Money, money::parse_units};
 use marque_steward_client::{IntentState, Outcome, Preview, Proposal, Report, SettlingView, View};
+use marque_store::Store as _;
 use std::{
     collections::BTreeMap,
     sync::{

@@ -60,7 +60,7 @@ impl Agent {
 impl<T> Run<T> {
     /// What happened next; `None` once there is an answer, or an error.
     ///
-    /// A watcher that lets more than 1,024 events pass in one go loses the oldest of them.
+    /// A watcher that lets more than 256 events pass in one go loses the oldest of them.
     pub async fn next(&mut self) -> Option<Event> {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }

@@ -70,7 +70,6 @@ impl Steward {
                 decimals: 6,
                 domain: Some(("USD Coin".to_owned(), "2".to_owned())),
             }],
-            chains: vec![],
             budgets: vec![],
             income: vec![USDC],
             facilitates: vec![],
