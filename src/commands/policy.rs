@@ -8,7 +8,7 @@ mod create;
 mod draft;
 mod replay;
 
-pub(crate) use address::owner as owner_address;
+pub(crate) use address::{account as account_address, owner as owner_address};
 pub(crate) use adopt::chain_of;
 pub(crate) use create::{Answers, kinds, params};
 pub(crate) use draft::{Companions, Named, draft_of, unknown};

@@ -474,7 +474,10 @@ async fn a_prepared_kill_switch_works_without_the_owners_key() {
     let friends: Address = friends["address"].as_str().unwrap().parse().unwrap();
     let ether = U256::from(10).pow(U256::from(18));
     estate.town.economy.devnet.give_eth(friends, ether).await.unwrap();
-    ok(&elsewhere(&[next.to_str().unwrap()]));
+    let next_of = |of: &str| elsewhere(&[next.to_str().unwrap(), "--of", of]);
+    let (text, code) = failure(&next_of(&STRANGER.to_string()));
+    assert!(code == 1 && text.contains("nothing was sent"), "{text}");
+    ok(&next_of(&estate.permissions().account.to_string()));
     assert!(estate.draw(&estate.permissions(), scout, 1).await.is_err());
     assert_eq!(estate.has(scout).await, 2 * DOLLAR);
 

@@ -82,6 +82,7 @@ fn what_does_not_go_with_a_message_that_is_sent_is_refused() {
         &["nobody", "--send", "x"][..],
         &["--send", "x", "--fee", "1 ETH"],
         &["--send", "x", "--all"],
+        &["nobody", "--all", "--of", "0x6666666666666666666666666666666666666666"],
         &["nobody", "--all", "--fee", "1 ETH"],
         &["nobody", "--all", "--rpc", "http://127.0.0.1:9"],
         &["nobody", "--rpc", "http://127.0.0.1:9"],

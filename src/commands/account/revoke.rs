@@ -7,7 +7,11 @@ use super::{
     switch::{Switch, taken},
 };
 use crate::{
-    commands::{funds::amount, policy::chain_of, trust::own_policies},
+    commands::{
+        funds::amount,
+        policy::{account_address, chain_of},
+        trust::own_policies,
+    },
     failure::{Context as _, Done, Failure},
     story::{note, say},
 };
@@ -57,6 +61,10 @@ pub(super) struct Args {
     /// whosever that is.
     #[arg(long, value_name = "FILE")]
     send: Option<PathBuf>,
+    /// Whose delegations the message is to end: the account that its owner told you. Left out it is
+    /// yours, where there is a key or a note of one in --owner-home.
+    #[arg(long, value_name = "ACCOUNT", value_parser = account_address, requires = "send")]
+    of: Option<Address>,
     /// The endpoint to send it to; else that of a policy that you signed, on its chain. With --all and no
     /// agent: your key and this endpoint are enough, whatever became of the home.
     #[arg(long, value_name = "URL", conflicts_with_all = ["agent", "prepare"])]
@@ -65,7 +73,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     if let Some(file) = &args.send {
-        return send(shared, file, args.rpc.as_deref()).await;
+        return send(shared, file, args.of, args.rpc.as_deref()).await;
     }
     // Whatever became of the home or of an endpoint, there is a way that needs neither.
     let done = with_key(shared, args).await;
@@ -422,8 +430,20 @@ async fn prepaid(owner: &Owner, rpc: &Rpc, switch: &Switch, fee: U256) -> Done<B
     Ok(signed.raw)
 }
 
-async fn send(shared: &Shared, file: &Path, url: Option<&str>) -> Done<ExitCode> {
+async fn send(
+    shared: &Shared,
+    file: &Path,
+    of: Option<Address>,
+    url: Option<&str>,
+) -> Done<ExitCode> {
     let switch = Switch::read(file)?;
+    if let Some(of) = of.filter(|of| *of != switch.account) {
+        let line =
+            format!("{} ends what {} gave away, and not {of}", file.display(), switch.account);
+        return Err(
+            Failure::new(line).help("nothing was sent: ask its owner for the message again")
+        );
+    }
     let rpc = match url {
         Some(url) => Rpc::new(&[url.to_owned()])?,
         None => endpoint(shared, switch.chain)?,
@@ -450,12 +470,14 @@ async fn send(shared: &Shared, file: &Path, url: Option<&str>) -> Done<ExitCode>
     }
     // Whoever lends their key or their line to somebody else knows it, and whoever was handed another
     // one's message learns it.
-    let mine =
-        theirs(shared, &framework)?.is_none_or(|accounts| accounts.contains(&switch.account));
+    let mine = match of {
+        Some(_) => true,
+        None => theirs(shared, &framework)?.is_none_or(|all| all.contains(&switch.account)),
+    };
     if !mine {
         note(&format!(
-            "{} is the account of somebody else: this ends nothing of yours, which marque account revoke \
-             NAME --all does",
+            "{0} is the account of somebody else: this ends nothing of yours, which marque account revoke \
+             NAME --all does; if it is meant: --of {0}",
             switch.account
         ));
     }

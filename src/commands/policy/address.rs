@@ -24,6 +24,11 @@ pub(crate) fn owner(text: &str) -> Result<Address, String> {
     read("the owner", text)
 }
 
+/// An account's, for the command line.
+pub(crate) fn account(text: &str) -> Result<Address, String> {
+    read("the account", text)
+}
+
 /// The token's, for the command line.
 pub(super) fn token(text: &str) -> Result<Address, String> {
     read("the token", text)
