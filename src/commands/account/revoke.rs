@@ -63,7 +63,7 @@ pub(super) struct Args {
     send: Option<PathBuf>,
     /// Whose delegations the message is to end: the account that its owner told you. Left out it is
     /// yours, where there is a key or a note of one in --owner-home.
-    #[arg(long, value_name = "ACCOUNT", value_parser = account_address, requires = "send")]
+    #[arg(long, value_name = "ACCOUNT", value_parser = account_address, conflicts_with_all = ["agent", "all", "prepare"])]
     of: Option<Address>,
     /// The endpoint to send it to; else that of a policy that you signed, on its chain. With --all and no
     /// agent: your key and this endpoint are enough, whatever became of the home.
@@ -465,6 +465,7 @@ async fn send(
             framework.manager
         )));
     }
+    switch.only_ends(&framework, file)?;
     if let Some((_, error)) = keeper::lacking(&rpc, &framework).await?.into_iter().next() {
         return Err(Failure::new(error).help("nothing was sent; is it the right endpoint?"));
     }

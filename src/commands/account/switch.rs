@@ -1,15 +1,18 @@
 //! The kill switch as a file: a message that ends all delegations of an account, and can do nothing
 //! else. It is public; whoever has it can only end them.
 
-use super::framework_on;
 use crate::failure::{Context as _, Done, Failure};
 use alloy_primitives::{Address, Bytes, U256};
 use alloy_sol_types::SolCall as _;
-use marque_contracts::delegation::{ANYBODY, Permission, binding::IDelegationManager, revoke_all};
+use marque_contracts::delegation::{
+    ANYBODY, Framework, Permission, binding::IDelegationManager, revoke_all,
+};
 use serde::{Deserialize, Serialize};
 use std::{fs, io::Write as _, path::Path};
 
 const FORMAT: u32 = 1;
+
+const MADE_BY: &str = "give a file that marque account revoke --prepare wrote";
 
 /// The file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -56,7 +59,6 @@ impl Switch {
     /// Reads one, and makes sure that it is a message that ends delegations: whoever sends it risks
     /// no more than the fee.
     pub(super) fn read(path: &Path) -> Done<Self> {
-        const MADE_BY: &str = "give a file that marque account revoke --prepare wrote";
         let wrong = |why: &dyn std::fmt::Display| {
             Failure::new(format!("{}: {why}", path.display())).help(MADE_BY)
         };
@@ -76,10 +78,25 @@ impl Switch {
         if permission.redeemer() != ANYBODY || permission.account() != switch.account {
             return Err(wrong(&"its data is no kill switch of the account that it names"));
         }
-        if permission.redeem(&revoke_all(&framework_on(switch.chain)?)) != switch.data {
-            return Err(wrong(&"its data does something else than ending delegations"));
-        }
         Ok(switch)
+    }
+}
+
+impl Switch {
+    /// Refuses a message that does anything else with the account than ending what it gave away.
+    pub(super) fn only_ends(&self, framework: &Framework, path: &Path) -> Done {
+        let call = IDelegationManager::redeemDelegationsCall::abi_decode(&self.data).ok();
+        let context = call.and_then(|call| call.permissionContexts.first().cloned());
+        let permission = context.and_then(|context| Permission::decode(&context).ok());
+        let ends = permission.is_some_and(|it| it.redeem(&revoke_all(framework)) == self.data);
+        match ends {
+            true => Ok(()),
+            false => Err(Failure::new(format!(
+                "{}: its data does something else than ending delegations",
+                path.display()
+            ))
+            .help(MADE_BY)),
+        }
     }
 }
 
