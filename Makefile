@@ -4,13 +4,14 @@
 BIN := $${CARGO_TARGET_DIR:-target}/debug
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench interop faults proofs torture fuzz sanitize
+.PHONY: help setup demo test bench compare interop faults proofs torture fuzz sanitize
 
 help:
 	@echo 'make demo    install what is missing, build, and watch three agents do a paid job'
 	@echo "             on a chain of their own; ARGS='--keep DIR' passes options on"
 	@echo 'make test    install what is missing, then run every test'
 	@echo 'make bench   the same for the benchmarks'
+	@echo 'make compare the same agent in rig and in Marque, on one chain, and their lines'
 	@echo 'make interop the official x402 packages for Node against both sides of our counter'
 	@echo 'make faults  payments on a chain that reorganises, drops, lies and stalls, with processes'
 	@echo '             killed at every edge, at full size (FAULTS=N; the seed is printed)'
@@ -45,6 +46,17 @@ bench:
 	@cargo bench -p marque-steward --features testing --bench throughput
 	@cargo test -p marque-steward --test last_line gas -- --nocapture
 	@cd payments/bench && cargo run --release
+
+# A workspace of its own, which compiles rig and the x402 crates: docs/comparison.md.
+compare: setup
+	@cargo build --bin marque --example paid_tool
+	@cargo build --locked --manifest-path docs/comparison/Cargo.toml
+	@echo 'rig with x402-reqwest'
+	@MARQUE="$$(realpath $(BIN)/marque)" cargo run --quiet --locked --manifest-path docs/comparison/Cargo.toml
+	@echo 'Marque'
+	@cargo run --quiet --example paid_tool
+	@echo 'lines'
+	@docs/comparison/lines examples/hello.rs docs/comparison/src/bin/agent.rs
 
 # The same pairs in `make test`.
 interop: setup
