@@ -1,8 +1,9 @@
 //! Spans in a collector: a real socket that takes OTLP over HTTP, and an agent that works beside it.
 #![cfg(feature = "otel")]
 #![expect(
-    clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
     reason = "helpers of tests fail like tests"
 )]
 
