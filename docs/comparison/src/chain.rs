@@ -41,7 +41,8 @@ impl Drop for Running {
     fn drop(&mut self) {
         // Asked and not killed: it has a chain and a seller of its own to end.
         let id = self.0.id().to_string();
-        if Command::new("kill").args(["-TERM", &id]).status().is_ok_and(|status| status.success()) {
+        let asked = || Command::new("kill").args(["-TERM", &id]).status();
+        if matches!(self.0.try_wait(), Ok(None)) && asked().is_ok_and(|status| status.success()) {
             self.0.wait().ok();
         }
     }
