@@ -1,6 +1,6 @@
 //! What the front page shows and names is there.
 
-use std::path::Path;
+use std::{path::Path, process::Command};
 
 fn read(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
@@ -27,5 +27,22 @@ fn every_proof_that_a_front_page_names_exists() {
         for proof in proofs {
             assert!(root.join(proof).exists(), "{page} names {proof}");
         }
+    }
+}
+
+#[test]
+fn the_comparison_states_the_lines_that_its_script_counts() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = read("docs/comparison.md");
+    for (named, program) in [
+        ("[`examples/hello.rs`]", "examples/hello.rs"),
+        ("[the same in rig]", "docs/comparison/src/bin/agent.rs"),
+    ] {
+        let counted =
+            Command::new(root.join("docs/comparison/lines")).arg(root.join(program)).output();
+        let counted = String::from_utf8(counted.unwrap().stdout).unwrap();
+        let counted = counted.split_whitespace().next().unwrap();
+        let row = page.lines().find(|line| line.starts_with(&format!("| {named}"))).unwrap();
+        assert!(row.ends_with(&format!(" {counted} |")), "{program} has {counted} lines: {row}");
     }
 }
