@@ -89,6 +89,20 @@ impl fmt::Display for Failure {
     }
 }
 
+/// A command line that does not parse: its first line, and the rest as what mends it.
+impl From<clap::Error> for Failure {
+    fn from(error: clap::Error) -> Self {
+        let text = error.render().to_string();
+        let text = text.trim().trim_start_matches("error: ");
+        let (message, help) = text.split_once('\n').unwrap_or((text, ""));
+        let failure = Self::usage(message);
+        match help.trim() {
+            "" => failure,
+            help => failure.help(help),
+        }
+    }
+}
+
 /// Errors of our crates read well as they are.
 macro_rules! from {
     ($($error:ty),* $(,)?) => {$(

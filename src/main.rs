@@ -14,7 +14,16 @@ fn main() -> ExitCode {
     if marque::process::is_trial() {
         return marque::process::trial();
     }
-    let cli = commands::Cli::parse();
+    let cli = match commands::Cli::try_parse() {
+        Ok(cli) => cli,
+        // A script is told so as it is told everything.
+        Err(error) if error.use_stderr() && std::env::args_os().any(|word| word == "--json") => {
+            let failure = failure::Failure::from(error);
+            eprintln!("{}", failure.json());
+            return failure.exit_code();
+        }
+        Err(error) => error.exit(),
+    };
     if let Err(why) = marque::telemetry::init() {
         anstream::eprintln!("error: {why}");
         return ExitCode::from(2);

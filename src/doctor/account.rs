@@ -35,6 +35,17 @@ pub(super) async fn look(
         }
         return Ok(());
     };
+    if let Some(now) = of.owners.last().filter(|now| **now != delegated.owner) {
+        let found = format!(
+            "what it could draw was delegated by another owner than {now}, who is in force"
+        );
+        let mend = format!(
+            "write {now} as `owner` into the policy, marque policy adopt {agent}, then {}",
+            delegate(agent)
+        );
+        tell(lacking(agent, required, found, mend));
+        return Ok(());
+    }
     let standing = delegated.standing(rpc).await?;
     if !drawn(policy, (agent, address), (delegated, &standing), required, tell)? {
         return Ok(());

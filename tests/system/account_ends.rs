@@ -4,7 +4,7 @@
 use crate::{
     account::Estate,
     command::{failure, marque, ok},
-    support::MARQUE,
+    support::{MARQUE, Town},
 };
 use alloy_primitives::{Address, U256};
 use serde_json::{Value, json};
@@ -47,6 +47,42 @@ async fn a_message_to_another_contract_is_no_kill_switch() {
     let (text, code) = failure(&estate.account(&["revoke", "--send", switch.to_str().unwrap()]));
     assert!(code == 2 && text.contains("the chain's DelegationManager is"), "{text}");
     assert_eq!(estate.status().1, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_is_not_there_is_no_all_clear() {
+    let estate = Estate::delegated().await;
+    let url = estate.town.economy.devnet.url();
+    let other = estate.path().join("other");
+    let other = ["--owner-home", other.to_str().unwrap()];
+    ok(&estate.marque(&[&other[..], &["owner", "init"]].concat()));
+    let end = ["account", "revoke", "--all", "--rpc"];
+    let (text, code) = failure(&estate.marque(&[&other[..], &end, &[url]].concat()));
+    assert!(code == 1 && text.contains("is it the right owner (--owner-home DIR)"), "{text}");
+    // The right key, on a chain of the same number on which nothing was delegated.
+    let elsewhere = Town::new().await;
+    marque_identity::devnet::place_framework(&elsewhere.economy.rpc).await.unwrap();
+    let url = elsewhere.economy.devnet.url();
+    let (text, code) = failure(&estate.marque(&[&end[..], &[url]].concat()));
+    assert!(code == 1 && text.contains("this folder knows what was delegated"), "{text}");
+    assert_eq!(estate.status().1, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_fee_is_paid_for_a_message_that_has_no_place() {
+    let estate = Estate::delegated().await;
+    let owner: Address = estate.owner.parse().unwrap();
+    let before = estate.town.economy.rpc.balance(owner).await.unwrap();
+    let nowhere = estate.path().join("nowhere/switch.json");
+    let prepare = |file: &std::path::Path| {
+        let file = file.to_str().unwrap();
+        estate.account(&["revoke", "scout", "--prepare", file, "--fee", "0.05 ETH"])
+    };
+    let (text, code) = failure(&prepare(&nowhere));
+    assert!(code == 1 && text.contains("switch.json"), "{text}");
+    assert_eq!(estate.town.economy.rpc.balance(owner).await.unwrap(), before);
+    let said = ok(&prepare(&estate.path().join("switch.json")));
+    assert!(said.contains("0.05 ETH that went to 0x"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,10 +162,15 @@ async fn a_rotation_tells_what_stays_with_the_old_key_and_how_to_reach_it() {
         assert!(code == 1 && text.contains(&old), "{text}");
         assert!(text.contains("--owner-home") && text.contains("marque policy adopt"), "{text}");
     }
-    let told = ok(&estate.account(&["status", "scout"]));
+    let out = estate.account(&["status", "scout"]);
+    let told = String::from_utf8_lossy(&out.stdout);
+    assert_eq!(out.status.code(), Some(1), "{told}");
     assert!(told.contains(&new) && told.contains("with the old key: --owner-home"), "{told}");
+    let (text, code) = failure(&estate.account(&["delegate", "scout", "--yes", "--anew"]));
+    assert!(code == 1 && text.contains(&new) && text.contains("marque policy adopt"), "{text}");
     let told = ok(&estate.marque(&["doctor", "scout"]));
     assert!(told.contains(&format!("the owner in force is {new}")), "{told}");
+    assert!(told.contains(&format!("by another owner than {new}")), "{told}");
 
     // Named in the policy, it has an account of its own, and hears of the other one.
     estate.owner.clone_from(&new);

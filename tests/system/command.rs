@@ -101,6 +101,10 @@ fn an_unknown_model_file_gives_one_line() {
 fn wrong_usage_ends_with_2_and_says_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(marque(dir.path(), &["frobnicate"]).status.code(), Some(2));
+    let out = marque(dir.path(), &["--json", "account", "revoke"]);
+    let said: serde_json::Value = serde_json::from_slice(&out.stderr).unwrap();
+    assert_eq!((out.status.code(), &said["code"]), (Some(2), &serde_json::json!(2)), "{said}");
+    assert!(said["help"].as_str().is_some_and(|help| help.contains("marque account")), "{said}");
     let (text, code) = failure(&marque(dir.path(), &["new", "Not A Name"]));
     assert_eq!(code, 2);
     assert!(text.contains("lower-case"), "{text}");

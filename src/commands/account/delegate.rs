@@ -41,6 +41,7 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     let site = Site::in_force(shared, &args.agent)?;
     let folder = shared.owner_home()?;
     site.mine(&folder, site.policy.owner)?;
+    site.not_handed_over()?;
     let agent = own_agent(shared, &args.agent)?;
     site.deployed().await?;
     let Site { rpc, framework, policy, .. } = &site;

@@ -48,6 +48,23 @@ impl Site {
         )))
     }
 
+    /// Refuses where the journal has another owner than the policy: the steward would not draw on
+    /// what was delegated.
+    pub(super) fn not_handed_over(&self) -> Done {
+        let Some(now) = in_force(&self.home)?.filter(|now| *now != self.policy.owner) else {
+            return Ok(());
+        };
+        let agent = &self.agent;
+        Err(Failure::new(format!(
+            "the owner in force is {now}, and the policy names {}: what is delegated would not be drawn",
+            self.policy.owner
+        ))
+        .help(format!(
+            "write the new owner and a higher version into the policy, marque policy adopt {agent}, \
+             then deploy and delegate with the new key: --owner-home DIR"
+        )))
+    }
+
     pub(super) async fn is_deployed(&self) -> Done<bool> {
         is_deployed(&self.rpc, &self.framework, &self.made_of).await
     }

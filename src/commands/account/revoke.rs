@@ -16,7 +16,10 @@ use crate::{
     story::{note, say},
 };
 use alloy_primitives::{Address, B256, Bytes, U256};
-use marque::owner::{Notes, Owner, account_of};
+use marque::{
+    home::OwnerHome,
+    owner::{Notes, Owner, account_of},
+};
 use marque_contracts::delegation::Framework;
 use marque_identity::{
     Rpc,
@@ -181,16 +184,34 @@ async fn all(shared: &Shared, site: &Site, again: bool) -> Done<ExitCode> {
 async fn homeless(shared: &Shared, url: Option<&str>, again: bool) -> Done<ExitCode> {
     let rpc = Rpc::new(url.map(str::to_owned).as_slice())?;
     let framework = framework_on(rpc.chain_id().await?)?;
-    let made_of = account_of(Owner::address_in(&shared.owner_home()?)?)?;
+    let folder = shared.owner_home()?;
+    let owner = Owner::address_in(&folder)?;
+    let made_of = account_of(owner)?;
     let account = made_of.address(&framework);
     if let Some((_, error)) = keeper::lacking(&rpc, &framework).await?.into_iter().next() {
         return Err(Failure::new(error).help("nothing was sent; is it the right endpoint?"));
     }
     if !keeper::is_deployed(&rpc, &framework, &made_of).await? {
-        let nothing = format!("nothing can be drawn on {account}: it is not deployed");
-        return told(shared, &nothing, &[]);
+        return Err(nowhere(&folder, owner, account, framework.chain));
     }
     end_here(shared, &rpc, &framework, account, again).await
+}
+
+/// An account that is not there is no proof that nothing can be drawn: the folder or the endpoint may
+/// be another one than the owner meant.
+fn nowhere(folder: &OwnerHome, owner: Address, account: Address, chain: u64) -> Failure {
+    let known =
+        Notes::of(folder).is_ok_and(|notes| notes.delegated(chain, account).next().is_some());
+    let there = format!("{account}, the account of {owner}, is not there on this chain {chain}");
+    if known {
+        Failure::new(format!(
+            "{there}, and this folder knows what was delegated from it: nothing was ended"
+        ))
+        .help("give an endpoint of the chain on which it was: --rpc URL")
+    } else {
+        Failure::new(format!("{there}: nothing was ended"))
+            .help("is it the right owner (--owner-home DIR) and the right chain (--rpc URL)?")
+    }
 }
 
 async fn end_here(
@@ -369,6 +390,8 @@ async fn prepare(shared: &Shared, site: &Site, file: &Path, fee: Option<&str>) -
     if file.exists() {
         return Err(taken(file));
     }
+    // Nothing is signed or paid for a message that has no place.
+    Switch::vacant(file)?;
     site.deployed().await?;
     let Site { rpc, framework, policy, .. } = site;
     let fee = fee.map(|text| amount(policy, text)).transpose()?;
@@ -384,26 +407,50 @@ async fn prepare(shared: &Shared, site: &Site, file: &Path, fee: Option<&str>) -
     let nonce = agreed_nonce(rpc, framework, account).await?;
     let data = owner.kill_switch(framework, account, nonce)?;
     let mut switch = Switch::new(framework.chain, account, nonce, framework.manager, data);
-    if let Some(fee) = fee {
-        switch.raw = Some(prepaid(&owner, rpc, &switch, fee.units).await?);
-    }
+    let payer = match &fee {
+        Some(fee) => {
+            let (payer, raw) = prepaid(rpc, &switch, fee.units).await?;
+            switch.raw = Some(raw);
+            Some((payer, fee.units))
+        }
+        None => None,
+    };
     switch.write(file)?;
+    let paid = match payer {
+        Some((payer, units)) => {
+            let sent = owner.send(rpc, switch.chain, payer, units, Bytes::new()).await;
+            let receipt = sent.map_err(|error| {
+                // A message whose fee is not there would not do what it says.
+                match std::fs::remove_file(file) {
+                    Ok(()) => Failure::from(error),
+                    Err(left) => Failure::new(format!("{error}; {}: {left}", file.display())),
+                }
+            })?;
+            Some((payer, receipt.transaction))
+        }
+        None => None,
+    };
     if shared.json {
         say!("{}", serde_json::to_string(&switch).doing("the message")?);
         return Ok(ExitCode::SUCCESS);
     }
     say!("{} ends everything that is delegated from {account}", file.display());
     say!("  {} bytes of data to {}, from anybody", switch.data.len(), switch.to);
-    if switch.raw.is_some() {
-        say!("  or broadcast its `raw`: its fee is paid");
+    if let (Some((payer, transaction)), Some(fee)) = (paid, fee) {
+        say!(
+            "  or broadcast its `raw`: its fee is paid, by {} that went to {payer}, {transaction}",
+            policy.show(fee)
+        );
+        say!("  that key was made for it and is forgotten: what the fee leaves over is lost");
     }
     say!("  keep it where you reach it without this machine; whoever has it can do that alone");
     say!("  once it was sent, or after marque account revoke --all, prepare another one");
     Ok(ExitCode::SUCCESS)
 }
 
-/// The message as a transaction of a key that was made for it, given the fee, and is forgotten here.
-async fn prepaid(owner: &Owner, rpc: &Rpc, switch: &Switch, fee: U256) -> Done<Bytes> {
+/// The message as a transaction of a key that was made for it and is forgotten here, and the key's
+/// address, which needs the fee.
+async fn prepaid(rpc: &Rpc, switch: &Switch, fee: U256) -> Done<(Address, Bytes)> {
     let each = u128::try_from(fee / U256::from(GAS)).unwrap_or(u128::MAX);
     let now = rpc.fees().await?;
     if each < now.max_fee_per_gas {
@@ -426,8 +473,7 @@ async fn prepaid(owner: &Owner, rpc: &Rpc, switch: &Switch, fee: U256) -> Done<B
         max_fee_per_gas: each,
         max_priority_fee_per_gas: now.max_priority_fee_per_gas.max(each / 10).min(each),
     })?;
-    owner.send(rpc, switch.chain, sender, fee, Bytes::new()).await?;
-    Ok(signed.raw)
+    Ok((sender, signed.raw))
 }
 
 async fn send(

@@ -70,7 +70,8 @@ pub(super) async fn run(shared: &Shared, agent: &str) -> Done<ExitCode> {
         _ => Vec::new(),
     };
     let sums = together(&site, &delegated, &standing, &beside).await?;
-    let well = sound && drift.is_empty() && beside.is_empty() && !standing.is_over();
+    let handed = now.is_some_and(|now| now != policy.owner);
+    let well = sound && !handed && drift.is_empty() && beside.is_empty() && !standing.is_over();
     if shared.json {
         let windows = |it: &AssetStanding| -> Vec<_> {
             let window = |used: &Used| {

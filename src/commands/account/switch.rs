@@ -45,6 +45,12 @@ impl Switch {
         Self { format: FORMAT, about, chain, account, nonce, to, data, raw: None }
     }
 
+    /// Makes sure that a file can be written there, and leaves none.
+    pub(super) fn vacant(path: &Path) -> Done {
+        let made = fs::File::options().write(true).create_new(true).open(path);
+        made.and_then(|_| fs::remove_file(path)).doing(path.display())
+    }
+
     /// Writes it to a file that is not there yet.
     pub(super) fn write(&self, path: &Path) -> Done {
         let text = serde_json::to_vec_pretty(self).doing(path.display())?;

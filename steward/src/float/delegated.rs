@@ -187,7 +187,7 @@ async fn delegated(
     let delegated = read?.ok_or_else(|| no("nothing is delegated".to_owned()))?;
     let owner = shared.desk.look(|state, _| state.owner()).await?;
     if owner != Some(delegated.owner) {
-        return Err(no("it was delegated by another owner than the one in force".to_owned()));
+        return Err(no("it was delegated by another owner than the one in force: name that one in the policy, adopt it, then delegate".to_owned()));
     }
     let drift = account::drift(policy, key, &delegated).map_err(|error| no(error.to_string()))?;
     if let Some(first) = drift.first() {
