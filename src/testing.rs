@@ -60,6 +60,9 @@ use std::{
 };
 use tempfile::TempDir;
 
+/// So long a steward may go by a block that is the newest no more.
+const HEARD: Duration = Duration::from_millis(600);
+
 /// What the functions of a test return; any error fits.
 pub type Result<T = (), E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
@@ -105,6 +108,8 @@ impl Town {
     /// Where the chain does not answer.
     pub async fn advance(&self, time: Duration) -> Result {
         self.economy.devnet.advance(time).await?;
+        // What a steward heard of the newest block it believes for a moment.
+        tokio::time::sleep(HEARD).await;
         let time = u64::try_from(time.as_millis())?;
         self.ahead.fetch_add(time, Ordering::SeqCst);
         Ok(())
