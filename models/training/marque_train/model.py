@@ -1,0 +1,103 @@
+"""The network: llama's, as small as it goes, so that llama.cpp runs it as it stands.
+
+Embeddings are tied, and composed while training: a token is its plain word, plus one vector for a
+leading space and one for a capital. The file holds the sums. RoPE turns neighbouring pairs, which
+is llama.cpp's order for `llama`, so nothing is permuted on the way out.
+"""
+
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How large a model is."""
+
+    width: int = 192
+    layers: int = 4
+    heads: int = 6
+    inner: int = 512
+    context: int = 2048
+    rope: float = 10_000.0
+    epsilon: float = 1e-5
+
+    @property
+    def head(self):
+        return self.width // self.heads
+
+    def json(self):
+        return asdict(self)
+
+
+def normal(*shape, scale):
+    return nn.Parameter(torch.randn(*shape) * scale)
+
+
+class Layer(nn.Module):
+    def __init__(self, shape):
+        super().__init__()
+        width, inner, out = shape.width, shape.inner, (2 * shape.layers) ** -0.5
+        self.attention_norm = nn.Parameter(torch.ones(width))
+        self.qkv = normal(3 * width, width, scale=width**-0.5)
+        self.output = normal(width, width, scale=width**-0.5 * out)
+        self.inner_norm = nn.Parameter(torch.ones(width))
+        self.gate_up = normal(2 * inner, width, scale=width**-0.5)
+        self.down = normal(width, inner, scale=inner**-0.5 * out)
+
+
+class Network(nn.Module):
+    """Ids to hidden states; `scores` turns those into logits."""
+
+    def __init__(self, shape, tokenizer):
+        super().__init__()
+        self.shape = shape
+        base, space, capital = tokenizer.shape()
+        self.register_buffer("base", torch.tensor(base), persistent=False)
+        self.register_buffer("marks", torch.tensor([space, capital]).T, persistent=False)
+        self.words = normal(len(base), shape.width, scale=0.02)
+        self.mark_vectors = normal(2, shape.width, scale=0.02)
+        self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
+        self.norm = nn.Parameter(torch.ones(shape.width))
+        rates = shape.rope ** (-torch.arange(0, shape.head, 2) / shape.head)
+        angles = torch.arange(shape.context)[:, None] * rates
+        self.register_buffer("cos", angles.cos(), persistent=False)
+        self.register_buffer("sin", angles.sin(), persistent=False)
+
+    def embeddings(self):
+        return self.words[self.base] + self.marks @ self.mark_vectors
+
+    def forward(self, ids, table):
+        shape = self.shape
+        batch, length = ids.shape
+        cos, sin = self.cos[:length, None], self.sin[:length, None]
+
+        def turn(x):
+            even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
+            return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2).transpose(1, 2)
+
+        state = F.embedding(ids, table)
+        for layer in self.layers:
+            normed = F.rms_norm(state, (shape.width,), layer.attention_norm, shape.epsilon)
+            q, k, v = F.linear(normed, layer.qkv).view(batch, length, 3, shape.heads, shape.head).unbind(2)
+            seen = F.scaled_dot_product_attention(turn(q), turn(k), v.transpose(1, 2), is_causal=True)
+            state = state + F.linear(seen.transpose(1, 2).reshape(batch, length, shape.width), layer.output)
+            normed = F.rms_norm(state, (shape.width,), layer.inner_norm, shape.epsilon)
+            gate, up = F.linear(normed, layer.gate_up).chunk(2, -1)
+            state = state + F.linear(F.silu(gate) * up, layer.down)
+        return F.rms_norm(state, (shape.width,), self.norm, shape.epsilon)
+
+    def tensors(self):
+        """The weights by llama.cpp's names."""
+        named = {"token_embd.weight": self.embeddings(), "output_norm.weight": self.norm}
+        for index, layer in enumerate(self.layers):
+            q, k, v = layer.qkv.chunk(3)
+            gate, up = layer.gate_up.chunk(2)
+            for name, tensor in dict(
+                attn_norm=layer.attention_norm, attn_q=q, attn_k=k, attn_v=v, attn_output=layer.output,
+                ffn_norm=layer.inner_norm, ffn_gate=gate, ffn_up=up, ffn_down=layer.down,
+            ).items():
+                named[f"blk.{index}.{name}.weight"] = tensor
+        return {name: tensor.detach().float().numpy() for name, tensor in named.items()}

@@ -1,0 +1,224 @@
+"""Training on a CPU: Muon for the matrices, Adam for the rest, batches of equal length.
+
+A run is a pure function of its settings and seed but for the order of floating-point sums. Every
+few minutes it writes a checkpoint, and takes it up again where it stopped.
+"""
+
+import json
+import math
+import queue
+import random
+import threading
+import time
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from . import episodes
+from .model import Network, Shape
+
+# What other texts than calls count for in the loss, and which share of them is looked at.
+OTHER_WEIGHT, OTHER_SHARE = 0.05, 0.2
+# Episodes that are sorted by length together.
+POOL = 1200
+
+
+def encode(tokenizer, episode):
+    """Ids of an episode, and which of them are learned."""
+    ids, learned = [], []
+    for text, special, target in episodes.render(episode):
+        piece = [tokenizer.special(text)] if special else tokenizer.encode(text)
+        ids += piece
+        learned += [target] * len(piece)
+    return ids, learned
+
+
+def batches(tokenizer, seed, tokens, context, start=0):
+    """Batches of about `tokens` tokens without end, from pool number `start` on."""
+    pool_number = start
+    while True:
+        writer = episodes.Writer(seed * 1_000_003 + pool_number)
+        pool = [encode(tokenizer, writer.episode()) for _ in range(POOL)]
+        pool = sorted((item for item in pool if len(item[0]) <= context), key=lambda item: len(item[0]))
+        out, current = [], []
+        for item in pool:
+            if current and (len(current) + 1) * len(item[0]) > tokens:
+                out.append(current)
+                current = []
+            current.append(item)
+        out.append(current)
+        random.Random(pool_number).shuffle(out)
+        for number, batch in enumerate(out):
+            width = max(len(ids) for ids, _ in batch) - 1
+            inputs = np.zeros((len(batch), width), np.int64)
+            targets = np.zeros_like(inputs)
+            weights = np.zeros((len(batch), width), np.float32)
+            for row, (ids, learned) in enumerate(batch):
+                length = len(ids) - 1
+                inputs[row, :length] = ids[:-1]
+                targets[row, :length] = ids[1:]
+                weights[row, :length] = [1.0 if target else OTHER_WEIGHT for target in learned[1:]]
+            used = sum(len(ids) for ids, _ in batch)
+            last = number == len(out) - 1
+            yield torch.from_numpy(inputs), torch.from_numpy(targets), torch.from_numpy(weights), used, pool_number + last
+        pool_number += 1
+
+
+def ahead(generator, depth=8):
+    """The same items, made in a thread of their own."""
+    items = queue.Queue(depth)
+
+    def work():
+        for item in generator:
+            items.put(item)
+
+    threading.Thread(target=work, daemon=True).start()
+    while True:
+        yield items.get()
+
+
+def orthogonal(matrix):
+    """Newton-Schulz: the matrix with all its singular values near 1 (Muon, Jordan 2024)."""
+    x = matrix / (matrix.norm() + 1e-7)
+    tall = x.shape[0] > x.shape[1]
+    if tall:
+        x = x.T
+    for _ in range(5):
+        a = x @ x.T
+        x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+    return x.T if tall else x
+
+
+class Muon:
+    """Momentum whose steps are orthogonal. Stacked matrices are stepped one by one."""
+
+    def __init__(self, parts):
+        self.parts = parts
+        self.momentum = [torch.zeros_like(parameter) for parameter, _ in parts]
+
+    @torch.no_grad()
+    def step(self, rate):
+        for (parameter, pieces), momentum in zip(self.parts, self.momentum):
+            momentum.mul_(0.95).add_(parameter.grad)
+            step = parameter.grad.add(momentum, alpha=0.95)
+            for one, gradient in zip(parameter.chunk(pieces), step.chunk(pieces)):
+                size = max(1.0, gradient.shape[0] / gradient.shape[1]) ** 0.5
+                one.mul_(1 - rate * 0.1).add_(orthogonal(gradient), alpha=-rate * size)
+
+
+def schedule(done):
+    """The share of the learning rate at this share of the run: warm up, hold, fall."""
+    warm = min(1.0, done / 0.02)
+    return warm * (1.0 if done < 0.45 else max(0.02, (1 - done) / 0.55))
+
+
+class Run:
+    """A training run that can be interrupted."""
+
+    def __init__(self, shape, tokenizer, folder, seed, total, batch=6000, rate=4e-3, threads=1):
+        torch.set_num_threads(threads)
+        torch.manual_seed(seed)
+        self.shape, self.tokenizer, self.folder = shape, tokenizer, folder
+        self.seed, self.total, self.batch, self.rate = seed, total, batch, rate
+        self.network = Network(shape, tokenizer)
+        matrices = [(p, n) for l in self.network.layers for p, n in ((l.qkv, 3), (l.output, 1), (l.gate_up, 2), (l.down, 1))]
+        inside = {id(parameter) for parameter, _ in matrices}
+        self.rest = [p for p in self.network.parameters() if id(p) not in inside]
+        self.muon = Muon(matrices)
+        self.adam = torch.optim.AdamW(self.rest, lr=rate, betas=(0.9, 0.95), weight_decay=0.0)
+        self.tokens = self.steps = self.pool = 0
+        self.seconds = 0.0
+        self.curve = []
+        self.noise = torch.Generator().manual_seed(seed)
+
+    @property
+    def checkpoint(self):
+        return self.folder / "checkpoint.pt"
+
+    def save(self):
+        state = dict(
+            network=self.network.state_dict(), adam=self.adam.state_dict(), momentum=self.muon.momentum,
+            tokens=self.tokens, steps=self.steps, pool=self.pool, seconds=self.seconds, curve=self.curve,
+            shape=self.shape.json(), seed=self.seed, total=self.total, tokenizer=self.tokenizer.digest(), noise=self.noise.get_state(),
+        )
+        partial = self.checkpoint.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(self.checkpoint)
+
+    def resume(self):
+        """Takes up the checkpoint, if there is one of this run."""
+        if not self.checkpoint.exists():
+            return False
+        state = torch.load(self.checkpoint, weights_only=True)
+        if (state["shape"], state["seed"], state["tokenizer"]) != (self.shape.json(), self.seed, self.tokenizer.digest()):
+            raise SystemExit(f"{self.checkpoint} is of another run: take another --folder, or delete it")
+        self.network.load_state_dict(state["network"])
+        self.adam.load_state_dict(state["adam"])
+        for mine, theirs in zip(self.muon.momentum, state["momentum"]):
+            mine.copy_(theirs)
+        self.tokens, self.steps, self.pool, self.seconds, self.curve = (state[key] for key in ("tokens", "steps", "pool", "seconds", "curve"))
+        self.noise.set_state(state["noise"])
+        return True
+
+    def step(self, inputs, targets, weights, used):
+        factor = schedule(self.tokens / self.total)
+        table = self.network.embeddings()
+        hidden = self.network(inputs, table)
+        looked_at = (weights >= 1) | ((torch.rand(weights.shape, generator=self.noise) < OTHER_SHARE) & (weights > 0))
+        at = looked_at.view(-1).nonzero()[:, 0]
+        logits = F.linear(hidden.reshape(-1, self.shape.width)[at], table)
+        wanted, weight = targets.view(-1)[at], weights.view(-1)[at]
+        losses = F.cross_entropy(logits, wanted, reduction="none")
+        loss = (losses * weight).sum() / weight.sum()
+        self.network.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.rest, 1.0)
+        self.muon.step(self.rate * factor * 5)
+        for group in self.adam.param_groups:
+            group["lr"] = self.rate * factor
+        self.adam.step()
+        self.tokens += used
+        self.steps += 1
+        with torch.no_grad():
+            calls = weight >= 1
+            right = (logits.argmax(-1) == wanted)[calls].float().mean().item()
+            return losses[calls].mean().item(), right
+
+    def go(self, minutes=math.inf, report=25, keep=120.0):
+        """Trains to the end of the token budget, or of the minutes."""
+        source = ahead(batches(self.tokenizer, self.seed, self.batch, self.shape.context, self.pool))
+        started, kept, loss, right = time.monotonic(), time.monotonic(), None, None
+        before = self.seconds
+        while self.tokens < self.total:
+            inputs, targets, weights, used, self.pool = next(source)
+            new_loss, new_right = self.step(inputs, targets, weights, used)
+            loss = new_loss if loss is None else 0.97 * loss + 0.03 * new_loss
+            right = new_right if right is None else 0.97 * right + 0.03 * new_right
+            now = time.monotonic()
+            self.seconds = before + now - started
+            if self.steps % report == 0:
+                speed = self.tokens / self.seconds
+                left = (self.total - self.tokens) / speed / 60
+                print(f"step {self.steps}  {self.tokens / 1e6:.2f} of {self.total / 1e6:.1f} M tokens  loss {loss:.4f}  call tokens right {right:.4f}  {speed:.0f} tokens/s  {left:.0f} min left", flush=True)
+                self.curve.append([self.tokens, round(loss, 4), round(right, 4)])
+            if now - kept > keep:
+                self.save()
+                kept = now
+            if (now - started) / 60 > minutes:
+                break
+        self.save()
+        return self.tokens >= self.total
+
+
+def load(folder, tokenizer):
+    """The network of a checkpoint."""
+    state = torch.load(folder / "checkpoint.pt", weights_only=True)
+    network = Network(Shape(**state["shape"]), tokenizer)
+    network.load_state_dict(state["network"])
+    facts = {key: state[key] for key in ("tokens", "steps", "seconds", "seed", "total", "curve")}
+    return network, facts
+
+
+def summary(facts):
+    return json.dumps({key: value for key, value in facts.items() if key != "curve"})
