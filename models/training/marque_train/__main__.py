@@ -12,6 +12,7 @@ from .tokenizer import Tokenizer, learn
 HERE = pathlib.Path(__file__).resolve().parent.parent
 # How many episodes the vocabulary is learned from, and of which size it is.
 VOCABULARY_EPISODES, VOCABULARY = 20_000, 2048
+RECIPE = ("grammar", "words", "entities", "phrases", "idle", "tools", "author", "episodes", "tokenizer", "model", "train")
 
 
 def vocabulary(args):
@@ -57,10 +58,10 @@ def export(args):
 
 
 def recipe():
-    """One hash of everything that decides what the data is."""
+    """One hash of everything that decides what the model becomes."""
     digest = hashlib.sha256()
-    for path in sorted((HERE / "marque_train").glob("*.py")):
-        digest.update(path.read_bytes())
+    for name in RECIPE:
+        digest.update((HERE / "marque_train" / f"{name}.py").read_bytes())
     return digest.hexdigest()
 
 
@@ -103,13 +104,13 @@ def main():
         command = steps.add_parser(name, help=step.__doc__)
         command.set_defaults(step=step)
         if name in ("train", "all"):
-            command.add_argument("--tokens", type=float, default=14.0, help="millions of tokens to train on")
+            command.add_argument("--tokens", type=float, default=6.5, help="millions of tokens to train on")
             command.add_argument("--minutes", type=float, help="stop after so long; the same command goes on later")
-            command.add_argument("--threads", type=int, default=2)
-            command.add_argument("--width", type=int, default=192)
+            command.add_argument("--threads", type=int, default=1)
+            command.add_argument("--width", type=int, default=160)
             command.add_argument("--layers", type=int, default=4)
-            command.add_argument("--heads", type=int, default=6)
-            command.add_argument("--inner", type=int, default=512)
+            command.add_argument("--heads", type=int, default=5)
+            command.add_argument("--inner", type=int, default=448)
         if name in ("export", "all"):
             command.add_argument("--name", default="tiny-agent")
         if name == "show":
