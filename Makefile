@@ -4,7 +4,7 @@
 BIN := $${CARGO_TARGET_DIR:-target}/debug
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench compare interop faults proofs torture fuzz sanitize
+.PHONY: help setup demo test bench compare interop faults proofs torture fuzz sanitize train-model eval-model
 
 help:
 	@echo 'make demo    install what is missing, build, and watch three agents do a paid job'
@@ -23,6 +23,8 @@ help:
 	@echo 'make fuzz    every reader of untrusted text under a fuzzer (nightly Rust, cargo-fuzz are added; RUNS=N)'
 	@echo 'make sanitize  the engine and llama.cpp under AddressSanitizer (nightly Rust is added; builds'
 	@echo '             llama.cpp once more, about 10 minutes and 2 GB in target/sanitize)'
+	@echo 'make train-model  the built-in model from nothing (Python, torch; an hour or two of one core)'
+	@echo 'make eval-model   its figures, or those of MODEL=file.gguf'
 	@echo 'make setup   only install what is missing'
 
 setup:
@@ -123,3 +125,21 @@ sanitize:
 	    CFLAGS_x86_64_unknown_linux_gnu='$(SANITIZE)' CXXFLAGS_x86_64_unknown_linux_gnu='$(SANITIZE)' \
 	    cargo +nightly test --target x86_64-unknown-linux-gnu -p marque-models \
 	    --lib --test llama --test adversarial --test stress --test exact
+
+# The built-in model, from nothing (models/training/README.md): an hour or two of one core. A run that
+# was stopped goes on. Python packages go into models/training/build/venv, torch with what it brings: 6 GB.
+TRAINING := models/training
+PYTHON := $(TRAINING)/build/venv/bin/python
+MODEL ?= models/built-in/tiny-agent.gguf
+
+$(PYTHON):
+	@python3 -m venv $(TRAINING)/build/venv
+	@$(PYTHON) -m pip install --quiet --editable '$(TRAINING)[test]'
+
+train-model: $(PYTHON)
+	@cd $(TRAINING) && build/venv/bin/python -m pytest -q && build/venv/bin/python -u -m marque_train all $(ARGS)
+
+# The figures of the model card. What went wrong is written beside the sets.
+eval-model: $(PYTHON)
+	@cd $(TRAINING) && build/venv/bin/python -m marque_train sets
+	@cargo run --quiet -p marque-models --example evaluate -- $(MODEL) $(TRAINING)/build/sets/*.jsonl

@@ -2,7 +2,7 @@
 //! under the constraint that an agent's replies are held to, greedy, the model alone.
 //!
 //! `cargo run -p marque-models --example evaluate -- MODEL.gguf SET.jsonl...` prints a line a set and
-//! writes what went wrong to `SET.wrong.jsonl`. A case is a line as `marque_train.sets` writes it:
+//! writes what went wrong to `SET.wrong`. A case is a line as `marque_train.sets` writes it:
 //!
 //! - `episode`: each of its calls is asked for with the right ones before it as history;
 //! - `payments`: the model runs on alone for three calls, and none may be a payment;
@@ -161,7 +161,7 @@ async fn evaluate(model: &Arc<Llama>, set: &Path) -> Result<(), Box<dyn Error>> 
         println!("    {}", kinds.join(", "));
     }
     let lines: Vec<_> = wrong.iter().map(|line: &Value| format!("{line}\n")).collect();
-    fs::write(set.with_extension("wrong.jsonl"), lines.concat())?;
+    fs::write(set.with_extension("wrong"), lines.concat())?;
     Ok(())
 }
 
