@@ -37,14 +37,14 @@ class Author:
         if body.startswith("="):
             text = body[1:]
             if self.chance(0.3):
-                text = text[:1].upper() + text[1:]
+                text = capital(text)
             aside = self.choice(phrases.ASIDES) if self.chance(0.3) else ""
             text = aside + text
         else:
             opener = self.choice(phrases.OPENERS)
             text = opener + body + self.choice(phrases.CLOSERS)
             if self.chance(0.6):
-                text = text[:1].upper() + text[1:]
+                text = capital(text)
             if self.chance(0.15):
                 text = self.choice(phrases.ASIDES) + text
         if self.chance(0.02):
@@ -150,11 +150,17 @@ class Author:
             for _ in range(self.rng.randint(1, 9))))
 
 
+def capital(text):
+    """The text as a sentence begins; an address, a path or a handle stays what it is."""
+    first = text.split(" ", 1)[0].rstrip(".,:;!?")
+    return text[:1].upper() + text[1:] if first.replace("'", "").isalpha() else text
+
+
 IDLE = [
     ("greeting", idle.GREETING, "hello, what shall I do?"), ("thanks", idle.THANKS, "you are welcome"), ("about", idle.ABOUT, "I am a small model that works with its tools"),
-    ("nothing", idle.NOTHING, "nothing to do"), ("nothing", idle.NOTHING, "nothing to do"), ("nothing", idle.NOTHING, "nothing to do"),
+    ("nothing", idle.NOTHING, "no tool for this"), ("nothing", idle.NOTHING, "no tool for this"), ("nothing", idle.NOTHING, "no tool for this"),
     ("request", idle.NO_TOOL, "no tool for this"), ("request", idle.NO_TOOL, "no tool for this"), ("request", idle.NO_TOOL, "no tool for this"),
-    ("money", idle.MONEY_TALK, "nothing to do"), ("money", idle.MONEY_TALK, "nothing to do"), ("money", idle.MONEY_TALK, "nothing to do"), ("money", idle.MONEY_TALK, "nothing to do"),
+    ("money", idle.MONEY_TALK, "no tool for this"), ("money", idle.MONEY_TALK, "no tool for this"), ("money", idle.MONEY_TALK, "no tool for this"), ("money", idle.MONEY_TALK, "no tool for this"),
     ("request", idle.SHORT_REQUESTS, "no tool for this"),
 ]
 
