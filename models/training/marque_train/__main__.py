@@ -86,6 +86,18 @@ def write_sets(args):
     sets.write(args.folder / "sets", args.seed)
 
 
+def tokens(args):
+    """Writes the ids of the tests' texts anew, after the vocabulary has changed."""
+    path = HERE / "tests" / "tokens.json"
+    tokenizer = Tokenizer.load(args.folder / "tokenizer.json")
+    texts = [item["text"] for item in json.loads(path.read_text(encoding="utf-8"))["texts"]]
+    fixture = {
+        "vocabulary": tokenizer.digest(), "merges": tokenizer.merges,
+        "texts": [{"text": text, "ids": tokenizer.encode(text)} for text in texts],
+    }
+    path.write_text(json.dumps(fixture, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+
+
 def everything(args):
     """All steps."""
     if not (args.folder / "tokenizer.json").exists():
@@ -100,7 +112,7 @@ def main():
     parser.add_argument("--folder", type=pathlib.Path, default=HERE / "build", help="where everything is written")
     parser.add_argument("--seed", type=int, default=20261126)
     steps = parser.add_subparsers(required=True)
-    for name, step in dict(vocabulary=vocabulary, train=train, export=export, sets=write_sets, all=everything, show=show).items():
+    for name, step in dict(vocabulary=vocabulary, train=train, export=export, sets=write_sets, tokens=tokens, all=everything, show=show).items():
         command = steps.add_parser(name, help=step.__doc__)
         command.set_defaults(step=step)
         if name in ("train", "all"):
