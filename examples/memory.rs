@@ -49,6 +49,7 @@ async fn main() -> Result {
     let said: String = agent.run_as("ask", ask).await?;
     println!("{noted}; {said}; mallory has {}", town.holds(&mallory).await?);
     let task = agent.task("ask").await?.ok_or("it is kept")?;
-    println!("the payment: {}", task.steps()[1].result);
+    let payment = task.steps().get(1).ok_or("it was tried")?;
+    println!("the payment: {}", payment.result);
     Ok(())
 }
