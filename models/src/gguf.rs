@@ -80,17 +80,19 @@ impl Header {
     pub fn read(path: impl AsRef<Path>) -> Result<Self, ModelError> {
         let path = path.as_ref();
         let unreadable = |source| ModelError::Unreadable { path: path.to_owned(), source };
-        let file = File::open(path).map_err(|source| match source.kind() {
+        let absent = |source: std::io::Error| match source.kind() {
             ErrorKind::NotFound => ModelError::NotFound(path.to_owned()),
             _ => unreadable(source),
-        })?;
-        let metadata = file.metadata().map_err(unreadable)?;
+        };
+        // Asked first: whoever opens a pipe waits for somebody who writes into it.
+        let metadata = std::fs::metadata(path).map_err(absent)?;
         if !metadata.is_file() {
             return Err(ModelError::NotGguf {
                 path: path.to_owned(),
                 reason: "it is not a regular file".to_owned(),
             });
         }
+        let file = File::open(path).map_err(absent)?;
         let has = metadata.len();
         parse(BufReader::new(file), has).map_err(|fault| {
             let path = path.to_owned();

@@ -100,6 +100,14 @@ fn selftest(shared: &Shared) -> Done<ExitCode> {
     Ok(if passes { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Runs of which the median counts.
+const RUNS: usize = 5;
+
+fn median(mut runs: [f64; RUNS]) -> f64 {
+    runs.sort_by(f64::total_cmp);
+    runs.get(RUNS / 2).copied().unwrap_or_default()
+}
+
 async fn bench(shared: &Shared, file: Option<PathBuf>, threads: Option<u32>) -> Done<ExitCode> {
     let path = match file {
         Some(file) => file,
@@ -113,15 +121,21 @@ async fn bench(shared: &Shared, file: Option<PathBuf>, threads: Option<u32>) -> 
     let words = "7 ".repeat(PROMPT / 2);
     let ask = |tokens| Request::new(vec![Message::user(&words)]).max_tokens(tokens);
     model.generate(ask(1)).await?; // what is done once is not counted
-    let started = Instant::now();
-    let first = model.generate(ask(1)).await?;
-    let reading = started.elapsed().as_secs_f64();
-    let started = Instant::now();
-    let whole = model.generate(ask(REPLY)).await?;
-    let writing = (started.elapsed().as_secs_f64() - reading).max(f64::EPSILON);
-    let prompt = first.usage.prompt_tokens;
-    let written = whole.usage.completion_tokens.saturating_sub(1);
-    let (prefill, decode) = (f64::from(prompt) / reading, f64::from(written) / writing);
+    let (mut prompt, mut written) = (0, 0);
+    let (mut readings, mut wholes) = ([0.0; RUNS], [0.0; RUNS]);
+    for (reading, whole) in readings.iter_mut().zip(&mut wholes) {
+        let started = Instant::now();
+        prompt = model.generate(ask(1)).await?.usage.prompt_tokens;
+        *reading = started.elapsed().as_secs_f64();
+        let started = Instant::now();
+        let reply = model.generate(ask(REPLY)).await?;
+        *whole = started.elapsed().as_secs_f64();
+        written = reply.usage.completion_tokens.saturating_sub(1);
+    }
+    let (reading, whole) = (median(readings), median(wholes));
+    let prefill = f64::from(prompt) / reading;
+    // Where others have the machine, reading alone may have taken longer than reading and writing.
+    let decode = (whole > reading).then(|| f64::from(written) / (whole - reading));
     if shared.json {
         let row = serde_json::json!({
             "model": model.info(), "load_seconds": loaded,
@@ -134,8 +148,10 @@ async fn bench(shared: &Shared, file: Option<PathBuf>, threads: Option<u32>) -> 
         say!("prefill  {prefill:>8.0} tokens/s   over {prompt} tokens");
         if written == 0 {
             say!("decode   the model ended its reply at once");
-        } else {
+        } else if let Some(decode) = decode {
             say!("decode   {decode:>8.0} tokens/s   over {written} tokens");
+        } else {
+            say!("decode   could not be measured: something else has this machine");
         }
     }
     Ok(ExitCode::SUCCESS)

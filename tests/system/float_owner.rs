@@ -39,6 +39,8 @@ impl Estate {
     /// Waits until payments are refused, which a revocation is followed by within seconds.
     pub(crate) async fn noticed(&self, mind: &Client) {
         eventually("noticed", 30, || async {
+            // What is still paid is missing later.
+            tokio::time::sleep(Duration::from_millis(800)).await;
             let task = format!("{:?}", std::time::Instant::now());
             matches!(self.pay(mind, &task, 1).await, Ok(Outcome::Refused { .. }))
         })

@@ -504,3 +504,26 @@ fn ctrl_c_leaves_a_part_that_goes_on() {
     assert_eq!(resumed_from(&get(dir.path(), &server.url, &sha256(&file))), 100_000);
     is_whole(dir.path(), &file);
 }
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_or_somebodys_part_is_told_at_once_and_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let made = std::process::Command::new("mkfifo").args([at("pipe"), at("q.part")]).status().unwrap();
+    assert!(made.success());
+    for command in ["info", "bench"] {
+        let (text, code) = failure(&marque(dir.path(), &["models", command, &at("pipe")]));
+        assert!(code == 2 && text.contains("not a regular file"), "{command}: {text}");
+    }
+    std::fs::write(at("x.part"), "the only copy of a thesis").unwrap();
+    std::os::unix::fs::symlink(at("x.part"), at("link.part")).unwrap();
+    let hash = "0".repeat(64);
+    for (output, why) in [("x", "is there already"), ("q", "regular file"), ("link", "link.part")] {
+        let url = "http://127.0.0.1:1/x";
+        let args = ["models", "get", url, "--sha256", &hash, "-o", &at(output)];
+        let (text, code) = failure(&marque(dir.path(), &args));
+        assert!(code > 0 && text.contains(why), "{output}: {text}");
+    }
+    assert_eq!(std::fs::read_to_string(at("x.part")).unwrap(), "the only copy of a thesis");
+}

@@ -192,8 +192,12 @@ fn as_json(
 
 /// The hash of a file, with its progress on a terminal.
 pub(super) fn sha256(path: &Path) -> Done<String> {
+    let found = path.metadata().doing(path.display())?;
+    if !found.is_file() {
+        return Err(Failure::usage(format!("{}: it is not a regular file", path.display())));
+    }
     let mut file = File::open(path).doing(path.display())?;
-    let size = file.metadata().doing(path.display())?.len();
+    let size = found.len();
     let mut progress = super::Progress::new("hashed", 0, Some(size));
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 20];

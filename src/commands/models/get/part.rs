@@ -9,7 +9,7 @@ use crate::{
 };
 use marque_net::{HeaderMap, HeaderValue, header};
 use rustix::{
-    fs::{FlockOperation, RenameFlags, flock, renameat_with, statvfs},
+    fs::{FlockOperation, OFlags, RenameFlags, flock, renameat_with, statvfs},
     io::Errno,
 };
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind, Read as _, Seek as _, Write as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 use url::Url;
@@ -65,6 +66,7 @@ impl Part {
             .read(true)
             .append(true)
             .create(true)
+            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
             .open(&path)
             .map_err(|error| unwritten(&path, &error))?;
         flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
@@ -73,6 +75,19 @@ impl Part {
             }
             error => Failure::new(format!("{}: {error}", path.display())),
         })?;
+        // Whoever had the lock may have given the file its name meanwhile.
+        let (here, there) = (file.metadata().doing(path.display())?, path.symlink_metadata());
+        if !there.is_ok_and(|there| (there.dev(), there.ino()) == (here.dev(), here.ino())) {
+            return Err(Failure::new(format!(
+                "{}: another process had it until now",
+                path.display()
+            ))
+            .help("the same command again"));
+        }
+        if !here.is_file() {
+            return Err(Failure::usage(format!("{}: it is not a regular file", path.display()))
+                .help("move it away, or choose another --output"));
+        }
         let fresh = Note { format: FORMAT, url: url.to_string(), ..Note::default() };
         let mut part = Self {
             output: output.to_owned(),
@@ -89,8 +104,15 @@ impl Part {
                 part.note = noted;
                 part.read_what_is_there()?;
             }
-            // Nobody knows what it is a part of.
-            None => part.begin_again()?,
+            None if here.len() == 0 => part.begin_again()?,
+            // It may be anybody's.
+            None => {
+                let path = part.path.display();
+                return Err(Failure::usage(format!(
+                    "{path} is there already, and is not known to be a part of what {url} gives"
+                ))
+                .help("give the URL that it came from, move it away, or choose another --output"));
+            }
         }
         Ok(part)
     }
