@@ -510,7 +510,8 @@ fn ctrl_c_leaves_a_part_that_goes_on() {
 fn what_is_no_file_or_somebodys_part_is_told_at_once_and_stays() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-    let made = std::process::Command::new("mkfifo").args([at("pipe"), at("q.part")]).status().unwrap();
+    let made =
+        std::process::Command::new("mkfifo").args([at("pipe"), at("q.part")]).status().unwrap();
     assert!(made.success());
     for command in ["info", "bench"] {
         let (text, code) = failure(&marque(dir.path(), &["models", command, &at("pipe")]));
