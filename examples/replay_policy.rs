@@ -32,7 +32,7 @@ async fn main() -> Result {
         let _: String = agent.run_as(&format!("hour-{hour}"), "The wind?").await?;
         town.advance(Duration::from_secs(3600)).await?;
     }
-    println!("three hours cost {}", scout.spent().await?);
+    println!("three hours cost {}", town.holds(&feed).await?);
 
     // The draft would have allowed 0.20 a day.
     let adopted = std::fs::read_to_string(scout.policy())?;

@@ -151,6 +151,39 @@ impl Economy {
         Ok(self.devnet.mint(self.dollar, to, U256::from(units)).await?)
     }
 
+    /// What a policy on this chain begins with: the chain as `rpc` tells of it, the test dollar, and a
+    /// day's fees.
+    #[must_use]
+    pub fn policy_head(&self, owner: Address, rpc: &str) -> String {
+        format!(
+            r#"format  = 1
+version = 1
+owner   = "{owner}"
+
+[chain.devnet]
+id       = "eip155:{chain}"
+rpc      = ["{rpc}"]
+finality = 2
+native   = "ETH"
+identity_registry = "{registry}"
+
+[asset.{DOLLAR}]
+chain    = "devnet"
+token    = "{dollar}"
+decimals = {DECIMALS}
+domain   = {{ name = "{name}", version = "{version}" }}
+
+[limits.gas]
+day = "0.05 ETH"
+"#,
+            chain = self.devnet.chain_id(),
+            registry = self.registry,
+            dollar = self.dollar,
+            name = DOLLAR_DOMAIN.0,
+            version = DOLLAR_DOMAIN.1,
+        )
+    }
+
     /// Has the owner sign `document` and puts it in force, before the steward runs.
     ///
     /// # Errors

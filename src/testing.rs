@@ -45,7 +45,7 @@ pub use citizen::{AgentBuilder, Citizen};
 pub use endpoint::Chain;
 pub use stall::{Misbehaviour, SellerBuilder, Stall};
 
-use crate::economy::{DECIMALS, DOLLAR, DOLLAR_DOMAIN, Economy};
+use crate::economy::{DECIMALS, DOLLAR, Economy};
 use alloy_primitives::{Address, U256};
 use endpoint::Endpoint;
 use marque_identity::devnet::{Devnet, Options};
@@ -143,34 +143,7 @@ impl Town {
 
     /// What every policy here begins with.
     fn head(&self, owner: Address) -> String {
-        format!(
-            r#"format = 1
-version = 1
-owner = "{owner}"
-
-[chain.devnet]
-id = "eip155:{chain}"
-rpc = ["{rpc}"]
-finality = 2
-native = "ETH"
-identity_registry = "{registry}"
-
-[asset.{DOLLAR}]
-chain = "devnet"
-token = "{dollar}"
-decimals = {DECIMALS}
-domain = {{ name = "{name}", version = "{version}" }}
-
-[limits.gas]
-day = "0.05 ETH"
-"#,
-            chain = self.economy.devnet.chain_id(),
-            rpc = self.endpoint.url(),
-            registry = self.economy.registry,
-            dollar = self.economy.dollar,
-            name = DOLLAR_DOMAIN.0,
-            version = DOLLAR_DOMAIN.1,
-        )
+        self.economy.policy_head(owner, self.endpoint.url())
     }
 
     /// Gives somebody test dollars.

@@ -1,7 +1,7 @@
 //! The three policies of the story, as their owners would write them.
 
 use alloy_primitives::{Address, U256};
-use marque::economy::{DOLLAR, DOLLAR_DOMAIN, Economy, Party};
+use marque::economy::{DOLLAR, Economy, Party};
 
 /// A seller that a buyer's policy names: identity, owner and wallet are pinned.
 pub(super) struct Seller<'a> {
@@ -10,41 +10,12 @@ pub(super) struct Seller<'a> {
     pub(super) host: String,
 }
 
-/// What every policy of the story begins with.
-fn head(economy: &Economy, owner: Address) -> String {
-    format!(
-        r#"format  = 1
-version = 1
-owner   = "{owner}"
-
-[chain.devnet]
-id       = "eip155:{chain}"
-rpc      = ["{rpc}"]
-finality = 2
-native   = "ETH"
-identity_registry = "{registry}"
-
-[asset.{DOLLAR}]
-chain    = "devnet"
-token    = "{dollar}"
-decimals = 6
-domain   = {{ name = "{name}", version = "{version}" }}
-
-[limits.gas]
-day = "0.05 ETH"
-"#,
-        chain = economy.devnet.chain_id(),
-        rpc = economy.devnet.url(),
-        registry = economy.registry,
-        dollar = economy.dollar,
-        name = DOLLAR_DOMAIN.0,
-        version = DOLLAR_DOMAIN.1,
-    )
-}
-
 /// A seller may take money and spend nothing but gas.
 pub(crate) fn seller(economy: &Economy, owner: Address) -> String {
-    format!("{}\n[income]\nassets = [\"{DOLLAR}\"]\n", head(economy, owner))
+    format!(
+        "{}\n[income]\nassets = [\"{DOLLAR}\"]\n",
+        economy.policy_head(owner, economy.devnet.url())
+    )
 }
 
 /// The buyer: small payments to two pinned payees, and no more than 0.25 in any hour.
@@ -58,7 +29,7 @@ day       = "1.00"
 total     = "5.00"
 ask_above = "0.08"
 "#,
-        head(economy, owner)
+        economy.policy_head(owner, economy.devnet.url())
     );
     for seller in sellers {
         text.push_str(&format!(
