@@ -61,7 +61,7 @@ use std::{
 use tempfile::TempDir;
 
 /// So long a steward may go by a block that is the newest no more.
-const HEARD: Duration = Duration::from_millis(600);
+const HEARD: Duration = Duration::from_millis(2_500);
 
 /// What the functions of a test return; any error fits.
 pub type Result<T = (), E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
