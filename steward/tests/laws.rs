@@ -189,7 +189,7 @@ proptest! {
             bodies.filter(|(_, body)| !matches!(body, Body::Received { .. })).collect::<Vec<_>>()
         };
         let (with, without) = (play(&given), play(&acts));
-        prop_assert!(with.entries.len() > without.entries.len());
+        prop_assert!(acts.is_empty() || with.entries.len() > without.entries.len());
         prop_assert_eq!(decided(&with), decided(&without));
     }
 

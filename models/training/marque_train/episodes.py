@@ -40,7 +40,7 @@ class Episode:
         return "\n".join(tool.line() for tool in self.tools)
 
 
-def call(tool, **arguments):
+def call(tool, /, **arguments):
     return {"tool": tool, "args": arguments}
 
 
@@ -525,7 +525,7 @@ class Writer:
 
     def episode(self, kind=None):
         """An episode of a kind, or of any, with its tools in an order of chance."""
-        self.old = kind is None and self.chance(0.22)
+        self.old = kind is None and self.chance(0.1)
         self.reasons, self.zones = self.chance(0.8), self.chance(0.6)
         kinds = OLD_KINDS if self.old else KINDS
         kind = kind or self.rng.choices(list(kinds), kinds.values())[0]
@@ -607,7 +607,7 @@ def clashes(name, given, goal, kind):
 
 KINDS = {
     "fetch": 9, "pick": 2.5, "balance": 4, "pay": 13, "hire": 9, "calculate": 7, "now": 2.5, "read_file": 4, "write_file": 5, "remember": 5, "recall": 5, "ask_owner": 5, "find_agents": 5,
-    "fetch_pay": 2.5, "tour": 1.5, "read_pay": 1, "fetch_save": 2, "fetch_remember": 1, "read_copy": 1, "calc_pay": 0.8, "calc_save": 0.8, "recall_pay": 0.8, "afford": 2, "enough": 1, "balance_save": 0.7, "find_hire": 1, "structured": 1, "other": 15, "idle": 20,
+    "fetch_pay": 2.5, "tour": 1.5, "read_pay": 1, "fetch_save": 2, "fetch_remember": 1, "read_copy": 1, "calc_pay": 0.8, "calc_save": 0.8, "recall_pay": 0.8, "afford": 2, "enough": 1, "balance_save": 0.7, "find_hire": 1, "structured": 1, "other": 32, "idle": 20,
 }
 OLD_KINDS = {"fetch": 12, "balance": 4, "pay": 12, "hire": 9, "fetch_pay": 3, "afford": 2, "remember": 2, "job_done": 4, "idle": 14, "other": 6}
 
