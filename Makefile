@@ -42,6 +42,7 @@ bench:
 	@scripts/setup bench
 	@cargo bench --profile dev --bench first_light
 	@cargo bench --profile dev --bench mind
+	@cargo bench --profile dev --bench task
 	@cargo bench --profile dev -p marque-models --bench engine
 	@cargo bench -p marque-policies --bench decide
 	@cargo bench -p marque-steward --bench journal

@@ -4,15 +4,9 @@
 //! of it: what is left without one is printed beside it. The model is a script and the steward answers
 //! at once.
 
-use alloy_primitives::{Address, B256};
 use async_trait::async_trait;
-use marque_agent_core::{Agent, Cx, Steward, TaskLimits, Tool, ToolError};
+use marque_agent_core::{Agent, Cx, TaskLimits, Tool, ToolError};
 use marque_models::Scripted;
-use marque_payments::{Authority, PaymentError};
-use marque_policies::IntentId;
-use marque_steward_client::{
-    Artifact, IntentState, Note, Outcome, Proposal, Report, ToolView, View,
-};
 use serde_json::{Value, json};
 use std::{
     error::Error,
@@ -23,6 +17,9 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use support::Yes;
+
+mod support;
 
 /// Steps of the task that is measured.
 const STEPS: u32 = 20;
@@ -39,63 +36,6 @@ const REST: Duration = Duration::from_secs(15);
 /// What a step may take beside one fsync, and what idle agents may hold.
 const STEP: Duration = Duration::from_millis(2);
 const MEMORY: u64 = 200 << 20;
-
-/// Allows everything at once.
-#[derive(Debug)]
-struct Yes;
-
-#[async_trait]
-impl Authority for Yes {
-    async fn propose(&self, proposal: Proposal) -> Result<Outcome, PaymentError> {
-        let id = proposal.id(B256::ZERO, "scout");
-        Ok(Outcome::Allowed { id, artifact: Artifact::Permission })
-    }
-
-    async fn view(&self) -> Result<View, PaymentError> {
-        let tool = ToolView {
-            name: "count".to_owned(),
-            hosts: Vec::new(),
-            methods: Vec::new(),
-            arguments: Vec::new(),
-        };
-        Ok(View {
-            agent: "scout".to_owned(),
-            sub_agent: None,
-            address: Address::ZERO,
-            owner: Address::ZERO,
-            owner_since: 0,
-            origin: B256::ZERO,
-            policy_version: 1,
-            policy_hash: B256::ZERO,
-            now: 0,
-            frozen_at: None,
-            tools: vec![tool],
-            payees: Vec::new(),
-            assets: Vec::new(),
-            chains: Vec::new(),
-            budgets: Vec::new(),
-            income: Vec::new(),
-            facilitates: Vec::new(),
-            pools: Vec::new(),
-            intents: Vec::new(),
-        })
-    }
-
-    async fn report(&self, _: Report) -> Result<(), PaymentError> {
-        Ok(())
-    }
-
-    async fn wait(&self, _: IntentId, _: Duration) -> Result<IntentState, PaymentError> {
-        Err(PaymentError::Steward("nothing is held here".to_owned()))
-    }
-}
-
-#[async_trait]
-impl Steward for Yes {
-    async fn note(&self, _: Note) -> Result<(), PaymentError> {
-        Ok(())
-    }
-}
 
 struct Count;
 
@@ -181,7 +121,7 @@ async fn agent(dir: &Path, script: &Arc<Scripted>) -> Result<Agent, Box<dyn Erro
     let limits = TaskLimits { steps: 64, ..TaskLimits::default() };
     let agent = Agent::builder("scout")
         .model(Arc::clone(script) as Arc<_>)
-        .steward(Arc::new(Yes))
+        .steward(Arc::new(Yes::new("count")))
         .mind_dir(dir)
         .limits(limits)
         .build()

@@ -432,24 +432,18 @@ impl Scope {
     ) -> Result<(), ToolError> {
         let usage =
             ToolUse { tool: self.tool.clone(), fetch, arguments: self.arguments.clone(), labels };
-        self.propose(ordinal, Intent::Tool(usage)).await.map(drop)
+        self.propose(self.proposal(ordinal, Intent::Tool(usage))).await.map(drop)
+    }
+
+    /// An intent of this call, in its place.
+    fn proposal(&self, ordinal: u32, intent: Intent) -> Proposal {
+        // A refusal goes to the model, whose next call is another step, so nothing here is ever
+        // attempted under the same step twice.
+        Proposal { task: self.task.clone(), step: self.step, ordinal, attempt: 0, intent }
     }
 
     /// Proposes an intent and waits for the owner if need be.
-    async fn propose(
-        &self,
-        ordinal: u32,
-        intent: Intent,
-    ) -> Result<(IntentId, Artifact), ToolError> {
-        let proposal = Proposal {
-            task: self.task.clone(),
-            step: self.step,
-            ordinal,
-            // A refusal goes to the model, whose next call is another step, so nothing here is ever
-            // attempted under the same step twice.
-            attempt: 0,
-            intent,
-        };
+    async fn propose(&self, proposal: Proposal) -> Result<(IntentId, Artifact), ToolError> {
         let mut round = 0;
         loop {
             let outcome = self.steward.propose(proposal.clone()).await;

@@ -6,7 +6,7 @@ use alloy_primitives::U256;
 use marque_agent_core::{Cx, ToolError};
 use marque_macros::tool;
 use marque_policies::{Money, money::format_units};
-use marque_steward_client::View;
+use marque_steward_client::AssetView;
 use serde::Serialize;
 
 /// What [`balance`] and [`get_balance`] answer.
@@ -25,16 +25,11 @@ pub struct Balance {
 #[tool(crate = marque_agent_core, description = "show how much may still be spent")]
 pub async fn balance(cx: &Cx) -> Result<Balance, ToolError> {
     let view = cx.view().await?;
-    let limited = view
-        .assets
-        .iter()
-        .filter(|asset| view.budgets.iter().any(|budget| budget.limit.asset == asset.id));
-    let amounts: Vec<String> = limited
-        .map(|asset| {
-            let left = left(&view, Money::new(U256::MAX, asset.id));
-            format!("{} {}", short(left, asset.decimals), asset.name)
-        })
-        .collect();
+    let left = |asset: &AssetView| {
+        let left = view.left(asset.id)?;
+        Some(format!("{} {}", short(left, asset.decimals), asset.name))
+    };
+    let amounts: Vec<String> = view.assets.iter().filter_map(left).collect();
     Ok(match amounts.is_empty() {
         true => Balance { balance: "nothing may be spent".to_owned() },
         false => Balance { balance: amounts.join(", ") },
@@ -50,7 +45,8 @@ pub async fn balance(cx: &Cx) -> Result<Balance, ToolError> {
 pub async fn get_balance(cx: &Cx) -> Result<Balance, ToolError> {
     let view = cx.view().await?;
     let asset = purse(&view)?;
-    let left = left(&view, Money::new(U256::MAX, asset.id));
+    // What nothing limits is what nothing permits.
+    let left = view.left(asset.id).unwrap_or(Money::new(U256::ZERO, asset.id));
     Ok(Balance { balance: short(left, asset.decimals) })
 }
 
@@ -58,15 +54,4 @@ pub async fn get_balance(cx: &Cx) -> Result<Balance, ToolError> {
 fn short(money: Money, decimals: u8) -> String {
     let text = format_units(money.units, decimals);
     text.strip_suffix(".00").unwrap_or(&text).to_owned()
-}
-
-/// The least of `most` and what each window of the same asset leaves.
-fn left(view: &View, most: Money) -> Money {
-    let windows = view.budgets.iter().filter(|budget| budget.limit.asset == most.asset);
-    let least = windows
-        .map(|budget| budget.limit.units.saturating_sub(budget.spent.units))
-        .min()
-        // Without a limit on this asset nothing may be spent: unknown means no.
-        .unwrap_or_default();
-    Money::new(least.min(most.units), most.asset)
 }

@@ -3,9 +3,10 @@
 
 use super::Cx;
 use crate::{Event, ToolError};
-use alloy_primitives::{Address, B256};
-use marque_policies::{Intent, IntentId, Money, intent::Transfer};
-use marque_steward_client::{Artifact, PaymentState};
+use alloy_primitives::{Address, B256, U256};
+use marque_payments::PaymentError;
+use marque_policies::{Intent, IntentId, Money, intent::Transfer, money::format_units};
+use marque_steward_client::{Artifact, PaymentState, Proposal, View};
 use std::{sync::atomic::Ordering, time::Duration};
 use tokio::time::Instant;
 
@@ -39,7 +40,7 @@ impl Cx {
     ///
     /// # Errors
     /// [`ToolError::Arguments`] for a payee that the policy does not name or that has no address yet,
-    /// and for more than [`Cx::max_price`]; [`ToolError::Refused`], [`ToolError::Held`],
+    /// for more than [`Cx::max_price`] and for more than the limits leave; [`ToolError::Refused`], [`ToolError::Held`],
     /// [`ToolError::Denied`], [`ToolError::Over`], [`ToolError::Payment`].
     pub async fn pay(&self, payee: &str, amount: Money) -> Result<Transferred, ToolError> {
         let scope = &self.scope;
@@ -64,7 +65,9 @@ impl Cx {
         let ordinal = scope.ordinal.fetch_add(1, Ordering::SeqCst);
         let payee = payee.to_owned();
         let transfer = Transfer { payee: payee.clone(), to, amount, labels: self.labels() };
-        let (id, artifact) = scope.propose(ordinal, Intent::Transfer(transfer)).await?;
+        let proposal = scope.proposal(ordinal, Intent::Transfer(transfer));
+        self.affordable(&view, amount, &proposal).await?;
+        let (id, artifact) = scope.propose(proposal).await?;
         let transaction = match artifact {
             Artifact::Transaction { hash } => Some(hash),
             _ => None,
@@ -73,6 +76,34 @@ impl Cx {
         let task = self.task().to_owned();
         scope.emit(Event::Paid { task, id, payee: payee.clone(), amount, transaction });
         Ok(Transferred { id, payee, to, amount, transaction, state })
+    }
+
+    /// Whether the limits leave as much, as the steward told them. One that was proposed before is a
+    /// part of what they no longer leave.
+    async fn affordable(
+        &self,
+        view: &View,
+        amount: Money,
+        proposal: &Proposal,
+    ) -> Result<(), ToolError> {
+        let left = view.left(amount.asset).map_or(U256::ZERO, |left| left.units);
+        if amount.units <= left {
+            return Ok(());
+        }
+        let scope = &self.scope;
+        let id = proposal.id_of(view.origin, &view.agent, view.sub_agent.as_deref());
+        match scope.steward.wait(id, Duration::ZERO).await {
+            Ok(_) => return Ok(()),
+            Err(PaymentError::Fault(_)) => {}
+            Err(error) => return Err(scope.sort(error.into())),
+        }
+        let known = view.assets.iter().find(|asset| asset.id == amount.asset);
+        let said = |units| match known {
+            Some(asset) => format!("{} {}", format_units(units, asset.decimals), asset.name),
+            None => format!("{units} units of {}", amount.asset),
+        };
+        let why = format!("{} is more than the limits leave: {}", said(amount.units), said(left));
+        Err(ToolError::Arguments(why))
     }
 
     /// How far a transfer got.

@@ -182,6 +182,12 @@ impl Authority for Desk {
 
     async fn wait(&self, id: IntentId, _: Duration) -> Result<IntentState, PaymentError> {
         self.asked(|| {
+            let view = self.view.lock().unwrap();
+            let proposals = self.proposals.lock().unwrap();
+            if !proposals.iter().any(|it| it.id(view.origin, &view.agent) == id) {
+                let message = format!("there is no intent {id} here");
+                return Err(PaymentError::Fault(Fault { code: "unknown".to_owned(), message }));
+            }
             let state = self.states.lock().unwrap().pop_front().unwrap_or(PaymentState::Held);
             Ok(IntentState { id, state, transaction: None, block: None })
         })

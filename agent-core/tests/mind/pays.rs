@@ -8,7 +8,7 @@ use alloy_primitives::{Address, B256, U256};
 use marque_agent_core::{AgentError, Cx, Event, ToolError};
 use marque_macros::tool;
 use marque_policies::{AssetId, Intent, Label, Money};
-use marque_steward_client::{AssetView, PayeeView, PaymentState};
+use marque_steward_client::{AssetView, Budget, PayeeView, PaymentState};
 use std::sync::Arc;
 
 /// Pays somebody.
@@ -33,6 +33,14 @@ fn desk() -> Arc<Desk> {
         view.assets = vec![AssetView { name: "USD".to_owned(), id, decimals: 6, domain: None }];
         let payee = |name: &str, address| PayeeView { name: name.to_owned(), address, host: None };
         view.payees = vec![payee("ana", Some(Address::repeat_byte(5))), payee("new", None)];
+        let money = |units: u64| Money::new(U256::from(units), id);
+        view.budgets = vec![Budget {
+            rule: "limits.USD.day".to_owned(),
+            spent: money(1_200_000),
+            in_flight: None,
+            limit: money(2_000_000),
+            next: None,
+        }];
     });
     Arc::new(desk)
 }
@@ -71,6 +79,7 @@ async fn a_stranger_an_unpinned_payee_and_too_much_are_no_intents() {
         call("new", "0.50 USD"),
         call("ana", "1.01 USD"),
         call("ana", "5 EUR"),
+        call("ana", "0.81 USD"),
         FINISH.to_owned(),
     ];
     let script: Vec<&str> = script.iter().map(String::as_str).collect();
@@ -78,9 +87,15 @@ async fn a_stranger_an_unpinned_payee_and_too_much_are_no_intents() {
     let _: String = agent.run_as("t", "pay").await.unwrap();
     let task = agent.task("t").await.unwrap().unwrap();
     let told: Vec<String> = task.steps().iter().map(|step| step.result.to_string()).collect();
-    for (told, why) in
-        told.iter().zip(["names ana, new", "buy there first", "the most", "no asset EUR"])
-    {
+    let reasons = [
+        "names ana, new",
+        "buy there first",
+        "the most",
+        "no asset EUR",
+        "0.81 USD is more than the limits leave: 0.80 USD",
+    ];
+    assert_eq!(told.len(), reasons.len());
+    for (told, why) in told.iter().zip(reasons) {
         assert!(told.contains(why), "{told}");
     }
     let proposals = desk.proposals.lock().unwrap();
@@ -96,7 +111,9 @@ async fn a_held_transfer_is_the_same_intent_when_the_task_goes_on() {
     let agent = scout(&desk, dir.path(), &[&pay, FINISH]).build().await.unwrap().tool(send);
     let error = agent.run_as::<String>("t", "pay ana").await.unwrap_err();
     assert!(matches!(error, AgentError::Held { .. }), "{error}");
-    desk.states([PaymentState::Seen]);
+    // What is held is reserved by now, so that the limits leave less than it asks for.
+    desk.change(|view| view.budgets[0].spent.units = U256::from(1_700_000));
+    desk.states([PaymentState::Held, PaymentState::Seen]);
     let _: String = agent.run_as("t", "pay ana").await.unwrap();
     let proposals = desk.proposals.lock().unwrap();
     let transfers: Vec<_> =

@@ -90,7 +90,9 @@ pub(super) fn choose<'a>(
         let judged =
             acceptable(requirements, asked.host(), view, max).and_then(|(terms, payee)| {
                 let offer = evidence::agrees(required, index, view.now / 1_000)?;
-                let affordable = has_room(view, terms.amount);
+                // This orders what is put before the steward, which alone decides.
+                let left = view.left(terms.amount.asset);
+                let affordable = left.is_some_and(|left| terms.amount.units <= left.units);
                 let resource = resource.clone();
                 Ok(Choice { entry: index, requirements, terms, payee, resource, offer, affordable })
             });
@@ -125,15 +127,6 @@ const fn effort(method: Method) -> u8 {
         Method::Permit2 => 1,
         Method::Upto { .. } => 2,
     }
-}
-
-/// Whether every window of every limit of that asset has room, as the view tells it. Only the
-/// steward decides; this orders what is put before it.
-fn has_room(view: &View, amount: Money) -> bool {
-    view.budgets.iter().filter(|budget| budget.limit.asset == amount.asset).all(|budget| {
-        let left = budget.limit.units.saturating_sub(budget.spent.units);
-        amount.units <= left
-    })
 }
 
 fn acceptable(

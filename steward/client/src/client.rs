@@ -5,12 +5,12 @@
 //! proposal has the same id and gets the same answer, so asking twice changes nothing.
 
 use crate::{
-    door,
+    View, door,
     error::ClientError,
     link::{self, Call},
     protocol::{
         Answer, Ask, IntentState, Note, Outcome, Preview, Proposal, Queue, Report, SettlingView,
-        Status, View,
+        Status,
     },
 };
 use marque_policies::{IntentId, SignedStatement};

@@ -9,10 +9,12 @@ mod error;
 pub mod frame;
 mod link;
 pub mod protocol;
+mod view;
 
 pub use client::Client;
 pub use error::ClientError;
 pub use protocol::*;
+pub use view::*;
 
 /// JSON Schemas of a question and an answer, for other languages and for fuzzing.
 ///

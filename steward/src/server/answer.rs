@@ -176,6 +176,9 @@ fn remember(told: &Told, answer: &Answer) {
     told.lock().unwrap_or_else(PoisonError::into_inner).insert(id, state);
 }
 
+/// The tool of a mind that asks a chain itself, and so must know whom.
+const READS_THE_CHAIN: &str = "find_agents";
+
 /// Which intents a view has.
 type Listed = fn(&State, &Who, Timestamp) -> Vec<IntentView>;
 
@@ -254,6 +257,9 @@ fn show_below(view: &mut View, policy: &Policy, name: &str) {
     let own = policy.sub_agents.get(name);
     view.tools.retain(|tool| own.is_some_and(|own| own.tools.contains(&tool.name)));
     view.payees.retain(|payee| own.is_some_and(|own| own.payees.contains(&payee.name)));
+    if !view.tools.iter().any(|tool| tool.name == READS_THE_CHAIN) {
+        view.chains.clear();
+    }
     let limits = format!("sub_agent.{name}.");
     view.budgets.retain(|it| !it.rule.starts_with("sub_agent.") || it.rule.starts_with(&limits));
     // Settling and pools are for the agent itself.
@@ -287,8 +293,11 @@ fn show_policy(view: &mut View, policy: &Policy, pinned: &BTreeMap<String, Addre
         rpc: chain.rpc.clone(),
         identity_registry: chain.identity_registry,
     };
-    view.chains = policy.chains.iter().map(chain).collect();
     view.tools = policy.tools.iter().map(tool).collect();
+    // An endpoint may hold its owner's access key.
+    if policy.tools.contains_key(READS_THE_CHAIN) {
+        view.chains = policy.chains.iter().map(chain).collect();
+    }
     view.payees = policy.payees.iter().map(payee).collect();
     view.assets = policy.assets.iter().map(asset).collect();
     view.income.clone_from(&policy.income);
@@ -362,6 +371,14 @@ one_of = ["Berlin"]
         assert_eq!(view.pools, [policy.assets["USDC"].id]);
         let known: Vec<_> = view.payees.iter().map(|payee| payee.address).collect();
         assert_eq!(known, [Some(Address::repeat_byte(7)), None]);
+        assert!(view.chains.is_empty(), "nothing here asks a chain: {:?}", view.chains);
+        let reading = format!("{POLICY}[[tool]]\nname = \"find_agents\"\n");
+        let (reading, _) = marque_policies::parse(&reading).unwrap();
+        let mut knows = view.clone();
+        show_policy(&mut knows, &reading, &pinned);
+        assert_eq!(knows.chains[0].rpc, ["http://127.0.0.1:9"]);
+        show_below(&mut knows, &reading, "helper");
+        assert!(knows.chains.is_empty(), "an account that may not use the tool sees none");
         // A view from before these fields is still read.
         let mut older = serde_json::to_value(&view).unwrap();
         older.as_object_mut().unwrap().remove("pools");
