@@ -19,7 +19,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -37,6 +37,8 @@ struct Done {
     waited: Duration,
     /// Whether the task's own time ended it.
     late: bool,
+    /// Tokens of the goals below it.
+    tokens: u64,
 }
 
 impl Agent {
@@ -64,7 +66,7 @@ impl Agent {
         let mut mark = Instant::now();
         let mut interruption = None;
         while let Some((step, call, done)) = calls.next().await {
-            let Done { result, labels, waited, late } = match done {
+            let Done { result, labels, waited, late, tokens } = match done {
                 Ok(done) => done,
                 // The others are let to their end, so that they are not made again.
                 Err(error) if together => {
@@ -73,6 +75,7 @@ impl Agent {
                 }
                 Err(error) => return Err(error),
             };
+            task.count(tokens);
             let took = mark.elapsed().saturating_sub(waited);
             mark = Instant::now();
             let said = Said::new(step, "result", result.to_string())?;
@@ -108,6 +111,7 @@ impl Agent {
             labels: task.labels().clone(),
             waited: Duration::ZERO,
             late: false,
+            tokens: 0,
         };
         if call.tool == READ_MORE && !core.model.info().built_in {
             return Ok(done(self.read_more(task, &call.args).await?));
@@ -142,7 +146,8 @@ impl Agent {
             None => json!({ "error": format!("no result within {} s", limit.as_secs_f32()) }),
         };
         let labels = lock(&scope.labels).clone();
-        Ok(Done { result, labels, waited, late })
+        let tokens = scope.tokens.load(Ordering::SeqCst);
+        Ok(Done { result, labels, waited, late, tokens })
     }
 
     /// A part of an earlier result of the same task that was shortened.
@@ -161,9 +166,15 @@ impl Agent {
         })
     }
 
-    fn scope(&self, task: &Task, call: &Call, step: u32, view: &View) -> Result<Scope, AgentError> {
+    /// What the task, and those that it is below, may spend.
+    pub(crate) fn purse(&self, task: &Task) -> Arc<Purse> {
         let core = &self.core;
-        let mut allowances = vec![(task.id().to_owned(), task.limits().spend.clone())];
+        let id = task.id();
+        let mut allowances = vec![(id.to_owned(), task.limits().spend.clone())];
+        // An owner who lowers what may be spent means the tasks that are kept as well.
+        if core.limits.spend != task.limits().spend {
+            allowances.push((id.to_owned(), core.limits.spend.clone()));
+        }
         // What is spent below a task is written down where the task's own spending is.
         let (memory, gate) = match &self.above {
             Some(above) => {
@@ -172,9 +183,13 @@ impl Agent {
             }
             None => (core.memory.clone(), Arc::clone(&core.gate)),
         };
-        let steward = Arc::clone(&core.steward);
-        let paying = AtomicBool::new(false);
-        let purse = Arc::new(Purse { steward, memory, allowances, gate, paying });
+        let (steward, paying) = (Arc::clone(&core.steward), AtomicBool::new(false));
+        Arc::new(Purse { steward, memory, allowances, gate, paying })
+    }
+
+    fn scope(&self, task: &Task, call: &Call, step: u32, view: &View) -> Result<Scope, AgentError> {
+        let core = &self.core;
+        let purse = self.purse(task);
         let authority: Arc<dyn Authority> = Arc::clone(&purse) as Arc<dyn Authority>;
         Ok(Scope {
             steward: Arc::clone(&core.steward),
@@ -195,6 +210,8 @@ impl Agent {
             agent: self.clone(),
             purse,
             below: AtomicU32::new(0),
+            tokens: AtomicU64::new(0),
+            tokens_left: task.limits().tokens.map(|limit| limit.saturating_sub(task.used().tokens)),
             waits: Mutex::default(),
         })
     }

@@ -219,8 +219,10 @@ impl Agent {
             return self.begin_as(&number.to_string(), goal).await;
         }
         for task in self.core.memory.tasks().await? {
+            // What lies below a call is found by its place alone.
             if task.goal() == goal
                 && !task.is_over()
+                && !task.id().contains('/')
                 && let Ok(claim) = self.core.claim(task.id())
             {
                 return Ok((task, claim));

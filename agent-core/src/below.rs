@@ -12,12 +12,14 @@ use crate::{
     cx::lock,
 };
 use async_trait::async_trait;
-use marque_policies::Labels;
 use marque_steward_client::Client;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+};
 
 /// So deep a goal may lie below others.
 const DEEPEST: usize = 4;
@@ -38,12 +40,16 @@ impl Agent {
 
     /// A task that begins now.
     pub(crate) fn new_task(&self, id: &str, goal: &str) -> Result<Task, AgentError> {
-        let task = Task::new(id, goal, self.core.limits.clone())?;
-        let Some(scope) = &self.above else { return Ok(task) };
-        if scope.purse.allowances.len() > DEEPEST {
+        let mut limits = self.core.limits.clone();
+        let Some(scope) = &self.above else { return Task::new(id, goal, limits) };
+        let above: BTreeSet<_> = scope.purse.allowances.iter().map(|(task, _)| task).collect();
+        if above.len() > DEEPEST {
             return Err(AgentError::Deep(DEEPEST));
         }
-        Ok(task.labelled(&lock(&scope.labels)))
+        let taken = scope.tokens.load(Ordering::SeqCst);
+        let left = scope.tokens_left.map(|left| left.saturating_sub(taken));
+        limits.tokens = limits.tokens.into_iter().chain(left).min();
+        Ok(Task::new(id, goal, limits)?.labelled(&lock(&scope.labels)))
     }
 
     /// Runs a task, and ends the run of the task above with it where it has to stop for now.
@@ -62,11 +68,12 @@ impl Agent {
         }
     }
 
-    /// Tells the call above where something came from.
-    pub(crate) fn join_above(&self, labels: &Labels) {
+    /// Tells the call above where something came from, and how many tokens it took.
+    pub(crate) fn join_above(&self, task: &Task) {
         if let Some(scope) = &self.above {
+            scope.tokens.fetch_add(task.used().tokens, Ordering::SeqCst);
             let above = &mut *lock(&scope.labels);
-            *above = std::mem::take(above).join(labels);
+            *above = std::mem::take(above).join(task.labels());
         }
     }
 

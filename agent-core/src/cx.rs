@@ -19,7 +19,7 @@ use crate::{
     purse::Purse, state::States, tape::Tape,
 };
 use marque_net::{HeaderMap, HeaderValue, Method, Request, bytes_out, header, host_port};
-use marque_payments::{Buyer, Errand, Paid, PaymentError};
+use marque_payments::{Authority as _, Buyer, Errand, Paid, PaymentError};
 use marque_policies::{
     Argument, Intent, IntentId, Label, Labels, Money, Row,
     intent::{Fetch, ToolUse},
@@ -31,7 +31,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -93,6 +93,10 @@ pub(crate) struct Scope {
     pub(crate) purse: Arc<Purse>,
     /// The number of the next goal below this call.
     pub(crate) below: AtomicU32,
+    /// Tokens that the goals below took.
+    pub(crate) tokens: AtomicU64,
+    /// Tokens that the task had left when the call began, if they are limited.
+    pub(crate) tokens_left: Option<u64>,
     /// How long it waited for the owner, and since when it waits.
     pub(crate) waits: Mutex<(Duration, Option<Instant>)>,
 }
@@ -446,7 +450,7 @@ impl Scope {
     async fn propose(&self, proposal: Proposal) -> Result<(IntentId, Artifact), ToolError> {
         let mut round = 0;
         loop {
-            let outcome = self.steward.propose(proposal.clone()).await;
+            let outcome = self.purse.propose(proposal.clone()).await;
             round += 1;
             match outcome.map_err(|error| self.sort(error.into()))? {
                 Outcome::Allowed { id, artifact } => return Ok((id, artifact)),

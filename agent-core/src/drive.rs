@@ -7,6 +7,7 @@ use crate::{
     context,
     memory::Said,
     prompt::{self, Offer},
+    remote::{THOUGHT, Thought},
     schema,
     task::{Failure, Feed, Want},
 };
@@ -37,6 +38,7 @@ impl Agent {
             gen_ai.agent.name = self.name(),
             gen_ai.conversation.id = task.id(),
         );
+        task.tighten(&self.core.limits);
         let answer = async {
             loop {
                 match task.next() {
@@ -57,7 +59,7 @@ impl Agent {
         .instrument(span)
         .await;
         drop(claim);
-        self.join_above(task.labels());
+        self.join_above(&task);
         let answer = answer?;
         self.core.emit(Event::Answer { task: task.id().to_owned(), answer: answer.clone() });
         read_answer(&task, answer)
@@ -138,7 +140,9 @@ impl Agent {
             let (Delta::Text(text) | Delta::Thinking(text)) = delta;
             core.emit(Event::Text { task: task.id().to_owned(), step, text, thinking });
         };
-        let reply = heard(core.model.generate(request), deltas, told);
+        let purse = self.purse(task);
+        let thought = Thought { purse, labels: task.labels().clone(), task: task.id().to_owned() };
+        let reply = heard(THOUGHT.scope(thought, core.model.generate(request)), deltas, told);
         let reply = reply.instrument(span.clone()).await?;
         span.record("gen_ai.usage.input_tokens", reply.usage.prompt_tokens);
         span.record("gen_ai.usage.output_tokens", reply.usage.completion_tokens);

@@ -14,7 +14,7 @@ mod search;
 pub use notes::{Memorised, Recalled};
 pub(crate) use notes::{TEXT, TOPIC};
 
-use crate::{AgentError, Files, Task, files::FilesError};
+use crate::{AgentError, Files, Task, cx::lock, files::FilesError};
 use dormant::Dormant;
 use marque_policies::{Label, Labels};
 use marque_store::Store as _;
@@ -24,7 +24,7 @@ use sha2::{Digest as _, Sha256};
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 /// The longest name of a kept file, in bytes.
@@ -44,6 +44,8 @@ pub(crate) struct Memory {
     kept: PathBuf,
     notes: Notes,
     files: Option<Files>,
+    /// A file and its labels are written, and read, together.
+    keeping: Arc<Mutex<()>>,
 }
 
 /// Something said in a step, with the salt of its commitment.
@@ -85,7 +87,8 @@ impl Memory {
             let kept = dir.join("kept");
             fs::create_dir_all(&kept).map_err(|error| cannot("make", &kept, &error))?;
             let store = Arc::new(Dormant::open(dir.join("tasks"))?);
-            Ok(Self { store, dir, kept, notes: Notes::default(), files: None })
+            let (notes, keeping) = (Notes::default(), Arc::default());
+            Ok(Self { store, dir, kept, notes, files: None, keeping })
         })
         .await
     }
@@ -186,6 +189,7 @@ impl Memory {
 
     /// Keeps a file that was made from what has these labels, in place of one of the same name.
     pub(crate) fn keep(&self, name: &str, bytes: &[u8], labels: &Labels) -> Result<(), AgentError> {
+        let _one = lock(&self.keeping);
         let path = self.path(name)?;
         let key = format!("kept/{name}");
         // The old file's labels are good for the new one until it is there.
@@ -204,6 +208,7 @@ impl Memory {
     /// A kept file, and the labels of what it was made from. Of one that was there before labels were
     /// kept, or that somebody else put there, nothing is known but that it was remembered.
     pub(crate) fn kept(&self, name: &str) -> Result<Option<(Vec<u8>, Labels)>, AgentError> {
+        let _one = lock(&self.keeping);
         let path = self.path(name)?;
         match fs::read(&path) {
             Ok(bytes) => {

@@ -18,7 +18,7 @@ mod ask;
 mod sse;
 
 use self::{answer::Answer, ask::Wording};
-use crate::{Steward, cx::lock};
+use crate::{Steward, cx::lock, purse::Purse, task::MAX_ID};
 use async_trait::async_trait;
 use marque_models::{Delta, Generation, Message, Model, ModelError, ModelInfo, Request};
 use marque_net::{
@@ -39,7 +39,7 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use url::Url;
 
 /// The tool that a policy permits for it.
@@ -47,6 +47,8 @@ const TOOL: &str = "model";
 
 /// How long a reply may take; one that is streamed, between two pieces.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// How long a reply that is streamed may take in all.
+const LONGEST: Duration = Duration::from_secs(15 * 60);
 /// The longest that one question to the steward waits for the owner.
 const WAIT: Duration = Duration::from_secs(30);
 /// How often a server that is away or busy is asked.
@@ -59,8 +61,23 @@ const REPLIES: u32 = 2;
 const FRAME: usize = 1 << 20;
 /// Bytes that one token may stand for.
 const BYTES_PER_TOKEN: usize = 64;
+/// A token of words has four, and one of rare texts one.
+const BYTES_OF_A_LONG_TOKEN: usize = 8;
 /// Steps of a task's requests to its model begin here, beyond those of its tools.
 const STEPS: u32 = 1 << 31;
+
+tokio::task_local! {
+    /// The thought that a model is asked for, where a task asks.
+    pub(crate) static THOUGHT: Thought;
+}
+
+/// Whose thought it is: what may be spent on it, and what those words come from that leave with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Thought {
+    pub(crate) purse: Arc<Purse>,
+    pub(crate) labels: Labels,
+    pub(crate) task: String,
+}
 
 /// Where a remote model is and how it is spoken to.
 #[derive(Clone, Debug)]
@@ -107,6 +124,29 @@ impl Remote {
         Ok(Self { options, url, info, steward, wording, net })
     }
 
+    /// A question of the task that asks; or of nobody's in particular, which is one task as well.
+    fn question(&self, request: &Request, body: &serde_json::Value, number: u32) -> Question {
+        let digest = Sha256::digest(body.to_string());
+        let bytes = digest.first_chunk::<4>().copied().unwrap_or_default();
+        let steward = || Arc::clone(&self.steward) as Arc<dyn Authority>;
+        let thought = THOUGHT.try_with(|thought| {
+            let purse = Arc::clone(&thought.purse) as Arc<dyn Authority>;
+            (purse, thought.labels.clone(), thought.task.clone())
+        });
+        let (authority, labels, task) = thought.unwrap_or_else(|_| {
+            let session = request.session.as_ref().map_or(TOOL, |session| session.as_str());
+            let task = session.split_once('/').map_or(session, |(_, task)| task);
+            (steward(), Labels::default(), task.to_owned())
+        });
+        Question {
+            authority,
+            labels: labels.with(Label::Model),
+            task: task.chars().take(MAX_ID).collect(),
+            step: STEPS | u32::from_be_bytes(bytes),
+            ordinal: number.saturating_mul(2),
+        }
+    }
+
     /// One answer to a conversation. Replies that were no use are numbered, and each is an intent
     /// of its own.
     async fn answer(
@@ -118,7 +158,7 @@ impl Remote {
         loop {
             let wording = *lock(&self.wording);
             let body = ask::body(&self.options.name, request, messages, wording);
-            let question = Question::new(request, &body, number);
+            let question = self.question(request, &body, number);
             match self.put(request, body, &question).await {
                 Err(Trouble::Wording(objected)) if objected != wording => {
                     tracing::debug!(
@@ -146,7 +186,7 @@ impl Remote {
         body: serde_json::Value,
         question: &Question,
     ) -> Result<Answer, Trouble> {
-        let view = self.steward.standing().await.map_err(|error| self.payment(error))?;
+        let view = question.authority.standing().await.map_err(|error| self.payment(error))?;
         if let Some(entry) = view.frozen_at {
             let why = format!("the steward is frozen since journal entry {entry}");
             return Err(Trouble::Final(ModelError::NotPermitted(why)));
@@ -161,12 +201,18 @@ impl Remote {
             let answer = match &request.sink {
                 Some(sink) => {
                     let streamed = self.http(&ask::streaming(&body))?;
-                    match self.stream(&net, streamed, request, sink).await {
-                        Err(Trouble::Priced) => self.buy(&net, &plain, request, &errand).await,
+                    let streamed = self.stream(&net, streamed, request, sink);
+                    match timeout(LONGEST, streamed).await.unwrap_or_else(|_| {
+                        let why = format!("no end of its reply within {} s", LONGEST.as_secs());
+                        Err(Trouble::Final(self.failed(why)))
+                    }) {
+                        Err(Trouble::Priced) => {
+                            self.buy(&net, &plain, request, question, &errand).await
+                        }
                         other => other,
                     }
                 }
-                None => self.buy(&net, &plain, request, &errand).await,
+                None => self.buy(&net, &plain, request, question, &errand).await,
             };
             match answer {
                 Err(Trouble::Passing(why, rest)) if tried < TRIES => {
@@ -185,15 +231,15 @@ impl Remote {
         net: &Net,
         http: &HttpRequest,
         request: &Request,
+        question: &Question,
         errand: &Errand,
     ) -> Result<Answer, Trouble> {
-        let steward: Arc<dyn Authority> = Arc::clone(&self.steward) as Arc<dyn Authority>;
-        let buyer = Buyer::new(net.clone(), steward);
+        let buyer = Buyer::new(net.clone(), Arc::clone(&question.authority));
         let deadline = Instant::now() + self.options.patience;
         let purchase = loop {
             match buyer.send(http.clone(), errand).await {
                 Err(PaymentError::Held { id, table }) => {
-                    self.ask_owner(id, table, deadline).await?
+                    self.ask_owner(question, id, table, deadline).await?
                 }
                 other => break other.map_err(|error| self.payment(error))?,
             }
@@ -314,15 +360,17 @@ impl Remote {
                 tool: TOOL.to_owned(),
                 fetch: Some(fetch),
                 arguments: std::collections::BTreeMap::new(),
-                labels: Labels::default().with(Label::Model),
+                labels: question.labels.clone(),
             }),
         };
         let deadline = Instant::now() + self.options.patience;
         loop {
-            let outcome = self.steward.propose(proposal.clone()).await;
+            let outcome = question.authority.propose(proposal.clone()).await;
             match outcome.map_err(|error| self.payment(error))? {
                 Outcome::Allowed { .. } => return Ok(()),
-                Outcome::Held { id, table } => self.ask_owner(id, table, deadline).await?,
+                Outcome::Held { id, table } => {
+                    self.ask_owner(question, id, table, deadline).await?
+                }
                 Outcome::Refused { table, .. } => {
                     return Err(Trouble::Final(ModelError::NotPermitted(format!(
                         "the policy refuses to ask {}: {}; permit it with [[tool]] name = \"{TOOL}\", \
@@ -339,6 +387,7 @@ impl Remote {
     /// Waits until the owner has decided; an error once patience ends.
     async fn ask_owner(
         &self,
+        question: &Question,
         id: IntentId,
         table: Vec<Row>,
         deadline: Instant,
@@ -353,7 +402,7 @@ impl Remote {
                 )));
             }
             let asked = Instant::now();
-            let state = self.steward.wait(id, left.min(WAIT)).await;
+            let state = question.authority.wait(id, left.min(WAIT)).await;
             match state.map_err(|error| self.payment(error))?.state {
                 PaymentState::Held if asked.elapsed() < Duration::from_millis(50) => {
                     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -418,8 +467,28 @@ impl Remote {
         Ok(Some(Money::new(units, asset.id)))
     }
 
+    /// Holds what the server says it counted to what can be: a token rarely stands for more than eight
+    /// bytes, and is no less than one.
+    fn correct(&self, request: &Request, reply: &mut Generation) -> Result<(), ModelError> {
+        let bytes = self.count_prompt(request)?.saturating_mul(3);
+        let usage = &mut reply.usage;
+        usage.prompt_tokens = credible(usage.prompt_tokens, bytes, bytes);
+        usage.reused_tokens = usage.reused_tokens.min(usage.prompt_tokens);
+        let bytes = reply.text.len().saturating_add(reply.thinking.len());
+        let most = usize::try_from(request.max_tokens).unwrap_or(usize::MAX).max(bytes);
+        usage.completion_tokens = credible(usage.completion_tokens, bytes, most);
+        Ok(())
+    }
+
+    /// What went wrong there. A server that repeats the key in its complaint is not quoted so far.
     fn failed(&self, why: impl fmt::Display) -> ModelError {
-        ModelError::Remote(format!("{}: {why}", host_port(&self.url)))
+        let mut why = format!("{}: {why}", host_port(&self.url));
+        if let Some(key) = self.options.key.as_ref().map(SecretString::expose_secret)
+            && !key.is_empty()
+        {
+            why = why.replace(key, "[the key]");
+        }
+        ModelError::Remote(why)
     }
 
     fn network(&self, error: &NetError) -> Trouble {
@@ -457,27 +526,17 @@ enum Trouble {
     Final(ModelError),
 }
 
-/// A place in the mind's work from which the intents of a request follow.
+/// A place in the mind's work from which the intents of a request follow, and who decides them.
 struct Question {
+    authority: Arc<dyn Authority>,
+    /// Where the words come from that leave.
+    labels: Labels,
     task: String,
     step: u32,
     ordinal: u32,
 }
 
 impl Question {
-    fn new(request: &Request, body: &serde_json::Value, number: u32) -> Self {
-        let digest = Sha256::digest(body.to_string());
-        let bytes = digest.first_chunk::<4>().copied().unwrap_or_default();
-        // A session is `agent/task`; what is asked outside of tasks is one.
-        let session = request.session.as_ref().map_or(TOOL, |session| session.as_str());
-        let task = session.rsplit('/').next().unwrap_or(session);
-        Self {
-            task: task.chars().take(64).collect(),
-            step: STEPS | u32::from_be_bytes(bytes),
-            ordinal: number.saturating_mul(2),
-        }
-    }
-
     fn errand(&self, max: Option<Money>, url: &Url) -> Errand {
         Errand {
             task: self.task.clone(),
@@ -485,7 +544,7 @@ impl Question {
             ordinal: self.ordinal.saturating_add(1),
             attempt: 0,
             max,
-            labels: Labels::default().with(Label::Model).with(Label::Web(host_port(url))),
+            labels: self.labels.clone().with(Label::Web(host_port(url))),
         }
     }
 }
@@ -516,7 +575,10 @@ impl Model for Remote {
                 let cut = answer.cut;
                 let tokens = answer.usage.completion_tokens;
                 match answer.held_to(&request.constraint) {
-                    Ok(generation) => return Ok(generation),
+                    Ok(mut generation) => {
+                        self.correct(&request, &mut generation)?;
+                        return Ok(generation);
+                    }
                     Err(_) if cut => return Err(ModelError::Truncated { tokens }),
                     Err((text, why)) if number + 1 < replies => {
                         tracing::debug!(why, "the reply is no use, and is asked for again");
@@ -549,6 +611,13 @@ impl fmt::Debug for Remote {
             .field("name", &self.info.name)
             .finish()
     }
+}
+
+/// A number of tokens for so many bytes, at most `most`.
+fn credible(said: u32, bytes: usize, most: usize) -> u32 {
+    let number = |tokens: usize| u32::try_from(tokens).unwrap_or(u32::MAX);
+    let least = number(bytes.div_ceil(BYTES_OF_A_LONG_TOKEN));
+    said.clamp(least, number(most).max(least))
 }
 
 fn most_bytes(tokens: u32) -> usize {

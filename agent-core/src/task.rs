@@ -240,6 +240,20 @@ impl Task {
         Ok(())
     }
 
+    /// Counts tokens that goals below took.
+    pub(crate) fn count(&mut self, tokens: u64) {
+        self.used.tokens = self.used.tokens.saturating_add(tokens);
+    }
+
+    /// Takes on limits that are lower than its own, as an owner has lowered them since it began.
+    pub(crate) fn tighten(&mut self, limits: &TaskLimits) {
+        let own = &mut self.limits;
+        own.steps = own.steps.min(limits.steps);
+        own.timeout = own.timeout.min(limits.timeout);
+        own.tokens = own.tokens.into_iter().chain(limits.tokens).min();
+        own.time = own.time.into_iter().chain(limits.time).min();
+    }
+
     /// Takes the calls of a reply into the conversation once all of them are back.
     fn settle(&mut self) {
         let State::Acting(calls) = &mut self.state else { return };

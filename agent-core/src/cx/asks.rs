@@ -38,6 +38,7 @@ impl Cx {
             .map_err(ToolError::from_any)?
             .map_err(ToolError::from_any)?;
         let deadline = Instant::now() + scope.patience;
+        let _waiting = scope.wait_for_owner();
         let mut told = false;
         loop {
             let (mind, id_of) = (scope.memory.folder().to_owned(), id.clone());

@@ -184,3 +184,38 @@ async fn an_agent_is_anothers_tool_under_the_account_that_it_was_opened_as() {
     assert_eq!(tool(&desk), (1, "trip".to_owned(), "ask_helper".to_owned()));
     assert_eq!(tool(&below), (1, "trip/0.0".to_owned(), "look".to_owned()));
 }
+
+#[tokio::test]
+async fn tokens_below_count_above_and_a_goal_below_has_no_more_than_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Arc::new(Desk::permitting(&["forecast", "look"], &[]));
+    let agent = sailor(&desk, dir.path()).await;
+    let _: String = agent.run_as("trip", "sail?").await.unwrap();
+    let tokens = async |id: &str| agent.task(id).await.unwrap().unwrap().used().tokens;
+    let (all, below) = (tokens("trip").await, tokens("trip/0.0").await);
+    assert!(below > 0 && all > below, "{all} with {below} below");
+
+    let dir = tempfile::tempdir().unwrap();
+    let minds = Minds::of(&[("sail?", &[FORECAST, FINISH]), ("wind at Horta", &[LOOK, KNOTS])]);
+    let limits = TaskLimits { tokens: Some(all - 1), ..TaskLimits::default() };
+    let agent = scout(&desk, dir.path(), &[]).model(minds).limits(limits).build().await.unwrap();
+    let agent = agent.tool(forecast).tool(look);
+    let ended = agent.run_as::<String>("trip", "sail?").await;
+    assert!(ended.unwrap_err().to_string().contains("no answer within"), "{all}");
+    let below = agent.task("trip/0.0").await.unwrap().unwrap();
+    assert!(below.limits().tokens.unwrap() < all - 1, "{:?}", below.limits());
+}
+
+/// What a task above has left behind is its own, and not the beginning of the owner's next wish.
+#[tokio::test]
+async fn a_goal_of_the_owner_takes_up_no_task_below_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Arc::new(Desk::permitting(&["forecast", "look"], &[]));
+    desk.says("look", [Say::Hold]);
+    let agent = sailor(&desk, dir.path()).await;
+    assert!(agent.run_as::<String>("trip", "sail?").await.is_err());
+    assert!(!agent.task("trip/0.0").await.unwrap().unwrap().is_over());
+    let Ok(Wind { knots }) = agent.run("wind at Horta").await else { panic!() };
+    assert_eq!(knots, 14);
+    assert!(!agent.task("trip/0.0").await.unwrap().unwrap().is_over(), "it is as it was");
+}

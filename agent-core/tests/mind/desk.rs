@@ -101,6 +101,11 @@ impl Desk {
     }
 
     /// Questions so far.
+    /// From now on everything that was sent is in a block.
+    pub(crate) fn arrives(&self) {
+        *self.states.lock().unwrap() = VecDeque::from([PaymentState::Seen]);
+    }
+
     pub(crate) fn questions(&self) -> usize {
         self.questions.load(Ordering::SeqCst)
     }
@@ -184,7 +189,9 @@ impl Authority for Desk {
         self.asked(|| {
             let view = self.view.lock().unwrap();
             let proposals = self.proposals.lock().unwrap();
-            if !proposals.iter().any(|it| it.id(view.origin, &view.agent) == id) {
+            let known = proposals.iter().any(|it| it.id(view.origin, &view.agent) == id);
+            // A test that makes up a purchase makes up its id.
+            if !known && id != IntentId(B256::ZERO) {
                 let message = format!("there is no intent {id} here");
                 return Err(PaymentError::Fault(Fault { code: "unknown".to_owned(), message }));
             }

@@ -5,11 +5,11 @@ use crate::{
     scout,
 };
 use alloy_primitives::{Address, B256, U256};
-use marque_agent_core::{AgentError, Cx, Event, ToolError};
+use marque_agent_core::{AgentError, Cx, Event, TaskLimits, ToolError};
 use marque_macros::tool;
 use marque_policies::{AssetId, Intent, Label, Money};
-use marque_steward_client::{AssetView, Budget, PayeeView, PaymentState};
-use std::sync::Arc;
+use marque_steward_client::{AssetView, Budget, PayeeView, PaymentState, Proposal};
+use std::{sync::Arc, time::Duration};
 
 /// Pays somebody.
 #[tool(crate = marque_agent_core)]
@@ -120,4 +120,67 @@ async fn a_held_transfer_is_the_same_intent_when_the_task_goes_on() {
         proposals.iter().filter(|it| matches!(it.intent, Intent::Transfer(_))).collect();
     assert_eq!(transfers.len(), 2);
     assert_eq!(transfers[0], transfers[1]);
+}
+
+#[tokio::test]
+async fn a_transfer_counts_in_what_the_task_may_spend() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = desk();
+    desk.states([PaymentState::Seen]);
+    let script = [call("ana", "0.30 USD"), call("ana", "0.31 USD"), FINISH.to_owned()];
+    let script: Vec<&str> = script.iter().map(String::as_str).collect();
+    let limits = TaskLimits::default().spend("0.60 USD");
+    let agent = scout(&desk, dir.path(), &script).limits(limits).build().await.unwrap().tool(send);
+    let _: String = agent.run_as("t", "pay ana").await.unwrap();
+    let task = agent.task("t").await.unwrap().unwrap();
+    assert_eq!(task.steps()[0].result["value"], "Seen");
+    let told = task.steps()[1].result.to_string();
+    assert!(told.contains("may spend 0.60 USD in all"), "{told}");
+    assert_eq!(transfers(&desk).len(), 1, "what there is no room for is not proposed");
+}
+
+/// Whoever lowers what may be spent means the tasks that have begun as well.
+#[tokio::test]
+async fn a_lower_limit_holds_for_a_task_that_is_taken_up_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = desk();
+    desk.says("send", [Say::Hold]);
+    let pay = call("ana", "0.30 USD");
+    let limits = TaskLimits { steps: 7, ..TaskLimits::default() }.spend("0.60 USD");
+    let first = scout(&desk, dir.path(), &[&pay]).limits(limits).build().await.unwrap().tool(send);
+    assert!(first.run_as::<String>("t", "pay ana").await.is_err());
+    drop(first);
+    let limits = TaskLimits { steps: 5, ..TaskLimits::default() }.spend("0.20 USD");
+    let agent = scout(&desk, dir.path(), &[&pay, FINISH]).limits(limits).build().await.unwrap();
+    let agent = agent.tool(send);
+    let _: String = agent.run_as("t", "pay ana").await.unwrap();
+    let task = agent.task("t").await.unwrap().unwrap();
+    let told = task.steps()[0].result.to_string();
+    assert!(told.contains("may spend 0.20 USD in all"), "{told}");
+    assert_eq!((transfers(&desk).len(), task.limits().steps), (0, 5));
+}
+
+/// A transfer that takes longer than its call may is not told as one that came to nothing: the run
+/// ends, and the same call finds the same transfer.
+#[tokio::test]
+async fn a_transfer_that_outlives_its_call_is_never_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = desk();
+    desk.states(std::iter::repeat_n(PaymentState::Sent, 10_000));
+    let pay = call("ana", "0.50 USD");
+    let limits = TaskLimits { timeout: Duration::from_millis(300), ..TaskLimits::default() };
+    let first = scout(&desk, dir.path(), &[&pay]).limits(limits).build().await.unwrap().tool(send);
+    let error = first.run_as::<String>("t", "pay ana").await.unwrap_err();
+    assert!(matches!(error, AgentError::Slow { .. }), "{error}");
+    drop(first);
+    desk.arrives();
+    let again = scout(&desk, dir.path(), &[&pay, FINISH]).build().await.unwrap().tool(send);
+    let _: String = again.run_as("t", "pay ana").await.unwrap();
+    let transfers = transfers(&desk);
+    assert!(transfers.iter().all(|it| *it == transfers[0]), "{transfers:?}");
+}
+
+fn transfers(desk: &Desk) -> Vec<Proposal> {
+    let proposals = desk.proposals.lock().unwrap();
+    proposals.iter().filter(|it| matches!(it.intent, Intent::Transfer(_))).cloned().collect()
 }

@@ -1,7 +1,7 @@
 //! What an agent asks its owner is shown apart, waits, and grants nothing.
 
 use crate::{desk::Desk, scout};
-use marque_agent_core::{AgentError, Cx, Event, ToolError, questions};
+use marque_agent_core::{AgentError, Cx, Event, TaskLimits, ToolError, questions};
 use marque_macros::tool;
 use std::{sync::Arc, time::Duration};
 
@@ -67,4 +67,28 @@ async fn an_answer_grants_nothing_and_the_question_is_no_intent_of_its_own() {
     let proposals = desk.proposals.lock().unwrap();
     assert_eq!(proposals.len(), 2, "the use of the tool, proposed again when the task went on");
     assert_eq!(proposals[0], proposals[1]);
+}
+
+/// The time of a call is not the owner's.
+#[tokio::test]
+async fn an_owner_may_take_longer_than_a_call() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Arc::new(Desk::permitting(&["ask"], &[]));
+    let limits = TaskLimits { timeout: Duration::from_millis(200), ..TaskLimits::default() };
+    let agent = scout(&desk, dir.path(), &[ASK, FINISH]).limits(limits);
+    let agent = agent.patience(Duration::from_secs(30)).build().await.unwrap().tool(ask);
+    let mut events = agent.events();
+    let owner = async {
+        loop {
+            if let Event::Asked { id, .. } = events.recv().await.unwrap() {
+                tokio::time::sleep(Duration::from_millis(600)).await;
+                questions::answer(dir.path(), &id, "yes").unwrap();
+                return;
+            }
+        }
+    };
+    let (answer, ()) = tokio::join!(agent.run_as::<String>("t", "goal"), owner);
+    assert_eq!(answer.unwrap(), "done");
+    let task = agent.task("t").await.unwrap().unwrap();
+    assert_eq!(task.steps()[0].result["value"], "yes");
 }

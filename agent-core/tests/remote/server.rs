@@ -50,6 +50,7 @@ pub(crate) struct Server {
     faults: Mutex<VecDeque<Fault>>,
     says: Mutex<VecDeque<String>>,
     refuses: Mutex<HashSet<String>>,
+    counts: Mutex<Option<u32>>,
 }
 
 impl Server {
@@ -66,6 +67,7 @@ impl Server {
             faults: Mutex::default(),
             says: Mutex::default(),
             refuses: Mutex::default(),
+            counts: Mutex::default(),
         });
         let mut router = Router::new().route("/v1/chat/completions", post(complete));
         if let Some(price) = price {
@@ -107,6 +109,11 @@ impl Server {
     /// What it says next, whatever the model would.
     pub(crate) fn says<'a>(&self, texts: impl IntoIterator<Item = &'a str>) {
         self.says.lock().unwrap().extend(texts.into_iter().map(str::to_owned));
+    }
+
+    /// How many tokens it says it has read and written, whatever they were.
+    pub(crate) fn counts(&self, tokens: u32) {
+        *self.counts.lock().unwrap() = Some(tokens);
     }
 
     /// Fields that it does not know.
@@ -177,7 +184,11 @@ async fn complete(
     }
     let request = read(&body);
     if body["stream"] != true {
-        return whole(&server.model.generate(request).await.unwrap());
+        let mut done = server.model.generate(request).await.unwrap();
+        if let Some(tokens) = *server.counts.lock().unwrap() {
+            (done.usage.prompt_tokens, done.usage.completion_tokens) = (tokens, tokens);
+        }
+        return whole(&done);
     }
     let (request, mut deltas) = request.stream();
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();

@@ -82,6 +82,15 @@ impl Till {
         Arc::new(Self { key, view, says: Mutex::default(), proposals: Mutex::default() })
     }
 
+    /// The steward of a buyer that may use another tool as well.
+    pub(crate) fn also(seed: u8, peer: (String, Address), name: &str) -> Arc<Self> {
+        let mut till = Arc::into_inner(Self::new(seed, Some(peer))).unwrap();
+        let tool =
+            ToolView { name: name.to_owned(), hosts: Vec::new(), ..till.view.tools[0].clone() };
+        till.view.tools.push(tool);
+        Arc::new(till)
+    }
+
     pub(crate) fn address(&self) -> Address {
         self.view.address
     }
