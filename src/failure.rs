@@ -15,6 +15,8 @@ pub(crate) struct Failure {
     pub(crate) help: Option<String>,
     /// All of that as a picture for a terminal, with the lines that it is about.
     report: Option<String>,
+    /// Whether it is that a chain's endpoints do not answer.
+    silence: bool,
     /// 1 failure, 2 usage, 3 refused by policy, 4 held for the owner.
     pub(crate) code: u8,
 }
@@ -25,7 +27,7 @@ pub(crate) type Done<T = ()> = Result<T, Failure>;
 impl Failure {
     /// A plain failure: exit code 1.
     pub(crate) fn new(message: impl fmt::Display) -> Self {
-        Self { message: message.to_string(), help: None, report: None, code: 1 }
+        Self { message: message.to_string(), help: None, report: None, silence: false, code: 1 }
     }
 
     /// Something that was typed wrong: exit code 2.
@@ -61,6 +63,11 @@ impl Failure {
     #[must_use]
     pub(crate) fn or_help(self, help: impl fmt::Display) -> Self {
         if self.help.is_some() || self.report.is_some() { self } else { self.help(help) }
+    }
+
+    /// Whether no endpoint of a chain answered: another one may.
+    pub(crate) const fn is_silence(&self) -> bool {
+        self.silence
     }
 
     /// The same for scripts, on one line.
@@ -143,7 +150,7 @@ impl From<OwnerError> for Failure {
 impl From<IdentityError> for Failure {
     fn from(error: IdentityError) -> Self {
         let dead = matches!(error, IdentityError::Unreachable { .. });
-        let failure = Self::new(error);
+        let failure = Self { silence: dead, ..Self::new(error) };
         match dead {
             true => failure.help(
                 "is the chain up, and does the policy's [chain.NAME] rpc lead to it? marque doctor \

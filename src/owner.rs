@@ -66,7 +66,11 @@ pub enum OwnerError {
     #[error("there is no owner's key in {}", .0.display())]
     NoKey(PathBuf),
     /// Too few coins for a transaction.
-    #[error("{owner} has {} of the chain's coin, and this may take {}", coins(*has), coins(*needs))]
+    #[error(
+        "{owner} has {} of the chain's coin, and this may take {} of it",
+        coins(*has),
+        coins(*needs)
+    )]
     Coins {
         /// Who would pay.
         owner: Address,
@@ -171,6 +175,8 @@ pub struct Ground {
 #[derive(Debug)]
 pub struct Owner {
     key: Key,
+    /// Whether what ends something goes before what this key sent earlier.
+    overtakes: bool,
 }
 
 impl Owner {
@@ -196,7 +202,8 @@ impl Owner {
     /// A wrong passphrase, or no key.
     pub fn unlock(folder: &OwnerHome, passphrase: &SecretString) -> Result<Self, OwnerError> {
         let key = existing(folder)?.key(KEY, passphrase);
-        Ok(Self { key: key.map_err(|error| absent(folder, error))? })
+        let key = key.map_err(|error| absent(folder, error))?;
+        Ok(Self { key, overtakes: false })
     }
 
     /// The owner's address.

@@ -8,6 +8,7 @@ mod keeper;
 mod revoke;
 mod status;
 mod switch;
+mod waits;
 
 use super::{
     Shared,
@@ -64,8 +65,9 @@ enum Act {
     Explain(explain::Args),
     /// End what was delegated: to one agent, to all, or by a message that is prepared now.
     ///
-    /// marque account revoke scout; marque account revoke scout --all; marque account revoke --send FILE;
-    /// where the home is lost, marque account revoke --all --rpc URL
+    /// marque account revoke scout; marque account revoke --all; through another endpoint than your
+    /// policies name, marque account revoke --all --rpc URL; by a message that you prepared, marque account
+    /// revoke --send FILE
     ///
     /// Prepared, it needs no key of yours later: marque account revoke scout --prepare FILE writes a
     /// message that ends everything and can do nothing else. Anybody may send it, from a phone as well:

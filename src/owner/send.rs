@@ -3,7 +3,7 @@
 
 use super::{MOST_FEE, Owner, OwnerError};
 use alloy_primitives::{Address, B256, Bytes, U256};
-use marque_identity::{Receipt, Rpc};
+use marque_identity::{IdentityError, Receipt, Rpc};
 use marque_identity_keys::{SignedTransaction, UnsignedTransaction};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,12 @@ const BEHIND: Duration = Duration::from_secs(15);
 
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// So long what is to overtake others may take into a block, before it offers more;
+const OFFER: Duration = Duration::from_secs(20);
+
+/// and so often it offers twice as much, as long as that is no more than [`MOST_FEE`].
+const OFFERS: u32 = 6;
 
 /// What it means where a transaction is mined once more, under another nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +73,13 @@ impl Owner {
         self.send_as(Twice::Harmless, rpc, chain, Call { to, value: U256::ZERO, data }).await
     }
 
+    /// From here on what does no harm twice is not kept waiting by what this key sent before: it takes the
+    /// number of the first of its transactions that no block takes, at a higher fee. What that one was to
+    /// do is then not done.
+    pub const fn overtake(&mut self) {
+        self.overtakes = true;
+    }
+
     pub(super) async fn send_as(
         &self,
         twice: Twice,
@@ -74,13 +87,51 @@ impl Owner {
         chain: u64,
         call: Call,
     ) -> Result<Receipt, OwnerError> {
-        let from = self.address();
         let found = rpc.chain_id().await?;
         if found != chain {
             return Err(OwnerError::Chains { found, chain });
         }
-        let nonce = nonce(rpc, from, twice).await?;
-        let Call { to, value, data } = call;
+        if !(self.overtakes && twice == Twice::Harmless) {
+            return self.offer(twice, rpc, chain, &call, 1, &mut Vec::new()).await;
+        }
+        // Each of them may be the one that is mined.
+        let mut hashes = Vec::new();
+        let mut failure = OwnerError::NoEndpoint;
+        for times in (1..=OFFERS).map(|offer| 1 << offer) {
+            failure = match self.offer(twice, rpc, chain, &call, times, &mut hashes).await {
+                Ok(receipt) => return Ok(receipt),
+                Err(error) => error,
+            };
+            // No node takes less than what it has, or no block what a node took.
+            if !matches!(
+                &failure,
+                OwnerError::Chain(IdentityError::Refused { .. } | IdentityError::NotMined { .. })
+            ) {
+                break;
+            }
+        }
+        match hashes.is_empty() {
+            true => Err(failure),
+            // More is too much, or no more is there to be done.
+            false => mined(rpc, &hashes, twice, OFFER).await,
+        }
+    }
+
+    /// Signs a call at so many times the fees that the chain asks for, hands it to every endpoint, and
+    /// waits for a block that has it, or any other of `hashes`.
+    async fn offer(
+        &self,
+        twice: Twice,
+        rpc: &Rpc,
+        chain: u64,
+        call: &Call,
+        times: u128,
+        hashes: &mut Vec<B256>,
+    ) -> Result<Receipt, OwnerError> {
+        let from = self.address();
+        let overtakes = times > 1;
+        let nonce = nonce(rpc, from, twice, !overtakes).await?;
+        let Call { to, value, data } = call.clone();
         // What a node would refuse is told in words, and not only once it is signed.
         let has = rpc.balance(from).await?;
         let enough = |needs| match has < needs {
@@ -91,7 +142,14 @@ impl Owner {
         let gas = rpc.estimate_gas(from, Some(to), value, data.clone()).await?;
         let gas = gas.saturating_add(gas / 4);
         let fees = rpc.fees().await?;
-        let fee = U256::from(gas).saturating_mul(U256::from(fees.max_fee_per_gas));
+        let most = fees.max_fee_per_gas.saturating_mul(times);
+        let tip = match overtakes {
+            // A node wants more of both than it has, and the chain may ask for no tip at all.
+            true => fees.max_priority_fee_per_gas.max(fees.max_fee_per_gas / 20),
+            false => fees.max_priority_fee_per_gas,
+        };
+        let tip = tip.saturating_mul(times);
+        let fee = U256::from(gas).saturating_mul(U256::from(most));
         if fee > MOST_FEE {
             return Err(OwnerError::Fee { fee });
         }
@@ -104,24 +162,26 @@ impl Owner {
                 value,
                 data: data.clone(),
                 gas_limit: gas,
-                max_fee_per_gas: fees.max_fee_per_gas,
-                max_priority_fee_per_gas: fees.max_priority_fee_per_gas,
+                max_fee_per_gas: most,
+                max_priority_fee_per_gas: tip,
             })
         };
         let signed = sign(nonce)?;
-        let (heard, higher) = spread(rpc, &signed, (from, nonce)).await;
-        let mut hashes = vec![signed.hash];
+        let (heard, higher) = spread(rpc, &signed, (from, nonce), !overtakes).await;
         match (twice, higher) {
             // An endpoint that knows of more transactions would never take this one.
             (Twice::Harmless, Some(higher)) => {
                 let again = sign(higher)?;
-                let (heard_again, _) = spread(rpc, &again, (from, higher)).await;
-                hashes.push(again.hash);
+                let (heard_again, _) = spread(rpc, &again, (from, higher), !overtakes).await;
                 heard.or(heard_again)?;
+                hashes.extend([signed.hash, again.hash]);
             }
-            _ => heard?,
+            _ => {
+                heard?;
+                hashes.push(signed.hash);
+            }
         }
-        mined(rpc, &hashes, twice).await
+        mined(rpc, hashes, twice, if overtakes { OFFER } else { PATIENCE }).await
     }
 }
 
@@ -131,6 +191,7 @@ async fn spread(
     rpc: &Rpc,
     signed: &SignedTransaction,
     (key, nonce): (Address, u64),
+    pending: bool,
 ) -> (Result<(), OwnerError>, Option<u64>) {
     let (mut heard, mut higher) = (None, None);
     for each in rpc.each() {
@@ -138,7 +199,7 @@ async fn spread(
             Ok(_) => heard = Some(Ok(())),
             Err(error) => {
                 heard = heard.or(Some(Err(error.into())));
-                let count = each.transaction_count(key, true).await.ok();
+                let count = each.transaction_count(key, pending).await.ok();
                 higher = higher.max(count.filter(|count| *count > nonce));
             }
         }
@@ -148,9 +209,14 @@ async fn spread(
 
 /// Waits until every endpoint that answers has one of these in a block. One that does not answer says
 /// nothing; where it does no harm, the word of one is enough after a while.
-async fn mined(rpc: &Rpc, hashes: &[B256], twice: Twice) -> Result<Receipt, OwnerError> {
+async fn mined(
+    rpc: &Rpc,
+    hashes: &[B256],
+    twice: Twice,
+    within: Duration,
+) -> Result<Receipt, OwnerError> {
     let start = Instant::now();
-    let mut until = PATIENCE;
+    let mut until = within;
     let mut first = None;
     loop {
         let (mut receipts, mut missing, mut silent) = (Vec::new(), None, None);
@@ -185,9 +251,8 @@ async fn mined(rpc: &Rpc, hashes: &[B256], twice: Twice) -> Result<Receipt, Owne
                 }
                 (_, None, Some(error)) => Err(error),
                 _ => {
-                    let transaction = hashes.first().copied().unwrap_or_default();
-                    let within = PATIENCE;
-                    Err(marque_identity::IdentityError::NotMined { transaction, within }.into())
+                    let transaction = hashes.last().copied().unwrap_or_default();
+                    Err(IdentityError::NotMined { transaction, within }.into())
                 }
             };
         }
@@ -207,13 +272,13 @@ async fn receipt(rpc: &Rpc, hashes: &[B256]) -> Result<Option<Receipt>, OwnerErr
 
 /// The nonce of a key's next transaction. Where endpoints differ, one of them lags, which passes, or lies.
 /// Which one, nobody can say: what pays is then not signed, as it could be mined under either; what does no
-/// harm begins with the least.
-async fn nonce(rpc: &Rpc, key: Address, twice: Twice) -> Result<u64, OwnerError> {
+/// harm begins with the least. With those that wait for a block, or without.
+async fn nonce(rpc: &Rpc, key: Address, twice: Twice, pending: bool) -> Result<u64, OwnerError> {
     let start = Instant::now();
     loop {
         let (mut counts, mut silent) = (Vec::new(), None);
         for each in rpc.each() {
-            match each.transaction_count(key, true).await {
+            match each.transaction_count(key, pending).await {
                 Ok(count) => counts.push(count),
                 // One that does not answer has not seen anything.
                 Err(error) => silent = Some(error),

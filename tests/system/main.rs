@@ -29,6 +29,7 @@ mod once;
 mod owner;
 mod policy;
 mod readme;
+mod revoking;
 mod robbed_endpoint;
 mod robbed_home;
 mod robbed_host;

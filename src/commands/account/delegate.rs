@@ -2,7 +2,8 @@
 
 use super::{
     Shared, Signed, Site, explain, is_devnet, keeper,
-    revoke::{end_all, end_one, settled},
+    revoke::{end_all, end_one},
+    waits::settled,
 };
 use crate::{
     commands::{digits::as_stated, trust::own_agent},

@@ -1,6 +1,9 @@
 //! `marque account deploy`.
 
-use super::{Shared, Site, is_devnet, keeper, revoke::Patience};
+use super::{
+    Shared, Site, is_devnet, keeper,
+    waits::{BEHIND, Patience, settled},
+};
 use crate::{
     failure::{Done, Failure},
     story::{note, say},
@@ -8,10 +11,7 @@ use crate::{
 use marque::owner::{Note, Notes};
 use marque_contracts::delegation::{DEPLOYER, DelegationError, Part, rolling_spend_enforcer};
 use marque_identity::devnet;
-use std::{process::ExitCode, time::Duration};
-
-/// So long may one endpoint be behind another.
-const BEHIND: Duration = Duration::from_secs(15);
+use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -69,7 +69,7 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
             shared.confirm(args.yes, "deploy there")?;
         }
         let owner = site.unlock(shared).await?;
-        super::revoke::settled(shared, rpc, owner.address()).await?;
+        settled(shared, rpc, owner.address()).await?;
         for (what, data) in wanted {
             let receipt = owner.send_again(rpc, framework.chain, DEPLOYER, data).await?;
             if !shared.json {

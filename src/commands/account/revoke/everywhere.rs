@@ -1,0 +1,176 @@
+//! `marque account revoke --all`: all that the account of the key here gave away, on every chain of the
+//! policies that it signed. The owner's folder is enough, whatever became of the home.
+
+use super::{
+    super::{Signed, framework_on, keeper, waits::go_first},
+    end_all,
+    send::named,
+    stays, told, waiting,
+};
+use crate::{
+    commands::{Shared, policy::chain_of, trust::own_policies},
+    failure::{Done, Failure},
+    story::note,
+};
+use alloy_primitives::{Address, B256};
+use marque::{
+    home::{Home, OwnerHome},
+    owner::{Notes, Owner, account_of},
+};
+use marque_contracts::delegation::Framework;
+use marque_identity::{Rpc, account::Permissions};
+use std::process::ExitCode;
+
+/// What was ended, in words, and the transactions.
+type Ended = (String, Vec<B256>);
+
+pub(super) async fn run(shared: &Shared, url: Option<&str>, again: bool) -> Done<ExitCode> {
+    if let Some(url) = url {
+        let rpc = named(url)?;
+        let framework = framework_on(rpc.chain_id().await?)?;
+        let (what, hashes) = here(shared, &rpc, &framework, again).await?;
+        return told(shared, &what, &hashes);
+    }
+    let chains = chains(shared)?;
+    if chains.is_empty() {
+        let folder = shared.owner_home()?;
+        return Err(Failure::new(format!(
+            "{} names no chain: no policy was adopted with it",
+            folder.path().display()
+        ))
+        .help(
+            "is it the right folder (--owner-home DIR)? Or give an endpoint of the chain: marque account \
+             revoke --all --rpc URL",
+        ));
+    }
+    // One chain that is silent keeps nothing alive on another.
+    let (mut lines, mut sent, mut failure) = (Vec::new(), Vec::new(), None);
+    for (rpc, framework) in &chains {
+        match here(shared, rpc, framework, again).await {
+            Ok((what, hashes)) => {
+                lines.push(what);
+                sent.extend(hashes);
+            }
+            Err(error) => {
+                if let Some(before) = failure.replace(error) {
+                    note(&before.message);
+                }
+            }
+        }
+    }
+    match failure {
+        None => told(shared, &lines.join("\n"), &sent),
+        Some(failure) => {
+            if !lines.is_empty() {
+                told(shared, &lines.join("\n"), &sent)?;
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// The chains of the policies that the key here signed, each with the endpoints of the newest one.
+fn chains(shared: &Shared) -> Done<Vec<(Rpc, Framework)>> {
+    let mut chains: Vec<(Rpc, Framework)> = Vec::new();
+    for policy in own_policies(shared)? {
+        let Ok((chain, rpc)) = chain_of(&policy) else { continue };
+        // Where Marque knows no framework nothing was delegated either.
+        let Ok(framework) = framework_on(chain) else { continue };
+        if chains.iter().all(|(_, known)| known.chain != chain) {
+            chains.push((rpc, framework));
+        }
+    }
+    Ok(chains)
+}
+
+/// Ends all on one chain, by what its endpoints and the owner's folder say.
+async fn here(shared: &Shared, rpc: &Rpc, framework: &Framework, again: bool) -> Done<Ended> {
+    let folder = shared.owner_home()?;
+    let owner = Owner::address_in(&folder)?;
+    let made_of = account_of(owner)?;
+    let account = made_of.address(framework);
+    if let Some((_, error)) = keeper::lacking(rpc, framework).await?.into_iter().next() {
+        return Err(Failure::new(error).help("nothing was sent; is it the right endpoint?"));
+    }
+    if !keeper::is_deployed(rpc, framework, &made_of).await? {
+        return Err(nowhere(&folder, owner, account, framework.chain));
+    }
+    let ended = one(shared, rpc, framework, account, again).await;
+    if let Ok(home) = shared.home() {
+        others(&home, rpc, (framework.chain, account)).await;
+    }
+    ended
+}
+
+/// An account that is not there is no proof that nothing can be drawn: the folder or the endpoint may
+/// be another one than the owner meant.
+fn nowhere(folder: &OwnerHome, owner: Address, account: Address, chain: u64) -> Failure {
+    let known =
+        Notes::of(folder).is_ok_and(|notes| notes.delegated(chain, account).next().is_some());
+    let there = format!("{account}, the account of {owner}, is not there on this chain {chain}");
+    if known {
+        Failure::new(format!(
+            "{there}, and this folder knows what was delegated from it: nothing was ended"
+        ))
+        .help("give an endpoint of the chain on which it was: --rpc URL")
+    } else {
+        Failure::new(format!("{there}: nothing was ended"))
+            .help("is it the right owner (--owner-home DIR) and the right chain (--rpc URL)?")
+    }
+}
+
+/// Ends all that an account of the key here gave away.
+pub(super) async fn one(
+    shared: &Shared,
+    rpc: &Rpc,
+    framework: &Framework,
+    account: Address,
+    again: bool,
+) -> Done<Ended> {
+    let folder = shared.owner_home()?;
+    // Notes that cannot be read end nothing, and keep nothing alive.
+    let notes = Notes::of(&folder).unwrap_or_else(|error| {
+        note(&format!("{error}; everything is ended without them"));
+        Notes::none(&folder)
+    });
+    let noted: Vec<_> = notes.delegated(framework.chain, account).cloned().collect();
+    let over = || {
+        let what = format!(
+            "all that was delegated from {account} has ended already; for what may have been signed \
+             elsewhere since: --all --again"
+        );
+        (what, Vec::new())
+    };
+    if !again && last_ended(&noted, rpc).await? {
+        return Ok(over());
+    }
+    let mut owner = Owner::unlock(&folder, &shared.owner_secret(false)?)?;
+    go_first(shared, rpc, &mut owner).await?;
+    // What was on its way may have been this.
+    if !again && last_ended(&noted, rpc).await? {
+        return Ok(over());
+    }
+    waiting(shared);
+    let hashes = end_all(&owner, &noted, rpc, framework, account).await?;
+    Ok((format!("all that was delegated from {account} has ended"), hashes))
+}
+
+/// Says what agents of a home draw on accounts of other owners, which another key ends. What is ended is
+/// ended, whether or not this can be looked at.
+pub(super) async fn others(home: &Home, rpc: &Rpc, (chain, account): (u64, Address)) {
+    for agent in home.agents() {
+        let read = Permissions::read(&home.delegation(&agent)).ok().flatten();
+        let Some(other) = read.filter(|it| it.framework.chain == chain) else { continue };
+        if other.account != account
+            && !other.standing(rpc).await.is_ok_and(|standing| standing.is_over())
+        {
+            note(&stays(&agent, &other).message);
+        }
+    }
+}
+
+/// Whether something was signed here for the account, and every endpoint says of all of it that it is
+/// over. What agents' homes say is theirs.
+async fn last_ended(noted: &[Permissions], rpc: &Rpc) -> Done<bool> {
+    Ok(!noted.is_empty() && Signed::alive(rpc, noted.iter().cloned()).await?.is_empty())
+}
