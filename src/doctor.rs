@@ -12,8 +12,10 @@ mod endpoints;
 mod facilitator;
 mod left;
 
+pub use account::Delegated;
+
 use alloy_primitives::{Address, B256};
-use marque_identity::{Rpc, account::Permissions};
+use marque_identity::Rpc;
 use marque_policies::{Policy, document::Chain};
 use serde::Serialize;
 
@@ -55,8 +57,8 @@ pub struct Examination<'a> {
     /// Everybody whom the journal names as the owner, in order: the last one is in force. Nobody where
     /// there is no journal.
     pub owners: &'a [Address],
-    /// What was delegated to the agent on chain, where anything was.
-    pub delegated: Option<&'a Permissions>,
+    /// What was delegated to the agent on chain, by its file.
+    pub delegated: Delegated<'a>,
     /// A facilitator's URL.
     pub facilitator: Option<&'a url::Url>,
 }

@@ -8,7 +8,12 @@ use crate::{
     failure::{Done, Failure},
     story::{odd, say},
 };
-use marque::doctor::{Examination, Finding, Health};
+use alloy_primitives::Address;
+use marque::{
+    doctor::{Delegated, Examination, Finding, Health},
+    home::Home,
+    owner::Notes,
+};
 use marque_identity::account::Permissions;
 use owo_colors::OwoColorize as _;
 use std::process::ExitCode;
@@ -54,16 +59,25 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         let agent = name.strip_suffix("@adopted").unwrap_or(name);
         let keys = marque_identity_keys::KeyDir::open(home.keys()).ok();
         let address = keys.and_then(|keys| keys.address(agent).ok());
-        let delegated = match address {
-            Some(_) => Permissions::read(&home.delegation(agent))?,
-            None => None,
+        let read = match address {
+            Some(_) => {
+                Permissions::read(&home.delegation(agent)).map_err(|error| error.to_string())
+            }
+            None => Ok(None),
+        };
+        let noted = address.and_then(|key| noted(shared, &home, agent, key));
+        let delegated = match (&read, &noted) {
+            (Ok(Some(signed)), _) => Delegated::Signed(signed),
+            (Ok(None), Some(noted)) => Delegated::Lost(noted),
+            (Ok(None), None) => Delegated::Nothing,
+            (Err(why), _) => Delegated::Broken(why),
         };
         let examination = Examination {
             policy: &named.policy,
             agent: address.map(|address| (agent, address)),
             genesis: begun(&home),
             owners: &owners,
-            delegated: delegated.as_ref(),
+            delegated,
             facilitator: args.facilitator.as_ref(),
         };
         if !shared.json && policies.len() > 1 {
@@ -105,8 +119,16 @@ pub(crate) fn warn_of_fees(shared: &Shared, agent: &str) -> Done {
     Ok(())
 }
 
+/// What the owner's folder knows to be delegated last to an agent of this home, where it is on this
+/// machine.
+fn noted(shared: &Shared, home: &Home, agent: &str, key: Address) -> Option<Permissions> {
+    let notes = Notes::of(&shared.owner_home().ok()?).ok()?;
+    notes.adopted_at(&super::trust::place(home), agent)?;
+    notes.delegated_to(key).last().cloned()
+}
+
 /// The chain and its first block, as the owner's genesis names them.
-fn begun(home: &marque::home::Home) -> Option<(u64, alloy_primitives::B256)> {
+fn begun(home: &Home) -> Option<(u64, alloy_primitives::B256)> {
     let entries = marque_steward::audit::entries(&home.journal()).ok()?;
     entries.into_iter().find_map(|entry| match entry.body {
         marque_steward::Body::Genesis(genesis) => Some((genesis.chain, genesis.chain_genesis)),

@@ -11,6 +11,19 @@ use marque_policies::{
     document::{Chain, Float},
 };
 
+/// What an agent's home has of what was delegated to it.
+#[derive(Clone, Copy, Debug)]
+pub enum Delegated<'a> {
+    /// No file, and its owner's folder knows of nothing either, where it is here.
+    Nothing,
+    /// This.
+    Signed(&'a Permissions),
+    /// No file, and the owner's folder knows that this was signed.
+    Lost(&'a Permissions),
+    /// A file that cannot be used, and why.
+    Broken(&'a str),
+}
+
 pub(super) async fn look(
     of: &Examination<'_>,
     (agent, address): (&str, Address),
@@ -20,8 +33,24 @@ pub(super) async fn look(
 ) -> Result<(), IdentityError> {
     let policy = of.policy;
     let mut floats = policy.floats.iter().filter(|(asset, _)| asset.chain == chain.id).peekable();
-    let delegated = of.delegated.filter(|it| it.framework.chain == chain.id);
     let required = floats.clone().any(|(_, float)| float.required);
+    let delegated = match of.delegated {
+        Delegated::Signed(signed) => Some(signed).filter(|it| it.framework.chain == chain.id),
+        Delegated::Broken(why) => {
+            let found = format!("its steward draws nothing: {why}");
+            tell(Finding::wrong(agent, found, rewrite(agent)));
+            return Ok(());
+        }
+        Delegated::Lost(signed) if signed.framework.chain == chain.id => {
+            if !signed.standing(rpc).await?.is_over() {
+                let found = "its steward draws nothing: delegation.json is gone, and what you signed stands";
+                tell(Finding::wrong(agent, found, rewrite(agent)));
+                return Ok(());
+            }
+            None
+        }
+        Delegated::Lost(_) | Delegated::Nothing => None,
+    };
     let Some(delegated) = delegated else {
         // Who pays nobody needs nothing of the account.
         if policy.payees.is_empty() && policy.pools.is_empty() {
@@ -50,6 +79,18 @@ pub(super) async fn look(
     if !drawn(policy, (agent, address), (delegated, &standing), required, tell)? {
         return Ok(());
     }
+    for asset in undrawn(policy, delegated) {
+        let found = format!(
+            "it may draw {asset} on the account, and its policy has no [float.{asset}]: its steward draws \
+             nothing of it, a thief of its key would"
+        );
+        let mend = format!(
+            "marque account revoke {agent}; or [float.{asset}] in the policy, marque policy adopt {agent}, \
+             then {}",
+            delegate(agent)
+        );
+        tell(Finding::odd(agent, found, mend));
+    }
     for (asset, float) in floats {
         let Some(held) = standing.assets.iter().find(|it| it.asset == *asset) else { continue };
         tell(kept(policy, agent, (held, float), (delegated.account, chain)));
@@ -64,6 +105,17 @@ fn lacking(agent: &str, required: bool, found: impl Into<String>, mend: String) 
         return Finding::wrong(agent, found, mend);
     }
     Finding::odd(agent, found, mend)
+}
+
+/// The command that writes a lost file again.
+fn rewrite(agent: &str) -> String {
+    format!("{}: what stands is not signed again", delegate(agent))
+}
+
+/// What is delegated that no steward draws, by name.
+fn undrawn<'a>(policy: &'a Policy, delegated: &'a Permissions) -> impl Iterator<Item = &'a str> {
+    let grants = delegated.grants.iter().filter(|grant| !policy.floats.contains_key(&grant.asset));
+    grants.filter_map(|grant| policy.asset(grant.asset).map(|(name, _)| name))
 }
 
 fn delegate(agent: &str) -> String {

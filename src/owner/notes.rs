@@ -118,6 +118,14 @@ impl Notes {
         })
     }
 
+    /// All that was signed here for draws by a key, the newest last.
+    pub fn delegated_to(&self, agent: Address) -> impl DoubleEndedIterator<Item = &Permissions> {
+        self.notes.iter().filter_map(move |note| match note {
+            Note::Delegated(signed) => Some(&**signed).filter(|signed| signed.agent == agent),
+            _ => None,
+        })
+    }
+
     /// The accounts of this owner's on a chain of which anything is noted.
     pub fn accounts(&self, chain: u64) -> impl Iterator<Item = Address> {
         self.notes

@@ -6,17 +6,18 @@ use super::{
     waits::settled,
 };
 use crate::{
-    commands::{digits::as_stated, trust::own_agent},
+    commands::{digits::as_stated, policy::Named, trust::own_agent},
     failure::{Done, Failure},
     story::{note, say},
 };
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, B256, U256};
 use marque::owner::{Note, Notes, Owner};
 use marque_contracts::delegation::Framework;
 use marque_identity::{
     BlockTag, Rpc,
     account::{self, Ground, Permissions, compile, drawn, end},
 };
+use marque_policies::Policy;
 use std::{
     process::ExitCode,
     time::{SystemTime, UNIX_EPOCH},
@@ -44,6 +45,17 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     site.mine(&folder, site.policy.owner)?;
     site.not_handed_over()?;
     let agent = own_agent(shared, &args.agent)?;
+    if let Some(draft) = Named::draft(&site.home, &args.agent)
+        .ok()
+        .map(|draft| draft.policy)
+        .filter(|draft| draft.hash != site.policy.hash)
+    {
+        note(&format!(
+            "the draft of {0}, version {1}, is not in force, and what is delegated is version {2}: marque \
+             policy adopt {0}",
+            args.agent, draft.version, site.policy.version
+        ));
+    }
     site.deployed().await?;
     let Site { rpc, framework, policy, .. } = &site;
     if let Some((_, error)) = keeper::lacking(rpc, framework).await?.into_iter().next() {
@@ -90,7 +102,7 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         && site.drift(shared, old)?.is_empty()
     {
         old.write(&site.home.delegation(&args.agent))?;
-        return told(shared, &site, old, &[]);
+        return told(shared, &site, old, None);
     }
     if wanted.is_empty() {
         let failure = Failure::refused(format!(
@@ -121,6 +133,12 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
                 "{name} draws under other limits for all agents together, and each of these is a budget of \
                  its own: what was delegated to it is revoked first, and it draws nothing until marque \
                  account delegate {name}."
+            );
+        }
+        for name in undrawn(policy) {
+            say!(
+                "The policy has no [float.{name}]: its steward draws nothing of it, and what you sign is of \
+                 use to a thief of the key alone."
             );
         }
         say!(
@@ -160,7 +178,13 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     let signed = owner.delegate(policy, &ground)?;
     notes.add(Note::Delegated(Box::new(signed.clone())))?;
     signed.write(&site.home.delegation(&args.agent))?;
-    told(shared, &site, &signed, &revoked)
+    told(shared, &site, &signed, Some(&revoked))
+}
+
+/// What is delegated and no steward draws, by name.
+fn undrawn(policy: &Policy) -> impl Iterator<Item = &str> {
+    let drawn = drawn(policy).filter(|(asset, _)| !policy.floats.contains_key(asset));
+    drawn.filter_map(|(asset, _)| policy.asset(asset).map(|(name, _)| name))
 }
 
 /// The moment from which the end is counted: the owner's, where the chain has about the same. A
@@ -200,11 +224,12 @@ pub(super) async fn nonce(rpc: &Rpc, framework: &Framework, account: Address) ->
     Ok(first)
 }
 
+/// What was signed, and which transactions ended what was before; none where nothing was signed.
 fn told(
     shared: &Shared,
     site: &Site,
     signed: &Permissions,
-    revoked: &[alloy_primitives::B256],
+    revoked: Option<&[B256]>,
 ) -> Done<ExitCode> {
     let (agent, path) = (&site.agent, site.home.delegation(&site.agent));
     if shared.json {
@@ -213,12 +238,28 @@ fn told(
             "{}",
             serde_json::json!({
                 "account": signed.account, "agent": signed.agent, "delegations": hashes,
-                "expires": signed.until, "file": path, "revoked": revoked,
+                "expires": signed.until, "file": path, "signed": revoked.is_some(),
+                "revoked": revoked.unwrap_or_default(),
                 "policy_version": site.policy.version,
             })
         );
         return Ok(ExitCode::SUCCESS);
     }
+    let Some(revoked) = revoked else {
+        say!(
+            "nothing was signed: {agent} ({}) draws on {} as version {} of its policy says, until {}, and its \
+             windows go on",
+            signed.agent,
+            signed.account,
+            site.policy.version,
+            super::status::moment(signed.until)
+        );
+        for name in undrawn(&site.policy) {
+            say!("  the policy has no [float.{name}]: its steward draws nothing of it");
+        }
+        say!("  for later, with windows that begin empty: marque account delegate {agent} --anew");
+        return Ok(ExitCode::SUCCESS);
+    };
     say!(
         "{agent} ({}) draws on {} as version {} of its policy says, until {}",
         signed.agent,
@@ -228,9 +269,6 @@ fn told(
     );
     revoked.iter().for_each(|hash| say!("  what it had before is revoked: {hash}"));
     say!("  signed in {}, which is no secret", path.display());
-    if site.policy.floats.is_empty() {
-        say!("  the policy has no [float.ASSET]: its steward draws nothing on the account");
-    }
     say!("  next: marque account status {agent}; marque account revoke {agent} --prepare FILE");
     Ok(ExitCode::SUCCESS)
 }

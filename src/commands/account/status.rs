@@ -1,6 +1,6 @@
 //! `marque account status`: the chain beside the policy.
 
-use super::{Shared, Signed, Site, in_force};
+use super::{Shared, Signed, Site, in_force, waits::first_pending};
 use crate::{
     failure::Done,
     story::{bar, note, say},
@@ -12,15 +12,25 @@ use marque_policies::{AssetId, Money, Policy};
 use std::process::ExitCode;
 
 pub(super) async fn run(shared: &Shared, agent: &str) -> Done<ExitCode> {
+    let mut doubts = Vec::new();
+    let done = look(shared, agent, &mut doubts).await;
+    // What ends it is told as that alone.
+    let fatal = done.as_ref().err().map(|failure| &failure.message);
+    doubts.iter().filter(|doubt| fatal != Some(doubt)).for_each(|doubt| note(doubt));
+    done
+}
+
+async fn look(shared: &Shared, agent: &str, doubts: &mut Vec<String>) -> Done<ExitCode> {
     // Whoever has no key here looks by the word of the host.
     let mut sound = true;
-    let (site, delegated) = match Owner::address_in(&shared.owner_home()?) {
-        Err(_) => {
+    let me = Owner::address_in(&shared.owner_home()?).ok();
+    let (site, delegated) = match me {
+        None => {
             let site = Site::stated(shared, agent)?;
             let delegated = site.delegated()?;
             (site, delegated)
         }
-        Ok(me) => {
+        Some(me) => {
             // Who handed over looks at what the successor put in force.
             let now = super::keeper::in_force(&shared.home()?).unwrap_or_default();
             let mine = now.is_none_or(|now| now == me);
@@ -32,7 +42,7 @@ pub(super) async fn run(shared: &Shared, agent: &str) -> Done<ExitCode> {
                 Err(why) => {
                     let own = Site::own(shared, agent);
                     if own.is_ok() {
-                        note(&why.message);
+                        doubts.push(why.message);
                     }
                     sound = false;
                     own.or_else(|_| Site::ending(shared, agent))?
@@ -40,7 +50,7 @@ pub(super) async fn run(shared: &Shared, agent: &str) -> Done<ExitCode> {
             };
             let Signed { mine: mut signed, theirs, doubt, .. } = site.signed(shared)?;
             if let Some(doubt) = doubt {
-                note(&doubt.message);
+                doubts.push(doubt.message);
                 sound = false;
             }
             let alive = Signed::alive(&site.rpc, signed.iter().cloned()).await?.pop();
@@ -50,6 +60,16 @@ pub(super) async fn run(shared: &Shared, agent: &str) -> Done<ExitCode> {
     };
     let policy = &site.policy;
     let (left, now) = (site.left().await?, super::keeper::in_force(&site.home)?);
+    // What the owner sent may end, or deploy, what is told here as it is now.
+    let pending = match me {
+        Some(me) => first_pending(&site.rpc, me).await?,
+        None => None,
+    };
+    if let (Some(number), Some(me)) = (pending, me) {
+        doubts.push(format!(
+            "transaction number {number} of {me} is in no block yet: what it ends has not ended"
+        ));
+    }
     let Some(delegated) = delegated else {
         if shared.json {
             let account = site.account();
@@ -63,15 +83,21 @@ pub(super) async fn run(shared: &Shared, agent: &str) -> Done<ExitCode> {
     };
     let standing = delegated.standing(&site.rpc).await?;
     let drift = site.drift(shared, &delegated)?;
-    let beside = match Owner::address_in(&shared.owner_home()?) {
-        Ok(_) if !standing.is_over() => {
+    let beside = match me {
+        Some(_) if !standing.is_over() => {
             site.beside(shared, delegated.agent, &delegated.unsigned()).await?
         }
         _ => Vec::new(),
     };
     let sums = together(&site, &delegated, &standing, &beside).await?;
     let handed = now.is_some_and(|now| now != policy.owner);
-    let well = sound && !handed && drift.is_empty() && beside.is_empty() && !standing.is_over();
+    let lost = match standing.is_over() || !sound {
+        true => None,
+        false => lost(&site, &delegated)?,
+    };
+    let over = standing.is_over();
+    let well = sound && !handed && drift.is_empty() && beside.is_empty() && !over && lost.is_none();
+    let coins = coins(&site, &delegated).await?;
     if shared.json {
         let windows = |it: &AssetStanding| -> Vec<_> {
             let window = |used: &Used| {
@@ -98,16 +124,20 @@ pub(super) async fn run(shared: &Shared, agent: &str) -> Done<ExitCode> {
         say!(
             "{}",
             serde_json::json!({
-                "account": delegated.account, "agent": delegated.agent, "delegated": true,
+                "account": delegated.account, "agent": delegated.agent, "delegated": !over,
                 "expires": delegated.until, "expired": standing.expired, "ended": standing.ended,
                 "paused": standing.paused, "silent": standing.silent, "disputed": standing.disputed,
                 "assets": assets, "drift": drift, "left": left, "owner_in_force": now,
                 "beside": beside.iter().map(|(name, _)| name).collect::<Vec<_>>(),
-                "together": sums,
+                "together": sums, "coins": coins, "pending": pending, "file_in_place": lost.is_none(),
             })
         );
     } else {
-        tell(&site, delegated.account, &standing, &drift);
+        tell(&site, (&delegated, &standing), coins, &drift);
+        if let Some(lost) = &lost {
+            say!("{lost}: its steward draws nothing");
+            say!("  marque account delegate {agent} writes it again, and signs nothing");
+        }
         for (name, _) in &beside {
             say!("{name} draws under other limits for all agents together, which count apart:");
             for (rule, sum) in &sums {
@@ -121,6 +151,26 @@ pub(super) async fn run(shared: &Shared, agent: &str) -> Done<ExitCode> {
         succeeded(&site, now, &left);
     }
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Why the steward cannot use what stands: it reads the file in its home.
+fn lost(site: &Site, delegated: &Permissions) -> Done<Option<String>> {
+    let path = site.home.delegation(&site.agent);
+    Ok(match site.delegated()? {
+        Some(stated) if stated == *delegated => None,
+        Some(_) => Some(format!("{} is not what stands", path.display())),
+        None => Some(format!("{} is not there", path.display())),
+    })
+}
+
+/// What an account has of the chain's coin, where that is none of what is delegated.
+async fn coins(site: &Site, delegated: &Permissions) -> Done<Option<Money>> {
+    if delegated.grants.iter().any(|grant| grant.asset.is_native()) {
+        return Ok(None);
+    }
+    let coins = site.rpc.balance(delegated.account).await?;
+    let coin = AssetId::native(site.framework.chain);
+    Ok(Some(Money::new(coins, coin)).filter(|coins| !coins.units.is_zero()))
 }
 
 /// What all agents may take where some have other limits for all together than this one: the sums of limits
@@ -177,9 +227,17 @@ fn succeeded(site: &Site, now: Option<Address>, left: &[Holding]) {
     }
 }
 
-fn tell(site: &Site, account: Address, standing: &Standing, drift: &[Drift]) {
+fn tell(
+    site: &Site,
+    (delegated, standing): (&Permissions, &Standing),
+    coins: Option<Money>,
+    drift: &[Drift],
+) {
     let (policy, agent) = (&site.policy, &site.agent);
-    say!("the account {account} on eip155:{}", site.framework.chain);
+    say!("the account {} on eip155:{}", delegated.account, site.framework.chain);
+    if let Some(coins) = coins {
+        say!("  it holds {}, which is not delegated to {agent}", policy.show(coins));
+    }
     for it in &standing.assets {
         let over = if it.revoked { ", revoked" } else { "" };
         say!(
@@ -190,6 +248,9 @@ fn tell(site: &Site, account: Address, standing: &Standing, drift: &[Drift]) {
         if let Some(float) = policy.floats.get(&it.asset) {
             let show = |units| policy.show(Money::new(units, it.asset));
             say!("  which the steward keeps between {} and {}", show(float.low), show(float.high));
+        } else if !standing.is_over() {
+            let name = policy.asset(it.asset).map_or("ASSET", |(name, _)| name);
+            say!("  the policy has no [float.{name}]: its steward draws nothing of it");
         }
         // What no longer lets anything out has nothing left.
         let windows = if it.revoked || standing.is_over() { &[][..] } else { &it.windows };
