@@ -12,9 +12,11 @@
 
 mod delegated;
 mod payment;
+mod seen;
 
 pub(crate) use delegated::{covered, way};
 pub(crate) use payment::afford;
+pub(crate) use seen::Floats;
 
 use crate::{
     core::{Covered, Event, leaves, refills, takes},
@@ -22,19 +24,18 @@ use crate::{
     error::{StewardError, fault},
     links::{Link, chain_error},
     outflow::Whose,
-    state::{Account, Record},
+    state::Record,
     steward::Shared,
 };
 use alloy_primitives::{Address, U256};
-use delegated::{Heard, Undrawn, lack, stands};
+use delegated::{Undrawn, ask, lack, stands};
 use marque_identity::Rpc;
 use marque_policies::{
     AssetId, Intent, IntentId, Mark, Money, Policy, document::Float, intent::Sweep,
 };
 use marque_steward_client::{Answer, FloatView, Outcome, PaymentState, Proposal, RefillView};
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -53,117 +54,65 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// Where the rules refuse it, up to this: that is journalled each time.
 const LONGEST_REFUSED: Duration = Duration::from_secs(600);
 
+/// How what is delegated stands is asked so often while the float is full: what is over is told before it
+/// is needed.
+const ASKED: Duration = Duration::from_secs(20);
+
+/// Whoever asks for a status waits so long for the chain's word on it.
+const TOLD_WITHIN: Duration = Duration::from_secs(3);
+
 /// The fault of a try that the rules refuse.
 const RULES: &str = "refused";
-
-/// What is known of floats. All of it can be forgotten.
-#[derive(Debug, Default)]
-pub(crate) struct Floats {
-    heard: Heard,
-    seen: Mutex<BTreeMap<(String, AssetId), Seen>>,
-    /// One refill is put together at a time.
-    turn: tokio::sync::Mutex<()>,
-}
-
-/// A float as it was seen last.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Seen {
-    /// What the key held.
-    pub(crate) held: Option<U256>,
-    /// Why it is not refilled, or what came in not returned.
-    pub(crate) trouble: Option<String>,
-    /// Why the agent pays nothing: the policy requires what the chain does not hold.
-    pub(crate) refused: Option<String>,
-    tries: u32,
-    next: Option<Instant>,
-}
-
-impl Floats {
-    pub(crate) fn seen(&self, agent: &str, asset: AssetId) -> Seen {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.get(&(agent.to_owned(), asset)).cloned().unwrap_or_default()
-    }
-
-    /// Whether something of an agent's is to be tried again, and whether now.
-    pub(crate) fn waits(&self, agent: &str) -> (bool, bool) {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let tries = seen.iter().filter(|((name, _), _)| name == agent);
-        let next = tries.filter_map(|(_, seen)| seen.next).min();
-        (next.is_some(), next.is_some_and(|next| next <= Instant::now()))
-    }
-
-    /// Forgets what a policy has no float of any more.
-    fn keep(&self, agent: &str, policy: &Policy) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.retain(|(name, asset), _| name != agent || policy.floats.contains_key(asset));
-    }
-
-    fn note(&self, agent: &str, asset: AssetId, note: impl FnOnce(&mut Seen)) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        note(seen.entry((agent.to_owned(), asset)).or_default());
-    }
-
-    /// What came of a try. Trouble is said once, and not tried again at once.
-    fn tried(&self, agent: &str, asset: AssetId, trouble: Option<(String, Duration)>) {
-        self.note(agent, asset, |seen| {
-            let pause = match &trouble {
-                Some((_, longest)) => {
-                    seen.tries = seen.tries.saturating_add(1);
-                    PAUSE.saturating_mul(1 << seen.tries.min(8)).min(*longest)
-                }
-                None => {
-                    seen.tries = 0;
-                    PAUSE
-                }
-            };
-            seen.next = Instant::now().checked_add(pause);
-            seen.say((agent, asset), trouble.map(|(why, _)| why));
-        });
-    }
-}
-
-impl Seen {
-    fn say(&mut self, (agent, asset): (&str, AssetId), trouble: Option<String>) {
-        if let Some(why) = trouble.as_ref().filter(|why| self.trouble.as_ref() != Some(why)) {
-            tracing::warn!(agent, %asset, why, "the float is not what it should be");
-        }
-        self.trouble = trouble;
-    }
-}
 
 /// Says at the start where the chain does not hold what a policy wants it to hold. A chain that does
 /// not answer has been told of already.
 pub(crate) async fn at_start(shared: &Shared) -> Result<(), StewardError> {
-    let agents = shared.desk.look(|state, _| {
-        let agent = |(name, account): (&String, &Account)| {
-            let policy = Arc::clone(&account.policy.as_ref()?.policy);
-            Some((name.clone(), account.key, policy))
-        };
-        state.agents().iter().filter_map(agent).collect::<Vec<_>>()
-    });
-    for (agent, key, policy) in agents.await? {
-        let whose = Whose { agent: &agent, key, policy: &policy };
-        for (asset, float) in floats(shared, &policy) {
-            let Ok(link) = shared.links.get(&policy, shared.home.chain()) else { continue };
-            let lack = match stands(shared, &link, whose, asset).await {
-                Err(Undrawn::Lack(lack)) => lack.to_string(),
-                Err(Undrawn::Error(StewardError::Stopped)) => return Err(StewardError::Stopped),
-                Ok(_) | Err(Undrawn::Error(_)) => continue,
-            };
-            let name = policy.asset(asset).map_or("?", |(name, _)| name);
-            if float.required {
-                shared.floats.note(&agent, asset, |seen| seen.refused = Some(lack.clone()));
-                tracing::warn!(
-                    agent,
-                    asset = name,
-                    lack,
-                    "it pays nothing: its policy wants the chain to hold its limits"
-                );
-            } else {
-                tracing::warn!(agent, asset = name, lack, "the chain does not hold its limits");
-            }
+    let agents = shared.desk.look(|state, _| state.agents().keys().cloned().collect::<Vec<_>>());
+    for agent in agents.await? {
+        if let Err(StewardError::Stopped) = look(shared, &agent).await {
+            return Err(StewardError::Stopped);
         }
     }
+    Ok(())
+}
+
+/// Asks of all floats of an agent whether the chain holds what its policy wants it to hold.
+async fn look(shared: &Shared, agent: &str) -> Result<(), StewardError> {
+    let name = agent.to_owned();
+    let found = shared.desk.look(move |state, _| {
+        let account = state.agent(&name)?;
+        Some((account.key, Arc::clone(&account.policy.as_ref()?.policy)))
+    });
+    let Some((key, policy)) = found.await? else { return Ok(()) };
+    if policy.floats.is_empty() {
+        return Ok(());
+    }
+    let link = shared.links.get(&policy, shared.home.chain())?;
+    let whose = Whose { agent, key, policy: &policy };
+    ask(shared, &link, whose).await?;
+    for (asset, _) in floats(shared, &policy).filter(|(_, float)| !float.required) {
+        look_at(shared, &link, whose, asset).await?;
+    }
+    Ok(())
+}
+
+/// The same of one that does without, if it is refilled at all: whoever pays nobody draws nothing.
+async fn look_at(
+    shared: &Shared,
+    link: &Link,
+    whose: Whose<'_>,
+    asset: AssetId,
+) -> Result<(), StewardError> {
+    let Whose { agent, policy, .. } = whose;
+    if policy.payees.is_empty() && policy.pools.is_empty() {
+        return Ok(());
+    }
+    let lack = match stands(shared, link, whose, asset).await {
+        Ok(_) => None,
+        Err(Undrawn::Lack(lack)) => Some(lack.to_string()),
+        Err(Undrawn::Error(error)) => return Err(error),
+    };
+    shared.floats.covers((agent, policy), asset, lack);
     Ok(())
 }
 
@@ -206,7 +155,10 @@ pub(crate) async fn keep(
     covered(shared, link, whose).await?;
     for (asset, float) in floats(shared, policy) {
         let held = holds(&link.rpc, asset, key).await?;
-        shared.floats.note(agent, asset, |seen| seen.held = Some(held));
+        shared.floats.holds(agent, asset, held);
+        if !float.required && !shared.floats.asked_within(agent, asset, ASKED) {
+            look_at(shared, link, whose, asset).await?;
+        }
         let returns = |record: &Record| {
             matches!(&record.decided.intent, Intent::Sweep(_))
                 && leaves(record, asset, u64::MAX).is_some()
@@ -226,7 +178,7 @@ pub(crate) async fn keep(
             let amount = Money::new(free.saturating_sub(float.high), asset);
             (propose(shared, agent, Intent::Sweep(Sweep { amount })).await, "not returned")
         } else {
-            shared.floats.note(agent, asset, |seen| (seen.trouble, seen.next) = (None, None));
+            shared.floats.is_well(agent, asset);
             continue;
         };
         let trouble = match done {
@@ -237,7 +189,7 @@ pub(crate) async fn keep(
                 Some((format!("{not}: {}", words(error)?), longest))
             }
         };
-        shared.floats.tried(agent, asset, trouble);
+        shared.floats.tried((agent, policy), asset, trouble);
     }
     Ok(())
 }
@@ -297,6 +249,11 @@ async fn propose(shared: &Shared, agent: &str, intent: Intent) -> Result<IntentI
 
 /// An agent's floats, for people.
 pub(crate) async fn views(shared: &Shared, agent: &str) -> Result<Vec<FloatView>, StewardError> {
+    // A steward with nothing to do looks seldom, and its owner asks now.
+    let look = tokio::time::timeout(TOLD_WITHIN, look(shared, agent)).await;
+    if let Ok(Err(StewardError::Stopped)) = look {
+        return Err(StewardError::Stopped);
+    }
     let name = agent.to_owned();
     let found = shared.desk.look(move |state, _| {
         let policy = Arc::clone(&state.agent(&name)?.policy.as_ref()?.policy);
@@ -315,7 +272,9 @@ pub(crate) async fn views(shared: &Shared, agent: &str) -> Result<Vec<FloatView>
     });
     let view = |(asset, float, refill): (AssetId, Float, Option<RefillView>)| {
         let money = |units| Money::new(units, asset);
-        let Seen { held, trouble, refused, .. } = shared.floats.seen(agent, asset);
+        let seen = shared.floats.seen(agent, asset);
+        let held = seen.held;
+        let (trouble, refused) = seen.told(float.required);
         let (low, high) = (money(float.low), money(float.high));
         FloatView { low, high, held: held.map(money), refill, trouble, refused }
     };

@@ -22,6 +22,13 @@ impl Drop for Steward {
     }
 }
 
+impl Steward {
+    /// What it logs, for whoever reads it first.
+    pub(crate) fn log(&mut self) -> Option<std::process::ChildStderr> {
+        self.0.stderr.take()
+    }
+}
+
 impl Estate {
     /// Adopts a policy whose float is between the marks, in cents.
     pub(crate) fn floats(&self, version: u64, marks: (u64, u64), hour: &str) {

@@ -190,8 +190,8 @@ async fn a_key_without_coins_signs_no_refill_and_its_owner_is_told_what_to_fund(
     estate.noticed(&mind).await;
     let out = estate.marque(&["run", "scout", goal, "--task", "uncovered"]);
     let said = String::from_utf8_lossy(&out.stdout).into_owned();
-    let line = "refused by float.tUSD.delegation: what was delegated was revoked, limit delegated on \
-                chain: marque account delegate scout";
+    let line = "refused by float.tUSD.delegation: what was delegated was revoked, limit one that \
+                stands, as its policy requires: marque account delegate scout";
     assert!(said.contains(line) && !out.status.success(), "{out:?}");
 }
 

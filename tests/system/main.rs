@@ -13,6 +13,7 @@ mod audit;
 mod canary;
 mod command;
 mod counter;
+mod covers;
 mod demo;
 mod doctor;
 mod door;

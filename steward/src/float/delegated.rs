@@ -69,9 +69,12 @@ impl Heard {
         stands.get(agent).is_some_and(|(of, at)| *of == policy.hash && at.elapsed() < HEARD)
     }
 
-    fn note(&self, agent: &str, policy: &Policy) {
+    fn note(&self, agent: &str, policy: &Policy, holds: bool) {
         let mut stands = self.stands.lock().unwrap_or_else(PoisonError::into_inner);
-        stands.insert(agent.to_owned(), (policy.hash, Instant::now()));
+        match holds {
+            true => stands.insert(agent.to_owned(), (policy.hash, Instant::now())),
+            false => stands.remove(agent),
+        };
     }
 }
 
@@ -89,6 +92,16 @@ pub(crate) async fn covered(
     if shared.floats.heard.stands(agent, policy) {
         return Ok(Covered::Stands);
     }
+    ask(shared, link, whose).await
+}
+
+/// The same, asked now.
+pub(super) async fn ask(
+    shared: &Shared,
+    link: &Link,
+    whose: Whose<'_>,
+) -> Result<Covered, StewardError> {
+    let Whose { agent, policy, .. } = whose;
     let required = || floats(shared, policy).filter(|(_, float)| float.required);
     let mut lacks = None;
     for (asset, _) in required() {
@@ -100,13 +113,10 @@ pub(crate) async fn covered(
     }
     for (asset, _) in required() {
         let lack = lacks.as_ref().map(ToString::to_string);
-        shared.floats.note(agent, asset, |seen| seen.refused = lack);
+        shared.floats.covers((agent, policy), asset, lack);
     }
-    let Some(lack) = lacks else {
-        shared.floats.heard.note(agent, policy);
-        return Ok(Covered::Stands);
-    };
-    Ok(Covered::Lacks(lack))
+    shared.floats.heard.note(agent, policy, lacks.is_none());
+    Ok(lacks.map_or(Covered::Stands, Covered::Lacks))
 }
 
 /// Why a demand is not met where what is delegated may be over: what one endpoint calls alive is refilled

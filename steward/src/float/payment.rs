@@ -102,13 +102,12 @@ async fn draw(
     let least = needed.saturating_sub(held).min(room);
     Ok(match refill(shared, link, whose, (asset, held, least)).await {
         Ok(_) => {
-            shared.floats.tried(agent, asset, None);
+            shared.floats.tried((agent, policy), asset, None);
             None
         }
         Err(error) => {
             let why = words(error)?;
-            let trouble = Some(format!("not refilled: {why}"));
-            shared.floats.note(agent, asset, |seen| seen.say((agent, asset), trouble));
+            shared.floats.says((agent, policy), asset, format!("not refilled: {why}"));
             Some(why)
         }
     })

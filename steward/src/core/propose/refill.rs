@@ -146,8 +146,12 @@ impl Case<'_> {
         };
         // Whoever shows a row in short leaves its last part out, and this one is of no use without.
         let limit = match &self.facts.covered {
-            Covered::Lacks(lack) => format!("delegated on chain: {}", lack.mend),
-            Covered::Stands | Covered::Unknown => "delegated on chain".to_owned(),
+            Covered::Lacks(lack) => {
+                format!("one that stands, as its policy requires: {}", lack.mend)
+            }
+            Covered::Stands | Covered::Unknown => {
+                "one that stands, as its policy requires".to_owned()
+            }
         };
         table.push(Row {
             rule: format!("float.{name}.delegation"),
