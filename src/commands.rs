@@ -33,7 +33,10 @@ use crate::{
     story::print,
 };
 use clap::{CommandFactory as _, Parser, Subcommand};
-use marque::home::{Home, OwnerHome};
+use marque::{
+    home::{Home, OwnerHome},
+    owner::Owner,
+};
 use marque_identity_keys::SecretString;
 use std::{
     path::{Path, PathBuf},
@@ -345,6 +348,20 @@ impl Shared {
     pub(crate) fn unlock(&self, confirm: bool) -> Done<SecretString> {
         let text = "Unlock secret of the steward";
         secret(self.unlock_fd, "marque-unlock", text, confirm, "--unlock-fd")
+    }
+
+    /// The owner's key, for whoever sends with it: what is on its way is told, as it goes through whether or
+    /// not the command is waited for.
+    pub(crate) fn sender(&self, folder: &OwnerHome) -> Done<Owner> {
+        let mut owner = Owner::unlock(folder, &self.owner_secret(false)?)?;
+        if !self.json {
+            owner.tells(|hash| {
+                anstream::eprintln!(
+                    "sent {hash}: it goes through even if you end this here; waiting for a block …"
+                );
+            });
+        }
+        Ok(owner)
     }
 
     /// The passphrase of the owner's key.

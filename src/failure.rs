@@ -150,11 +150,16 @@ impl From<OwnerError> for Failure {
 impl From<IdentityError> for Failure {
     fn from(error: IdentityError) -> Self {
         let dead = matches!(error, IdentityError::Unreachable { .. });
+        let empty = error.lacks_contract();
         let failure = Self { silence: dead, ..Self::new(error) };
         match dead {
             true => failure.help(
                 "is the chain up, and does the policy's [chain.NAME] rpc lead to it? marque doctor \
                  looks; a development chain runs while marque devnet does",
+            ),
+            false if empty => failure.help(
+                "is it the right chain, and is a development chain the one that it was, or begun anew? \
+                 marque doctor looks",
             ),
             false => failure,
         }

@@ -9,7 +9,7 @@ mod past;
 mod send;
 
 pub use account::account_of;
-pub use notes::{Adopted, Note, Notes};
+pub use notes::{Adopted, Note, Notes, Turn};
 pub use past::{Holding, holding, succession};
 
 use crate::home::OwnerHome;
@@ -62,6 +62,12 @@ pub enum OwnerError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Another command signs with the same key what this one would.
+    #[error(
+        "another command is delegating with the key in {}: wait for it, then look what it signed",
+        .0.display()
+    )]
+    Busy(PathBuf),
     /// There is no key in the owner's folder.
     #[error("there is no owner's key in {}", .0.display())]
     NoKey(PathBuf),
@@ -177,6 +183,8 @@ pub struct Owner {
     key: Key,
     /// Whether what ends something goes before what this key sent earlier.
     overtakes: bool,
+    /// Who hears of each transaction as it goes out.
+    hears: Option<fn(B256)>,
 }
 
 impl Owner {
@@ -203,7 +211,7 @@ impl Owner {
     pub fn unlock(folder: &OwnerHome, passphrase: &SecretString) -> Result<Self, OwnerError> {
         let key = existing(folder)?.key(KEY, passphrase);
         let key = key.map_err(|error| absent(folder, error))?;
-        Ok(Self { key, overtakes: false })
+        Ok(Self { key, overtakes: false, hears: None })
     }
 
     /// The owner's address.

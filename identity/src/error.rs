@@ -75,7 +75,16 @@ pub enum IdentityError {
     Devnet(#[from] DevnetError),
 }
 
+/// What an answer without a contract begins with.
+pub(crate) const NO_CONTRACT: &str = "there is no contract at";
+
 impl IdentityError {
+    /// Whether nothing is where a contract was asked: another chain, or one that was begun anew.
+    #[must_use]
+    pub fn lacks_contract(&self) -> bool {
+        matches!(self, Self::Answer { why, .. } if why.starts_with(NO_CONTRACT))
+    }
+
     pub(crate) fn answer(method: &'static str, why: impl ToString) -> Self {
         Self::Answer { method, why: why.to_string() }
     }

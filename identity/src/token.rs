@@ -1,6 +1,6 @@
 //! Questions about tokens: balances, and what became of EIP-3009 authorisations.
 
-use crate::{BlockTag, IdentityError, Rpc, receipt::WireLog};
+use crate::{BlockTag, IdentityError, Rpc, error::NO_CONTRACT, receipt::WireLog};
 use alloy_primitives::{Address, B256, U64, U256};
 use alloy_sol_types::{SolCall, SolEvent as _};
 use marque_contracts::{IERC20, IERC3009};
@@ -337,7 +337,7 @@ impl Rpc {
     ) -> Result<C::Return, IdentityError> {
         let answer = self.call_at(None, contract, call.abi_encode().into(), at).await?;
         if answer.is_empty() {
-            let why = format!("there is no contract at {contract} that knows it");
+            let why = format!("{NO_CONTRACT} {contract} that knows it");
             return Err(IdentityError::answer(name, why));
         }
         C::abi_decode_returns(&answer).map_err(|error| IdentityError::answer(name, error))

@@ -7,12 +7,15 @@ mod explain;
 mod keeper;
 mod revoke;
 mod status;
+mod steps;
 mod switch;
 mod waits;
 
+pub(super) use steps::steps;
+
 use super::{
     Shared,
-    funds::{amount, gas, holding},
+    funds::{gas, holding, wanted},
     policy::{Companions, Named, chain_of},
     trust::{agent_address, begins, ending_policy, in_force, keys, own_policy},
 };
@@ -45,8 +48,9 @@ enum Act {
     /// Put the owner's account on the chain of an agent's policy; its address is said first.
     ///
     /// There is one account for an owner on a chain, for all agents. It may be funded before it is
-    /// there. On a development chain the Delegation Framework is put there as well; on a public one its
-    /// code is compared with what Marque knows.
+    /// there. On a development chain the Delegation Framework is put there as well, from the npm package
+    /// @metamask/delegation-abis 2.0.0 that make setup installs, or else in the folder that
+    /// MARQUE_DELEGATION_ABIS names; on a public one its code is compared with what Marque knows.
     Deploy(deploy::Args),
     /// Sign what an agent may draw on the account: its adopted policy, as far as a chain can hold it.
     ///
@@ -80,7 +84,7 @@ enum Act {
     Withdraw {
         /// An agent whose policy names the asset.
         agent: String,
-        /// How much, as in "5 USDC".
+        /// How much, as in "5 USDC", or "all USDC".
         #[arg(allow_hyphen_values = true)]
         amount: String,
     },
@@ -256,7 +260,7 @@ impl Site {
         let folder = shared.owner_home()?;
         self.mine(&folder, owner)?;
         gas(&self.rpc, owner, &self.agent).await?;
-        Ok(Owner::unlock(&folder, &shared.owner_secret(false)?)?)
+        shared.sender(&folder)
     }
 }
 
@@ -336,12 +340,13 @@ pub(super) fn address(
 
 async fn withdraw(shared: &Shared, agent: &str, text: &str) -> Done<ExitCode> {
     let mut site = Site::own(shared, agent)?;
-    let money = amount(&site.policy, text)?;
+    let wanted = wanted(&site.policy, text)?;
     let to = site.of_the_key(shared)?;
     site.deployed().await?;
     let account = site.account();
-    let has = holding(&site.rpc, money.asset.token, account).await?;
-    if has < money.units {
+    let has = holding(&site.rpc, wanted.asset().token, account).await?;
+    let money = wanted.of(has);
+    if has < money.units || has.is_zero() {
         let most = site.policy.show(Money::new(has, money.asset));
         let failure = Failure::new(format!("the account {account} has {most}"));
         return Err(match (site.left().await?.first(), has.is_zero()) {

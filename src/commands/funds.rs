@@ -12,10 +12,7 @@ use crate::{
 };
 use alloy_primitives::{Address, U256};
 use alloy_sol_types::SolCall as _;
-use marque::{
-    home::Home,
-    owner::{Owner, connect},
-};
+use marque::{home::Home, owner::connect};
 use marque_contracts::IERC20;
 use marque_identity::{Rpc, devnet};
 use marque_policies::{
@@ -54,7 +51,7 @@ pub(crate) struct BalanceArgs {
 pub(crate) struct WithdrawArgs {
     /// The agent.
     agent: String,
-    /// How much, as in "5 USDC".
+    /// How much, as in "5 USDC", or "all USDC".
     #[arg(allow_hyphen_values = true)]
     amount: String,
 }
@@ -76,6 +73,41 @@ pub(super) fn amount(policy: &Policy, text: &str) -> Done<Money> {
         return Err(usage("the amount is zero".to_owned()));
     }
     Ok(Money::new(units, asset.id))
+}
+
+/// How much is to go: so much, or all there is.
+pub(super) enum Wanted {
+    /// So much.
+    This(Money),
+    /// All of this.
+    All(AssetId),
+}
+
+impl Wanted {
+    pub(super) const fn asset(&self) -> AssetId {
+        match self {
+            Self::This(money) => money.asset,
+            Self::All(asset) => *asset,
+        }
+    }
+
+    /// How much of what there is.
+    pub(super) const fn of(&self, has: U256) -> Money {
+        match self {
+            Self::This(money) => *money,
+            Self::All(asset) => Money::new(has, *asset),
+        }
+    }
+}
+
+/// Reads "5 USDC" or "all USDC" against a policy's assets.
+pub(super) fn wanted(policy: &Policy, text: &str) -> Done<Wanted> {
+    let all = text.strip_prefix("all ").map(|name| policy.assets.get(name.trim()));
+    match all {
+        Some(Some(asset)) => Ok(Wanted::All(asset.id)),
+        Some(None) => amount(policy, text.replacen("all", "1", 1).as_str()).map(Wanted::This),
+        None => amount(policy, text).map(Wanted::This),
+    }
 }
 
 /// `marque fund`.
@@ -104,7 +136,7 @@ pub(crate) async fn fund(shared: &Shared, args: &FundArgs) -> Done<ExitCode> {
             Failure::new(error).help("a faucet exists on a chain that marque devnet started")
         })?;
     } else {
-        let owner = Owner::unlock(&shared.owner_home()?, &shared.owner_secret(false)?)?;
+        let owner = shared.sender(&shared.owner_home()?)?;
         let has = holding(&rpc, money.asset.token, owner.address()).await?;
         if has < money.units {
             let has = policy.show(Money::new(has, money.asset));
@@ -193,7 +225,7 @@ pub(crate) async fn balance(shared: &Shared, args: &BalanceArgs) -> Done<ExitCod
     }
     match view {
         Some(view) => budgets(&view),
-        None => say!("  budgets are shown while its steward runs: marque steward run"),
+        None => say!("  what is left of its limits: marque budget {}", args.agent),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -219,12 +251,16 @@ pub(crate) fn budgets(view: &View) {
 pub(crate) async fn withdraw(shared: &Shared, args: &WithdrawArgs) -> Done<ExitCode> {
     let home = shared.home()?;
     let policy = stated_policy(&home, &args.agent)?;
-    let money = amount(&policy, &args.amount)?;
+    let wanted = wanted(&policy, &args.amount)?;
     let client = connect(&home.owner_socket(&args.agent), Duration::ZERO).await.map_err(|_| {
         Failure::new(format!("no steward answers for {}", args.agent))
             .help("in another terminal: marque steward run; then withdraw again")
     })?;
     let view = client.view().await?;
+    let money = match wanted {
+        Wanted::This(money) => money,
+        Wanted::All(asset) => all(&policy, &args.agent, view.address, asset).await?,
+    };
     can_withdraw(&policy, &args.agent, view.address, money).await?;
     let proposal = Proposal {
         task: format!("withdraw-{}", view.now),
@@ -261,6 +297,30 @@ pub(crate) async fn withdraw(shared: &Shared, args: &WithdrawArgs) -> Done<ExitC
     }
 }
 
+/// All that an agent has of an asset; of the chain's coin what the fee leaves, with room.
+async fn all(policy: &Policy, agent: &str, address: Address, asset: AssetId) -> Done<Money> {
+    let (_, rpc) = chain_of(policy)?;
+    let has = holding(&rpc, asset.token, address).await?;
+    let keeps = match asset.is_native() {
+        true => fee(&rpc, asset).await?.saturating_mul(U256::from(2)),
+        false => U256::ZERO,
+    };
+    let money = Money::new(has.saturating_sub(keeps), asset);
+    match money.units.is_zero() {
+        false => Ok(money),
+        true => Err(Failure::new(format!(
+            "{agent} has {}, of which nothing can be withdrawn",
+            policy.show(Money::new(has, asset))
+        ))),
+    }
+}
+
+/// What the fee of a transfer may be: one of a token takes about 60,000 units of gas, a plain one 21,000.
+async fn fee(rpc: &Rpc, asset: AssetId) -> Done<U256> {
+    let units = if asset.is_native() { 21_000_u64 } else { 60_000 };
+    Ok(U256::from(rpc.fees().await?.max_fee_per_gas).saturating_mul(U256::from(units)))
+}
+
 /// A transfer that the chain would not take is not begun: it would wait in the outbox, and go out
 /// together with the next attempt as soon as there is money.
 async fn can_withdraw(policy: &Policy, agent: &str, address: Address, money: Money) -> Done {
@@ -270,9 +330,7 @@ async fn can_withdraw(policy: &Policy, agent: &str, address: Address, money: Mon
         let has = policy.show(Money::new(has, money.asset));
         return Err(Failure::new(format!("{agent} has {has}, not {}", policy.show(money))));
     }
-    // A token transfer takes about 60,000 units of gas; a plain one 21,000.
-    let units = if money.asset.is_native() { 21_000_u64 } else { 60_000 };
-    let fee = U256::from(rpc.fees().await?.max_fee_per_gas).saturating_mul(U256::from(units));
+    let fee = fee(&rpc, money.asset).await?;
     let coins = rpc.balance(address).await?;
     let left = if money.asset.is_native() { coins.saturating_sub(money.units) } else { coins };
     let coin = AssetId::native(money.asset.chain);

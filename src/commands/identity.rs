@@ -13,10 +13,7 @@ use crate::{
 };
 use alloy_primitives::U256;
 use clap::Subcommand;
-use marque::{
-    economy::card,
-    owner::{Owner, connect},
-};
+use marque::{economy::card, owner::connect};
 use marque_identity::{card::Card, registry};
 use std::{process::ExitCode, time::Duration};
 
@@ -102,7 +99,7 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
             let wallet = own_agent(shared, &agent)?;
             let origin = steward.view().await?.origin;
             this_journal(shared, &home, chain, origin)?;
-            let owner = Owner::unlock(&shared.owner_home()?, &shared.owner_secret(false)?)?;
+            let owner = shared.sender(&shared.owner_home()?)?;
             let uri = card(&agent, &description, endpoint.as_deref()).to_data_uri();
             gas(&rpc, owner.address(), &agent).await?;
             let id = owner.register(&rpc, chain, at, &uri.map_err(Failure::usage)?).await?;

@@ -128,12 +128,18 @@ pub(crate) fn own_policy(shared: &Shared, agent: &str) -> Done<Policy> {
     if let Some(noted) = noted(shared, &home, agent)? {
         return read(&noted);
     }
-    let Some(Named { policy, .. }) = Named::adopted(&home, agent)? else {
-        return Err(Failure::new(format!("no policy is in force for {agent} yet"))
-            .help(format!("adopt one first: marque policy adopt {agent}")));
-    };
+    let policy = adopted(&home, agent)?;
     signed_by(&home, agent, &policy, me)?;
     Ok(policy)
+}
+
+/// The policy in force, whoever signed it.
+fn adopted(home: &Home, agent: &str) -> Done<Policy> {
+    let adopted = Named::adopted(home, agent)?.map(|named| named.policy);
+    adopted.ok_or_else(|| {
+        Failure::new(format!("no policy is in force for {agent} yet"))
+            .help(format!("adopt one first: marque policy adopt {agent}"))
+    })
 }
 
 /// The policy by whose endpoints is ended what an agent may draw: that by which the key here acts for it,
@@ -221,8 +227,7 @@ fn signed_by(home: &Home, agent: &str, policy: &Policy, me: Address) -> Done {
 pub(crate) fn in_force(shared: &Shared, agent: &str) -> Done<Policy> {
     let home = shared.home()?;
     let me = Owner::address_in(&shared.owner_home()?)?;
-    let Named { policy, .. } =
-        Named::find(&home, &format!("{agent}@adopted"), &Default::default())?;
+    let policy = adopted(&home, agent)?;
     signed_by(&home, agent, &policy, me)?;
     if let Some(noted) = noted(shared, &home, agent)? {
         same_or_newer(&noted, &policy)?;

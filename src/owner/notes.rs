@@ -56,6 +56,10 @@ pub struct Adopted {
     pub in_force: bool,
 }
 
+/// The turn to sign what rests on what was signed before; it ends with this.
+#[derive(Debug)]
+pub struct Turn(#[expect(dead_code, reason = "its lock is what it is for")] fs::File);
+
 /// The notes in an owner's folder.
 #[derive(Debug)]
 pub struct Notes {
@@ -95,6 +99,22 @@ impl Notes {
     #[must_use]
     pub fn none(folder: &OwnerHome) -> Self {
         Self { path: folder.path().join("notes.jsonl"), notes: Vec::new() }
+    }
+
+    /// Whoever holds this signs alone with the key in `folder` what rests on what was signed before.
+    ///
+    /// # Errors
+    /// [`OwnerError::Busy`] where somebody else does, or where the folder cannot be written.
+    pub fn turn(folder: &OwnerHome) -> Result<Turn, OwnerError> {
+        let path = folder.path().join("turn.lock");
+        let mut options = fs::OpenOptions::new();
+        let options = options.create(true).truncate(false).write(true).mode(0o600);
+        let file = options.open(&path);
+        match file.map_err(fs::TryLockError::Error).and_then(|it| it.try_lock().map(|()| it)) {
+            Ok(file) => Ok(Turn(file)),
+            Err(fs::TryLockError::WouldBlock) => Err(OwnerError::Busy(folder.path().to_owned())),
+            Err(fs::TryLockError::Error(source)) => Err(OwnerError::Folder { path, source }),
+        }
     }
 
     /// Notes an act, durably. What others take is noted before they have it.

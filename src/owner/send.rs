@@ -80,6 +80,12 @@ impl Owner {
         self.overtakes = true;
     }
 
+    /// From here on this hears of each transaction as it goes out: from then on it goes through, whether
+    /// or not anybody waits for it.
+    pub fn tells(&mut self, hears: fn(B256)) {
+        self.hears = Some(hears);
+    }
+
     pub(super) async fn send_as(
         &self,
         twice: Twice,
@@ -114,6 +120,12 @@ impl Owner {
             true => Err(failure),
             // More is too much, or no more is there to be done.
             false => mined(rpc, &hashes, twice, OFFER).await,
+        }
+    }
+
+    fn tell(&self, hash: B256) {
+        if let Some(hears) = self.hears {
+            hears(hash);
         }
     }
 
@@ -175,10 +187,12 @@ impl Owner {
                 let (heard_again, _) = spread(rpc, &again, (from, higher), !overtakes).await;
                 heard.or(heard_again)?;
                 hashes.extend([signed.hash, again.hash]);
+                self.tell(again.hash);
             }
             _ => {
                 heard?;
                 hashes.push(signed.hash);
+                self.tell(signed.hash);
             }
         }
         mined(rpc, hashes, twice, if overtakes { OFFER } else { PATIENCE }).await

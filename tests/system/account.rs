@@ -616,7 +616,8 @@ async fn the_walk_through_of_the_page_works_as_it_stands() {
         assert!(out.status.success(), "{line}: {}", String::from_utf8_lossy(&out.stderr));
     };
     tokio::task::block_in_place(|| script.lines().for_each(command));
-    assert_eq!(estate.has(estate.owner.parse().unwrap()).await, 20 * DOLLAR);
+    // All there was: 20 of the page, and 20 of before.
+    assert_eq!(estate.has(estate.owner.parse().unwrap()).await, 40 * DOLLAR);
     assert_eq!(estate.status().1, 1, "it has ended");
 }
 

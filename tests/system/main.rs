@@ -28,6 +28,7 @@ mod lies;
 mod models;
 mod once;
 mod owner;
+mod owner_sends;
 mod policy;
 mod readme;
 mod revoking;

@@ -11,7 +11,7 @@ use crate::{
     story::{note, say},
 };
 use alloy_primitives::{Address, B256, U256};
-use marque::owner::{Note, Notes, Owner};
+use marque::owner::{Note, Notes};
 use marque_contracts::delegation::Framework;
 use marque_identity::{
     BlockTag, Rpc,
@@ -42,6 +42,8 @@ pub(super) struct Args {
 pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     let site = Site::in_force(shared, &args.agent)?;
     let folder = shared.owner_home()?;
+    // Two at a time would each end what was before, and both be alive.
+    let _turn = Notes::turn(&folder)?;
     site.mine(&folder, site.policy.owner)?;
     site.not_handed_over()?;
     let agent = own_agent(shared, &args.agent)?;
@@ -155,12 +157,9 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     if ends {
         crate::commands::funds::gas(rpc, policy.owner, &args.agent).await?;
     }
-    let owner = Owner::unlock(&folder, &shared.owner_secret(false)?)?;
+    let owner = shared.sender(&folder)?;
     let mut notes = Notes::of(&folder)?;
     let mut revoked = Vec::new();
-    if ends && !shared.json {
-        anstream::eprintln!("ending what was delegated before: waiting for blocks …");
-    }
     if known {
         for old in alive.iter().chain(others.iter().map(|(_, other)| other)) {
             revoked.extend(end_one(&owner, rpc, old).await?);

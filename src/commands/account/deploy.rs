@@ -1,7 +1,7 @@
 //! `marque account deploy`.
 
 use super::{
-    Shared, Site, is_devnet, keeper,
+    Shared, Site, is_devnet, keeper, steps,
     waits::{BEHIND, Patience, settled},
 };
 use crate::{
@@ -110,7 +110,7 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
             })
         );
     } else {
-        say!("  next: send it money, then marque account delegate {agent}");
+        say!("  next: {}", steps(policy, agent, None).await.join(", "));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -138,7 +138,6 @@ async fn one(shared: &Shared, site: &Site, agent: &str) -> Done<ExitCode> {
     } else {
         let mut owner = site.unlock_as(shared, me).await?;
         go_first(shared, rpc, &mut owner).await?;
-        waiting(shared);
         let mut hashes = Vec::new();
         for delegated in alive {
             hashes.extend(end_one(&owner, rpc, &delegated).await?);
@@ -169,12 +168,6 @@ async fn all(shared: &Shared, site: &Site, again: bool) -> Done<ExitCode> {
     everywhere::others(&site.home, &site.rpc, (site.framework.chain, site.account())).await;
     let (what, hashes) = done?;
     told(shared, &what, &hashes)
-}
-
-fn waiting(shared: &Shared) {
-    if !shared.json {
-        anstream::eprintln!("sent once it is signed; waiting for a block …");
-    }
 }
 
 /// Whether there is no account of anybody's yet on which something could be drawn.

@@ -63,6 +63,10 @@ pub(crate) async fn run(shared: &Shared, args: &AdoptArgs) -> Done<ExitCode> {
     as_stated(&draft.policy, |_| true).await?;
     let in_force = Named::adopted(&home, agent)?;
     let folder = shared.owner_home()?;
+    of_owner(&draft.policy, Owner::address_in(&folder)?)?;
+    if let Some(old) = &in_force {
+        above(&draft, &old.policy)?;
+    }
     let mut notes = Notes::of(&folder)?;
     let laid_out = marque_steward::Home::open(home.path())?;
     let adopted = Adopted {
@@ -76,6 +80,7 @@ pub(crate) async fn run(shared: &Shared, args: &AdoptArgs) -> Done<ExitCode> {
         document: draft.document.clone(),
         in_force: true,
     };
+    let adopted_key = adopted.key;
     let in_force = in_force.map(|old| old.policy);
     let before = match args.anew {
         true if in_force.is_none() => Before::Nothing,
@@ -112,10 +117,15 @@ pub(crate) async fn run(shared: &Shared, args: &AdoptArgs) -> Done<ExitCode> {
         );
     } else {
         say!("version {version} is in force for {agent} (hash {hash})");
-        if first {
+        // Who pays nobody draws nothing.
+        let draws = !draft.policy.payees.is_empty() || !draft.policy.pools.is_empty();
+        if (draws && !draft.policy.floats.is_empty()) || home.delegation(agent).exists() {
+            let steps =
+                crate::commands::account::steps(&draft.policy, agent, Some(adopted_key)).await;
+            let why = if first { "" } else { ", so that the chain says the same" };
+            say!("  next: {}{why}", steps.join(", "));
+        } else if first {
             say!("  next: {}", next(&draft.policy, agent));
-        } else if !draft.policy.floats.is_empty() || home.delegation(agent).exists() {
-            say!("  next: marque account delegate {agent}, so that the chain says the same");
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -135,13 +145,6 @@ fn key_of(home: &Home, agent: &str) -> Done<Address> {
 fn next(policy: &Policy, agent: &str) -> String {
     let name = |id| policy.asset(id).map_or("USDC", |(name, _)| name).to_owned();
     let coin = policy.chains.values().next().map_or("ETH", |chain| &chain.native);
-    if let Some(asset) = policy.floats.keys().next() {
-        return format!(
-            "marque fund {agent} \"0.05 {coin}\" (for fees), marque account deploy {agent}, marque fund \
-             {agent} \"20 {}\" --account, marque account delegate {agent}",
-            name(*asset)
-        );
-    }
     match (policy.income.first(), policy.facilitator.is_empty()) {
         (Some(asset), _) if policy.payees.is_empty() => format!(
             "marque fund {agent} \"0.05 {coin}\" (for fees), marque sell DIR --agent {agent} --price \
@@ -328,6 +331,23 @@ fn of_owner(policy: &Policy, owner: Address) -> Done {
     }
     Err(Failure::new(format!("the policy names owner {}, your key is {owner}", policy.owner))
         .help("correct `owner` in the policy, or give another --owner-home"))
+}
+
+/// What the journal would refuse is told before anybody is asked for a passphrase.
+fn above(draft: &Named, old: &Policy) -> Done {
+    let new = &draft.policy;
+    if new.version > old.version || new.hash == old.hash {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "version {} of {} is not above version {} that is in force; raise it",
+        new.version, draft.label, old.version
+    ))
+    .help(format!(
+        "`version = {}` in {}",
+        old.version.saturating_add(1),
+        draft.path("policy.toml")
+    )))
 }
 
 fn same_chain(home: u64, policy: u64) -> Done {

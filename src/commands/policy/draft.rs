@@ -76,7 +76,7 @@ impl Named {
     pub(crate) fn find(home: &Home, name: &str, with: &Companions) -> Done<Self> {
         if let Some(agent) = name.strip_suffix(ADOPTED) {
             return Self::adopted(home, agent)?.ok_or_else(|| {
-                Failure::new(format!("no policy is in force for {agent} yet"))
+                Failure::usage(format!("no policy is in force for {agent} yet"))
                     .help(format!("adopt its draft first: marque policy adopt {agent}"))
             });
         }

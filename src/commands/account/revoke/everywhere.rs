@@ -5,7 +5,7 @@ use super::{
     super::{Signed, framework_on, keeper, waits::go_first},
     end_all,
     send::named,
-    stays, told, waiting,
+    stays, told,
 };
 use crate::{
     commands::{Shared, policy::chain_of, trust::own_policies},
@@ -144,13 +144,12 @@ pub(super) async fn one(
     if !again && last_ended(&noted, rpc).await? {
         return Ok(over());
     }
-    let mut owner = Owner::unlock(&folder, &shared.owner_secret(false)?)?;
+    let mut owner = shared.sender(&folder)?;
     go_first(shared, rpc, &mut owner).await?;
     // What was on its way may have been this.
     if !again && last_ended(&noted, rpc).await? {
         return Ok(over());
     }
-    waiting(shared);
     let hashes = end_all(&owner, &noted, rpc, framework, account).await?;
     Ok((format!("all that was delegated from {account} has ended"), hashes))
 }

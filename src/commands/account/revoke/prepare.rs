@@ -11,7 +11,6 @@ use crate::{
     story::say,
 };
 use alloy_primitives::{Address, Bytes, U256};
-use marque::owner::Owner;
 use marque_identity::Rpc;
 use marque_identity_keys::{KeyDir, UnsignedTransaction, secret};
 use marque_policies::{Money, Policy};
@@ -40,7 +39,7 @@ pub(super) async fn run(
     let folder = shared.owner_home()?;
     let owner = match fee {
         Some(_) => site.unlock(shared).await?,
-        None => Owner::unlock(&folder, &shared.owner_secret(false)?)?,
+        None => shared.sender(&folder)?,
     };
     let account = site.account();
     let nonce = agreed_nonce(rpc, framework, account).await?;

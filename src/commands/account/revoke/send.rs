@@ -15,7 +15,7 @@ use crate::{
     story::note,
 };
 use alloy_primitives::{Address, B256, Bytes};
-use marque::owner::{Notes, Owner, account_of};
+use marque::owner::{Notes, Owner, OwnerError, account_of};
 use marque_contracts::delegation::Framework;
 use marque_identity::{IdentityError, Rpc};
 use std::{path::Path, process::ExitCode, time::Duration};
@@ -143,9 +143,16 @@ async fn pay(shared: &Shared, rpc: &Rpc, switch: &Switch) -> Done<B256> {
              --owner-home DIR",
         )
     })?;
-    let mut owner = Owner::unlock(&folder, &shared.owner_secret(false)?)?;
+    let mut owner = shared.sender(&folder)?;
     go_first(shared, rpc, &mut owner).await?;
-    let receipt = owner.send_again(rpc, switch.chain, switch.to, switch.data.clone()).await?;
+    let sent = owner.send_again(rpc, switch.chain, switch.to, switch.data.clone()).await;
+    let receipt = sent.map_err(|error| match error {
+        OwnerError::Coins { owner, .. } => Failure::new(error).help(format!(
+            "send {owner} some, or let anybody who has some send it: `data` to `to`, on chain {}",
+            switch.chain
+        )),
+        error => error.into(),
+    })?;
     Ok(receipt.transaction)
 }
 
