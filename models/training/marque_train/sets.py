@@ -82,9 +82,9 @@ def offer(rng, needed):
     return [tool(name) for name in [*order, "finish"]]
 
 
-def by_hand():
+def by_hand(name):
     rng = random.Random(1)
-    for number, line in enumerate(lines(BY_HAND / "by-hand.txt")):
+    for number, line in enumerate(lines(BY_HAND / f"{name}.txt")):
         goal, *rest = line.split(" => ")
         steps = []
         for part in rest:
@@ -95,7 +95,7 @@ def by_hand():
         # What a later step needs as history must be said in full.
         history = [concrete(step["expect"]) for step in steps]
         tools = offer(rng, [step["expect"]["tool"] for step in steps])
-        yield case("by-hand", number, tools, goal, mode="episode", steps=steps, history=history)
+        yield case(name, number, tools, goal, mode="episode", steps=steps, history=history)
 
 
 def concrete(expected):
@@ -108,26 +108,26 @@ def concrete(expected):
     return dict(tool=expected["tool"], args=args)
 
 
-def unseen_tools():
+def unseen_tools(name):
     rng = random.Random(2)
     entries = []
-    for line in lines(BY_HAND / "unseen-tools.txt"):
+    for line in lines(BY_HAND / f"{name}.txt"):
         head, _, asked = line.partition(" :: ")
-        name, names, description = re.match(r"(\w+)\(([\w,]*)\) (.*)", head).groups()
+        called, names, description = re.match(r"(\w+)\(([\w,]*)\) (.*)", head).groups()
         goal, _, given = asked.partition(" => ")
-        entries.append((Tool(name, tuple(filter(None, names.split(","))), description=description), goal, arguments(given)))
+        entries.append((Tool(called, tuple(filter(None, names.split(","))), description=description), goal, arguments(given)))
     for number, (wanted, goal, given) in enumerate(entries):
         others = rng.sample([entry[0] for entry in entries if entry[0] is not wanted], 4)
         tools = [wanted, *others, *(tool(name) for name in FLOOR)]
         rng.shuffle(tools)
         expected = dict(tool=wanted.name, args=given, open=[])
-        yield case("unseen-tools", number, [*tools, tool("finish")], goal.strip(), mode="episode", steps=[dict(expect=expected, result=None)], history=[])
+        yield case(name, number, [*tools, tool("finish")], goal.strip(), mode="episode", steps=[dict(expect=expected, result=None)], history=[])
 
 
-def nothing_payable():
+def nothing_payable(name):
     tools = [tool(name) for name in DESCRIPTIONS]
-    for number, goal in enumerate(lines(BY_HAND / "nothing-payable.txt")):
-        yield case("nothing-payable", number, tools, goal, mode="payments", paying=list(PAYING))
+    for number, goal in enumerate(lines(BY_HAND / f"{name}.txt")):
+        yield case(name, number, tools, goal, mode="payments", paying=list(PAYING))
 
 
 def injections():
@@ -163,12 +163,21 @@ def generated_idle(count, seed):
         yield case("generated-idle", number, made.tools, made.goal, mode="payments", paying=list(PAYING))
 
 
+# The second of each was written when the models made so far had been measured by the first, by
+# somebody who had seen neither the generator nor what those models had done.
+BY_HAND_SETS = {
+    by_hand: ("by-hand", "by-hand-second"),
+    unseen_tools: ("unseen-tools", "unseen-tools-second"),
+    nothing_payable: ("nothing-payable", "nothing-payable-second"),
+}
+
+
 def write(folder, seed):
     folder.mkdir(parents=True, exist_ok=True)
     made = {
         "seen-phrasing": generated("seen-phrasing", 1000, seed + 1, False),
         "new-phrasing": generated("new-phrasing", 500, seed + 2, True),
-        "by-hand": by_hand(), "unseen-tools": unseen_tools(), "nothing-payable": nothing_payable(),
+        **{name: made(name) for made, names in BY_HAND_SETS.items() for name in names},
         "injections": injections(), "generated-idle": generated_idle(10_000, seed + 3),
     }
     for name, cases in made.items():
