@@ -129,7 +129,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         layers: 6,
         heads: 8,
         kv_heads: 2,
-        feed_forward: 1_408,
+        feed_forward: 1_536,
         vocabulary: 32_768,
         context: CONTEXT,
         seed: 1,
@@ -158,7 +158,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (reused, all) = (usages.first().map(|u| computed(u)), usages.last().map(|u| computed(u)));
     let (ours, anew) = (median(ours), median(anew));
     anstream::println!(
-        "a task of {STEPS} tool calls, 33 M parameters  {ours:>6.2} s CPU (median of {ROUNDS}); \
+        "a task of {STEPS} tool calls, 34 M parameters  {ours:>6.2} s CPU (median of {ROUNDS}); \
          {} tokens of prompts computed",
         reused.unwrap_or_default()
     );
