@@ -4,13 +4,14 @@
 //! in ticks. A tick is one batch: the next token of every reply that is being written, and a bite
 //! of the prompts that are being read. Bites are as large as fits into [`TICK`], so that a
 //! cancellation and a new request wait a bounded time whatever the model's size; every prompt
-//! gets a part of each bite, so that a short one is not held up by a long one.
+//! gets a part of each bite ([`share`]), so that a short one is not held up by a long one.
 //!
 //! Cells of the KV cache are given first to work in progress. When they run out, idle sessions
 //! are forgotten, the oldest first; then the youngest request gives up its lane and comes back
 //! when there is room: what it has written stays, and its tokens are computed again. Requests are
-//! admitted in their order, and the oldest is never interrupted, so each gets its turn
-//! (`tests/stress.rs`).
+//! admitted in their order, the oldest is never interrupted, and each batch brings it on by a token
+//! at least: nobody waits for more batches than the request itself and those before it have tokens
+//! (`sixty_four_sequences_that_outgrow_the_cache_all_finish_whole`).
 //!
 //! Prompts that begin alike compute that beginning once: a request waits for an older one that is
 //! at it, and then shares its cells. Only the system's words are shared between sessions, since
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant};
 use llama_cpp_2::token::LlamaToken;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+use crate::bite::share;
 use crate::cache::{Cache, Part, Shape, Undone, Wanted, inference};
 use crate::embedding::Embedder;
 use crate::error::ModelError;
@@ -32,6 +34,7 @@ use crate::model::SessionId;
 use crate::parked::{self, Binding, Parked};
 use crate::prompt::Vocabulary;
 use crate::request::{Cancel, Generation, Usage};
+use crate::stats::{Arrival, Tally};
 use crate::writer::{Draft, Next, Writer, count};
 
 /// Tokens of prompts in one batch at most, and at the start.
@@ -75,6 +78,7 @@ pub(crate) struct Setup {
     pub(crate) vocabulary: Arc<Vocabulary>,
     pub(crate) shape: Shape,
     pub(crate) binding: Binding,
+    pub(crate) tally: Arc<Tally>,
 }
 
 /// Serves commands until it is stopped or every sender is gone. `ready` hears once whether the
@@ -142,6 +146,7 @@ struct Task {
     reply: Reply,
     reused: Option<usize>,
     place: Option<OwnedSemaphorePermit>,
+    arrival: Arrival,
 }
 
 impl Task {
@@ -195,7 +200,11 @@ impl<'a> Engine<'a> {
     fn enqueue(&mut self, job: Job) {
         let writer = match job.draft.start() {
             Ok(writer) => writer,
-            Err(error) => return tell(job.reply.send(Err(error)).is_ok()),
+            Err(error) => {
+                let arrival = self.setup.tally.arrive();
+                self.setup.tally.end(arrival, Some(&error));
+                return tell(job.reply.send(Err(error)).is_ok());
+            }
         };
         self.next_number = self.next_number.saturating_add(1);
         self.waiting.push_back(Task {
@@ -209,6 +218,7 @@ impl<'a> Engine<'a> {
             reply: job.reply,
             reused: None,
             place: Some(job.place),
+            arrival: self.setup.tally.arrive(),
         });
     }
 
@@ -233,7 +243,14 @@ impl<'a> Engine<'a> {
 
     fn drop_unwanted(&mut self) {
         // Dropping a task closes its reply, which whoever waits hears as a cancellation.
-        self.waiting.retain(Task::is_wanted);
+        let tally = &self.setup.tally;
+        self.waiting.retain(|task| {
+            let wanted = task.is_wanted();
+            if !wanted {
+                tally.end(task.arrival, Some(&ModelError::Cancelled));
+            }
+            wanted
+        });
         let mut at = 0;
         while let Some(active) = self.active.get(at) {
             if active.task.is_wanted() {
@@ -275,6 +292,7 @@ impl<'a> Engine<'a> {
 
     fn start(&mut self, mut task: Task, lane: LaneId, own: bool) {
         task.place = None;
+        self.setup.tally.begin(&mut task.arrival);
         let last = task.plan.len().saturating_sub(1);
         // The last token is always computed, because its logits choose the next.
         let held = if own { common(self.cache.lanes().tokens(lane), &task.plan) } else { 0 };
@@ -374,26 +392,14 @@ impl<'a> Engine<'a> {
         if free < writing.len() {
             return Vec::new();
         }
-        let mut budget = self.bite.min(free.saturating_sub(writing.len()));
-        let mut batch = writing;
-        let readers = reading.len();
-        let fair = budget.checked_div(readers).unwrap_or(0).max(1);
+        let room = self.bite.min(free.saturating_sub(writing.len()));
         self.turn = self.turn.wrapping_add(1);
-        let first = self.turn.checked_rem(readers).unwrap_or(0);
-        let in_turn = reading.iter().cycle().skip(first).take(readers);
-        let mut parts: Vec<(usize, usize)> = Vec::new();
-        for (at, left) in in_turn.clone() {
-            let tokens = fair.min(*left).min(budget);
-            budget = budget.saturating_sub(tokens);
-            parts.push((*at, tokens));
-        }
-        // What short prompts leave goes to the others.
-        for ((_, tokens), (_, left)) in parts.iter_mut().zip(in_turn) {
-            let more = left.saturating_sub(*tokens).min(budget);
-            *tokens = tokens.saturating_add(more);
-            budget = budget.saturating_sub(more);
-        }
-        batch.extend(parts.into_iter().filter(|(_, tokens)| *tokens > 0));
+        // The oldest comes first: they are in the order in which they were admitted.
+        let prompts: Vec<usize> = reading.iter().map(|(_, left)| *left).collect();
+        let parts = reading.iter().zip(share(room, &prompts, self.turn));
+        let parts = parts.map(|((at, _), tokens)| (*at, tokens)).filter(|(_, tokens)| *tokens > 0);
+        let mut batch = writing;
+        batch.extend(parts);
         batch
     }
 
@@ -429,6 +435,7 @@ impl<'a> Engine<'a> {
         let Some(active) = youngest.map(|at: usize| self.active.remove(at)) else { return };
         let Active { task, lane, .. } = active;
         self.vacate(lane, false);
+        self.setup.tally.interrupt();
         tracing::debug!(number = task.number, "interrupted: the KV cache is full");
         let at = self.waiting.partition_point(|other| other.number < task.number);
         self.waiting.insert(at, task);
@@ -449,6 +456,7 @@ impl<'a> Engine<'a> {
             Ok(places) => places,
             Err(undone) => return self.cope(undone, batch),
         };
+        self.setup.tally.batch();
         let prompt_tokens = batch
             .iter()
             .filter(|(_, n)| *n > 1)
@@ -517,6 +525,7 @@ impl<'a> Engine<'a> {
             let (text, thinking, tokens) = task.writer.finish()?;
             Ok(Generation { text, thinking, usage, stop, tokens })
         });
+        self.setup.tally.end(task.arrival, result.as_ref().err());
         tell(task.reply.send(result).is_ok());
     }
 

@@ -27,6 +27,7 @@
 //! ```
 
 mod backend;
+mod bite;
 mod built_in;
 mod cache;
 mod channel;
@@ -55,6 +56,7 @@ mod request;
 mod sampler;
 mod scripted;
 mod sequence;
+mod stats;
 mod stream;
 pub mod synthetic;
 mod template;
@@ -74,4 +76,5 @@ pub use crate::request::{
 };
 pub use crate::scripted::Scripted;
 pub use crate::sequence::Sequence;
+pub use crate::stats::Stats;
 pub use crate::stream::{Delta, Deltas, Sink, partial_json};

@@ -31,6 +31,7 @@ use crate::parked::Binding;
 use crate::prompt::Vocabulary;
 use crate::request::{Constraint, Generation, Request};
 use crate::sequence::Sequence;
+use crate::stats::{Stats, Tally};
 use crate::template::ChatTemplate;
 use crate::threads;
 use crate::writer::Draft;
@@ -52,7 +53,8 @@ const RECURRENT_SEQUENCES: u16 = 8;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LlamaOptions {
-    /// CPU threads. Default: 1 for files below 100 MiB, else the cores that are there and idle.
+    /// CPU threads. Default: 1 for files below 100 MiB, else the cores that are there, less the
+    /// load of the last minute, which counts this program's own work too.
     pub threads: Option<u32>,
     /// Tokens that prompt and reply may have together. Default: what the model was trained on,
     /// but at most 8,192.
@@ -93,6 +95,7 @@ pub struct Llama {
     grammars: Arc<OnceLock<Result<Grammars, ModelError>>>,
     commands: mpsc::UnboundedSender<Command>,
     places: Arc<Semaphore>,
+    tally: Arc<Tally>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -155,10 +158,12 @@ impl Llama {
         let channels = Channels::new(&template, &vocabulary);
         vocabulary.end_turns_with(channel::end_of_turn(&template, &vocabulary));
         let vocabulary = Arc::new(vocabulary);
+        let tally = Arc::new(Tally::default());
         let setup = Setup {
             vocabulary: Arc::clone(&vocabulary),
             shape,
             binding: Binding::new(&sha256, shape),
+            tally: Arc::clone(&tally),
         };
         let (commands, engine) = start(setup)?;
         let name = header.name().map(str::to_owned).unwrap_or_else(|| {
@@ -179,6 +184,7 @@ impl Llama {
             grammars,
             commands,
             places,
+            tally,
             threads,
         })
     }
@@ -186,6 +192,12 @@ impl Llama {
     /// A handle on one conversation: cheap, and free to move between threads.
     pub fn sequence(&self, session: impl Into<SessionId>) -> Sequence {
         Sequence::new(session.into(), self.commands.clone())
+    }
+
+    /// What the engine has done so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.tally.stats()
     }
 
     /// What a text of at most 512 tokens is about, as a vector of length 1: texts that are alike

@@ -257,6 +257,41 @@ async fn a_cancelled_request_ends_at_once_and_the_next_one_runs() {
     model.generate(step("Pay Dru 7.")).await.unwrap();
 }
 
+/// Whatever the engine is at: the batch in progress is the last that is computed for a request.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancelled_request_costs_one_batch_more_at_the_most() {
+    let model = Arc::new(fresh());
+    // While a long prompt is read, and while a long reply is written.
+    for (words, batches) in [(400, 1), (400, 2), (5, 5), (5, 50)] {
+        let before = model.stats();
+        let cancel = Cancel::new();
+        let request = Request::new(vec![Message::user("7 ".repeat(words))])
+            .json_schema(json!({ "type": "array", "items": { "const": 7 }, "minItems": 400 }))
+            .max_tokens(100_000)
+            .cancel(cancel.clone());
+        let work = tokio::spawn({
+            let model = Arc::clone(&model);
+            async move { model.generate(request).await }
+        });
+        while model.stats().batches < before.batches + batches {
+            assert!(!work.is_finished(), "it was done before");
+            tokio::task::yield_now().await;
+        }
+        cancel.cancel();
+        let told = model.stats().batches;
+        let error = work.await.unwrap().unwrap_err();
+        assert!(matches!(error, ModelError::Cancelled), "{error}");
+        let after = loop {
+            let stats = model.stats();
+            if stats.cancelled > before.cancelled {
+                break stats;
+            }
+            tokio::task::yield_now().await;
+        };
+        assert!(after.batches <= told + 1, "{words} words: {told} batches, then {after:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_dropped_request_frees_the_engine() {
     let model = model();

@@ -1,5 +1,5 @@
 //! The engine with more to do than it has room for: nobody is lost, nobody starves, and whatever
-//! is returned is whole.
+//! is returned is whole. Waits are counted in requests and batches, not in seconds.
 //!
 //! `MARQUE_ROUNDS=N` multiplies the work; the seed is printed, `MARQUE_SEED` repeats it.
 #![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use marque_models::synthetic::{Format, Synthetic};
 use marque_models::{
-    Cancel, Constraint, Llama, LlamaOptions, Message, Model, ModelError, Request, Sampling,
+    Cancel, Constraint, Llama, LlamaOptions, Message, Model, ModelError, Request, Sampling, Stop,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -44,12 +44,36 @@ fn schema() -> Value {
     })
 }
 
+/// How the requests ended.
 #[derive(Debug, Default)]
 struct Tally {
-    whole: u64,
+    /// With a reply that the model or the constraint ended.
+    complete: u64,
+    /// With a free reply that was cut where its caller had said so.
+    cut: u64,
+    /// With an error, since a constrained reply was not complete.
+    truncated: u64,
+    /// With an error, since the prompt does not fit into the context.
+    refused: u64,
     cancelled: u64,
     parked: u64,
     resumed: u64,
+}
+
+impl Tally {
+    fn ended(&self) -> u64 {
+        self.complete + self.cut + self.truncated + self.refused + self.cancelled
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.complete += other.complete;
+        self.cut += other.cut;
+        self.truncated += other.truncated;
+        self.refused += other.refused;
+        self.cancelled += other.cancelled;
+        self.parked += other.parked;
+        self.resumed += other.resumed;
+    }
 }
 
 /// One agent: some requests of random length, each of them with a chance to be cancelled, and
@@ -73,10 +97,15 @@ async fn agent(
         messages.push(Message::user("babe dida ".repeat(words as usize)));
         let cancel = Cancel::new();
         let constrained = next(&mut random).is_multiple_of(2);
+        let most = match constrained {
+            // Now and then too few for any call.
+            true => [200, 4][usize::from(next(&mut random).is_multiple_of(6))],
+            false => 1 + (next(&mut random) % 60) as u32,
+        };
         let request = Request::new(messages.clone())
             .session(sequence.session().clone())
             .sampling(Sampling { temperature: 2.0, seed: next(&mut random), ..Sampling::default() })
-            .max_tokens(if constrained { 200 } else { 1 + (next(&mut random) % 60) as u32 })
+            .max_tokens(most)
             .constraint(if constrained {
                 Constraint::JsonSchema(schema())
             } else {
@@ -97,11 +126,18 @@ async fn agent(
                     assert!(validator.is_valid(&value), "{}", reply.text);
                 }
                 assert!(reply.usage.completion_tokens > 0);
-                tally.whole += 1;
+                match reply.stop {
+                    Stop::End => tally.complete += 1,
+                    Stop::Length => tally.cut += 1,
+                }
             }
             Err(ModelError::Cancelled) => tally.cancelled += 1,
             // The conversation outgrew the context: it starts again.
-            Err(ModelError::PromptTooLong { .. } | ModelError::Truncated { .. }) => {
+            Err(error @ (ModelError::PromptTooLong { .. } | ModelError::Truncated { .. })) => {
+                match error {
+                    ModelError::Truncated { .. } => tally.truncated += 1,
+                    _ => tally.refused += 1,
+                }
                 messages.truncate(2);
             }
             Err(error) => panic!("agent {name}: {error}"),
@@ -128,6 +164,7 @@ async fn agent(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixty_four_sequences_that_outgrow_the_cache_all_finish_whole() {
+    const AGENTS: u64 = 64;
     let seed = number("MARQUE_SEED", 0x5eed_0001);
     let requests = 3 * number("MARQUE_ROUNDS", 1);
     println!("MARQUE_SEED={seed}");
@@ -140,7 +177,7 @@ async fn sixty_four_sequences_that_outgrow_the_cache_all_finish_whole() {
         ..LlamaOptions::default()
     };
     let model = Arc::new(load(&dir, options));
-    let agents: Vec<_> = (0..64_u64)
+    let agents: Vec<_> = (0..AGENTS)
         .map(|name| {
             let random = seed.wrapping_mul(name + 1) | 1;
             tokio::spawn(agent(Arc::clone(&model), name, random, requests, Arc::clone(&dir)))
@@ -148,14 +185,31 @@ async fn sixty_four_sequences_that_outgrow_the_cache_all_finish_whole() {
         .collect();
     let mut all = Tally::default();
     for agent in agents {
-        let tally = agent.await.unwrap();
-        all.whole += tally.whole;
-        all.cancelled += tally.cancelled;
-        all.parked += tally.parked;
-        all.resumed += tally.resumed;
+        all.add(&agent.await.unwrap());
     }
-    println!("{all:?}");
-    assert!(all.whole > 64 && all.cancelled > 0 && all.resumed > 0, "{all:?}");
+    // A request that was given up may be found a batch later.
+    let mut stats = model.stats();
+    while stats.requests > stats.replied + stats.truncated + stats.cancelled + stats.failed {
+        tokio::task::yield_now().await;
+        stats = model.stats();
+    }
+    println!("{all:?}\n{stats:?}");
+    assert_eq!(all.ended(), AGENTS * requests, "each request has one end");
+    assert!(
+        [all.complete, all.cut, all.truncated, all.cancelled, all.resumed].iter().all(|n| *n > 0)
+    );
+    // The engine counts the same, but for what its callers gave up before it came or once it was done.
+    let whole = all.complete + all.cut;
+    assert!((whole..=whole + all.cancelled).contains(&stats.replied), "{all:?} {stats:?}");
+    assert!(stats.requests >= all.ended() - all.refused - all.cancelled, "{all:?} {stats:?}");
+    assert_eq!(stats.failed, 0, "{stats:?}");
+    assert!(stats.interrupted > 0, "the cache never ran out: {stats:?}");
+    // Each agent has one request at a time: whoever waits is begun before anybody has a second turn.
+    assert!(stats.longest_queue < AGENTS, "somebody was overtaken: {stats:?}");
+    // So nobody waits for more than one turn of the others, of the several that all of them have.
+    // Conversations grow, so that one turn may be twice as long as another.
+    let most = 2 * stats.batches / requests;
+    assert!(stats.longest_wait <= most, "a wait of more than {most} batches: {stats:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
