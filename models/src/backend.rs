@@ -19,9 +19,7 @@ pub(crate) static CREATING_CONTEXT: Mutex<()> = Mutex::new(());
 
 /// The backend of this process.
 pub(crate) fn backend() -> Result<&'static LlamaBackend, ModelError> {
-    if let Some(missing) = missing_instructions() {
-        return Err(ModelError::Processor(missing));
-    }
+    check_processor(detected())?;
     static BACKEND: OnceLock<Result<LlamaBackend, String>> = OnceLock::new();
     BACKEND
         .get_or_init(|| {
@@ -35,21 +33,31 @@ pub(crate) fn backend() -> Result<&'static LlamaBackend, ModelError> {
         .map_err(|error| ModelError::Inference(format!("llama.cpp did not start: {error}")))
 }
 
-/// llama.cpp is built for one class of processors (`exact::CLASS`), and would end the process on a
-/// lesser one with an illegal instruction.
-fn missing_instructions() -> Option<&'static str> {
-    #[cfg(target_arch = "x86_64")]
-    {
-        let there = [
-            ("AVX2", is_x86_feature_detected!("avx2")),
-            ("FMA", is_x86_feature_detected!("fma")),
-            ("F16C", is_x86_feature_detected!("f16c")),
-            ("BMI2", is_x86_feature_detected!("bmi2")),
-        ];
-        there.into_iter().find(|(_, there)| !there).map(|(name, _)| name)
+/// The instructions that llama.cpp is built to use (`exact::CLASS`), and whether this processor has
+/// them. It would end the process with an illegal instruction where one is missing.
+#[cfg(target_arch = "x86_64")]
+fn detected() -> [(&'static str, bool); 4] {
+    [
+        ("AVX2", is_x86_feature_detected!("avx2")),
+        ("FMA", is_x86_feature_detected!("fma")),
+        ("F16C", is_x86_feature_detected!("f16c")),
+        ("BMI2", is_x86_feature_detected!("bmi2")),
+    ]
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+const fn detected() -> [(&'static str, bool); 0] {
+    []
+}
+
+/// Refuses a processor that lacks one of the instructions.
+fn check_processor(
+    detected: impl IntoIterator<Item = (&'static str, bool)>,
+) -> Result<(), ModelError> {
+    match detected.into_iter().find(|(_, there)| !there) {
+        Some((missing, _)) => Err(ModelError::Processor(missing)),
+        None => Ok(()),
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    None
 }
 
 thread_local! {
@@ -101,12 +109,56 @@ fn without_function_name(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::without_function_name;
+    use super::*;
 
     #[test]
     fn a_reason_starts_where_the_function_names_end() {
         let text = "llama_model_load: error loading model: unknown model architecture: 'x'";
         assert_eq!(without_function_name(text), "unknown model architecture: 'x'");
         assert_eq!(without_function_name("plain words: here"), "plain words: here");
+    }
+
+    #[test]
+    fn an_older_processor_is_refused_in_one_line_that_names_what_it_lacks() {
+        let haswell = ["AVX2", "FMA", "F16C", "BMI2"].map(|name| (name, true));
+        check_processor(haswell).unwrap();
+        for missing in ["AVX2", "FMA", "F16C", "BMI2"] {
+            let older = haswell.map(|(name, _)| (name, name != missing));
+            assert_eq!(
+                check_processor(older).unwrap_err().to_string(),
+                format!(
+                    "this processor has no {missing}, which llama.cpp is built to use; build on \
+                     this machine, or use another"
+                )
+            );
+        }
+        let oldest = haswell.map(|(name, _)| (name, false));
+        assert!(matches!(check_processor(oldest), Err(ModelError::Processor("AVX2"))));
+    }
+
+    /// What llama.cpp was compiled with, by its own word.
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn every_instruction_that_llama_cpp_is_built_with_is_looked_for() {
+        backend().unwrap();
+        // SAFETY: it returns a text that it keeps, and that ends with a zero byte
+        // (`every_instruction_that_llama_cpp_is_built_with_is_looked_for`).
+        let said = unsafe { CStr::from_ptr(llama_cpp_sys_2::llama_print_system_info()) };
+        let said = said.to_str().unwrap();
+        let known = detected().map(|(name, _)| name);
+        // Each AVX2 has these.
+        let implied = ["SSE3", "SSSE3", "AVX"];
+        let used: Vec<_> = said
+            .split('|')
+            .flat_map(|part| part.rsplit(':').next())
+            .filter_map(|part| part.trim().strip_suffix(" = 1"))
+            .filter(|name| {
+                name.starts_with("AVX") || name.starts_with("SS") || known.contains(name)
+            })
+            .collect();
+        assert!(used.contains(&"AVX2") && used.contains(&"FMA"), "{said}");
+        for name in used {
+            assert!(known.contains(&name) || implied.contains(&name), "{name} of {said}");
+        }
     }
 }
