@@ -3,6 +3,10 @@
 //! The threads of a computation wait for each other after every layer, spinning. One more than
 //! there are free cores makes all of them wait for the scheduler: the same work was measured to
 //! take 2 to 25 times as long. A second thread on the same core brings nothing either.
+//!
+//! How many cores are free says the system's load of the last minute, once, when the model is
+//! loaded. That counts everybody's work, this program's own included: a second model that is loaded
+//! while the first computes gets fewer threads, and whoever knows better says how many.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -45,7 +49,8 @@ fn physical_cores() -> Option<u32> {
     u32::try_from(siblings.len()).ok().filter(|cores| *cores > 0)
 }
 
-/// Threads that others want to run, on average over the last minute; 0 where nobody says.
+/// Threads that wanted to run, whoever's they are, on average over the last minute; 0 where nobody
+/// says.
 fn load() -> f64 {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0)

@@ -131,6 +131,15 @@ fn every_cut_is_noticed_and_says_how_much_is_missing() {
     }
 }
 
+/// As llama.cpp reads it: what nothing points to is padding, or somebody's signature.
+#[test]
+fn bytes_behind_the_last_tensor_are_nobodys() {
+    let longer = [built_in::BYTES, b"a signature, or the end of another file"].concat();
+    let (header, whole) = (read(&longer).unwrap(), read(built_in::BYTES).unwrap());
+    assert_eq!(header.tensors(), whole.tensors());
+    assert_eq!(header.file_size(), longer.len() as u64);
+}
+
 #[test]
 fn an_endless_list_ends_with_the_file() {
     for element in [8_u32, 4, 9, 77] {
