@@ -2,8 +2,9 @@
 //! it, and an exit code that a script can tell apart.
 
 use crate::story::harmless;
-use marque::owner::OwnerError;
+use marque::{owner::OwnerError, process::Stop};
 use marque_identity::IdentityError;
+use marque_models::ModelError;
 use std::{fmt, process::ExitCode};
 
 /// Why a command failed.
@@ -17,7 +18,7 @@ pub(crate) struct Failure {
     report: Option<String>,
     /// Whether it is that a chain's endpoints do not answer.
     silence: bool,
-    /// 1 failure, 2 usage, 3 refused by policy, 4 held for the owner.
+    /// 1 failure, 2 usage, 3 refused by policy, 4 held for the owner, 130 and 143 stopped.
     pub(crate) code: u8,
 }
 
@@ -43,6 +44,11 @@ impl Failure {
     /// Waiting for the owner: exit code 4.
     pub(crate) fn held(message: impl fmt::Display) -> Self {
         Self { code: 4, ..Self::new(message) }
+    }
+
+    /// Stopped by a signal: exit code 130 or 143, as of a process that dies of it.
+    pub(crate) fn stopped(stop: Stop) -> Self {
+        Self { code: stop.exit_code(), ..Self::new(format_args!("stopped by {stop}")) }
     }
 
     /// The same failure with a way to mend it.
@@ -129,10 +135,25 @@ from!(
     marque_contracts::delegation::DelegationError,
     marque_identity::account::PermissionsError,
     marque_identity_keys::KeyError,
-    marque_models::ModelError,
     marque_payments::PaymentError,
     marque_steward_client::ClientError,
 );
+
+/// What can be seen before a model is loaded was given wrong: a file that is none, or options that
+/// do not suit it. What comes of loading it is a failure.
+impl From<ModelError> for Failure {
+    fn from(error: ModelError) -> Self {
+        match error {
+            ModelError::NotFound(_)
+            | ModelError::NotGguf { .. }
+            | ModelError::Incomplete { .. }
+            | ModelError::NoModel { .. }
+            | ModelError::Damaged { .. }
+            | ModelError::Options(_) => Self::usage(error),
+            error => Self::new(error),
+        }
+    }
+}
 
 impl From<OwnerError> for Failure {
     fn from(error: OwnerError) -> Self {

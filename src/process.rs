@@ -18,6 +18,7 @@ use marque_steward::{Minds, Options, Steward, StewardError, Walls, hardening::Fe
 use marque_steward_client::door::{self, Door};
 use secrecy::SecretString;
 use std::{
+    collections::BTreeSet,
     future::Future,
     path::PathBuf,
     process::{ExitCode, Stdio},
@@ -156,7 +157,7 @@ pub fn vet_model(file: &std::path::Path) -> Result<marque_models::trial::Vetted,
 /// Tries the model files that the agents of a home think with, and warns of bad ones: a mind that
 /// dies of one has less to say. This comes before the walls, through which no program is started.
 pub fn warn_of_models(home: &Home) {
-    for model in models(home) {
+    for model in configured(home) {
         if let Err(error) = vet_model(&model) {
             anstream::eprintln!("warning: {error}");
         }
@@ -250,13 +251,19 @@ pub fn walls(home: &Home, read: &[PathBuf], minds: &Minds, programs: bool) -> Wa
     Walls::raise(&Fence { write, read, programs })
 }
 
-/// The model files that the agents of a home think with.
+/// The model files that the agents of a home think with, and the built-in one: those that are there.
 fn models(home: &Home) -> Vec<PathBuf> {
-    let configured = home.agents().into_iter().filter_map(|name| {
+    let built_in = marque_models::Llama::built_in_path();
+    configured(home).into_iter().chain(built_in).filter(|path| path.exists()).collect()
+}
+
+/// The model files that the agents of a home name.
+fn configured(home: &Home) -> BTreeSet<PathBuf> {
+    let named = home.agents().into_iter().filter_map(|name| {
         // A broken agent.toml is reported when the agent is opened.
         marque_agent_core::model_file(&home.agent(&name)).ok().flatten()
     });
-    configured.chain(marque_models::Llama::built_in_path()).filter(|path| path.exists()).collect()
+    named.collect()
 }
 
 /// The folder that the owner granted to an agent.
@@ -466,17 +473,54 @@ async fn answers_soon(home: &Home) -> bool {
     false
 }
 
+/// What told a process to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Ctrl-C, SIGINT.
+    Interrupt,
+    /// A supervisor's SIGTERM.
+    Terminate,
+}
+
+impl Stop {
+    /// What a shell says of a process that died of the signal.
+    #[must_use]
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Interrupt => 130,
+            Self::Terminate => 143,
+        }
+    }
+}
+
+impl std::fmt::Display for Stop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Interrupt => "Ctrl-C",
+            Self::Terminate => "SIGTERM",
+        })
+    }
+}
+
+/// Ctrl-C or a supervisor's SIGTERM, where it is the same which. As [`told_to_stop`].
+pub fn stop_signal() -> impl Future<Output = ()> {
+    let stop = told_to_stop();
+    async move {
+        stop.await;
+    }
+}
+
 /// Ctrl-C or a supervisor's SIGTERM. Listened for from this call on, not only once it is awaited:
 /// whoever is told that a process is ready may stop it at that very moment.
-pub fn stop_signal() -> impl Future<Output = ()> {
+pub fn told_to_stop() -> impl Future<Output = Stop> {
     use tokio::signal::unix::{SignalKind, signal};
     let heard = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
     async move {
         // One that cannot be listened for keeps its own effect, which ends the process.
         let [mut terminate, mut interrupt] = heard.map(Result::ok);
         tokio::select! {
-            Some(_) = async { terminate.as_mut()?.recv().await } => {}
-            Some(_) = async { interrupt.as_mut()?.recv().await } => {}
+            Some(_) = async { terminate.as_mut()?.recv().await } => Stop::Terminate,
+            Some(_) = async { interrupt.as_mut()?.recv().await } => Stop::Interrupt,
             else => std::future::pending().await,
         }
     }

@@ -60,13 +60,13 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
     };
     if let Some(model) = &args.model {
         // Read it now: a file that is no model should not cost a minute.
-        marque::process::vet_model(model).map_err(Failure::usage)?;
+        marque::process::vet_model(model)?;
     }
     tokio::select! {
         result = story(&args, &dir) => result,
-        () = marque::process::stop_signal() => {
+        stop = marque::process::told_to_stop() => {
             say!("\nstopped: every process of the demo ends with it");
-            Ok(ExitCode::from(130))
+            Ok(ExitCode::from(stop.exit_code()))
         }
     }
 }

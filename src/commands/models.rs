@@ -6,7 +6,7 @@ mod progress;
 
 use super::Shared;
 use crate::{
-    failure::{Context as _, Done, Failure},
+    failure::{Context as _, Done},
     story::say,
 };
 use marque_models::{Llama, LlamaOptions, Message, Model as _, Request, exact};
@@ -31,7 +31,8 @@ enum Action {
     ///
     /// The header is read and checked; then the file is loaded in a process of its own and asked for a
     /// reply, so that a file that would crash the program crashes that one instead. Exit codes: 0 it
-    /// runs here; 1 it does not, and why; 2 it is no model, or not all of one.
+    /// runs here; 1 it does not, and why; 2 it is no model, or not all of one. Every command that takes
+    /// a model file ends so.
     Info(info::Args),
     /// Download a model file: it gets its name only if its SHA-256 is the one you give.
     ///
@@ -39,7 +40,8 @@ enum Action {
     ///
     /// The hash is on the file's page where its maker publishes it. Ctrl-C or a broken connection leaves
     /// FILE.part, and the same command goes on from there. https only, and public hosts only; to take a
-    /// file from this machine, write http://127.0.0.1:PORT/FILE.
+    /// file from this machine, write http://127.0.0.1:PORT/FILE. Exit codes: 0 it is there; 1 it was not
+    /// to be had, or is another one; 2 wrong usage; 130 and 143 stopped by Ctrl-C and SIGTERM.
     Get(get::Args),
     /// Whether this machine computes, bit for bit, as its class does: what `exact` may claim.
     ///
@@ -113,10 +115,10 @@ async fn bench(shared: &Shared, file: Option<PathBuf>, threads: Option<u32>) -> 
         Some(file) => file,
         None => Llama::built_in_path()?,
     };
-    marque::process::vet_model(&path).map_err(Failure::usage)?;
+    marque::process::vet_model(&path)?;
     let started = Instant::now();
     let options = LlamaOptions { threads, ..LlamaOptions::default() };
-    let model = Llama::load(&path, options).map_err(Failure::usage)?;
+    let model = Llama::load(&path, options)?;
     let loaded = started.elapsed().as_secs_f64();
     let words = "7 ".repeat(PROMPT / 2);
     let ask = |tokens| Request::new(vec![Message::user(&words)]).max_tokens(tokens);

@@ -76,9 +76,17 @@ pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     if let Some(model) = &args.model {
         let model = std::path::absolute(model)
             .map_err(|error| Failure::usage(format!("{}: {error}", model.display())))?;
-        // A file that is no model should not cost a start.
-        marque::process::vet_model(&model).map_err(Failure::usage)?;
+        marque::process::vet_model(&model)?;
         option("--model", model.into());
+    } else if let Ok(Some(model)) = marque_agent_core::model_file(&home.agent(&args.agent)) {
+        // A file that is no model should not cost a start. What else is wrong with agent.toml is told
+        // when the agent is opened.
+        marque::process::vet_model(&model).map_err(|error| {
+            Failure::from(error).help(format!(
+                "agents/{}/agent.toml names it; run --model takes another",
+                args.agent
+            ))
+        })?;
     }
     if shared.json {
         mind.push("--events".into());

@@ -58,6 +58,12 @@ fn a_model_file_is_told_in_words_and_in_json() {
     assert_eq!(found["model"]["layers"], 2);
     assert_eq!(found["memory"]["per_token"], 1024);
     assert!(found["sha256"].is_null());
+    // More context than it was trained on: the engine would refuse it.
+    let out = info(dir.path(), &[path, "--context", "4096"]);
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    let expected =
+        "it does not run: 4,096 tokens of context are asked for, and it was trained on 2,048";
+    assert!(text.contains(expected) && out.status.code() == Some(1), "{text}");
     // Without a file it is the built-in one; its hash is in its name.
     let built_in: serde_json::Value =
         serde_json::from_str(&ok(&info(dir.path(), &["--json", "--sha256"]))).unwrap();
@@ -81,6 +87,18 @@ fn deadly(dir: &Path) -> PathBuf {
     path
 }
 
+/// A file whose last weights are no numbers.
+fn not_a_number(dir: &Path) -> PathBuf {
+    let path = dir.join("nan.gguf");
+    Synthetic::small(Format::F16).write(&path).unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let from = bytes.len() - 256 * 256;
+    bytes[from..].fill(0xff);
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+/// 2 for what is no model, 1 for a model that does not run: of every command.
 #[test]
 fn a_file_that_is_no_model_or_harms_has_one_line_and_an_exit_code() {
     let dir = tempfile::tempdir().unwrap();
@@ -96,18 +114,29 @@ fn a_file_that_is_no_model_or_harms_has_one_line_and_an_exit_code() {
         (write("cut.gguf", &bytes[..bytes.len() / 2]), "is incomplete: it has "),
         (dir.path().join("none.gguf").to_str().unwrap().to_owned(), "no model file at"),
     ] {
-        let (text, code) = failure(&info(dir.path(), &[&path]));
-        assert!(text.contains(expected) && code == 2, "{code}: {text}");
+        for command in [["models", "info"], ["models", "bench"], ["demo", "--model"]] {
+            let args = [command.as_slice(), &[&path]].concat();
+            let (text, code) = failure(&marque(dir.path(), &args));
+            assert!(text.contains(expected) && code == 2, "{command:?}: {code}: {text}");
+        }
     }
-    let deadly = deadly(dir.path());
+    for (path, expected) in [
+        (deadly(dir.path()), "deadly.gguf makes llama.cpp crash: "),
+        (not_a_number(dir.path()), "nan.gguf: inference failed: the model gave no usable logits"),
+    ] {
+        let path = path.to_str().unwrap();
+        let out = info(dir.path(), &[path]);
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        assert_eq!(out.status.code(), Some(1), "{text}");
+        assert!(text.contains("it does not run: model file ") && text.contains(expected), "{text}");
+        for command in [["models", "bench"], ["demo", "--model"]] {
+            let (text, code) =
+                failure(&marque(dir.path(), &[command.as_slice(), &[path]].concat()));
+            assert!(text.contains(expected) && code == 1, "{command:?}: {code}: {text}");
+        }
+    }
+    let deadly = dir.path().join("deadly.gguf");
     let deadly = deadly.to_str().unwrap();
-    let out = info(dir.path(), &[deadly]);
-    let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    assert_eq!(out.status.code(), Some(1), "{text}");
-    assert!(text.contains("it does not run: model file "), "{text}");
-    assert!(text.contains("deadly.gguf makes llama.cpp crash: "), "{text}");
-    let (text, code) = failure(&marque(dir.path(), &["models", "bench", deadly]));
-    assert!(text.contains("deadly.gguf makes llama.cpp crash: ") && code == 2, "{code}: {text}");
     // Nobody tried: nothing is claimed.
     let text = ok(&info(dir.path(), &[deadly, "--no-trial"]));
     assert!(text.contains("whether it answers was not tried"), "{text}");
@@ -116,18 +145,45 @@ fn a_file_that_is_no_model_or_harms_has_one_line_and_an_exit_code() {
 #[test]
 fn an_agents_model_is_tried_before_its_mind_starts() {
     let dir = tempfile::tempdir().unwrap();
+    let agents = |name: &str, model: &Path| {
+        let agent = dir.path().join("home/agents").join(name);
+        std::fs::create_dir_all(&agent).unwrap();
+        std::fs::write(agent.join("agent.toml"), format!("model = {model:?}\n")).unwrap();
+    };
+    let run = |args: &[&str]| {
+        failure(&marque(dir.path(), &[["run", "scout", "Do nothing."].as_slice(), args].concat()))
+    };
+    let at = |name: &str| dir.path().join(name);
     let deadly = deadly(dir.path());
-    let agent = dir.path().join("home/agents/scout");
-    std::fs::create_dir_all(&agent).unwrap();
-    std::fs::write(agent.join("agent.toml"), format!("model = {deadly:?}\n")).unwrap();
-    // The mind is fenced: one that dies harms nobody, and its owner is told why it will.
-    let (text, _) = failure(&marque(dir.path(), &["run", "scout", "Do nothing."]));
+    std::fs::write(at("page.gguf"), "<!doctype html>").unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
+    // Whether it was asked for or is the agent's own: one line, and nothing is started.
+    for (model, expected, wanted) in [
+        (at("pipe"), "pipe is not a GGUF model: it is not a regular file", 2),
+        (at("none.gguf"), "no model file at ", 2),
+        (at("page.gguf"), "page.gguf is not a GGUF model: it starts with", 2),
+        (deadly.clone(), "deadly.gguf makes llama.cpp crash: ", 1),
+    ] {
+        agents("scout", &model);
+        let (text, code) = run(&[]);
+        assert!(text.starts_with("error: ") && text.contains(expected), "{text}");
+        assert!(text.contains("help: agents/scout/agent.toml names it"), "{text}");
+        assert_eq!((text.lines().count(), code), (2, wanted), "{text}");
+        agents("scout", Path::new("built-in"));
+        let (text, code) = run(&["--model", model.to_str().unwrap()]);
+        assert!(text.starts_with("error: ") && text.contains(expected), "{text}");
+        assert_eq!((text.lines().count(), code), (1, wanted), "{text}");
+    }
+    let home: Vec<_> = std::fs::read_dir(at("home")).unwrap().flatten().collect();
+    assert_eq!(home.len(), 1, "{home:?}");
+    // Another agent's model keeps nobody from work: its mind is fenced, and its owner is warned.
+    agents("other", &deadly);
+    let (text, _) = run(&[]);
     let warning = text.lines().find(|line| line.starts_with("warning: ")).unwrap();
     assert!(warning.contains("deadly.gguf makes llama.cpp crash: "), "{text}");
-    // A file that was asked for is refused.
-    let args = ["run", "scout", "Do nothing.", "--model", deadly.to_str().unwrap()];
-    let (text, code) = failure(&marque(dir.path(), &args));
-    assert!(text.starts_with("error: model file ") && code == 2, "{code}: {text}");
+    agents("other", &at("none.gguf"));
+    let (text, _) = run(&[]);
+    assert!(text.contains("warning: no model file at "), "{text}");
 }
 
 #[cfg(target_os = "linux")]
@@ -409,6 +465,40 @@ fn a_part_of_another_place_in_the_file_is_not_joined() {
 }
 
 #[test]
+fn a_server_that_gets_no_further_is_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = goods(1);
+    // A head and no byte, no word at all, and now more and now less of the beginning.
+    type Answer = fn(&mut TcpStream, &[u8], usize);
+    let kinds: [(Answer, bool); 3] = [
+        (|stream, file, _| honest(stream, &Asked::default(), file, "\"1\"", 0), false),
+        (|_, _, _| (), false),
+        (
+            |stream, file, time| {
+                let most = [100_000, 50_000][time % 2];
+                honest(stream, &Asked::default(), file, "\"1\"", most);
+            },
+            true,
+        ),
+    ];
+    for (answer, arrives) in kinds {
+        let served = file.clone();
+        let times = std::sync::atomic::AtomicUsize::new(0);
+        let server = Server::start(move |stream, _| {
+            answer(stream, &served, times.fetch_add(1, std::sync::atomic::Ordering::SeqCst));
+        });
+        let (text, code) = one_object(&get(dir.path(), &server.url, &sha256(&file)));
+        assert!(text.contains("; 3 attempts in a row got no further") && code == 1, "{text}");
+        assert_eq!(server.asked().len(), 3, "{text}");
+        assert_eq!(text.contains("goes on from there"), arrives, "{text}");
+        if !arrives {
+            assert!(text.contains("try later"), "{text}");
+            is_clean(dir.path());
+        }
+    }
+}
+
+#[test]
 fn a_file_with_another_hash_is_not_kept() {
     let dir = tempfile::tempdir().unwrap();
     let neighbour = dir.path().join("tiny.gguf.old");
@@ -455,13 +545,21 @@ fn a_url_or_hash_that_cannot_be_is_wrong_usage() {
     let dir = tempfile::tempdir().unwrap();
     let hash = sha256(b"x");
     for (url, expected) in [
-        ("http://example.org/x.gguf", "http://example.org is not allowed; use https"),
+        (
+            "http://example.org/x.gguf",
+            "http://example.org is not allowed; use https, or http://127.0.0.1:PORT/FILE for a file",
+        ),
         ("https://10.0.0.1/x.gguf", "only public addresses may be reached"),
         ("https://user:pass@example.org/x.gguf", "carries a user name or password"),
     ] {
         let (text, code) = one_object(&get(dir.path(), url, &hash));
         assert!(text.contains(expected) && code == 2, "{code}: {text}");
     }
+    let server = Server::start(|stream, _| {
+        head(stream, "302 Found", "location: https://example.org:99/x.gguf\r\n", 0);
+    });
+    let (text, code) = one_object(&get(dir.path(), &server.url, &hash));
+    assert!(text.contains("leads on to port 99 of example.org") && code == 2, "{code}: {text}");
     is_clean(dir.path());
     let out = marque(dir.path(), &["models", "get", "https://example.org/x", "--sha256", "12"]);
     let text = String::from_utf8_lossy(&out.stderr).into_owned();
@@ -471,6 +569,13 @@ fn a_url_or_hash_that_cannot_be_is_wrong_usage() {
 
 #[test]
 fn ctrl_c_leaves_a_part_that_goes_on() {
+    use rustix::process::Signal;
+    for (signal, code, name) in [(Signal::INT, 130, "Ctrl-C"), (Signal::TERM, 143, "SIGTERM")] {
+        stopped_by(signal, code, name);
+    }
+}
+
+fn stopped_by(signal: rustix::process::Signal, wanted: i32, name: &str) {
     let dir = tempfile::tempdir().unwrap();
     let file = goods(1);
     let served = file.clone();
@@ -495,10 +600,9 @@ fn ctrl_c_leaves_a_part_that_goes_on() {
         std::thread::sleep(Duration::from_millis(20));
     }
     let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    let out = child.wait_with_output().unwrap();
-    let text = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert_eq!(out.status.code(), Some(130), "{text}");
+    rustix::process::kill_process(pid, signal).unwrap();
+    let (text, code) = one_object(&child.wait_with_output().unwrap());
+    assert!(text.contains(&format!("stopped by {name}")) && code == wanted, "{code}: {text}");
     assert!(text.contains("the same command goes on from there"), "{text}");
     assert!(!dir.path().join("tiny.gguf").exists());
     assert_eq!(resumed_from(&get(dir.path(), &server.url, &sha256(&file))), 100_000);
@@ -519,8 +623,14 @@ fn what_is_no_file_or_somebodys_part_is_told_at_once_and_stays() {
     }
     std::fs::write(at("x.part"), "the only copy of a thesis").unwrap();
     std::os::unix::fs::symlink(at("x.part"), at("link.part")).unwrap();
+    std::os::unix::fs::symlink(at("nowhere"), at("dangling")).unwrap();
     let hash = "0".repeat(64);
-    for (output, why) in [("x", "is there already"), ("q", "regular file"), ("link", "link.part")] {
+    for (output, why) in [
+        ("x", "is there already"),
+        ("q", "regular file"),
+        ("link", "link.part"),
+        ("dangling", "dangling is a symbolic link that leads nowhere"),
+    ] {
         let url = "http://127.0.0.1:1/x";
         let args = ["models", "get", url, "--sha256", &hash, "-o", &at(output)];
         let (text, code) = failure(&marque(dir.path(), &args));

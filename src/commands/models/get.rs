@@ -10,7 +10,7 @@ use crate::{
     failure::{Context as _, Done, Failure},
     story::{bytes, say},
 };
-use marque::process::stop_signal;
+use marque::process::told_to_stop;
 use marque_net::{Client, Guard, NetError, Request, Stream, header, host_port};
 use part::Part;
 use std::{
@@ -60,9 +60,16 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     if output.exists() {
         return already(shared, args, &output);
     }
+    if output.is_symlink() {
+        return Err(Failure::usage(format!(
+            "{} is a symbolic link that leads nowhere",
+            output.display()
+        ))
+        .help("choose another --output, or remove it"));
+    }
     // A long part is read for a while, and Ctrl-C may simply end that.
     let mut part = Part::open(&output, &args.url)?;
-    let stop = stop_signal();
+    let stop = told_to_stop();
     let begun = part.length();
     let whole = async {
         let mut progress = Progress::new("got", begun, part.total());
@@ -72,13 +79,13 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     };
     let ended = tokio::select! {
         ended = whole => ended,
-        () = stop => {
-            anstream::eprintln!(
-                "stopped; what arrived is in {}, and the same command goes on from there",
+        stop = stop => Err(match Failure::stopped(stop) {
+            failure if part.length() == 0 => failure,
+            failure => failure.help(format!(
+                "what arrived is in {}, and the same command goes on from there",
                 part::path(&output).display()
-            );
-            return Ok(ExitCode::from(130));
-        }
+            )),
+        }),
     };
     if ended.is_err() && part.length() == 0 {
         part.forget(); // there is nothing to go on from
@@ -129,15 +136,16 @@ fn already(shared: &Shared, args: &Args, output: &Path) -> Done<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Fills `part` until all of it is there.
+/// Fills `part` until all of it is there, or until nothing more comes: it is given up after [`TRIES`]
+/// connections in a row that got no further than those before them.
 async fn fetch(args: &Args, part: &mut Part, progress: &mut Progress) -> Done {
     let named = host_port(&args.url);
     let guard = Guard { timeout: PATIENCE, ..Guard::naming([named.as_str()]) };
     let client = Client::new(guard).map_err(Failure::usage)?;
     let most = args.at_most.saturating_mul(1 << 30);
-    let mut tries = 0;
+    // Whoever gives the beginning again and again gets no further by it.
+    let (mut tries, mut furthest) = (0, part.length());
     while !part.is_whole() {
-        let before = part.length();
         let error = match attempt(&client, &args.url, part, most, progress).await {
             Ok(()) if part.total().is_none() => return Ok(()),
             Ok(()) => NetError::Transport { host: named.clone(), why: "it ended early".into() },
@@ -145,13 +153,15 @@ async fn fetch(args: &Args, part: &mut Part, progress: &mut Progress) -> Done {
             Err(Broken::Other(failure)) => return Err(failure),
         };
         let transient = matches!(error, NetError::Transport { .. } | NetError::Timeout { .. });
-        tries = if part.length() > before { 1 } else { tries + 1 };
+        tries = if part.length() > furthest { 1 } else { tries + 1 };
+        furthest = furthest.max(part.length());
         if !transient || tries >= TRIES {
             let failure = match transient {
-                true => Failure::new(&error),
-                false => Failure::usage(&error),
+                true => Failure::new(format!("{error}; {tries} attempts in a row got no further")),
+                false => Failure::usage(refusal(&error)),
             };
             return Err(match part.length() {
+                0 if transient => failure.help("try later, or give a URL where it can be had"),
                 0 => failure,
                 length => failure.help(format!(
                     "{} of it arrived; the same command goes on from there",
@@ -163,6 +173,21 @@ async fn fetch(args: &Args, part: &mut Part, progress: &mut Progress) -> Done {
         tokio::time::sleep(Duration::from_secs(tries.into())).await;
     }
     Ok(())
+}
+
+/// Why the guard did not ask. It speaks of a policy, and nobody has one here.
+fn refusal(error: &NetError) -> String {
+    match error {
+        NetError::Scheme { scheme, host } => format!(
+            "{scheme}://{host} is not allowed; use https, or http://127.0.0.1:PORT/FILE for a file on \
+             this machine"
+        ),
+        NetError::Port { host, port } => format!(
+            "the URL leads on to port {port} of {host}, which is asked only where the URL itself names \
+             it; give that one"
+        ),
+        error => error.to_string(),
+    }
 }
 
 /// Why an attempt ended.
@@ -256,7 +281,8 @@ const fn reason(status: u16) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::{file_name, hash};
+    use super::{file_name, hash, refusal};
+    use marque_net::Guard;
 
     #[test]
     fn a_url_names_a_file_or_somebody_has_to() {
@@ -264,6 +290,21 @@ mod tests {
         assert_eq!(name("https://a.example/x/Q-4.gguf?download=true"), Some("Q-4.gguf".into()));
         for url in ["https://a.example/", "https://a.example/.x", "https://a.example/a%2fb"] {
             assert_eq!(name(url), None, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_speaks_of_no_policy_since_there_is_none() {
+        let said = |url: &str| refusal(&Guard::default().vet(&url.parse().unwrap()).unwrap_err());
+        let scheme = said("http://example.org/x");
+        assert!(
+            scheme.ends_with("http://127.0.0.1:PORT/FILE for a file on this machine"),
+            "{scheme}"
+        );
+        assert!(said("https://example.org:99/x").contains("leads on to port 99 of example.org"));
+        for url in ["http://127.0.0.1/x", "https://10.0.0.1/x", "https://a:b@a.org/", "https://x/"]
+        {
+            assert!(!said(url).contains("policy"), "{}", said(url));
         }
     }
 

@@ -48,7 +48,7 @@ pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         Some(file) => file.clone(),
         None => Llama::built_in_path()?,
     };
-    let model = Description::read(&path).map_err(Failure::usage)?;
+    let model = Description::read(&path)?;
     let trained = model.context_length.unwrap_or(TOKENS);
     let tokens = args.context.unwrap_or_else(|| trained.min(TOKENS));
     let here = here(&path, &model, tokens, args.no_trial);
@@ -65,6 +65,13 @@ pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
 }
 
 fn here(path: &Path, model: &Description, tokens: u64, no_trial: bool) -> Here {
+    if let Some(trained) = model.context_length.filter(|trained| tokens > *trained) {
+        return Here::Not(format!(
+            "{} tokens of context are asked for, and it was trained on {}",
+            grouped(tokens),
+            grouped(trained)
+        ));
+    }
     let needs = model.footprint.with(tokens);
     if let Some(has) = memory().filter(|has| *has < needs && !model.footprint.at_most) {
         return Here::Not(format!("it needs {} and there are {}", bytes(needs), bytes(has)));
