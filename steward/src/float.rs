@@ -156,9 +156,6 @@ pub(crate) async fn keep(
     for (asset, float) in floats(shared, policy) {
         let held = holds(&link.rpc, asset, key).await?;
         shared.floats.holds(agent, asset, held);
-        if !float.required && !shared.floats.asked_within(agent, asset, ASKED) {
-            look_at(shared, link, whose, asset).await?;
-        }
         let returns = |record: &Record| {
             matches!(&record.decided.intent, Intent::Sweep(_))
                 && leaves(record, asset, u64::MAX).is_some()
@@ -179,6 +176,9 @@ pub(crate) async fn keep(
             (propose(shared, agent, Intent::Sweep(Sweep { amount })).await, "not returned")
         } else {
             shared.floats.is_well(agent, asset);
+            if !float.required && !shared.floats.asked_within(agent, asset, ASKED) {
+                look_at(shared, link, whose, asset).await?;
+            }
             continue;
         };
         let trouble = match done {
@@ -205,6 +205,9 @@ async fn refill(
     let none = || fault("float", "the policy keeps no float of it");
     let high = policy.floats.get(&asset).ok_or_else(none)?.high;
     let standing = stands(shared, link, whose, asset).await?;
+    if policy.floats.get(&asset).is_some_and(|float| !float.required) {
+        shared.floats.covers((agent, policy), asset, None);
+    }
     let show = |units| policy.show(Money::new(units, asset));
     let found = standing.assets.iter().find(|it| it.asset == asset);
     let found = found.ok_or_else(|| fault("float", "nothing of it is delegated"))?;

@@ -88,7 +88,7 @@ async fn draw(
     let comes = move |state: &State, _| {
         state.intents().values().any(|record| refills(record, &name, asset))
     };
-    if shared.desk.look(comes).await? {
+    if shared.desk.look(comes.clone()).await? {
         return Ok(None);
     }
     let held = holds(&link.rpc, asset, key).await?;
@@ -105,6 +105,8 @@ async fn draw(
             shared.floats.tried((agent, policy), asset, None);
             None
         }
+        // The steward may have drawn by itself at this moment.
+        Err(_) if shared.desk.look(comes).await? => None,
         Err(error) => {
             let why = words(error)?;
             shared.floats.says((agent, policy), asset, format!("not refilled: {why}"));

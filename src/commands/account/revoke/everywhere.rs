@@ -43,8 +43,10 @@ pub(super) async fn run(shared: &Shared, url: Option<&str>, again: bool) -> Done
              revoke --all --rpc URL",
         ));
     }
-    // One chain that is silent keeps nothing alive on another.
-    let (mut lines, mut sent, mut failure) = (Vec::new(), Vec::new(), None);
+    let notes = Notes::of(&shared.owner_home()?).ok();
+    // One chain that is silent keeps nothing alive on another, and one on which the folder knows of
+    // nothing is no failure where something else has ended.
+    let (mut lines, mut sent, mut failure, mut doubt) = (Vec::new(), Vec::new(), None, None);
     for (rpc, framework) in &chains {
         match here(shared, rpc, framework, again).await {
             Ok((what, hashes)) => {
@@ -52,12 +54,17 @@ pub(super) async fn run(shared: &Shared, url: Option<&str>, again: bool) -> Done
                 sent.extend(hashes);
             }
             Err(error) => {
-                if let Some(before) = failure.replace(error) {
-                    note(&before.message);
-                }
+                let known =
+                    notes.as_ref().is_none_or(|it| it.accounts(framework.chain).next().is_some());
+                let before = if known { failure.replace(error) } else { doubt.replace(error) };
+                before.iter().for_each(|before| note(&before.message));
             }
         }
     }
+    if failure.is_none() && lines.is_empty() {
+        failure = doubt.take();
+    }
+    doubt.iter().for_each(|doubt| note(&doubt.message));
     match failure {
         None => told(shared, &lines.join("\n"), &sent),
         Some(failure) => {
