@@ -97,10 +97,11 @@ async fn agent(
         messages.push(Message::user("babe dida ".repeat(words as usize)));
         let cancel = Cancel::new();
         let constrained = next(&mut random).is_multiple_of(2);
-        let most = match constrained {
+        let most = match (constrained, next(&mut random)) {
             // Now and then too few for any call.
-            true => [200, 4][usize::from(next(&mut random).is_multiple_of(6))],
-            false => 1 + (next(&mut random) % 60) as u32,
+            (true, number) if number.is_multiple_of(6) => 4,
+            (true, _) => 200,
+            (false, number) => 1 + (number % 60) as u32,
         };
         let request = Request::new(messages.clone())
             .session(sequence.session().clone())
