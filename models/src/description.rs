@@ -161,8 +161,8 @@ mod tests {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/built-in/tiny-agent.gguf");
         let model = Description::read(path).unwrap();
         assert_eq!(model.name.as_deref(), Some("tiny-agent"));
-        assert_eq!((model.parameters, model.layers), (984_192, Some(4)));
-        assert_eq!((model.vocabulary, model.context_length), (Some(1_024), Some(1_024)));
+        assert_eq!((model.parameters, model.layers), (1_557_920, Some(4)));
+        assert_eq!((model.vocabulary, model.context_length), (Some(1_792), Some(2_048)));
         assert_eq!(model.quantisation, Some("Q8_0"));
         assert_eq!(model.formats.first().map(|share| share.format), Some("Q8_0"));
         assert!(model.exact.is_measured());

@@ -325,4 +325,25 @@ mod tests {
         );
         assert_eq!(encode(&vocabulary, &messages), expected);
     }
+
+    /// A model learns from ids and is asked in ids: where the two tokenizers differ, it is asked
+    /// about something that it has never seen.
+    #[test]
+    fn each_text_has_the_ids_that_the_built_in_model_was_trained_on() {
+        let vocabulary = vocabulary();
+        let fixture = include_str!("../training/tests/tokens.json");
+        let fixture: serde_json::Value = serde_json::from_str(fixture).unwrap();
+        let texts = fixture["texts"].as_array().unwrap();
+        assert!(texts.len() > 300);
+        for case in texts {
+            let text = case["text"].as_str().unwrap();
+            let tokens = vocabulary.plain(text);
+            let ids: Vec<_> = tokens.iter().map(|token| i64::from(token.0)).collect();
+            assert_eq!(serde_json::json!(ids), case["ids"], "{text:?}");
+            // In pieces, as a reply is put together.
+            let vocab = vocabulary.model().vocab();
+            let back = tokens.iter().flat_map(|token| vocab.token_to_piece(*token, true, None));
+            assert_eq!(String::from_utf8(back.collect()).unwrap(), text);
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use marque_models::{
     Cancel, Generation, Llama, LlamaOptions, Message, Model, ModelError, Profile, Request,
-    Sampling, Stop,
+    Sampling, Stop, ToolCall, ToolDefinition, Trace,
 };
 use serde_json::{Value, json};
 
@@ -189,11 +189,11 @@ async fn a_schema_that_cannot_be_held_exactly_is_refused() {
 
 #[tokio::test]
 async fn a_prompt_that_does_not_fit_is_refused_with_the_figures() {
-    let long = "pay ".repeat(2_000);
+    let long = "pay ".repeat(4_000);
     let error = model().generate(step(&long)).await.unwrap_err();
     let ModelError::PromptTooLong { tokens, limit } = error else { panic!("{error}") };
-    assert_eq!(limit, 1_024);
-    assert!(tokens > 1_024);
+    assert_eq!(limit, 2_048);
+    assert!(tokens > 2_048);
     // Far beyond what could fit it is not even tokenised.
     let started = Instant::now();
     let endless = "pay ".repeat(20_000_000);
@@ -214,7 +214,7 @@ async fn the_last_token_of_the_context_is_usable_and_no_more() {
     assert_eq!(last.usage.prompt_tokens, limit - 1);
     assert_eq!(last.usage.completion_tokens, 1);
     let error = model.generate(free(limit as usize - 2)).await.unwrap_err();
-    assert!(matches!(error, ModelError::PromptTooLong { tokens: 1_024, limit: 1_024 }), "{error}");
+    assert!(matches!(error, ModelError::PromptTooLong { tokens: 2_048, limit: 2_048 }), "{error}");
     let mut filled = 0;
     for n in [900, 1_000, 950] {
         let reply = model.generate(free(n)).await.unwrap();
@@ -362,13 +362,61 @@ async fn exact_answers_like_fast_and_repeats_itself() {
     }
 }
 
+/// The template of the built-in model writes tools that it is passed as the agent core writes them
+/// into the system's words, and calls as it was trained on: the same tokens, so the same logits.
+#[tokio::test]
+async fn tools_passed_as_such_are_the_lines_that_the_built_in_model_knows() {
+    let options = LlamaOptions { profile: Profile::Exact, ..LlamaOptions::default() };
+    let model = Llama::load(MODEL, options).unwrap();
+    let trace = || Trace { digests: true, ..Trace::default() };
+    let arguments = json!({"payee": "Bralo", "amount": "12 USDC"}).as_object().cloned().unwrap();
+    let result = r#"{"ok":true}"#;
+
+    let in_words = Request::new(vec![
+        Message::system(
+            "pay(payee,amount,reason?) pay someone\nbalance() show wallet balance\n\
+             finish(answer) done, report the answer",
+        ),
+        Message::user("Send 12 USDC to Bralo."),
+        Message::assistant(r#"{"tool":"pay","args":{"payee":"Bralo","amount":"12 USDC"}}"#),
+        Message::tool(result),
+    ]);
+    let text = json!({ "type": "string" });
+    let parameters = |names: &[&str], required: &[&str]| {
+        let properties: serde_json::Map<_, _> =
+            names.iter().map(|name| ((*name).to_owned(), text.clone())).collect();
+        json!({ "type": "object", "properties": properties, "required": required })
+    };
+    let call = ToolCall::new("1", "pay", arguments);
+    let native = Request::new(vec![
+        Message::user("Send 12 USDC to Bralo."),
+        Message::calls([call.clone()]),
+        Message::answer(&call, result),
+    ])
+    .tool(ToolDefinition::new(
+        "pay",
+        "pay someone",
+        parameters(&["payee", "amount", "reason"], &["payee", "amount"]),
+    ))
+    .tool(ToolDefinition::new("balance", "show wallet balance", parameters(&[], &[])))
+    .tool(ToolDefinition::new(
+        "finish",
+        "done, report the answer",
+        parameters(&["answer"], &["answer"]),
+    ));
+    let in_words = model.generate(in_words.trace(trace())).await.unwrap();
+    let native = model.generate(native.trace(trace())).await.unwrap();
+    assert_eq!(native.usage.prompt_tokens, in_words.usage.prompt_tokens);
+    assert_eq!(native.tokens, in_words.tokens);
+}
+
 #[test]
 fn the_built_in_model_loads_from_the_cache_and_says_what_it_is() {
     let model = Llama::built_in().unwrap();
     let info = model.info();
     assert_eq!(
         (info.name.as_str(), info.context_length, info.built_in),
-        ("tiny-agent", 1_024, true)
+        ("tiny-agent", 2_048, true)
     );
     let path = Llama::built_in_path().unwrap();
     assert_eq!(path.file_stem().unwrap().to_str(), Some(info.sha256.as_str()));
@@ -379,7 +427,7 @@ fn options_that_do_not_suit_the_model_are_refused() {
     for (options, message) in [
         (
             LlamaOptions { context: Some(4_096), ..LlamaOptions::default() },
-            "model options: context is 4096, and the model was trained on 1024",
+            "model options: context is 4096, and the model was trained on 2048",
         ),
         (
             LlamaOptions { context: Some(0), ..LlamaOptions::default() },
@@ -420,7 +468,7 @@ fn a_file_that_is_no_model_gets_one_line_that_says_why() {
             &whole[..3_000],
             "is incomplete: it has 3000 bytes and ends inside its header; finish the download",
         ),
-        ("half.gguf", &whole[..whole.len() / 2], "is incomplete: it has 538928 bytes of 1077856"),
+        ("half.gguf", &whole[..whole.len() / 2], "is incomplete: it has 857152 bytes of 1714304"),
         ("klama.gguf", &renamed, "has architecture \"klama\", which is not supported"),
     ] {
         let error = load(name, bytes);

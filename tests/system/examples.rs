@@ -50,7 +50,7 @@ prints! {
     memory:
         "noted; at nine; mallory has 0.00 tUSD",
         r#"the payment: {"error":"refused by policy: labels","instead":"do something else, or finish"}"#;
-    own_model: "tiny-agent holds 1024 tokens", "value is 14.2, for 0.02 tUSD";
+    own_model: "tiny-agent holds 2048 tokens", "value is 14.2, for 0.02 tUSD";
     paid_tool: "14.2 knots, for 0.02 tUSD", "scout has 0.98 tUSD, feed has 0.02 tUSD";
     replay_policy:
         "three hours cost 0.24 tUSD",
