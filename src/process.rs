@@ -38,6 +38,9 @@ const TRIAL: &str = "trial";
 /// How long a mind that was told to stop may take.
 pub const AT_ONCE: Duration = Duration::from_millis(600);
 
+/// How long what a mind's threads are at when it has ended is waited for; less than [`AT_ONCE`].
+const LEFT: Duration = Duration::from_millis(200);
+
 /// How long one may take that has customers at its counter: longer than a buyer is kept waiting.
 pub const AFTER_THE_CUSTOMERS: Duration = Duration::from_secs(25);
 
@@ -441,7 +444,15 @@ where
     } else {
         tracing::warn!(%walls, "the mind is not fenced whole");
     }
-    Ok(runtime()?.block_on(async { crate::telemetry::during(mind()).await }))
+    Ok(to_its_end(runtime()?, crate::telemetry::during(mind())))
+}
+
+/// Runs a mind, and leaves what a thread of it is still at: whoever made it begin that, a page for
+/// instance, would have the process for as long as it takes.
+fn to_its_end<T>(runtime: tokio::runtime::Runtime, mind: impl Future<Output = T>) -> T {
+    let ended = runtime.block_on(mind);
+    runtime.shutdown_timeout(LEFT);
+    ended
 }
 
 /// Starts the doorman that connects this process to the sockets of `agents`.
@@ -537,4 +548,27 @@ fn runtime() -> Result<tokio::runtime::Runtime, String> {
 fn fail(error: &str) -> ExitCode {
     anstream::eprintln!("error: {error}");
     ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn a_thread_that_is_still_at_work_does_not_hold_the_end_of_a_mind() {
+        let begun = Instant::now();
+        let (started, starts) = tokio::sync::oneshot::channel();
+        let answer = to_its_end(runtime().unwrap(), async {
+            let work = tokio::task::spawn_blocking(move || {
+                started.send(()).unwrap();
+                std::thread::sleep(Duration::from_secs(40));
+            });
+            starts.await.unwrap();
+            drop(work);
+            7
+        });
+        assert_eq!(answer, 7);
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    }
 }
