@@ -103,19 +103,44 @@ const LONGEST: usize = 600;
 /// Somebody else's words, made harmless for a terminal: one line, no control or direction marks,
 /// not longer than a reader can take in.
 pub(crate) fn harmless(text: &str) -> String {
-    let mut plain = String::new();
-    for (index, c) in text.chars().enumerate() {
-        if index == LONGEST {
-            plain.push('…');
-            break;
-        }
-        if matches!(c, '"' | '\'' | '\\') || c.escape_debug().len() == 1 {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => escaped(text.get(..end).unwrap_or_default()) + "…",
+        None => escaped(text),
+    }
+}
+
+/// The same, whole.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_plain(c) {
             plain.push(c);
         } else {
             plain.extend(c.escape_debug());
         }
     }
     plain
+}
+
+/// JSON that says the same without a control or direction mark.
+pub(crate) fn plain_json(json: &str) -> String {
+    let mut plain = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_plain(c) {
+            plain.push(c);
+        } else {
+            // Those below U+0020 are escaped in JSON already, so this stands inside of a string.
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                plain.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    plain
+}
+
+/// Whether a character does nothing to a terminal but to stand there.
+fn is_plain(c: char) -> bool {
+    matches!(c, '"' | '\'' | '\\') || c.escape_debug().len() == 1
 }
 
 /// Something on the side, which may hold somebody else's words.

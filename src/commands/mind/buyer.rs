@@ -4,7 +4,7 @@
 use super::Goal;
 use crate::{
     failure::{Context as _, Done, Failure},
-    story::{detail, good, harmless, quoted, reasons, say, short, stopped},
+    story::{detail, escaped, good, harmless, plain_json, quoted, reasons, say, short, stopped},
 };
 use alloy_primitives::{B256, U256};
 use marque::process::stop_signal;
@@ -268,34 +268,162 @@ pub(super) fn translate(event: &Event, view: &View) -> Option<MindEvent> {
 /// A line of the story, for a program or for people.
 pub(crate) fn tell(event: &MindEvent, json: bool) -> Done {
     if json {
-        say!("{}", serde_json::to_string(event).doing("an event")?);
+        let line = serde_json::to_string(event).doing("an event")?;
+        say!("{}", plain_json(&line));
         return Ok(());
     }
+    for line in lines(event) {
+        match line {
+            Line::Plain(text) => say!("  {text}"),
+            Line::Good(text) => good(&text),
+            Line::Stopped(text) => stopped(&text),
+            Line::Detail(text) => detail(&text),
+        }
+    }
+    Ok(())
+}
+
+/// A line for people.
+#[derive(Debug)]
+enum Line {
+    Plain(String),
+    Good(String),
+    Stopped(String),
+    Detail(String),
+}
+
+/// What people are told. A page, a peer or a model elsewhere may have written any text of an event.
+fn lines(event: &MindEvent) -> Vec<Line> {
     match event {
-        MindEvent::Call { tool, args } => say!("  {tool} {args}"),
-        MindEvent::Paid { payee, units, asset, decimals, transaction, .. } => {
+        MindEvent::Call { tool, args } => {
+            vec![Line::Plain(format!("{} {}", harmless(tool), harmless(args)))]
+        }
+        MindEvent::Paid { id: _, payee, units, asset, decimals, transaction } => {
             let paid = format_units(*units, *decimals);
             let settled = match transaction {
                 Some(hash) => format!("transaction {}", short(hash)),
                 None => "not settled yet".to_owned(),
             };
-            good(&format!("paid {paid} {asset} to {payee}, {settled}"));
+            let (asset, payee) = (harmless(asset), harmless(payee));
+            vec![Line::Good(format!("paid {paid} {asset} to {payee}, {settled}"))]
         }
-        MindEvent::Refused { by } => stopped(&format!("refused by {}", by.join("; "))),
-        MindEvent::Held { id } => {
-            stopped(&format!("held for the owner: marque approve {id}"));
-            detail("waiting for the decision; Ctrl-C stops, and the same goal goes on here later");
+        MindEvent::Refused { by } => {
+            let by: Vec<String> = by.iter().map(|reason| harmless(reason)).collect();
+            vec![Line::Stopped(format!("refused by {}", by.join("; ")))]
         }
-        MindEvent::Asked { id, agents_words } => {
-            stopped(&format!("asks you, in its own words: {}", quoted(agents_words)));
-            detail(&format!("marque answer {id} \"...\" is read by the agent, and grants nothing"));
+        MindEvent::Held { id } => vec![
+            Line::Stopped(format!("held for the owner: marque approve {id}")),
+            Line::Detail(
+                "waiting for the decision; Ctrl-C stops, and the same goal goes on here later"
+                    .to_owned(),
+            ),
+        ],
+        MindEvent::Asked { id, agents_words } => vec![
+            Line::Stopped(format!("asks you, in its own words: {}", quoted(agents_words))),
+            Line::Detail(format!(
+                "marque answer {} \"...\" is read by the agent, and grants nothing",
+                harmless(id)
+            )),
+        ],
+        MindEvent::Result { text } => vec![Line::Detail(format!("result {}", harmless(text)))],
+        MindEvent::Answer { value, after_error } => {
+            let (first, whole): (fn(String) -> Line, _) = match after_error {
+                None => (Line::Good, "answers"),
+                Some(_) => (Line::Stopped, "answers after an error, which is not to be relied on"),
+            };
+            // It is what was asked for, so it is shown whole; its own lines are marked as such.
+            match value.lines().nth(1) {
+                None => vec![first(format!("{whole}: {}", escaped(value)))],
+                Some(_) => {
+                    let said =
+                        value.lines().map(|line| Line::Plain(format!("  | {}", escaped(line))));
+                    std::iter::once(first(format!("{whole}:"))).chain(said).collect()
+                }
+            }
         }
-        MindEvent::Result { text } => detail(&format!("result {text}")),
-        MindEvent::Answer { value, after_error: None } => good(&format!("answers: {value}")),
-        MindEvent::Answer { value, after_error: Some(_) } => {
-            stopped(&format!("answers after an error, which is not to be relied on: {value}"));
-        }
-        MindEvent::Failed { why } => stopped(why),
+        MindEvent::Failed { why } => vec![Line::Stopped(harmless(why))],
     }
-    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What clears the screen, sets a title, hides, turns around, or begins a line of its own.
+    const HOSTILE: &str =
+        "\u{1b}[2J\u{1b}]0;owned\u{7}\r\n  \u{2713} paid 0.00 tUSD\u{9b}8m\u{202e}\u{2028}x";
+
+    /// Every event, with these words wherever words may stand.
+    fn all(words: &str) -> Vec<MindEvent> {
+        let text = || words.to_owned();
+        let all = vec![
+            MindEvent::Call { tool: text(), args: text() },
+            MindEvent::Paid {
+                id: IntentId(B256::ZERO),
+                payee: text(),
+                units: U256::ONE,
+                asset: text(),
+                decimals: 6,
+                transaction: Some(B256::ZERO),
+            },
+            MindEvent::Refused { by: vec![text(), text()] },
+            MindEvent::Held { id: IntentId(B256::ZERO) },
+            MindEvent::Asked { id: text(), agents_words: text() },
+            MindEvent::Result { text: text() },
+            MindEvent::Answer { value: text(), after_error: None },
+            MindEvent::Answer { value: text(), after_error: Some(text()) },
+            MindEvent::Failed { why: text() },
+        ];
+        // Whoever adds one is sent here, to put it above.
+        let _: Vec<()> = all
+            .iter()
+            .map(|event| match event {
+                MindEvent::Call { .. }
+                | MindEvent::Paid { .. }
+                | MindEvent::Refused { .. }
+                | MindEvent::Held { .. }
+                | MindEvent::Asked { .. }
+                | MindEvent::Result { .. }
+                | MindEvent::Answer { .. }
+                | MindEvent::Failed { .. } => (),
+            })
+            .collect();
+        all
+    }
+
+    #[test]
+    fn no_event_rewrites_the_owners_screen() {
+        for event in all(HOSTILE) {
+            for line in lines(&event) {
+                let (Line::Plain(text)
+                | Line::Good(text)
+                | Line::Stopped(text)
+                | Line::Detail(text)) = line;
+                let raw = text.chars().find(|c| c.is_control() || "\u{202e}\u{2028}".contains(*c));
+                assert_eq!(raw, None, "{event:?}: {text:?}");
+                // A line of the mind's is marked as its own, or stands behind what is ours.
+                assert!(!text.trim_start().starts_with('\u{2713}'), "{text}");
+            }
+            let json = plain_json(&serde_json::to_string(&event).unwrap());
+            let raw = json.chars().find(|c| c.is_control() || "\u{202e}\u{2028}".contains(*c));
+            assert_eq!(raw, None, "{json:?}");
+            assert_eq!(
+                serde_json::from_str::<MindEvent>(&json).unwrap(),
+                event,
+                "it says the same"
+            );
+        }
+    }
+
+    #[test]
+    fn an_answer_is_shown_whole() {
+        let long = "x".repeat(2_000);
+        let answer = |value: &str| MindEvent::Answer { value: value.to_owned(), after_error: None };
+        let said = format!("{:?}", lines(&answer(&long)));
+        assert!(said.contains(&long));
+        let said = lines(&answer("calm\nwind"));
+        assert!(
+            matches!(&said[..], [Line::Good(_), Line::Plain(_), Line::Plain(last)] if last == "  | wind")
+        );
+    }
 }
