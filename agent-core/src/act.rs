@@ -10,13 +10,14 @@ use crate::{
     purse::Purse,
     task::{Failure, Feed},
 };
-use futures::{StreamExt as _, stream};
+use futures::{FutureExt as _, StreamExt as _, stream};
 use marque_payments::{Authority, Buyer, PaymentError, Rule};
 use marque_policies::{Argument, Labels, Row, verdict::Mark};
 use marque_steward_client::View;
 use serde_json::{Map, Value, json};
 use std::{
     collections::BTreeMap,
+    panic::AssertUnwindSafe,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
@@ -256,7 +257,10 @@ async fn perform(tool: &dyn Tool, cx: &Cx, call: &Call) -> Result<Value, ToolErr
     let ordinal = scope.ordinal.fetch_add(1, Ordering::SeqCst);
     let labels = lock(&scope.labels).clone();
     scope.use_tool(ordinal, None, labels).await?;
-    tool.call(cx, Value::Object(call.args.clone())).await
+    // What a tool breaks by is that call's error: the task would meet it again whenever it is taken up.
+    let work = async { tool.call(cx, Value::Object(call.args.clone())).await };
+    let broken = |_| ToolError::Failed("the tool broke; other arguments may not break it".into());
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| Err(broken(panic)))
 }
 
 /// An error as the model is told it: what it is, the facts that were checked, and what is left to

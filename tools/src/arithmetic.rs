@@ -180,6 +180,21 @@ mod tests {
         assert!(wrong(&"1+".repeat(300)).contains("longer than"));
     }
 
+    #[test]
+    fn the_power_of_a_unit_has_bounds() {
+        for power in ["-2147483648", "2147483647", "-2147483647", "100", "-100"] {
+            let text = format!("(1 m)^{power}");
+            assert!(wrong(&text).contains("the power of m is too large"), "{text}");
+            assert!(work_out(&format!("{text} / (1 m)")).is_err());
+        }
+        assert_eq!(is("(1 m)^99"), "1 m^99");
+        assert!(wrong("(1 m)^99 * (1 m)").contains("at most 99"));
+        assert!(wrong("(1 m)^-99 / (1 m)").contains("at most 99"));
+        assert!(wrong("(1 foo)^2147483647").contains("the power of foo"));
+        assert!(wrong(&format!("1 {}", "m^9*".repeat(12).trim_end_matches('*'))).contains("power"));
+        assert_eq!(is("(1 m)^99 / (1 m)^99"), "1");
+    }
+
     /// The longest text with the most work in it that still has a value: far below a model's step.
     #[test]
     fn the_worst_expression_is_done_in_no_time() {
@@ -200,6 +215,13 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic_or_hang(text in "[0-9a-zA-Z+*/^%()., -]{0,60}") {
             drop(work_out(&text));
+        }
+
+        #[test]
+        fn no_power_of_a_unit_makes_it_panic(
+            one in any::<i32>(), other in any::<i32>(), unit in "(m|kn|foo|J)", sign in "[*/]",
+        ) {
+            drop(work_out(&format!("(1 {unit})^{one} {sign} (1 m)^{other}")));
         }
 
         #[test]

@@ -107,6 +107,44 @@ async fn independent_calls_of_a_reply_are_made_at_the_same_time_and_told_in_orde
     assert_eq!(places, [(0, 0), (1, 0)]);
 }
 
+/// Panics for one argument.
+struct Brittle;
+
+#[async_trait]
+impl Tool for Brittle {
+    fn name(&self) -> &str {
+        "brittle"
+    }
+
+    fn description(&self) -> &str {
+        "divide ten"
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "object", "properties": { "by": { "type": "integer" } } })
+    }
+
+    async fn call(&self, _: &Cx, args: Value) -> Result<Value, ToolError> {
+        tokio::task::yield_now().await;
+        Ok(json!({ "quotient": 10 / args["by"].as_i64().unwrap() }))
+    }
+}
+
+#[tokio::test]
+async fn a_tool_that_panics_is_an_error_of_its_call_and_the_task_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Arc::new(Desk::permitting(&["brittle"], &[]));
+    let by = |by: u8| format!(r#"{{"tool":"brittle","args":{{"by":{by}}}}}"#);
+    let agent = agent(&desk, dir.path(), &[&by(0), &by(5), FINISH]).await.tool(Brittle);
+    let answer: String = agent.run_as("ten", "divide").await.unwrap();
+    assert_eq!(answer, "done");
+    let task = agent.task("ten").await.unwrap().unwrap();
+    let results: Vec<_> = task.steps().iter().map(|step| step.result.clone()).collect();
+    let why = results[0]["error"].as_str().unwrap();
+    assert!(why.contains("the tool broke"), "{why}");
+    assert_eq!(results[1]["quotient"], 2);
+}
+
 #[tokio::test]
 async fn calls_that_may_need_each_other_are_made_in_order() {
     let dir = tempfile::tempdir().unwrap();

@@ -244,7 +244,7 @@ impl Reader<'_> {
             };
             self.at = self.at.saturating_add(1);
             if let Some(next) = self.one_unit(sign)? {
-                unit = unit.times(&next, 1);
+                unit = unit.times(&next, 1)?;
             }
         }
     }

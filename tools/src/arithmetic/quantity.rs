@@ -10,6 +10,8 @@ use std::fmt::Write as _;
 const MOST_BITS: u64 = 4_096;
 /// Decimal digits that are written of a value which has more, or has no end.
 const DIGITS: usize = 20;
+/// The highest power of a unit, either way. What is multiplied with one has no overflow.
+const MOST_POWER: u32 = 99;
 /// Digits after the point up to which a value is written whole.
 const WHOLE: u32 = 60;
 
@@ -32,7 +34,7 @@ impl Unit {
         Self(vec![(name.to_owned(), power)])
     }
 
-    pub(super) fn times(mut self, other: &Self, sign: i32) -> Self {
+    pub(super) fn times(mut self, other: &Self, sign: i32) -> Result<Self, String> {
         for (name, power) in &other.0 {
             let power = power.saturating_mul(sign);
             match self.0.iter_mut().find(|(mine, _)| mine == name) {
@@ -40,8 +42,25 @@ impl Unit {
                 None => self.0.push((name.clone(), power)),
             }
         }
+        self.bounded()
+    }
+
+    fn raised(mut self, by: i32) -> Result<Self, String> {
+        for (_, power) in &mut self.0 {
+            *power = power.saturating_mul(by);
+        }
+        self.bounded()
+    }
+
+    /// Without powers of zero, and with none that is out of bounds.
+    fn bounded(mut self) -> Result<Self, String> {
         self.0.retain(|(_, power)| *power != 0);
-        self
+        match self.0.iter().find(|(_, power)| power.unsigned_abs() > MOST_POWER) {
+            Some((name, _)) => {
+                Err(format!("the power of {name} is too large; at most {MOST_POWER}"))
+            }
+            None => Ok(self),
+        }
     }
 
     /// What it measures: powers of base units.
@@ -112,7 +131,7 @@ impl Quantity {
             return Self { unit: unit.clone(), ..self.clone() }.counting(self.value);
         }
         let value = sized(self.value * unit.scale()?)?;
-        Ok(Self { value, unit: self.unit.times(unit, 1), percent: false })
+        Ok(Self { value, unit: self.unit.times(unit, 1)?, percent: false })
     }
 
     /// A hundredth of it, which sums take as a part of what stands before.
@@ -143,7 +162,7 @@ impl Quantity {
         self.is_a_difference()?;
         other.is_a_difference()?;
         let value = sized(self.value * other.value)?;
-        Self { value, unit: self.unit.times(&other.unit, 1), percent: false }.simple()
+        Self { value, unit: self.unit.times(&other.unit, 1)?, percent: false }.simple()
     }
 
     pub(super) fn over(self, other: Self) -> Result<Self, String> {
@@ -153,7 +172,7 @@ impl Quantity {
         self.is_a_difference()?;
         other.is_a_difference()?;
         let value = sized(self.value / other.value)?;
-        Self { value, unit: self.unit.times(&other.unit, -1), percent: false }.simple()
+        Self { value, unit: self.unit.times(&other.unit, -1)?, percent: false }.simple()
     }
 
     pub(super) fn remainder(self, other: Self) -> Result<Self, String> {
@@ -172,9 +191,7 @@ impl Quantity {
         self.is_a_difference()?;
         let power = exponent.value.to_i32().ok_or("the exponent is too large")?;
         let value = raised(&self.value, power)?;
-        let unit = self.unit.0.into_iter().map(|(name, by)| (name, by.saturating_mul(power)));
-        Self { value, unit: Unit(unit.filter(|(_, by)| *by != 0).collect()), percent: false }
-            .simple()
+        Self { value, unit: self.unit.raised(power)?, percent: false }.simple()
     }
 
     pub(super) fn negated(self) -> Result<Self, String> {
