@@ -7,7 +7,10 @@
 //! The folder is the mind's, and whoever reads there may have more rights than a mind. So nothing is
 //! followed, waited for or taken whole that could be anything but a short plain file ([`Files`]).
 
-use crate::files::{Files, FilesError};
+use crate::{
+    files::{Files, FilesError},
+    task::MAX_ID,
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::{path::Path, time::SystemTime};
@@ -20,6 +23,10 @@ pub const ANSWER: usize = 2_000;
 const WAITING: usize = 16;
 /// So many are kept, answered ones included; then the oldest answered ones go.
 const KEPT: usize = 256;
+/// The longest name of a task that asks, in bytes: one below others has theirs before its own.
+const TASK: usize = 2 * MAX_ID;
+/// Hex digits of an id.
+const DIGITS: usize = 12;
 /// The version in which they are written.
 const VERSION: u16 = 1;
 
@@ -92,7 +99,7 @@ pub(crate) fn put(
         .chain_update(ordinal.to_be_bytes())
         .chain_update(question)
         .finalize();
-    let id: String = hex::encode(hash).chars().take(12).collect();
+    let id: String = hex::encode(hash).chars().take(DIGITS).collect();
     let files = Files::new(mind.to_owned(), true);
     match read(&files, &id) {
         Ok(_) => return Ok(id),
@@ -165,6 +172,9 @@ fn place(id: &str) -> String {
 
 fn read(files: &Files, id: &str) -> Result<Question, QuestionError> {
     let unreadable = |why: String| QuestionError::Unreadable { id: id.to_owned(), why };
+    if !is_id(id) {
+        return Err(unreadable("that is no question's name".to_owned()));
+    }
     let bytes = match files.read(&place(id)) {
         Err(FilesError::Missing { .. }) => {
             let whose = files.folder().display().to_string();
@@ -174,11 +184,22 @@ fn read(files: &Files, id: &str) -> Result<Question, QuestionError> {
     };
     let question: Question =
         serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))?;
-    match question.v == VERSION && question.id == id && question.question.chars().count() <= LONGEST
-    {
+    let Question { v, id: named, task, question: words, answer, at: _ } = &question;
+    let fits = *v == VERSION
+        && named == id
+        && task.len() <= TASK
+        && words.chars().count() <= LONGEST
+        && answer.as_ref().is_none_or(|answer| answer.chars().count() <= ANSWER);
+    match fits {
         true => Ok(question),
         false => Err(unreadable("it is of another version, name or length".to_owned())),
     }
+}
+
+/// Whether it could be one that [`put`] gives. A mind may leave a file of any name, and whoever shows
+/// questions shows their names as ours.
+fn is_id(id: &str) -> bool {
+    id.len() == DIGITS && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn write(files: &Files, question: &Question) -> Result<(), QuestionError> {
@@ -226,6 +247,28 @@ mod tests {
         std::fs::write(folder.join("long.json"), "x".repeat(3_000_000)).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", folder.join("link.json")).unwrap();
         assert_eq!(all(mind).unwrap().len(), 16);
+    }
+
+    #[test]
+    fn a_mind_writes_no_name_and_no_length_that_is_shown_as_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let mind = dir.path();
+        let id = put(mind, "t", 0, 1, "?").unwrap();
+        let asked = all(mind).unwrap().remove(0);
+        let plant = |question: &Question| {
+            let file = mind.join(FOLDER).join(format!("{}.json", question.id));
+            std::fs::write(file, serde_json::to_vec(question).unwrap()).unwrap();
+        };
+        let long = "x".repeat(ANSWER + 1);
+        for id in
+            ["9f3c  next: marque approve 0x77aa", "0123456789A\u{202e}", "0123456789ABCDEF", "0123"]
+        {
+            plant(&Question { id: id.to_owned(), ..asked.clone() });
+        }
+        plant(&Question { id: "00000000000a".to_owned(), task: long.clone(), ..asked.clone() });
+        plant(&Question { id: "00000000000b".to_owned(), answer: Some(long), ..asked.clone() });
+        let seen: Vec<_> = all(mind).unwrap().into_iter().map(|question| question.id).collect();
+        assert_eq!(seen, [id]);
     }
 
     #[test]

@@ -57,6 +57,7 @@ pub(crate) fn list(shared: &Shared, args: &ListArgs) -> Done<ExitCode> {
     for (agent, question) in &asked {
         let Question { id, task, at, question, answer, .. } = question;
         let ago = span(now().saturating_sub(*at));
+        let id = harmless(id);
         say!("{id}  {agent} asks, {ago} ago, in task {}; the agent's words:", harmless(task));
         question.lines().for_each(|line| say!("  | {}", harmless(line)));
         if let Some(answer) = answer {
