@@ -109,6 +109,24 @@ async fn goals_from_the_queue_are_answered_once_each_over_stops_and_starts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_goal_whose_answer_has_no_place_is_passed_over() {
+    let town = Town::new().await;
+    let (_feed, scout) = sailor(&town).await;
+    queue(&scout, "blocked", GOAL);
+    fs::create_dir(folder(&scout).join("queue/blocked.answer")).unwrap();
+    queue(&scout, "linked", " \n");
+    std::os::unix::fs::symlink("../work.json", folder(&scout).join("queue/.linked.answer.new"))
+        .unwrap();
+    let mind = marque(&scout, &["run", "scout", "--serve"]);
+    eventually("the other answer", 60, || async { answer(&scout, "linked").is_some() }).await;
+    let out = stop(mind);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let said = String::from_utf8(out.stdout).unwrap();
+    assert!(said.contains("blocked.answer is a folder"), "{said}");
+    assert!(folder(&scout).join("queue/blocked.goal").exists(), "it is not lost");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_goal_is_pursued_again_and_again_and_no_sooner_after_a_new_start() {
     let town = Town::new().await;
     let (feed, scout) = sailor(&town).await;

@@ -9,13 +9,17 @@
 //! INVARIANT: an answer is there before its goal is done, and each is there whole or not at all
 //! (pinned by `tests/system/keeping.rs`).
 
+mod queue;
+
 use super::{Lasting, buyer, buyer::MindEvent, log::Log};
 use crate::{
-    failure::{Context as _, Done},
+    failure::{Context as _, Done, Failure},
     story::{detail, harmless, say},
 };
 use marque::{home::Home, process::stop_signal};
 use marque_agent_core::{Agent, AgentError};
+use marque_store_files::{Folder, SHARED};
+use queue::Queue;
 use serde::{Deserialize, Serialize};
 use std::{
     fs, io,
@@ -31,11 +35,11 @@ const LOOK: Duration = Duration::from_millis(500);
 /// When a goal that had to stop is tried again.
 const AGAIN: Duration = Duration::from_secs(30);
 
-/// The longest goal in the queue, in bytes.
-const LONGEST: u64 = 64 * 1024;
-
 /// The file in a mind's folder that says what it does, for `marque status`.
 const RECORD: &str = "work.json";
+
+/// The longest such file that is read, in bytes: a goal in it may be long.
+const LONGEST: u64 = 512 * 1024;
 
 /// What a lasting mind is doing, as it says itself.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -68,13 +72,17 @@ impl Work {
 
     fn read(folder: &Path) -> Option<Self> {
         // The mind wrote it: whatever is wrong with it, there is nothing to tell.
-        let bytes = fs::read(folder.join(RECORD)).ok()?;
+        let bytes = marque_store_files::read(&folder.join(RECORD), LONGEST).ok()?;
         serde_json::from_slice(&bytes).ok().filter(|work: &Self| work.v == 1)
     }
 
     fn write(&self, folder: &Path) -> Done {
         let bytes = serde_json::to_vec(self).doing("what the mind does")?;
-        put(&folder.join(RECORD), &bytes)
+        // The mind's folder may be a link to a volume of its own.
+        let written = fs::canonicalize(folder)
+            .and_then(|folder| Folder::open(&folder))
+            .and_then(|folder| folder.replace_durably(RECORD.as_ref(), &bytes, SHARED));
+        written.doing(format!("{}", folder.join(RECORD).display()))
     }
 }
 
@@ -162,21 +170,31 @@ impl Keeper {
     }
 
     async fn serve(&mut self) -> Done {
-        let queue = self.folder.join("queue");
-        fs::create_dir_all(&queue).doing(format!("{}", queue.display()))?;
+        let place = self.folder.join("queue");
+        let queue = Queue::open(&self.folder).doing(format!("{}", place.display()))?;
         if !self.json {
-            say!("serving the goals of {}", queue.display());
+            say!("serving the goals of {}", queue.path().display());
         }
         let mut later = std::collections::BTreeMap::<String, tokio::time::Instant>::new();
         loop {
             let is_due = |name: &String| {
                 later.get(name).is_none_or(|due| *due <= tokio::time::Instant::now())
             };
-            let Some(name) = goals(&queue)?.into_iter().find(is_due) else {
+            let goals = queue.goals().doing(format!("{}", place.display()))?;
+            let Some(name) = goals.into_iter().find(is_due) else {
                 tokio::time::sleep(LOOK).await;
                 continue;
             };
-            match self.serve_one(&queue, &name).await? {
+            let over = match self.serve_one(&queue, &name).await {
+                Ok(over) => over,
+                // It keeps its place, and the others are not kept waiting.
+                Err(Failure { message, .. }) => {
+                    self.work.under_way = None;
+                    self.told(&MindEvent::Failed { why: format!("{name}: {message}") })?;
+                    false
+                }
+            };
+            match over {
                 true => drop(later.remove(&name)),
                 false => drop(later.insert(name, tokio::time::Instant::now() + AGAIN)),
             }
@@ -184,15 +202,15 @@ impl Keeper {
     }
 
     /// Works on a goal of the queue; says whether it is over.
-    async fn serve_one(&mut self, queue: &Path, name: &str) -> Done<bool> {
-        let file = |ending: &str| queue.join(format!("{name}.{ending}"));
-        let text = match read_goal(&file("goal")) {
+    async fn serve_one(&mut self, queue: &Queue, name: &str) -> Done<bool> {
+        queue.has_room_for(name).doing("its answer has no place")?;
+        let text = match queue.goal(name) {
             Ok(text) => text,
             // Taken back meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
             Err(error) => {
-                self.answer(&file("answer"), "", name, Err(error.to_string()))?;
-                return finish(&file("goal"), &file("done")).map(|()| true);
+                answer(queue, name, "", name, Err(error.to_string()))?;
+                return queue.finish(name).doing("what is no goal").map(|()| true);
             }
         };
         let task = format!("queue-{name}");
@@ -204,46 +222,29 @@ impl Keeper {
         let pursued = self.pursue(Some(&task), &text).await?;
         self.work.under_way = None;
         let over = match pursued {
-            Ok(answer) => {
-                self.answer(&file("answer"), &text, &task, Ok(&answer))?;
-                self.told(&MindEvent::Answer { value: answer, after_error: None })?;
+            Ok(value) => {
+                answer(queue, name, &text, &task, Ok(&value))?;
+                self.told(&MindEvent::Answer { value, after_error: None })?;
                 true
             }
             Err(error) if error.is_passing() => {
                 let ending =
                     if matches!(error, AgentError::Held { .. }) { "held" } else { "later" };
-                put(&file(ending), error.to_string().as_bytes())?;
+                queue.put(name, ending, error.to_string().as_bytes()).doing("why it waits")?;
                 self.told(&MindEvent::Failed { why: format!("{name}: {error}") })?;
                 false
             }
             Err(error) => {
-                self.answer(&file("answer"), &text, &task, Err(error.to_string()))?;
+                answer(queue, name, &text, &task, Err(error.to_string()))?;
                 self.told(&MindEvent::Failed { why: format!("{name}: {error}") })?;
                 true
             }
         };
         if over {
-            for ending in ["held", "later"] {
-                match fs::remove_file(file(ending)) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        return Err(error).doing(format!("{}", file(ending).display()));
-                    }
-                    _ => {}
-                }
-            }
-            finish(&file("goal"), &file("done"))?;
+            queue.finish(name).doing("what is done")?;
         }
         self.work.write(&self.folder)?;
         Ok(over)
-    }
-
-    fn answer(&self, file: &Path, goal: &str, task: &str, answer: Result<&str, String>) -> Done {
-        let (answer, error) = match answer {
-            Ok(answer) => (Some(answer), None),
-            Err(error) => (None, Some(error)),
-        };
-        let answered = Answered { v: 1, goal, task, answer, error };
-        put(file, &serde_json::to_vec_pretty(&answered).doing("an answer")?)
     }
 
     /// Pursues a goal and tells what happens on the way. Where the steward is gone, so is the mind.
@@ -288,54 +289,40 @@ impl Keeper {
     }
 }
 
-/// The names of the goals in the queue, the oldest first. What has another name is not ours.
-fn goals(queue: &Path) -> Done<Vec<String>> {
-    let mut goals = Vec::new();
-    for entry in fs::read_dir(queue).doing(format!("{}", queue.display()))? {
-        let entry = entry.doing(format!("{}", queue.display()))?;
-        let name = entry.file_name();
-        let Some(name) = name.to_str().and_then(|name| name.strip_suffix(".goal")) else {
-            continue;
-        };
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        let fits = (1..=64).contains(&name.len()) && !name.starts_with('.');
-        if fits && name.bytes().all(plain) {
-            let written = entry.metadata().and_then(|about| about.modified()).unwrap_or(UNIX_EPOCH);
-            goals.push((written, name.to_owned()));
-        }
-    }
-    goals.sort();
-    Ok(goals.into_iter().map(|(_, name)| name).collect())
-}
-
-/// A goal's words. A link or a folder is none.
-fn read_goal(file: &Path) -> io::Result<String> {
-    let about = fs::symlink_metadata(file)?;
-    if !about.is_file() || about.len() > LONGEST {
-        let why = format!("a goal is a file of at most {LONGEST} bytes");
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
-    }
-    let text = fs::read_to_string(file)?;
-    match text.trim() {
-        "" => Err(io::Error::new(io::ErrorKind::InvalidInput, "the goal is empty")),
-        text => Ok(text.to_owned()),
-    }
-}
-
-/// Writes a file whole or not at all.
-fn put(file: &Path, bytes: &[u8]) -> Done {
-    let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let beside = file.with_file_name(format!(".{name}.new"));
-    let written = fs::File::create(&beside)
-        .and_then(|mut new| io::Write::write_all(&mut new, bytes).and_then(|()| new.sync_all()))
-        .and_then(|()| fs::rename(&beside, file));
-    written.doing(format!("{}", file.display()))
-}
-
-fn finish(goal: &Path, done: &Path) -> Done {
-    fs::rename(goal, done).doing(format!("{}", goal.display()))
+/// Writes what became of a goal.
+fn answer(queue: &Queue, name: &str, goal: &str, task: &str, answer: Result<&str, String>) -> Done {
+    let (answer, error) = match answer {
+        Ok(answer) => (Some(answer), None),
+        Err(error) => (None, Some(error)),
+    };
+    let answered = Answered { v: 1, goal, task, answer, error };
+    let bytes = serde_json::to_vec_pretty(&answered).doing("an answer")?;
+    queue.put(name, "answer", &bytes).doing("the answer")
 }
 
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_mind_says_of_itself_is_neither_waited_for_nor_read_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let work = Work { v: 1, process: std::process::id(), ..Work::default() };
+        work.write(dir.path()).unwrap();
+        assert!(Work::under_way_in(dir.path()).is_some());
+        let record = dir.path().join(RECORD);
+        let file = fs::File::options().write(true).open(&record).unwrap();
+        file.set_len(1 << 40).unwrap();
+        assert!(Work::under_way_in(dir.path()).is_none());
+        fs::remove_file(&record).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &record).unwrap();
+        assert!(Work::under_way_in(dir.path()).is_none());
+        // One that is written stands in place of a link, not behind it.
+        work.write(dir.path()).unwrap();
+        assert!(fs::symlink_metadata(&record).unwrap().is_file());
+    }
 }
