@@ -3,7 +3,7 @@
 
 use crate::{
     digest::digest,
-    text::{beginning, of_body, picked},
+    text::{LONGEST, beginning, failed, of_body, picked},
 };
 use marque_agent_core::{Cx, ToolError};
 use marque_macros::tool;
@@ -60,9 +60,15 @@ pub async fn fetch(
             (tokio::task::spawn_blocking(read).await.map_err(ToolError::from_any)??, None)
         }
     };
-    let part = match pick.as_deref().filter(|pick| !pick.trim().is_empty()) {
-        None => Ok(text.clone()),
-        Some(pick) => picked(&text, pick),
+    let (text, part) = match pick.filter(|pick| !pick.trim().is_empty()) {
+        None => (text.clone(), Ok(text)),
+        Some(pick) => {
+            let work = move || {
+                let part = picked(&text, &pick);
+                (text, part)
+            };
+            tokio::task::spawn_blocking(work).await.map_err(ToolError::from_any)?
+        }
     };
     let shown = beginning(part.as_deref().unwrap_or_default(), SHOWN);
     if whole.is_none() && shown.len() != text.len() {
@@ -85,7 +91,10 @@ fn kept(cx: &Cx, name: &str) -> Result<String, ToolError> {
         let name: String = name.chars().take(64).collect();
         ToolError::Arguments(format!("nothing is kept as {KEPT}{name}; fetch it again"))
     })?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    match bytes.len() > LONGEST {
+        true => Err(failed(format!("it has {} bytes; at most {LONGEST} are read", bytes.len()))),
+        false => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+    }
 }
 
 /// What [`fetch_data`] answers.

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 /// The longest body that is read, in bytes.
 const BODY: usize = 1024 * 1024;
 /// The longest text that is made of one or picked from, in bytes.
-const LONGEST: usize = 2 * 1024 * 1024;
+pub(crate) const LONGEST: usize = 2 * 1024 * 1024;
 /// The longest wish for a part, in bytes.
 const PICK: usize = 200;
 
@@ -94,8 +94,18 @@ fn by_path(text: &str, path: &str) -> Result<String, ToolError> {
         [] => Err(wrong(&format!("nothing is there; {}", shape(&json)))),
         [Value::String(text)] => Ok(text.chars().filter(|c| fits(*c)).collect()),
         [one] => Ok(one.to_string()),
-        several => serde_json::to_string(several).map_err(ToolError::from_any),
+        several => written(several).ok_or_else(|| wrong("that is more than all there is")),
     }
+}
+
+/// Values as JSON, unless they are longer than a body: what stands deep is in each that it stands in.
+fn written(values: &[&Value]) -> Option<String> {
+    let mut room = vec![0_u8; BODY];
+    let mut left = room.as_mut_slice();
+    serde_json::to_writer(&mut left, values).ok()?;
+    let rest = left.len();
+    room.truncate(BODY.saturating_sub(rest));
+    String::from_utf8(room).ok()
 }
 
 /// Refuses what could ask for more than there is: each list of several selectors, and each descent,
@@ -120,8 +130,8 @@ fn simple(path: &str) -> Result<(), &'static str> {
         last = c;
     }
     match (lists, roots, descents) {
-        (0..=3, 0..=1, 0..=1) => Ok(()),
-        _ => Err("it may have one \"..\", one \"$\" and three commas"),
+        (0..=3, 0..=1, 0) | (0, 0..=1, 1) => Ok(()),
+        _ => Err("it may have one \"$\", and either one \"..\" or three commas"),
     }
 }
 
@@ -174,7 +184,7 @@ pub(crate) fn beginning(text: &str, most: usize) -> String {
     }
 }
 
-fn failed(why: String) -> ToolError {
+pub(crate) fn failed(why: String) -> ToolError {
     ToolError::Failed(why.into())
 }
 
@@ -293,6 +303,7 @@ mod tests {
             ("$.[", "pick"),
             ("$..a..b", "one \"..\""),
             ("$[0,0][0,0][0,0][0,0]", "three commas"),
+            ("$..[*,*]", "either one"),
             ("$[?count($[*])>0]", "one \"$\""),
         ] {
             let error = picked(json, pick).unwrap_err().to_string();
@@ -300,6 +311,14 @@ mod tests {
         }
         assert!(picked(json, "$['a..b, $']").unwrap_err().to_string().contains("nothing is there"));
         assert!(picked("no json", "$.a").unwrap_err().to_string().contains("no JSON"));
+    }
+
+    #[test]
+    fn a_path_picks_no_more_than_there_is() {
+        let deep = format!("{}{}{}", "[".repeat(120), "7,".repeat(200_000) + "7", "]".repeat(120));
+        let error = picked(&deep, "$..*").unwrap_err().to_string();
+        assert!(error.contains("more than all there is"), "{error}");
+        assert_eq!(picked("[[1,2],[3]]", "$..*").unwrap(), "[[1,2],[3],1,2,3]");
     }
 
     #[test]
