@@ -4,7 +4,11 @@
 //! the loop and the tools for real and takes every answer from the file; a question that was not
 //! asked then has no answer, which is how a test notices that an agent has changed.
 //!
-//! Prompts, pages and amounts stand in it as they were. It holds no key and no signature.
+//! Prompts, pages and amounts stand in it as they were. A recording is made to lie beside tests, so no
+//! signature of the steward's stands in it, nor a URL of an endpoint, which may hold its owner's key.
+//!
+//! INVARIANT: what is written down holds no signature and of an endpoint its host alone (pinned by
+//! `tests::a_recording_holds_no_signature_and_no_endpoint`).
 
 use crate::{AgentError, Response, Steward, ToolError, cx::lock};
 use alloy_primitives::{Address, B256};
@@ -13,7 +17,8 @@ use marque_models::{Generation, Model, ModelError, ModelInfo, Request};
 use marque_net::{HeaderMap, HeaderName, HeaderValue};
 use marque_payments::{Authority, Paid, PaymentError};
 use marque_policies::{IntentId, Money};
-use marque_steward_client::{Fault, IntentState, Note, Outcome, Proposal, Report, View};
+use marque_steward_client::{Artifact, Fault, IntentState, Note, Outcome, Proposal, Report, View};
+use marque_store_files::{Folder, PRIVATE};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -25,6 +30,7 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
+use url::Url;
 
 /// The version of the format, in the first line.
 const VERSION: u64 = 1;
@@ -84,7 +90,7 @@ impl Tape {
     /// Begins a tape, in place of one that is there.
     pub(crate) fn write(path: &Path, info: &ModelInfo) -> Result<Self, AgentError> {
         let wrong = |error: std::io::Error| unusable(path, error);
-        let mut file = File::create(path).map_err(wrong)?;
+        let mut file = made(path).map_err(wrong)?;
         let first = First { version: VERSION, model: info.clone() };
         writeln!(file, "{}", text(&first)).map_err(wrong)?;
         let mode = Mode::Writing(Mutex::new(file));
@@ -156,23 +162,30 @@ impl Tape {
         }
     }
 
-    /// The answer from the tape, or the real one, which goes onto it.
+    /// The answer from the tape, or the real one, which goes onto it without what is `secret` in it.
     async fn through<T, E>(
         &self,
         on: On,
         key: String,
         error: impl FnOnce(String) -> E + Send,
+        secret: impl FnOnce(&mut T) + Send,
         ask: impl Future<Output = Result<T, E>> + Send,
     ) -> Result<T, E>
     where
-        T: Serialize + DeserializeOwned,
+        T: Serialize + DeserializeOwned + Clone,
         E: Display,
     {
         if let Some(answer) = self.recall(on, &key, error) {
             return answer;
         }
         let answer = ask.await;
-        self.remember(on, key, answer.as_ref());
+        if let Mode::Writing(_) = &self.mode {
+            let mut kept = answer.as_ref().map(Clone::clone);
+            if let Ok(kept) = &mut kept {
+                secret(kept);
+            }
+            self.remember(on, key, kept.as_ref().map_err(|error| *error));
+        }
         answer
     }
 
@@ -191,6 +204,36 @@ impl Tape {
         let kept = answer.as_ref().map(|response| Kept::from(response.clone()));
         self.remember(On::Http, key, kept.as_ref().map_err(|error| *error));
         answer
+    }
+}
+
+/// A new file for nobody else, in place of one that is there or of a link to one.
+fn made(path: &Path) -> std::io::Result<File> {
+    let no_file = || std::io::Error::new(std::io::ErrorKind::InvalidInput, "it names no file");
+    let name = path.file_name().ok_or_else(no_file)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    // Where a person's folder leads is that person's to know.
+    let folder = folder.unwrap_or(Path::new(".")).canonicalize()?;
+    Folder::open(&folder)?.replace(name, b"", PRIVATE)
+}
+
+/// An outcome with a signature of zeros: whoever has the real one can be paid by it.
+fn unsigned(outcome: &mut Outcome) {
+    let Outcome::Allowed { artifact, .. } = outcome else { return };
+    let signature = match artifact {
+        Artifact::Authorisation(signed) => &mut signed.signature,
+        Artifact::PermitTransfer(signed) => &mut signed.signature,
+        Artifact::Signature { signature, .. } => signature,
+        _ => return,
+    };
+    *signature = vec![0; signature.len()].into();
+}
+
+/// A view that names the hosts of its chains' endpoints alone.
+fn without_endpoints(view: &mut View) {
+    for url in view.chains.iter_mut().flat_map(|chain| &mut chain.rpc) {
+        let host = url.parse::<Url>().ok().and_then(|url| Some(url.host_str()?.to_owned()));
+        *url = host.unwrap_or_default();
     }
 }
 
@@ -246,7 +289,7 @@ impl Model for Taped<Arc<dyn Model>> {
     async fn generate(&self, request: Request) -> Result<Generation, ModelError> {
         let key = hash(&request.messages);
         let asked = async { self.real()?.generate(request).await };
-        self.tape.through(On::Model, key, ModelError::Remote, asked).await
+        self.tape.through(On::Model, key, ModelError::Remote, |_| {}, asked).await
     }
 }
 
@@ -276,17 +319,17 @@ impl Authority for Taped<Arc<dyn Steward>> {
         // Tasks are named by chance.
         let key = hash(&(step, ordinal, attempt, intent));
         let asked = async { self.real()?.propose(proposal).await };
-        self.tape.through(On::Propose, key, fault, asked).await
+        self.tape.through(On::Propose, key, fault, unsigned, asked).await
     }
 
     async fn view(&self) -> Result<View, PaymentError> {
         let asked = async { self.real()?.view().await };
-        self.tape.through(On::View, String::new(), fault, asked).await
+        self.tape.through(On::View, String::new(), fault, without_endpoints, asked).await
     }
 
     async fn standing(&self) -> Result<View, PaymentError> {
         let asked = async { self.real()?.standing().await };
-        self.tape.through(On::Standing, String::new(), fault, asked).await
+        self.tape.through(On::Standing, String::new(), fault, without_endpoints, asked).await
     }
 
     async fn report(&self, report: Report) -> Result<(), PaymentError> {
@@ -298,7 +341,7 @@ impl Authority for Taped<Arc<dyn Steward>> {
 
     async fn wait(&self, id: IntentId, timeout: Duration) -> Result<IntentState, PaymentError> {
         let asked = async { self.real()?.wait(id, timeout).await };
-        self.tape.through(On::Wait, String::new(), fault, asked).await
+        self.tape.through(On::Wait, String::new(), fault, |_| {}, asked).await
     }
 }
 
@@ -410,6 +453,8 @@ fn hash(question: &impl Serialize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     #[test]
     fn a_file_that_is_no_recording_is_refused_in_one_line() {
@@ -436,13 +481,7 @@ mod tests {
     fn answers_come_in_order_and_the_last_one_stays() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("run.jsonl");
-        let info = ModelInfo {
-            name: "m".to_owned(),
-            sha256: String::new(),
-            context_length: 1,
-            built_in: false,
-        };
-        let tape = Tape::write(&path, &info).unwrap();
+        let tape = Tape::write(&path, &info()).unwrap();
         for answer in [Ok(1), Ok(2), Err("lost".to_owned())] {
             tape.remember::<_, String>(On::Wait, "key".to_owned(), answer.as_ref());
         }
@@ -452,5 +491,68 @@ mod tests {
         assert_eq!([recalled(), recalled()], [Err("lost".to_owned()), Err("lost".to_owned())]);
         let other = tape.recall::<u8, String>(On::Http, "key", |why| why).unwrap().unwrap_err();
         assert!(other.contains("has no answer to a request"), "{other}");
+    }
+
+    fn info() -> ModelInfo {
+        let (name, sha256) = ("m".to_owned(), String::new());
+        ModelInfo { name, sha256, context_length: 1, built_in: false }
+    }
+
+    #[tokio::test]
+    async fn a_recording_holds_no_signature_and_no_endpoint() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run.jsonl");
+        let tape = Tape::write(&path, &info()).unwrap();
+        let zero = format!("0x{}", "00".repeat(20));
+        let word = format!("0x{}", "00".repeat(32));
+        let signature = format!("0x{}", "c5".repeat(65));
+        let signed = json!({ "from": zero, "to": zero, "value": "1", "valid_after": 0,
+            "valid_before": 1, "nonce": word, "signature": signature });
+        let permit = json!({ "from": zero, "to": zero, "token": zero, "amount": "1", "spender": zero,
+            "valid_after": 0, "deadline": 1, "nonce": "0", "signature": signature });
+        let artifacts = [
+            Artifact::Authorisation(serde_json::from_value(signed).unwrap()),
+            Artifact::PermitTransfer(serde_json::from_value(permit).unwrap()),
+            Artifact::Signature { signature: signature.parse().unwrap(), deadline: 1 },
+        ];
+        for (n, artifact) in artifacts.into_iter().enumerate() {
+            let outcome = Outcome::Allowed { id: IntentId(B256::ZERO), artifact };
+            let given = outcome.clone();
+            let asked = async { Ok::<_, PaymentError>(given) };
+            let told = tape.through(On::Propose, n.to_string(), fault, unsigned, asked).await;
+            assert_eq!(told.unwrap(), outcome, "the run itself has it");
+        }
+        let view = json!({ "agent": "scout", "address": zero, "owner": zero, "origin": word,
+            "policy_version": 1, "policy_hash": word, "now": 0, "frozen_at": null, "tools": [],
+            "payees": [], "assets": [], "budgets": [], "income": [], "intents": [],
+            "chains": [{ "name": "main", "id": 1, "rpc": ["https://rpc.example/v2/apikey"] }] });
+        let view: View = serde_json::from_value(view).unwrap();
+        let asked = async { Ok::<_, PaymentError>(view.clone()) };
+        let told = tape.through(On::View, String::new(), fault, without_endpoints, asked).await;
+        assert_eq!(told.unwrap(), view);
+
+        let written = std::fs::read_to_string(&path).unwrap();
+        assert!(!written.contains("c5c5") && !written.contains("apikey"), "{written}");
+        assert!(written.contains("rpc.example"), "{written}");
+        let read = Tape::read(&path).unwrap();
+        for key in ["0", "1", "2"] {
+            let recalled: Result<Outcome, _> = read.recall(On::Propose, key, fault).unwrap();
+            assert!(matches!(recalled, Ok(Outcome::Allowed { .. })), "it is read all the same");
+        }
+        assert!(matches!(read.recall::<View, _>(On::View, "", fault), Some(Ok(_))));
+    }
+
+    #[test]
+    fn a_recording_is_its_makers_alone_and_follows_no_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, victim) = (dir.path().join("run.jsonl"), dir.path().join("victim"));
+        std::fs::write(&victim, "as it was").unwrap();
+        symlink(&victim, &path).unwrap();
+        drop(Tape::write(&path, &info()).unwrap());
+        let about = std::fs::symlink_metadata(&path).unwrap();
+        assert!(about.is_file());
+        assert_eq!(about.permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read(&victim).unwrap(), b"as it was");
+        Tape::read(&path).unwrap();
     }
 }
