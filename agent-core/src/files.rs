@@ -5,7 +5,12 @@
 //! put there in between. The fence (`fence`) says the same to the kernel once more.
 //!
 //! Names that begin with a dot are not touched: settings, keys and the hooks of version control have
-//! such names, and what is written there may be run by somebody else.
+//! such names, and what is written there may be run by somebody else. Nor are names with characters that
+//! turn or hide others where they are listed.
+//!
+//! A file that has another name as well is read: backups and package stores are made of such. Whoever can
+//! link a file into the folder can grant it so, which on Linux takes the right to write it
+//! (`fs.protected_hardlinks`). Writing replaces the name and leaves the file at the other as it was.
 //!
 //! INVARIANT: nothing outside of the folder is read or written (pinned by
 //! `tests::no_path_and_no_link_leads_out`).
@@ -148,22 +153,27 @@ impl Files {
             return Err(FilesError::TooLong { path: path.to_owned(), bytes: length });
         }
         let (folder, name) = self.walk(path, true)?;
-        match fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        let before = match fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(there) if FileType::from_raw_mode(there.st_mode) != FileType::RegularFile => {
                 return Err(FilesError::NoFile(path.to_owned()));
             }
-            Ok(_) | Err(Errno::NOENT) => {}
+            // Who may read and run it stays as it was.
+            Ok(there) => Some(Mode::from_raw_mode(there.st_mode & 0o777)),
+            Err(Errno::NOENT) => None,
             Err(error) => return Err(refused(path, error)),
-        }
+        };
         let mut random = [0_u8; 8];
         getrandom::fill(&mut random).map_err(|error| system(path, &error))?;
         let beside = format!(".marque-{}", hex::encode(random));
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = Mode::from_raw_mode(0o644);
+        let mode = Mode::from_raw_mode(if before.is_some() { 0o600 } else { 0o644 });
         let written = fs::openat(&folder, &beside, flags, mode)
             .map_err(|error| refused(path, error))
             .and_then(|new| {
+                if let Some(before) = before {
+                    fs::fchmod(&new, before).map_err(|error| refused(path, error))?;
+                }
                 let mut new = std::fs::File::from(new);
                 let done = new.write_all(bytes).and_then(|()| new.sync_all());
                 done.map_err(|error| system(path, &error))?;
@@ -230,13 +240,19 @@ impl Files {
 fn names(path: &str) -> Result<Vec<&str>, FilesError> {
     let fits = |name: &str| !name.is_empty() && !name.starts_with('.') && name.len() <= 255;
     let names: Vec<&str> = path.split('/').collect();
-    match path.len() <= PATH
-        && !path.chars().any(char::is_control)
-        && names.iter().all(|name| fits(name))
+    match path.len() <= PATH && !path.chars().any(is_hidden) && names.iter().all(|name| fits(name))
     {
         true => Ok(names),
         false => Err(FilesError::Path(path.chars().take(PATH).collect())),
     }
+}
+
+/// Whether a character does something to those beside it where it is shown, and is not seen itself.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// A few of the names in a folder, so that a model that guessed wrong can guess better.
@@ -252,7 +268,7 @@ fn plain_names(folder: &OwnedFd) -> Vec<String> {
     let names = entries.filter_map(Result::ok);
     let mut names: Vec<String> = names
         .filter_map(|entry| entry.file_name().to_str().map(str::to_owned).ok())
-        .filter(|name| !name.starts_with('.') && !name.chars().any(char::is_control))
+        .filter(|name| !name.starts_with('.') && !name.chars().any(is_hidden))
         .take(1_000)
         .collect();
     names.sort();
@@ -299,6 +315,31 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_replaced_is_read_by_those_who_read_it_before() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (dir, files) = scene();
+        let path = dir.path().join("granted/notes");
+        let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        std::fs::write(&path, "mine").unwrap();
+        for private in [0o600, 0o640, 0o400] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(private)).unwrap();
+            files.write("notes", b"new").unwrap();
+            assert_eq!(mode(), private);
+        }
+        assert_eq!(files.read("notes").unwrap(), b"new");
+    }
+
+    #[test]
+    fn a_file_with_two_names_is_read_by_one_and_not_written_at_the_other() {
+        let (dir, files) = scene();
+        let secret = dir.path().join("secret/key");
+        std::fs::hard_link(&secret, dir.path().join("granted/key")).unwrap();
+        assert_eq!(files.read("key").unwrap(), b"the key");
+        files.write("key", b"mine").unwrap();
+        assert_eq!(std::fs::read(&secret).unwrap(), b"the key");
+    }
+
+    #[test]
     fn no_path_and_no_link_leads_out() {
         let (dir, files) = scene();
         let granted = dir.path().join("granted");
@@ -316,6 +357,8 @@ mod tests {
             "a/.env",
             "a\0b",
             "a\nb",
+            "\u{202e}gpj.exe",
+            "a\u{200b}b",
             &"x/".repeat(300),
         ] {
             assert!(matches!(files.read(path), Err(FilesError::Path(_))), "{path:?}");

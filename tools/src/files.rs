@@ -67,9 +67,18 @@ pub async fn write_file(
         let why = format!("the text has {length} characters; at most {WRITTEN} are written");
         return Err(ToolError::Arguments(why));
     }
+    nameable(&path)?;
     let bytes = text.len();
     cx.write_file(&path, text.into_bytes()).await?;
     Ok(Written { written: path, bytes })
+}
+
+/// Refuses a name that [`read_file`] would take for another and a line.
+fn nameable(path: &str) -> Result<(), ToolError> {
+    match at_line(path) {
+        (whole, 1) if whole == path => Ok(()),
+        _ => Err(ToolError::Arguments(format!("{path:?} ends like a line; no file is named so"))),
+    }
 }
 
 /// A path and the line after its last colon, counted from 1.
@@ -137,5 +146,9 @@ mod tests {
         assert_eq!(at_line("a:b"), ("a:b", 1));
         assert_eq!(at_line("a:0"), ("a", 1));
         assert_eq!(at_line("a:b:12"), ("a:b", 12));
+        assert!(nameable("a:b").is_ok() && nameable("wind.txt").is_ok());
+        for path in ["a:1", "a:0", "a:b:12"] {
+            assert!(nameable(path).unwrap_err().to_string().contains("ends like a line"), "{path}");
+        }
     }
 }
