@@ -148,7 +148,8 @@ impl Config {
         let text = fs::read_to_string(&path).map_err(|error| wrong(error.to_string()))?;
         let config = Self::parse(&text, folder).map_err(wrong)?;
         if let Some(files) = &config.files {
-            vet(files.folder(), folder).map_err(wrong)?;
+            let key = config.remote.as_ref().and_then(|remote| remote.key_file.as_deref());
+            vet(files.folder(), folder, key).map_err(wrong)?;
         }
         Ok(config)
     }
@@ -274,9 +275,10 @@ pub fn granted_files(folder: &Path) -> Result<Option<Files>, AgentError> {
 }
 
 /// Whether a folder can be granted to the agent in `agent`. Never one that holds the home, whose keys
-/// and journal are there, nor any of the home's but one inside of the agent's own folder; and not the
-/// mind's own, where it keeps the labels of what it read.
-fn vet(granted: &Path, agent: &Path) -> Result<(), String> {
+/// and journal are there, nor any of the home's but one inside of the agent's own folder; not the mind's
+/// own, where it keeps the labels of what it read, wherever a link leads to it; and none that holds the
+/// key to a model elsewhere.
+fn vet(granted: &Path, agent: &Path, key_file: Option<&Path>) -> Result<(), String> {
     let place = granted.display();
     let real = |path: &Path| path.canonicalize().map_err(|error| (path.to_owned(), error));
     let (inside, folder, home) = real(granted)
@@ -297,11 +299,20 @@ fn vet(granted: &Path, agent: &Path) -> Result<(), String> {
             "files.folder: {place} would let the mind at the steward's home; name another"
         ));
     }
-    if inside.starts_with(folder.join("mind")) {
-        return Err(format!("files.folder: {place} is the mind's own; name another"));
+    let mind = folder.join("mind");
+    let mind = mind.canonicalize().unwrap_or(mind);
+    if inside.starts_with(&mind) || mind.starts_with(&inside) {
+        return Err(format!("files.folder: {place} is the mind's own, or holds it; name another"));
+    }
+    let key = key_file.and_then(|key| key.canonicalize().ok());
+    if key.is_some_and(|key| key.starts_with(&inside)) {
+        return Err(format!(
+            "files.folder: {place} holds remote.key_file, which would be read; name another"
+        ));
     }
     Ok(())
 }
+
 /// Tokens that prompt and reply of a model elsewhere may have together, unless told otherwise.
 const REMOTE_CONTEXT: u32 = 8_192;
 
@@ -376,6 +387,42 @@ mod tests {
             assert!(error.contains(why), "{bad}: {error}");
             assert_eq!(error.lines().count(), 1, "{error}");
         }
+    }
+
+    #[test]
+    fn a_granted_folder_holds_neither_a_mind_elsewhere_nor_the_key_to_its_model() {
+        let dir = tempfile::tempdir().unwrap();
+        let agent = dir.path().join("home/agents/scout");
+        let volume = dir.path().join("volumes/scout");
+        for folder in [&agent, &volume.join("kept"), &dir.path().join("work")] {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        std::os::unix::fs::symlink(&volume, agent.join("mind")).unwrap();
+        let key = dir.path().join("work/keys/model.key");
+        std::fs::create_dir(dir.path().join("work/keys")).unwrap();
+        std::fs::write(&key, "sk-secret").unwrap();
+        std::os::unix::fs::symlink(&key, agent.join("link.key")).unwrap();
+        let read = |folder: &str, key: &str| {
+            let text = format!(
+                "model = \"https://m.example/v1\"\n[remote]\nname = \"big\"\nkey_file = {key:?}\n\
+                 [files]\nfolder = {folder:?}\n"
+            );
+            std::fs::write(agent.join("agent.toml"), text).unwrap();
+            granted_files(&agent).map_err(|error| error.to_string())
+        };
+        for folder in ["volumes", "volumes/scout", "volumes/scout/kept"] {
+            let error = read(&format!("../../../{folder}"), "none.key").unwrap_err();
+            assert!(error.contains("the mind's own"), "{folder}: {error}");
+        }
+        for (folder, key) in [
+            ("work", "link.key"),
+            ("work/keys", "link.key"),
+            ("work", "../../../work/keys/model.key"),
+        ] {
+            let error = read(&format!("../../../{folder}"), key).unwrap_err();
+            assert!(error.contains("remote.key_file"), "{folder}: {error}");
+        }
+        read("../../../work", "none.key").unwrap();
     }
 
     #[test]
