@@ -11,6 +11,7 @@ use crate::{
 use marque_models::{Llama, Model};
 use marque_net::{Client as Net, Guard};
 use marque_steward_client::{Client, View};
+use marque_store::StoreError;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use std::{
@@ -68,7 +69,8 @@ impl Agent {
     ///
     /// # Errors
     /// [`AgentError::Home`], [`AgentError::Name`], [`AgentError::Unknown`], [`AgentError::Config`],
-    /// [`AgentError::Connect`], [`AgentError::Model`] or [`AgentError::Store`].
+    /// [`AgentError::Unserved`], [`AgentError::Connect`], [`AgentError::Model`], [`AgentError::AtWork`] or
+    /// [`AgentError::Store`].
     pub async fn open(name: &str) -> Result<Self, AgentError> {
         Self::open_with_model(name, None).await
     }
@@ -83,7 +85,12 @@ impl Agent {
         let home = PathBuf::from(home.ok_or(AgentError::Home)?);
         let folder = folder(&home, name)?;
         let config = Config::read(&folder)?;
-        let steward = Client::connect(folder.join("steward.sock")).await?;
+        let socket = folder.join("steward.sock");
+        let steward = match Client::connect(&socket).await {
+            // A steward makes it with the first policy.
+            Err(_) if !socket.exists() => return Err(AgentError::Unserved(name.to_owned())),
+            steward => steward?,
+        };
         let steward = Arc::new(steward);
         let Config { model, remote, llama, limits, patience, names, files } = config;
         let model: Arc<dyn Model> = match remote.filter(|_| chosen.is_none()) {
@@ -485,8 +492,8 @@ impl AgentBuilder {
     /// Opens the memory.
     ///
     /// # Errors
-    /// [`AgentError::Name`], [`AgentError::Incomplete`], [`AgentError::Memory`],
-    /// [`AgentError::Recording`] or [`AgentError::Store`].
+    /// [`AgentError::Name`], [`AgentError::Incomplete`], [`AgentError::AtWork`],
+    /// [`AgentError::Memory`], [`AgentError::Recording`] or [`AgentError::Store`].
     pub async fn build(self) -> Result<Agent, AgentError> {
         vet_name(&self.name)?;
         let real = || {
@@ -511,7 +518,7 @@ impl AgentBuilder {
             name: self.name,
             model,
             steward,
-            memory: Memory::open(&dir).await?.granting(self.files),
+            memory: memory?.granting(self.files),
             limits: self.limits,
             patience: self.patience,
             events: broadcast::Sender::new(EVENTS),
@@ -546,3 +553,9 @@ pub(crate) fn vet_name(name: &str) -> Result<(), AgentError> {
     }
     Ok(())
 }
+        let memory = match Memory::open(&dir).await {
+            Err(AgentError::Store(StoreError::Locked(_))) => {
+                Err(AgentError::AtWork(self.name.clone()))
+            }
+            memory => memory,
+        };

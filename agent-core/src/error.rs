@@ -33,6 +33,29 @@ pub enum AgentError {
         /// The home that was looked at.
         home: PathBuf,
     },
+    /// Somebody works with its memory: an agent is open once at a time.
+    #[error(
+        "{0} is at work already, in another process or in this one; wait until it is done, clone the \
+         `Agent` that is open, or make another: marque new NAME"
+    )]
+    AtWork(String),
+    /// No policy of this agent is in force, as far as can be seen.
+    #[error(
+        "no steward serves {0}: its policy is not in force yet (marque policy adopt {0}), or no steward \
+         runs here (marque steward run)"
+    )]
+    Unserved(String),
+    /// The policy in force names no such account.
+    #[error(
+        "no steward serves the account {name}: the policy of {agent} that is in force has no \
+         [sub_agent.{name}], or no steward runs here (marque steward run)"
+    )]
+    NoAccount {
+        /// The agent.
+        agent: String,
+        /// The account below it.
+        name: String,
+    },
     /// `agent.toml` cannot be used.
     #[error("{}: {why}", path.display())]
     Config {

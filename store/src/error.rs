@@ -19,6 +19,10 @@ pub enum StoreError {
         source: io::Error,
     },
 
+    /// Somebody has it open: a store has one user at a time.
+    #[error("{} is open already, in another process or in this one", .0.display())]
+    Locked(PathBuf),
+
     /// The backend failed or panicked.
     #[error("{backend} cannot {doing}: {why}; move the index aside and rebuild it")]
     Backend {

@@ -46,6 +46,7 @@ impl Sled {
                     tried += 1;
                     std::thread::sleep(LOCK_PAUSE);
                 }
+                Err(error) if is_locked(&error) => return Err(StoreError::Locked(dir.to_owned())),
                 result => break result.map_err(failed("open"))?,
             }
         };

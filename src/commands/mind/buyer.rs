@@ -67,8 +67,10 @@ pub(crate) enum MindEvent {
 pub(super) async fn open(name: &str, model: Option<&std::path::Path>) -> Done<Agent> {
     let agent = Agent::open_with_model(name, model).await;
     let agent = agent.map_err(|error| match error {
-        // The mind's memory has one user at a time.
-        AgentError::Store(why) if why.to_string().contains("acquire lock") => {
+        // It was started beside its steward, so that it is the policy that is wanting.
+        AgentError::Unserved(name) => Failure::new(format!("no policy of {name} is in force yet"))
+            .help(format!("read the draft, then adopt it: marque policy adopt {name}")),
+        AgentError::AtWork(name) => {
             Failure::new(format!("{name} is at work already, in another process"))
                 .help("wait until it is done, or make another agent: marque new NAME")
         }
