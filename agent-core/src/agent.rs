@@ -15,7 +15,7 @@ use marque_store::StoreError;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, atomic::Ordering},
@@ -39,6 +39,8 @@ pub struct Agent {
     pub(crate) core: Arc<Core>,
     pub(crate) tools: Vec<Arc<dyn Tool>>,
     pub(crate) states: States,
+    /// Those of the tools that the policy need not permit.
+    pub(crate) spare: BTreeSet<String>,
     /// The call on whose way it pursues goals.
     pub(crate) above: Option<Arc<Scope>>,
 }
@@ -59,8 +61,10 @@ pub(crate) struct Core {
     pub(crate) gate: Arc<tokio::sync::Mutex<()>>,
     /// The agent's folder in a home, where it has one.
     pub(crate) folder: Option<PathBuf>,
-    net: Mutex<Option<Net>>,
-    running: Arc<Mutex<HashSet<String>>>,
+    pub(crate) net: Mutex<Option<Net>>,
+    pub(crate) running: Arc<Mutex<HashSet<String>>>,
+    /// Tools of which was told that the policy does not permit them.
+    pub(crate) missed: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Agent {
@@ -155,12 +159,30 @@ impl Agent {
     }
 
     /// Adds a tool, in place of one that has its name. It is offered to the model while the policy
-    /// permits a tool of that name.
+    /// permits a tool of that name; a run that begins without tells so.
     #[must_use]
     pub fn tool(mut self, tool: impl Tool + 'static) -> Self {
+        self.spare.remove(tool.name());
         self.tools.retain(|other| other.name() != tool.name());
         self.tools.push(Arc::new(tool));
         self
+    }
+
+    /// As [`Agent::tool`], where nothing is amiss if the policy does not permit it.
+    #[must_use]
+    pub fn spare_tool(self, tool: impl Tool + 'static) -> Self {
+        let name = tool.name().to_owned();
+        let mut agent = self.tool(tool);
+        agent.spare.insert(name);
+        agent
+    }
+
+    /// The same agent, whose new tasks give up at other limits than those of its `agent.toml`; a task
+    /// that was begun takes on what is lower. The policy stays the authority.
+    #[must_use]
+    pub fn limits(self, limits: TaskLimits) -> Self {
+        let core = Arc::new(Core { limits, ..self.core.twin() });
+        Self { core, ..self }
     }
 
     /// Lends something to the tools that take a [`State`](crate::State) of its type, in place of
@@ -348,6 +370,7 @@ impl Core {
         // Without a runtime nothing is scheduled, and it stays as it is.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let (core, uses) = (Arc::downgrade(self), self.memory.store.uses());
+            missed: Arc::default(),
         runtime.spawn(async move {
             tokio::time::sleep(REST).await;
             let Some(core) = core.upgrade() else { return };
@@ -381,6 +404,35 @@ impl Core {
             Some(net) if *net.guard() == guard => Ok(net.clone()),
             _ => Ok(net.insert(Net::new(guard)?).clone()),
         }
+    /// Tells of tools that the policy does not permit, of each once: without a word it would be as if
+    /// the program did not have them.
+    pub(crate) fn tell_of_missing(
+        &self,
+        tools: &[Arc<dyn Tool>],
+        spare: &BTreeSet<String>,
+        view: &View,
+    ) {
+        let meant = tools.iter().map(|tool| tool.name()).filter(|name| !spare.contains(*name));
+        for name in meant.filter(|name| !view.tools.iter().any(|known| known.name == **name)) {
+            if !lock(&self.missed).insert(name.to_owned()) {
+                continue;
+            }
+            crate::notice::warn(&match &view.sub_agent {
+                Some(account) => format!(
+                    "the policy of {} does not permit {account} the tool \"{name}\", so no model is \
+                     told of it; add it to the tools of [sub_agent.{account}] and adopt that",
+                    self.name
+                ),
+                None => format!(
+                    "the policy of {} does not permit the tool \"{name}\", so no model is told of it; \
+                     add the lines [[tool]] and name = \"{name}\" (and hosts = [\"...\"] if it \
+                     fetches), and adopt that",
+                    self.name
+                ),
+            });
+        }
+    }
+
     }
 }
 
@@ -531,7 +583,13 @@ impl AgentBuilder {
         };
         let core = Arc::new(core);
         core.doze();
-        Ok(Agent { core, tools: Vec::new(), states: States::default(), above: None })
+        Ok(Agent {
+            core,
+            tools: Vec::new(),
+            states: States::default(),
+            spare: BTreeSet::new(),
+            above: None,
+        })
     }
 }
 
@@ -551,6 +609,7 @@ pub(crate) fn vet_name(name: &str) -> Result<(), AgentError> {
     if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(plain) {
         return Err(AgentError::Name(name.escape_debug().take(MAX_NAME).collect()));
     }
+            missed: Arc::default(),
     Ok(())
 }
         let memory = match Memory::open(&dir).await {

@@ -15,7 +15,7 @@ mod pays;
 pub use pays::Transferred;
 
 use crate::{
-    Agent, AgentError, Event, Http, Steward, ToolError, config::Names, memory::Memory,
+    Agent, AgentError, Event, Http, Steward, ToolError, config::Names, memory::Memory, notice,
     purse::Purse, state::States, tape::Tape,
 };
 use marque_net::{HeaderMap, HeaderValue, Method, Request, bytes_out, header, host_port};
@@ -544,6 +544,7 @@ impl Scope {
 
     /// Nobody has to watch.
     pub(crate) fn emit(&self, event: Event) {
+        notice::of(&event);
         drop(self.events.send(event));
     }
 }

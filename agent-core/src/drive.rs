@@ -21,6 +21,9 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use tracing::Instrument as _;
 
+/// What the built-in model was trained to say where it does not know what to do.
+const AT_A_LOSS: &str = "no tool for this";
+
 impl Agent {
     /// Runs a task to its end, or to where it has to stop for now.
     pub(crate) async fn drive<T>(&self, mut task: Task, claim: Claim) -> Result<T, AgentError>
@@ -61,6 +64,9 @@ impl Agent {
         drop(claim);
         self.join_above(&task);
         let answer = answer?;
+        if self.core.model.info().built_in && is_at_a_loss(&answer) {
+            return Err(AgentError::AtALoss(task.id().to_owned()));
+        }
         self.core.emit(Event::Answer { task: task.id().to_owned(), answer: answer.clone() });
         read_answer(&task, answer)
     }
@@ -121,6 +127,7 @@ impl Agent {
         if let Some(entry) = view.frozen_at {
             return Err(AgentError::Frozen(entry));
         }
+        core.tell_of_missing(&self.tools, &self.spare, &view);
         let offer = prompt::offer::<T>(&self.tools, &view, core.model.info())?;
         let (request, prompt) = self.fit(task, &offer).await?;
         let used = task.used().tokens.saturating_add(prompt as u64);
@@ -220,6 +227,12 @@ async fn heard<T>(reply: impl Future<Output = T>, mut deltas: Deltas, told: impl
         told(delta);
     }
     reply
+}
+
+/// Whether the built-in model found nothing to do: then all that its answer says is this.
+fn is_at_a_loss(answer: &Map<String, Value>) -> bool {
+    let mut words = answer.values().filter_map(Value::as_str).peekable();
+    words.peek().is_some() && words.all(|words| words.trim() == AT_A_LOSS)
 }
 
 /// The answer as the type that was asked for.

@@ -188,6 +188,12 @@ pub enum AgentError {
         /// The agent's words.
         question: String,
     },
+    /// The built-in model found nothing to do, which it was trained to say and is no answer.
+    #[error(
+        "the model has no tool for the goal of task \"{0}\"; say it more plainly, permit the tool that it \
+         takes ([[tool]] in the policy), or take a larger model (agent.toml)"
+    )]
+    AtALoss(String),
     /// The task ended without an answer.
     #[error("task \"{task}\" failed: {failure}")]
     Failed {
@@ -224,6 +230,7 @@ impl AgentError {
             Self::Failed { .. }
                 | Self::Answer { .. }
                 | Self::AnswerType(_)
+                | Self::AtALoss(_)
                 | Self::Context { .. }
                 | Self::Deep(_)
                 | Self::NoTask(_)

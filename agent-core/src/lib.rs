@@ -28,6 +28,7 @@ pub mod fence;
 pub mod files;
 mod http;
 mod memory;
+pub mod notice;
 #[cfg(feature = "otel")]
 pub mod otel;
 #[doc(hidden)]

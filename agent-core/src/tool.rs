@@ -11,6 +11,11 @@ use serde_json::Value;
 use std::error::Error;
 
 /// Something that a model can call, if the policy permits a tool of that name.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no tool",
+    label = "not a tool",
+    note = "put `#[tool]` above the function, which is `async` and takes a `cx: &Cx` first"
+)]
 #[async_trait]
 pub trait Tool: Send + Sync {
     /// The name by which the policy permits it and the model calls it.

@@ -20,9 +20,6 @@ use tokio::sync::broadcast::{
     error::{RecvError, TryRecvError},
 };
 
-/// What the built-in model was trained to say where it does not know what to do.
-const NO_TOOL: &str = "no tool for this";
-
 /// What the built-in model was trained to end with.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(super) struct Answer {
@@ -105,13 +102,6 @@ pub(super) async fn work(goal: Goal) -> Done<ExitCode> {
     drop(agent);
     telling.await.doing("the story")??;
     match result {
-        Ok(Answer { answer }) if answer.trim() == NO_TOOL => {
-            let failure = at_a_loss(&goal);
-            if goal.events {
-                tell(&MindEvent::Failed { why: failure.message.clone() }, true)?;
-            }
-            Err(failure)
-        }
         Ok(Answer { answer: value }) => {
             let after_error = after_error?;
             tell(&MindEvent::Answer { value, after_error: after_error.clone() }, goal.events)?;
@@ -130,6 +120,7 @@ pub(super) async fn work(goal: Goal) -> Done<ExitCode> {
                 AgentError::Held { .. } | AgentError::Model(ModelError::Held(_)) => {
                     Failure::held(error).help("see marque approvals; then run the same goal again")
                 }
+                AgentError::AtALoss(_) => at_a_loss(&goal),
                 AgentError::Asked { .. } => {
                     Failure::held(error).help("see marque questions; then run the same goal again")
                 }
@@ -202,7 +193,7 @@ fn at_a_loss(goal: &Goal) -> Failure {
             || url.port().is_some()
             || matches!(url.host(), Some(url::Host::Ipv4(_) | url::Host::Ipv6(_)))
     });
-    let failure = Failure::new(format!("the model says that it has {NO_TOOL}"));
+    let failure = Failure::new("the model says that it has no tool for this");
     failure.help(match place {
         Some(place) => format!(
             "the built-in model does not read {}: in agents/{}/agent.toml write under [names] \
