@@ -282,10 +282,7 @@ fn doing(work: &Work) -> String {
     };
     let under_way = work.under_way.as_deref().filter(|_| work.goal.is_none());
     let now = under_way.map(|name| format!(", now {}", harmless(name))).unwrap_or_default();
-    format!(
-        "process {}, {job}{now}; {} answered, {} failed",
-        work.process, work.answered, work.failed
-    )
+    format!("process {}, {job}{now}; {}", work.process, work.counts())
 }
 
 fn print(home: &Home, report: &Report) {

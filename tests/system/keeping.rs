@@ -101,6 +101,16 @@ async fn goals_from_the_queue_are_answered_once_each_over_stops_and_starts() {
     eventually("the second answer", 60, || async { answer(&scout, "second").is_some() }).await;
     stop(mind);
     assert_eq!(town.dollars(&feed).await, 40_000, "each is paid once");
+    assert_eq!(answer(&scout, "second").unwrap().get("again"), None);
+
+    // The same goal under the same name is the same task, and says so.
+    fs::remove_file(folder(&scout).join("queue/second.answer")).unwrap();
+    queue(&scout, "second", GOAL);
+    let mind = marque(&scout, &["run", "scout", "--serve"]);
+    eventually("the old answer", 60, || async { answer(&scout, "second").is_some() }).await;
+    stop(mind);
+    assert_eq!(answer(&scout, "second").unwrap()["again"], true);
+    assert_eq!(town.dollars(&feed).await, 40_000, "it was not fetched again");
     assert_eq!(fs::read_to_string(folder(&scout).join("queue/half")).unwrap(), "not a goal yet");
     let log = fs::read_to_string(folder(&scout).join("log/mind.log")).unwrap();
     let answers = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -163,4 +173,73 @@ async fn what_cannot_be_meant_is_wrong_usage() {
         let out = marque(&scout, args).wait_with_output().unwrap();
         assert_eq!(out.status.code(), Some(2), "{args:?}");
     }
+}
+
+/// A goal whose host the policy does not open.
+const CLOSED: &str = "Fetch https://evil.example/wind.csv and report the value.";
+
+/// What a mind's log says of events of a kind.
+fn logged(scout: &Citizen, kind: &str) -> Vec<Value> {
+    let log = fs::read_to_string(folder(scout).join("log/mind.log")).unwrap();
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.map(|line| line["event"].clone()).filter(|event| event["event"] == kind).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_after_an_error_is_an_error_in_the_queue_and_in_a_round() {
+    let town = Town::new().await;
+    let (_, scout) = sailor(&town).await;
+    queue(&scout, "closed", CLOSED);
+    queue(&scout, "unheard-of", "Compose a symphony in the style of Mahler.");
+    let mind = marque(&scout, &["run", "scout", "--serve"]);
+    eventually("ends", 60, || async {
+        answer(&scout, "closed").is_some() && answer(&scout, "unheard-of").is_some()
+    })
+    .await;
+    let closed = answer(&scout, "closed").unwrap();
+    let why = closed["error"].as_str().unwrap();
+    assert!(why.starts_with("the answer follows an error and is not to be relied on: "), "{why}");
+    assert_eq!(closed.get("answer"), None, "{closed}");
+    let lost = answer(&scout, "unheard-of").unwrap();
+    assert!(lost["error"].as_str().unwrap().contains("no tool for the goal"), "{lost}");
+    eventually("both", 10, || async { status(&scout).contains("; 0 answered, 2 failed") }).await;
+    let said = String::from_utf8(stop(mind).stdout).unwrap();
+    assert!(said.contains("answers after an error"), "{said}");
+    assert!(said.contains("stopped; 0 answered, 2 failed; "), "{said}");
+
+    let mind = marque(&scout, &["run", "scout", CLOSED, "--every", "1s"]);
+    eventually("a round", 60, || async { status(&scout).contains("; 0 answered, 1 failed") }).await;
+    stop(mind);
+    let answers = logged(&scout, "answer");
+    assert!(!answers.is_empty() && answers.iter().all(|one| one["after_error"].is_string()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_the_owner_is_neither_answered_nor_failed_and_is_told_once() {
+    let town = Town::new().await;
+    let feed = town.seller("feed", "0.02 tUSD").await;
+    let scout = town.buyer("scout", &[&feed], "ask_above = \"0.01\"\n").await;
+    let place = format!("http://{}", feed.host);
+    let names = [(marque::economy::FEED, place.as_str())];
+    marque::economy::configure(&scout.party.home, "scout", &names).unwrap();
+    let file = scout.party.home.agent("scout").join("agent.toml");
+    let settings = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{settings}\n[options]\nwait = 1\n")).unwrap();
+
+    let mind = marque(&scout, &["run", "scout", GOAL, "--every", "1s"]);
+    eventually("a wait", 60, || async { status(&scout).contains("0 failed, 1 waiting") }).await;
+    // Some more rounds, which come no further.
+    let round = || {
+        let work = fs::read(folder(&scout).join("work.json")).unwrap();
+        serde_json::from_slice::<Value>(&work).unwrap()["round"][0].as_u64().unwrap()
+    };
+    let first = round();
+    eventually("rounds", 60, || async { round() >= first + 4 }).await;
+    let seen = status(&scout);
+    assert!(seen.contains("; 0 answered, 0 failed, 1 waiting"), "{seen}");
+    let said = String::from_utf8(stop(mind).stdout).unwrap();
+    assert_eq!(said.matches("marque approve").count(), 1, "{said}");
+    assert_eq!(said.matches("is held for the owner").count(), 1, "{said}");
+    let told = ["call", "held", "failed"].map(|kind| logged(&scout, kind).len());
+    assert_eq!(told, [1, 1, 1], "{said}");
 }

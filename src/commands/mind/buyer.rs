@@ -98,7 +98,10 @@ pub(super) async fn work(goal: Goal) -> Done<ExitCode> {
         }
     };
     let spent = agent.spent().await;
-    let after_error = last_error(&agent, last(events)).await;
+    let after_error = match last(events) {
+        Some(Event::Answer { task, .. }) => last_error(&agent, &task).await,
+        _ => Ok(None),
+    };
     drop(agent);
     telling.await.doing("the story")??;
     match result {
@@ -117,10 +120,10 @@ pub(super) async fn work(goal: Goal) -> Done<ExitCode> {
                 tell(&MindEvent::Failed { why: error.to_string() }, true)?;
             }
             Err(match error {
+                AgentError::AtALoss(_) => at_a_loss(&goal),
                 AgentError::Held { .. } | AgentError::Model(ModelError::Held(_)) => {
                     Failure::held(error).help("see marque approvals; then run the same goal again")
                 }
-                AgentError::AtALoss(_) => at_a_loss(&goal),
                 AgentError::Asked { .. } => {
                     Failure::held(error).help("see marque questions; then run the same goal again")
                 }
@@ -161,9 +164,8 @@ fn interrupted(last: Option<Event>) -> Failure {
 
 /// The error that the last call of an answered task brought, if it did. The task's own record knows
 /// it, also where the call was made by a run before this one.
-async fn last_error(agent: &Agent, last: Option<Event>) -> Result<Option<String>, AgentError> {
-    let Some(Event::Answer { task, .. }) = last else { return Ok(None) };
-    let task = agent.task(&task).await?;
+pub(super) async fn last_error(agent: &Agent, task: &str) -> Result<Option<String>, AgentError> {
+    let task = agent.task(task).await?;
     let step = task.as_ref().and_then(|task| task.steps().last());
     let Some(result) = step.and_then(|step| step.result.as_object()) else { return Ok(None) };
     // Goods may have a column of that name; an error stands alone.
@@ -174,7 +176,7 @@ async fn last_error(agent: &Agent, last: Option<Event>) -> Result<Option<String>
 }
 
 /// An answer after an error: what a model says then is made up.
-fn unreliable(why: &str) -> Failure {
+pub(super) fn unreliable(why: &str) -> Failure {
     let line = format!("the answer follows an error and is not to be relied on: {}", harmless(why));
     // As agent-core's `ToolError` tells the model.
     if why.starts_with("refused by policy: ") || why == "denied by the owner" {

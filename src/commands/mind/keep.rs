@@ -4,7 +4,8 @@
 //! and renamed, so that half of one is never read. Its task has the name of the file: a mind that is
 //! killed and started again takes up where it was, and what was bought is not bought twice. When it
 //! is over, `NAME.answer` lies beside it, JSON, and then the goal becomes `NAME.done`. A goal that
-//! waits for the owner stays, with `NAME.held` beside it, and is tried again.
+//! waits for the owner stays, with `NAME.held` beside it, and is tried again. That is told once, and
+//! counts as neither answered nor failed.
 //!
 //! INVARIANT: an answer is there before its goal is done, and each is there whole or not at all
 //! (pinned by `tests/system/keeping.rs`).
@@ -17,17 +18,20 @@ use crate::{
     story::{detail, harmless, say},
 };
 use marque::{home::Home, process::stop_signal};
-use marque_agent_core::{Agent, AgentError};
+use marque_agent_core::{Agent, AgentError, Event};
+use marque_models::ModelError;
+use marque_steward_client::View;
 use marque_store_files::{Folder, SHARED};
 use queue::Queue;
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
     process::ExitCode,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::sync::broadcast::{Receiver, error::TryRecvError};
 
 /// How often the queue is looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -58,8 +62,11 @@ pub(crate) struct Work {
     pub(crate) round: Option<(u64, u64)>,
     /// Goals that were answered.
     pub(crate) answered: u64,
-    /// Goals that came to nothing.
+    /// Goals that came to nothing, or to an answer after an error.
     pub(crate) failed: u64,
+    /// Goals that wait for the owner, or for what was away, and are tried again.
+    #[serde(default)]
+    pub(crate) waiting: u64,
 }
 
 impl Work {
@@ -76,6 +83,15 @@ impl Work {
         serde_json::from_slice(&bytes).ok().filter(|work: &Self| work.v == 1)
     }
 
+    /// How many goals ended how.
+    pub(crate) fn counts(&self) -> String {
+        let waiting = match self.waiting {
+            0 => String::new(),
+            some => format!(", {some} waiting"),
+        };
+        format!("{} answered, {} failed{waiting}", self.answered, self.failed)
+    }
+
     fn write(&self, folder: &Path) -> Done {
         let bytes = serde_json::to_vec(self).doing("what the mind does")?;
         // The mind's folder may be a link to a volume of its own.
@@ -87,7 +103,7 @@ impl Work {
 }
 
 /// What becomes of a goal.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Answered<'a> {
     v: u16,
     goal: &'a str,
@@ -96,6 +112,35 @@ struct Answered<'a> {
     answer: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// The task was over before: this is what it answered then.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    again: bool,
+}
+
+impl Answered<'_> {
+    fn write(&self, queue: &Queue, name: &str) -> Done {
+        let bytes = serde_json::to_vec_pretty(self).doing("an answer")?;
+        queue.put(name, "answer", &bytes).doing("the answer")
+    }
+}
+
+/// How a goal ended.
+enum Ended {
+    Answered(String),
+    /// The model answered after an error: what it said is made up.
+    Unreliable {
+        value: String,
+        why: String,
+    },
+    /// It had to stop, and goes on when it is tried again.
+    Waits(AgentError),
+    Failed(AgentError),
+}
+
+/// A goal that had to stop.
+struct Waiting {
+    due: tokio::time::Instant,
+    why: String,
 }
 
 /// A mind at work, until it is told to stop.
@@ -105,6 +150,8 @@ struct Keeper {
     log: Log,
     json: bool,
     work: Work,
+    /// By the names of their files; a goal without one has the empty name.
+    waiting: BTreeMap<String, Waiting>,
 }
 
 /// Works until Ctrl-C or a supervisor's SIGTERM.
@@ -122,7 +169,8 @@ pub(super) async fn work(home: Home, lasting: Lasting) -> Done<ExitCode> {
         ..Work::default()
     };
     let log = Log::open(&folder.join("log"))?;
-    let mut keeper = Keeper { agent, folder, log, json: lasting.events, work };
+    let mut keeper =
+        Keeper { agent, folder, log, json: lasting.events, work, waiting: BTreeMap::new() };
     keeper.work.write(&keeper.folder)?;
     let forever = async {
         match (&lasting.goal, lasting.every) {
@@ -139,8 +187,7 @@ pub(super) async fn work(home: Home, lasting: Lasting) -> Done<ExitCode> {
     (work.process, work.under_way) = (0, None);
     work.write(&folder)?;
     if !json && ended.is_ok() {
-        let (answered, failed) = (work.answered, work.failed);
-        say!("stopped; {answered} answered, {failed} failed; what was under way goes on next time");
+        say!("stopped; {}; what was under way goes on next time", work.counts());
     }
     ended
 }
@@ -160,11 +207,9 @@ impl Keeper {
             self.work.round = Some((now(), period));
             self.work.under_way = Some(goal.to_owned());
             self.work.write(&self.folder)?;
-            match self.pursue(None, goal).await? {
-                Ok(answer) => self.told(&MindEvent::Answer { value: answer, after_error: None })?,
-                // The unfinished task is taken up in the next round.
-                Err(error) => self.told(&MindEvent::Failed { why: error.to_string() })?,
-            }
+            // One that had to stop is taken up in the next round.
+            let ended = self.pursue("", None, goal).await?;
+            self.end("", &ended)?;
             self.work.under_way = None;
         }
     }
@@ -175,84 +220,131 @@ impl Keeper {
         if !self.json {
             say!("serving the goals of {}", queue.path().display());
         }
-        let mut later = std::collections::BTreeMap::<String, tokio::time::Instant>::new();
         loop {
+            let names = queue.goals().doing(format!("{}", place.display()))?;
+            self.waiting.retain(|name, _| names.contains(name));
             let is_due = |name: &String| {
-                later.get(name).is_none_or(|due| *due <= tokio::time::Instant::now())
+                self.waiting.get(name).is_none_or(|one| one.due <= tokio::time::Instant::now())
             };
-            let goals = queue.goals().doing(format!("{}", place.display()))?;
-            let Some(name) = goals.into_iter().find(is_due) else {
+            let Some(name) = names.into_iter().find(is_due) else {
                 tokio::time::sleep(LOOK).await;
                 continue;
             };
-            let over = match self.serve_one(&queue, &name).await {
-                Ok(over) => over,
+            if let Err(Failure { message, .. }) = self.serve_one(&queue, &name).await {
                 // It keeps its place, and the others are not kept waiting.
-                Err(Failure { message, .. }) => {
-                    self.work.under_way = None;
-                    self.told(&MindEvent::Failed { why: format!("{name}: {message}") })?;
-                    false
-                }
-            };
-            match over {
-                true => drop(later.remove(&name)),
-                false => drop(later.insert(name, tokio::time::Instant::now() + AGAIN)),
+                self.work.under_way = None;
+                self.wait(&name, message)?;
             }
         }
     }
 
-    /// Works on a goal of the queue; says whether it is over.
-    async fn serve_one(&mut self, queue: &Queue, name: &str) -> Done<bool> {
+    /// Works on a goal of the queue.
+    async fn serve_one(&mut self, queue: &Queue, name: &str) -> Done {
         queue.has_room_for(name).doing("its answer has no place")?;
         let text = match queue.goal(name) {
             Ok(text) => text,
             // Taken back meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.waiting.remove(name);
+                return Ok(());
+            }
             Err(error) => {
-                answer(queue, name, "", name, Err(error.to_string()))?;
-                return queue.finish(name).doing("what is no goal").map(|()| true);
+                let error = Some(error.to_string());
+                Answered { v: 1, task: name, error, ..Answered::default() }.write(queue, name)?;
+                return queue.finish(name).doing("what is no goal");
             }
         };
         let task = format!("queue-{name}");
         self.work.under_way = Some(name.to_owned());
         self.work.write(&self.folder)?;
-        if !self.json {
+        if !self.json && !self.waiting.contains_key(name) {
             say!("{name}: {}", harmless(&text));
         }
-        let pursued = self.pursue(Some(&task), &text).await?;
+        let before = self.agent.task(&task).await;
+        let again =
+            before.is_ok_and(|task| task.is_some_and(|task| task.is_over() && task.goal() == text));
+        let ended = self.pursue(name, Some(&task), &text).await?;
         self.work.under_way = None;
-        let over = match pursued {
-            Ok(value) => {
-                answer(queue, name, &text, &task, Ok(&value))?;
-                self.told(&MindEvent::Answer { value, after_error: None })?;
-                true
-            }
-            Err(error) if error.is_passing() => {
-                let ending =
-                    if matches!(error, AgentError::Held { .. }) { "held" } else { "later" };
+        let answer = match &ended {
+            Ended::Answered(value) => Some(Ok(value.as_str())),
+            Ended::Unreliable { why, .. } => Some(Err(buyer::unreliable(why).message)),
+            Ended::Failed(error) => Some(Err(error.to_string())),
+            Ended::Waits(error) => {
+                let ending = if is_the_owners(error) { "held" } else { "later" };
                 queue.put(name, ending, error.to_string().as_bytes()).doing("why it waits")?;
-                self.told(&MindEvent::Failed { why: format!("{name}: {error}") })?;
-                false
-            }
-            Err(error) => {
-                answer(queue, name, &text, &task, Err(error.to_string()))?;
-                self.told(&MindEvent::Failed { why: format!("{name}: {error}") })?;
-                true
+                None
             }
         };
+        let over = answer.is_some();
+        if let Some(answer) = answer {
+            let (answer, error) = match answer {
+                Ok(answer) => (Some(answer), None),
+                Err(error) => (None, Some(error)),
+            };
+            let answered = Answered { v: 1, goal: &text, task: &task, answer, error, again };
+            answered.write(queue, name)?;
+        }
+        self.end(name, &ended)?;
         if over {
             queue.finish(name).doing("what is done")?;
         }
-        self.work.write(&self.folder)?;
-        Ok(over)
+        self.work.write(&self.folder)
+    }
+
+    /// Lets a goal wait that cannot be worked on. Why is told once.
+    fn wait(&mut self, name: &str, why: String) -> Done {
+        let due = tokio::time::Instant::now() + AGAIN;
+        let one = Waiting { due, why: why.clone() };
+        let before = self.waiting.insert(name.to_owned(), one);
+        self.work.waiting = self.waiting.len() as u64;
+        if before.is_some_and(|before| before.why == why) {
+            return Ok(());
+        }
+        self.told(&MindEvent::Failed { why: format!("{name}: {why}") })
+    }
+
+    /// Counts how a goal ended, and tells it. That one still waits for the same was told before.
+    fn end(&mut self, name: &str, ended: &Ended) -> Done {
+        let before = self.waiting.remove(name);
+        let named = |why: String| if name.is_empty() { why } else { format!("{name}: {why}") };
+        let (count, event) = match ended {
+            Ended::Waits(error) => {
+                let why = error.to_string();
+                let is_new = before.is_none_or(|before| before.why != why);
+                let due = tokio::time::Instant::now() + AGAIN;
+                self.waiting.insert(name.to_owned(), Waiting { due, why: why.clone() });
+                (None, is_new.then(|| MindEvent::Failed { why: named(why) }))
+            }
+            Ended::Answered(value) => {
+                let event = MindEvent::Answer { value: value.clone(), after_error: None };
+                (Some(&mut self.work.answered), Some(event))
+            }
+            Ended::Unreliable { value, why } => {
+                let (value, after_error) = (value.clone(), Some(why.clone()));
+                (Some(&mut self.work.failed), Some(MindEvent::Answer { value, after_error }))
+            }
+            Ended::Failed(error) => {
+                let event = MindEvent::Failed { why: named(error.to_string()) };
+                (Some(&mut self.work.failed), Some(event))
+            }
+        };
+        if let Some(count) = count {
+            *count = count.saturating_add(1);
+        }
+        self.work.waiting = self.waiting.len() as u64;
+        event.map_or(Ok(()), |event| self.told(&event))
     }
 
     /// Pursues a goal and tells what happens on the way. Where the steward is gone, so is the mind.
-    async fn pursue(&mut self, task: Option<&str>, goal: &str) -> Done<Result<String, AgentError>> {
+    async fn pursue(&mut self, name: &str, task: Option<&str>, goal: &str) -> Done<Ended> {
         let view = match self.agent.view().await {
             Ok(view) => view,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => return Ok(Ended::of(error)),
         };
+        // One that waited begins by making the same call again: that was told, and is told again only
+        // if something comes of it.
+        let mut again = self.waiting.contains_key(name).then(Vec::new);
+        let mut answered = None;
         let mut events: Receiver<_> = self.agent.events();
         let agent = self.agent.clone();
         let work = async {
@@ -265,21 +357,60 @@ impl Keeper {
         let answer = loop {
             tokio::select! {
                 biased;
-                event = events.recv() => match event {
-                    Ok(event) => {
-                        if let Some(event) = buyer::translate(&event, &view) {
-                            self.told(&event)?;
-                        }
+                event = events.recv() => {
+                    if let Ok(event) = event {
+                        self.hear(&event, &view, &mut again, &mut answered)?;
                     }
-                    Err(RecvError::Lagged(_) | RecvError::Closed) => {}
-                },
+                }
                 answer = work.as_mut() => break answer,
             }
         };
-        let answered = answer.map(|answer| answer.answer);
-        let count = if answered.is_ok() { &mut self.work.answered } else { &mut self.work.failed };
-        *count = count.saturating_add(1);
-        Ok(answered)
+        // What happened last, the answer among it, is there before the work is seen to be over.
+        loop {
+            match events.try_recv() {
+                Ok(event) => self.hear(&event, &view, &mut again, &mut answered)?,
+                Err(TryRecvError::Lagged(_)) => {}
+                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+            }
+        }
+        let value = match answer {
+            Ok(answer) => answer.answer,
+            Err(error) => return Ok(Ended::of(error)),
+        };
+        let after_error = match &answered {
+            Some(task) => buyer::last_error(&self.agent, task).await,
+            None => Ok(None),
+        };
+        Ok(match after_error {
+            Ok(None) => Ended::Answered(value),
+            Ok(Some(why)) => Ended::Unreliable { value, why },
+            Err(error) => Ended::of(error),
+        })
+    }
+
+    /// Tells an event, and notes whose answer it is.
+    fn hear(
+        &mut self,
+        event: &Event,
+        view: &View,
+        again: &mut Option<Vec<MindEvent>>,
+        answered: &mut Option<String>,
+    ) -> Done {
+        if let Event::Answer { task, .. } = event {
+            *answered = Some(task.clone());
+        }
+        let Some(event) = buyer::translate(event, view) else { return Ok(()) };
+        match (again.as_mut(), &event) {
+            (Some(held_back), MindEvent::Call { .. }) => held_back.push(event),
+            (Some(_), MindEvent::Held { .. } | MindEvent::Asked { .. }) => {}
+            _ => {
+                for event in again.take().unwrap_or_default() {
+                    self.told(&event)?;
+                }
+                self.told(&event)?;
+            }
+        }
+        Ok(())
     }
 
     /// A line for whoever watches, and one in the log.
@@ -289,15 +420,18 @@ impl Keeper {
     }
 }
 
-/// Writes what became of a goal.
-fn answer(queue: &Queue, name: &str, goal: &str, task: &str, answer: Result<&str, String>) -> Done {
-    let (answer, error) = match answer {
-        Ok(answer) => (Some(answer), None),
-        Err(error) => (None, Some(error)),
-    };
-    let answered = Answered { v: 1, goal, task, answer, error };
-    let bytes = serde_json::to_vec_pretty(&answered).doing("an answer")?;
-    queue.put(name, "answer", &bytes).doing("the answer")
+impl Ended {
+    fn of(error: AgentError) -> Self {
+        if error.is_passing() { Self::Waits(error) } else { Self::Failed(error) }
+    }
+}
+
+/// Whether a goal waits for what its owner decides, and not for something that is away.
+const fn is_the_owners(error: &AgentError) -> bool {
+    matches!(
+        error,
+        AgentError::Held { .. } | AgentError::Asked { .. } | AgentError::Model(ModelError::Held(_))
+    )
 }
 
 fn now() -> u64 {
