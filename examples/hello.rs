@@ -17,6 +17,6 @@ async fn fetch_data(cx: &Cx, url: String) -> Result<String> {
 async fn main() -> Result {
     let agent = Agent::open("scout").await?.tool(fetch_data);
     let report: Report = agent.run("Get the data at https://feed.example/wind.csv").await?;
-    println!("{}, for {}", report.0, agent.spent().await?);
+    println!("{}; {} spent so far", report.0, agent.spent().await?);
     Ok(())
 }

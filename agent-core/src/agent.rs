@@ -1,7 +1,7 @@
 //! An agent: a name, a model, a steward, a memory and tools. A plain struct; clones share it.
 
 use crate::{
-    AgentError, Event, Files, Remote, Spending, Steward, Task, TaskLimits, Tool,
+    AgentError, Cost, Event, Files, Remote, Spending, Steward, Task, TaskLimits, Tool,
     config::{Config, DEFAULT_PATIENCE, Names},
     cx::{Scope, lock},
     memory::{Memory, blocking, random_hex},
@@ -308,6 +308,17 @@ impl Agent {
     /// # Errors
     /// [`AgentError::Store`] or [`AgentError::Memory`].
     pub async fn result(&self, task: &str, step: u32) -> Result<Option<String>, AgentError> {
+    /// What a task has cost so far, over all its runs and with the tasks below it: all that was signed
+    /// for. A payment of which the seller then takes less (`upto`) counts whole.
+    ///
+    /// # Errors
+    /// [`AgentError::Store`], [`AgentError::Memory`], or [`AgentError::Steward`] where the steward,
+    /// which knows the names of the assets, does not answer.
+    pub async fn cost(&self, task: &str) -> Result<Cost, AgentError> {
+        let spent = crate::purse::spent(&self.core.memory, task, &[]).await?;
+        Ok(Cost::of(&self.standing().await?, spent))
+    }
+
         self.core.memory.said(task, step, "result").await
     }
 

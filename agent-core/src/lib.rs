@@ -57,7 +57,7 @@ pub use http::{Http, Price, RequestBuilder};
 pub use memory::{Memorised, Recalled};
 pub use private as __private;
 pub use remote::{Remote, RemoteOptions};
-pub use spent::{Spending, Spent};
+pub use spent::{Cost, Part, Spending, Spent};
 pub use state::{State, States};
 pub use steward::Steward;
 pub use stream::Run;

@@ -89,16 +89,8 @@ impl Purse {
 
     /// What a task has spent of an asset, leaving out one purchase.
     async fn spent(&self, task: &str, asset: AssetId, but: &[u8]) -> Result<U256, AgentError> {
-        let (store, prefix) = (Arc::clone(&self.memory.store), prefix(task));
-        let rows = blocking(move || Ok(store.scan(prefix.as_bytes())?)).await?;
-        let mut spent = U256::ZERO;
-        for (_, bytes) in rows.iter().filter(|(key, _)| key.as_slice() != but) {
-            let amount = read(bytes)?;
-            if amount.asset == asset {
-                spent = spent.saturating_add(amount.units);
-            }
-        }
-        Ok(spent)
+        let spent = spent(&self.memory, task, but).await?;
+        Ok(spent.get(&asset).copied().unwrap_or_default())
     }
 
     async fn write(&self, key: &[u8], amount: Option<Money>) -> Result<(), PaymentError> {
@@ -111,6 +103,23 @@ impl Purse {
         });
         written.await.map_err(|error| unwritable(&error))
     }
+}
+
+/// What a task has spent, the tasks below it included, leaving out one purchase.
+pub(crate) async fn spent(
+    memory: &Memory,
+    task: &str,
+    but: &[u8],
+) -> Result<BTreeMap<AssetId, U256>, AgentError> {
+    let (store, prefix) = (Arc::clone(&memory.store), prefix(task));
+    let rows = blocking(move || Ok(store.scan(prefix.as_bytes())?)).await?;
+    let mut spent = BTreeMap::<_, U256>::new();
+    for (_, bytes) in rows.iter().filter(|(key, _)| key.as_slice() != but) {
+        let amount = read(bytes)?;
+        let sum = spent.entry(amount.asset).or_default();
+        *sum = sum.saturating_add(amount.units);
+    }
+    Ok(spent)
 }
 
 /// Whether an amount fits beside what was spent.

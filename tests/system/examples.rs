@@ -90,8 +90,23 @@ async fn hello() {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     let troubles = String::from_utf8_lossy(&output.stderr);
-    assert!(said.ends_with(" rows, for 0.02 tUSD\n"), "{said}{troubles}");
+    assert!(said.ends_with(" rows; 0.02 tUSD spent so far\n"), "{said}{troubles}");
     assert_eq!(town.dollars(&feed).await, 20_000);
+}
+
+/// The test that `marque new --rust` puts beside that program in a project of one's own.
+mod made {
+    use marque::prelude::*;
+
+    /// get data from a url
+    #[tool]
+    async fn fetch_data(cx: &Cx, url: String) -> Result<String> {
+        Ok(format!("{} rows", cx.get(&url).await?.text()?.lines().count() - 1))
+    }
+
+    mod tests {
+        include!("../../src/commands/new/project_test.rs");
+    }
 }
 
 #[test]

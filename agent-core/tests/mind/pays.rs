@@ -68,6 +68,8 @@ async fn a_transfer_goes_to_the_address_of_the_policy_and_is_followed() {
         _ => None,
     });
     assert_eq!(paid, Some(B256::repeat_byte(9)));
+    assert_eq!(agent.cost("t").await.unwrap().to_string(), "0.50 USD");
+    assert_eq!(agent.cost("another").await.unwrap().to_string(), "nothing");
 }
 
 #[tokio::test]
