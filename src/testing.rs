@@ -33,8 +33,14 @@
 //!
 //! Days pass with [`Town::advance`]; [`Stall::misbehaves`] and [`Town::chain_is`] are the switches
 //! for bad luck; [`Citizen::restarts`] ends a steward and opens its home again.
-//! [`AgentBuilder::records`] writes runs down, and
-//! [`Agent::replaying`](crate::agent::Agent::replaying) repeats it without model, network or chain.
+//! [`AgentBuilder::records`] writes runs down, those of the accounts below an agent included, and
+//! [`Agent::replaying`](crate::agent::Agent::replaying) repeats it without model, network or chain;
+//! the accounts are then `replayed.sub_agent("clerk")`.
+//!
+//! A call of a tool that is not there, not permitted or wrongly written is an error that the mind is
+//! told, and its script goes on: a test that looks at the answer alone passes where nothing happened.
+//! Look at what somebody [`holds`](Town::holds), or at the steps of
+//! [`Agent::task`](crate::agent::Agent::task).
 
 mod citizen;
 mod endpoint;

@@ -144,7 +144,7 @@ impl Agent {
 
     /// An agent that repeats what [`AgentBuilder::record`] wrote down, without a model, a steward or
     /// a network. Its loop and its tools are real; a question that was not asked when it was
-    /// recorded is an error.
+    /// recorded is an error. [`Agent::sub_agent`] gives the accounts below it, from the same recording.
     ///
     /// # Errors
     /// [`AgentError::Recording`] for a file that is no recording; see [`AgentBuilder::build`].
@@ -233,11 +233,16 @@ impl Agent {
     where
         T: DeserializeOwned + JsonSchema,
     {
+        let (task, claim) = self.kept(task).await?;
+        self.pursue(task, claim).await
+    }
+
+    /// The kept task of this name.
+    pub(crate) async fn kept(&self, task: &str) -> Result<(Task, Claim), AgentError> {
         let id = self.place(task);
         let claim = self.core.claim(&id)?;
         let kept = self.core.memory.task(&id).await?;
-        let kept = kept.ok_or(AgentError::NoTask(id))?;
-        self.pursue(kept, claim).await
+        Ok((kept.ok_or(AgentError::NoTask(id))?, claim))
     }
 
     /// The unfinished task with this goal, or a new one.
@@ -303,11 +308,6 @@ impl Agent {
         Ok(Spending::of(&self.standing().await?))
     }
 
-    /// What the model was shown of a step's result may be a part of it: this is the whole, as JSON.
-    ///
-    /// # Errors
-    /// [`AgentError::Store`] or [`AgentError::Memory`].
-    pub async fn result(&self, task: &str, step: u32) -> Result<Option<String>, AgentError> {
     /// What a task has cost so far, over all its runs and with the tasks below it: all that was signed
     /// for. A payment of which the seller then takes less (`upto`) counts whole.
     ///
@@ -319,6 +319,11 @@ impl Agent {
         Ok(Cost::of(&self.standing().await?, spent))
     }
 
+    /// What the model was shown of a step's result may be a part of it: this is the whole, as JSON.
+    ///
+    /// # Errors
+    /// [`AgentError::Store`] or [`AgentError::Memory`].
+    pub async fn result(&self, task: &str, step: u32) -> Result<Option<String>, AgentError> {
         self.core.memory.said(task, step, "result").await
     }
 
@@ -349,12 +354,12 @@ impl Agent {
 }
 
 impl Core {
-    /// The same with another connection to a steward.
-    pub(crate) fn with_steward(&self, steward: Arc<dyn Steward>) -> Self {
+    /// The same again, to be changed in a part.
+    pub(crate) fn twin(&self) -> Self {
         Self {
             name: self.name.clone(),
             model: Arc::clone(&self.model),
-            steward,
+            steward: Arc::clone(&self.steward),
             memory: self.memory.clone(),
             limits: self.limits.clone(),
             patience: self.patience,
@@ -365,6 +370,7 @@ impl Core {
             tape: self.tape.clone(),
             net: Mutex::new(None),
             running: Arc::clone(&self.running),
+            missed: Arc::default(),
         }
     }
 
@@ -381,7 +387,6 @@ impl Core {
         // Without a runtime nothing is scheduled, and it stays as it is.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let (core, uses) = (Arc::downgrade(self), self.memory.store.uses());
-            missed: Arc::default(),
         runtime.spawn(async move {
             tokio::time::sleep(REST).await;
             let Some(core) = core.upgrade() else { return };
@@ -399,22 +404,6 @@ impl Core {
         });
     }
 
-    /// Nobody has to watch.
-    pub(crate) fn emit(&self, event: Event) {
-        drop(self.events.send(event));
-    }
-
-    /// A client that reaches this machine only where the policy names it. Made anew when the policy
-    /// names other hosts.
-    pub(crate) fn net(&self, view: &View) -> Result<Net, AgentError> {
-        let tools = view.tools.iter().flat_map(|tool| &tool.hosts);
-        let payees = view.payees.iter().filter_map(|payee| payee.host.as_ref());
-        let guard = Guard::naming(tools.chain(payees).map(String::as_str));
-        let net = &mut *lock(&self.net);
-        match net {
-            Some(net) if *net.guard() == guard => Ok(net.clone()),
-            _ => Ok(net.insert(Net::new(guard)?).clone()),
-        }
     /// Tells of tools that the policy does not permit, of each once: without a word it would be as if
     /// the program did not have them.
     pub(crate) fn tell_of_missing(
@@ -444,6 +433,22 @@ impl Core {
         }
     }
 
+    /// Nobody has to watch.
+    pub(crate) fn emit(&self, event: Event) {
+        drop(self.events.send(event));
+    }
+
+    /// A client that reaches this machine only where the policy names it. Made anew when the policy
+    /// names other hosts.
+    pub(crate) fn net(&self, view: &View) -> Result<Net, AgentError> {
+        let tools = view.tools.iter().flat_map(|tool| &tool.hosts);
+        let payees = view.payees.iter().filter_map(|payee| payee.host.as_ref());
+        let guard = Guard::naming(tools.chain(payees).map(String::as_str));
+        let net = &mut *lock(&self.net);
+        match net {
+            Some(net) if *net.guard() == guard => Ok(net.clone()),
+            _ => Ok(net.insert(Net::new(guard)?).clone()),
+        }
     }
 }
 
@@ -538,7 +543,8 @@ impl AgentBuilder {
     }
 
     /// Writes down what the model says, what the steward answers and what comes over the network,
-    /// for [`Agent::replaying`]. Prompts and pages stand in the file as they were.
+    /// for [`Agent::replaying`], that of the accounts below it included. Prompts and pages stand in the
+    /// file as they were.
     #[must_use]
     pub fn record(mut self, recording: impl AsRef<Path>) -> Self {
         self.recording = Some(Recording::Written(recording.as_ref().to_owned()));
@@ -577,6 +583,12 @@ impl AgentBuilder {
             Some(Recording::Read(path)) => Taped::both(Arc::new(Tape::read(&path)?), None),
         };
         let dir = self.mind_dir.ok_or(AgentError::Incomplete("folder for its mind"))?;
+        let memory = match Memory::open(&dir).await {
+            Err(AgentError::Store(StoreError::Locked(_))) => {
+                Err(AgentError::AtWork(self.name.clone()))
+            }
+            memory => memory,
+        };
         let core = Core {
             name: self.name,
             model,
@@ -591,6 +603,7 @@ impl AgentBuilder {
             folder: self.folder,
             net: Mutex::new(None),
             running: Arc::default(),
+            missed: Arc::default(),
         };
         let core = Arc::new(core);
         core.doze();
@@ -620,12 +633,5 @@ pub(crate) fn vet_name(name: &str) -> Result<(), AgentError> {
     if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(plain) {
         return Err(AgentError::Name(name.escape_debug().take(MAX_NAME).collect()));
     }
-            missed: Arc::default(),
     Ok(())
 }
-        let memory = match Memory::open(&dir).await {
-            Err(AgentError::Store(StoreError::Locked(_))) => {
-                Err(AgentError::AtWork(self.name.clone()))
-            }
-            memory => memory,
-        };

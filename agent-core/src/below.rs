@@ -8,8 +8,9 @@
 
 use crate::{
     Agent, AgentError, Cx, Steward, Task, Tool, ToolError,
-    agent::{Claim, vet_name},
+    agent::{Claim, Core, vet_name},
     cx::lock,
+    tape::Taped,
 };
 use async_trait::async_trait;
 use marque_steward_client::Client;
@@ -80,25 +81,44 @@ impl Agent {
     /// The same agent as the account below it that its policy names `[sub_agent.NAME]`: with the
     /// tools, payees and budgets of that account, inside those of the agent itself.
     ///
-    /// It begins without tools.
+    /// It begins without tools. An agent that repeats a recording has the accounts that were recorded
+    /// with it.
     ///
     /// # Errors
     /// [`AgentError::Incomplete`] for an agent that was not opened from a home,
-    /// [`AgentError::Name`], and [`AgentError::Connect`] where the policy in force names no such
-    /// account.
+    /// [`AgentError::Name`], [`AgentError::NoAccount`] where the policy in force names no such
+    /// account, and [`AgentError::Connect`].
     pub async fn sub_agent(&self, name: &str) -> Result<Self, AgentError> {
         vet_name(name)?;
+        if let Some(tape) = self.core.tape.as_ref().filter(|tape| tape.is_read()) {
+            return Ok(self.deciding(Arc::new(Taped::account(tape, name, None))));
+        }
         let folder = self.core.folder.as_ref().ok_or(AgentError::Incomplete("home"))?;
         let socket = folder.join("sub").join(name).join("steward.sock");
-        Ok(self.as_account(Arc::new(Client::connect(socket).await?)))
+        match Client::connect(&socket).await {
+            // The steward makes it with the policy.
+            Err(_) if !socket.exists() => {
+                let (agent, name) = (self.core.name.clone(), name.to_owned());
+                Err(AgentError::NoAccount { agent, name })
+            }
+            steward => Ok(self.as_account(name, Arc::new(steward?))),
+        }
     }
 
-    /// The same agent, whose effects another steward's connection decides.
+    /// The same agent as the account `name`, whose effects another steward's connection decides.
     #[must_use]
-    pub fn as_account(&self, steward: Arc<dyn Steward>) -> Self {
-        let core = self.core.with_steward(steward);
+    pub fn as_account(&self, name: &str, steward: Arc<dyn Steward>) -> Self {
+        match &self.core.tape {
+            Some(tape) => self.deciding(Arc::new(Taped::account(tape, name, Some(steward)))),
+            None => self.deciding(steward),
+        }
+    }
+
+    /// The same agent without tools, whose effects `steward` decides.
+    fn deciding(&self, steward: Arc<dyn Steward>) -> Self {
+        let core = Core { steward, ..self.core.twin() };
         let (states, above) = (self.states.clone(), self.above.clone());
-        Self { core: Arc::new(core), tools: Vec::new(), states, above }
+        Self { core: Arc::new(core), tools: Vec::new(), states, spare: BTreeSet::new(), above }
     }
 
     /// This agent as a tool of another's, which gives it goals in words and gets answers in words.

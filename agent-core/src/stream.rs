@@ -1,7 +1,7 @@
 //! A run that is watched: its events as they happen, tokens included, and its typed answer at the
 //! end.
 
-use crate::{Agent, AgentError, Event};
+use crate::{Agent, AgentError, Event, Task, agent::Claim};
 use futures::{FutureExt as _, Stream, future::BoxFuture};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -44,12 +44,39 @@ impl Agent {
     where
         T: DeserializeOwned + JsonSchema + 'static,
     {
-        let (agent, goal) = (self.clone(), goal.into());
-        let events = self.events();
+        let goal = goal.into();
+        self.watched(async move |agent| agent.begin(&goal).await)
+    }
+
+    /// As [`Agent::run_as`], watched.
+    pub fn run_stream_as<T>(&self, task: impl Into<String>, goal: impl Into<String>) -> Run<T>
+    where
+        T: DeserializeOwned + JsonSchema + 'static,
+    {
+        let (task, goal) = (task.into(), goal.into());
+        self.watched(async move |agent| agent.begin_as(&task, &goal).await)
+    }
+
+    /// As [`Agent::resume`], watched.
+    pub fn resume_stream<T>(&self, task: impl Into<String>) -> Run<T>
+    where
+        T: DeserializeOwned + JsonSchema + 'static,
+    {
+        let task = task.into();
+        self.watched(async move |agent| agent.kept(&task).await)
+    }
+
+    fn watched<T, F, B>(&self, begin: F) -> Run<T>
+    where
+        T: DeserializeOwned + JsonSchema + 'static,
+        F: FnOnce(Self) -> B + Send + 'static,
+        B: Future<Output = Result<(Task, Claim), AgentError>> + Send,
+    {
+        let (agent, events) = (self.clone(), self.events());
         let task = Arc::new(OnceLock::new());
         let name = Arc::clone(&task);
         let work = async move {
-            let (task, claim) = agent.begin(&goal).await?;
+            let (task, claim) = begin(agent.clone()).await?;
             name.get_or_init(|| task.id().to_owned());
             agent.pursue(task, claim).await
         };

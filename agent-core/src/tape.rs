@@ -97,6 +97,11 @@ impl Tape {
         Ok(Self { path: path.to_owned(), info: info.clone(), mode })
     }
 
+    /// Whether it is read, and not written.
+    pub(crate) const fn is_read(&self) -> bool {
+        matches!(self.mode, Mode::Reading(_))
+    }
+
     /// Reads a tape.
     pub(crate) fn read(path: &Path) -> Result<Self, AgentError> {
         let file = File::open(path).map_err(|error| unusable(path, error))?;
@@ -253,8 +258,10 @@ impl On {
 /// A model and a steward on a tape. While it is read there is nobody behind it.
 #[derive(Debug)]
 pub(crate) struct Taped<T> {
-    pub(crate) tape: Arc<Tape>,
-    pub(crate) real: Option<T>,
+    tape: Arc<Tape>,
+    real: Option<T>,
+    /// Whose it is: an account below the agent has questions of its own.
+    account: Option<String>,
 }
 
 /// What a mind needs.
@@ -264,8 +271,8 @@ impl Taped<()> {
     /// A model and a steward on one tape.
     pub(crate) fn both(tape: Arc<Tape>, real: Option<(Arc<dyn Model>, Arc<dyn Steward>)>) -> Parts {
         let (model, steward) = real.unzip();
-        let model = Taped { tape: Arc::clone(&tape), real: model };
-        let steward = Taped { tape: Arc::clone(&tape), real: steward };
+        let model = Taped { tape: Arc::clone(&tape), real: model, account: None };
+        let steward = Taped { tape: Arc::clone(&tape), real: steward, account: None };
         (Arc::new(model), Arc::new(steward), Some(tape))
     }
 }
@@ -278,7 +285,7 @@ impl Model for Taped<Arc<dyn Model>> {
 
     fn count_tokens(&self, text: &str) -> Result<usize, ModelError> {
         let key = hash(&text);
-        if let Some(count) = self.tape.recall(On::Tokens, &key, ModelError::Remote) {
+        if let Some(count) = self.tape.recall(On::Tokens, &key, ModelError::Recording) {
             return count;
         }
         let count = self.real()?.count_tokens(text);
@@ -289,7 +296,7 @@ impl Model for Taped<Arc<dyn Model>> {
     async fn generate(&self, request: Request) -> Result<Generation, ModelError> {
         let key = hash(&request.messages);
         let asked = async { self.real()?.generate(request).await };
-        self.tape.through(On::Model, key, ModelError::Remote, |_| {}, asked).await
+        self.tape.through(On::Model, key, ModelError::Recording, |_| {}, asked).await
     }
 }
 
@@ -306,6 +313,20 @@ fn fault(message: String) -> PaymentError {
 }
 
 impl Taped<Arc<dyn Steward>> {
+    /// The steward of an account below the agent, on the agent's tape.
+    pub(crate) fn account(tape: &Arc<Tape>, name: &str, real: Option<Arc<dyn Steward>>) -> Self {
+        let real = real.filter(|_| !tape.is_read());
+        Self { tape: Arc::clone(tape), real, account: Some(name.to_owned()) }
+    }
+
+    /// The key of a question, which is another where another account asks it.
+    fn key(&self, question: String) -> String {
+        match &self.account {
+            Some(account) => format!("{account}/{question}"),
+            None => question,
+        }
+    }
+
     /// The steward behind it, of which nobody asks while a tape is read.
     fn real(&self) -> Result<&Arc<dyn Steward>, PaymentError> {
         self.real.as_ref().ok_or_else(|| fault("a recording has no steward".to_owned()))
@@ -317,19 +338,21 @@ impl Authority for Taped<Arc<dyn Steward>> {
     async fn propose(&self, proposal: Proposal) -> Result<Outcome, PaymentError> {
         let Proposal { task: _, step, ordinal, attempt, intent } = &proposal;
         // Tasks are named by chance.
-        let key = hash(&(step, ordinal, attempt, intent));
+        let key = self.key(hash(&(step, ordinal, attempt, intent)));
         let asked = async { self.real()?.propose(proposal).await };
         self.tape.through(On::Propose, key, fault, unsigned, asked).await
     }
 
     async fn view(&self) -> Result<View, PaymentError> {
         let asked = async { self.real()?.view().await };
-        self.tape.through(On::View, String::new(), fault, without_endpoints, asked).await
+        let key = self.key(String::new());
+        self.tape.through(On::View, key, fault, without_endpoints, asked).await
     }
 
     async fn standing(&self) -> Result<View, PaymentError> {
         let asked = async { self.real()?.standing().await };
-        self.tape.through(On::Standing, String::new(), fault, without_endpoints, asked).await
+        let key = self.key(String::new());
+        self.tape.through(On::Standing, key, fault, without_endpoints, asked).await
     }
 
     async fn report(&self, report: Report) -> Result<(), PaymentError> {
@@ -341,7 +364,7 @@ impl Authority for Taped<Arc<dyn Steward>> {
 
     async fn wait(&self, id: IntentId, timeout: Duration) -> Result<IntentState, PaymentError> {
         let asked = async { self.real()?.wait(id, timeout).await };
-        self.tape.through(On::Wait, String::new(), fault, |_| {}, asked).await
+        self.tape.through(On::Wait, self.key(String::new()), fault, |_| {}, asked).await
     }
 }
 

@@ -180,6 +180,9 @@ pub enum ModelError {
     /// The owner has to decide whether the model may be asked.
     #[error("{0}")]
     Held(String),
+    /// A recording has no such reply.
+    #[error("{0}")]
+    Recording(String),
     /// A model elsewhere failed.
     #[error("remote model: {0}")]
     Remote(String),

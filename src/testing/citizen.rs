@@ -6,7 +6,7 @@ use crate::{
     owner::{Owner, connect},
 };
 use alloy_primitives::{Address, U256};
-use marque_agent_core::{Agent, Spending};
+use marque_agent_core::{Agent, Spending, TaskLimits};
 use marque_models::{Model, Scripted};
 use marque_policies::{SignedStatement, Statement};
 use marque_steward::{Options, Steward};
@@ -41,6 +41,7 @@ pub struct AgentBuilder<'a> {
     mind: Mind,
     model: Option<Arc<dyn Model>>,
     patience: Duration,
+    task_limits: TaskLimits,
 }
 
 /// An agent with its owner and its steward.
@@ -69,6 +70,7 @@ impl<'a> AgentBuilder<'a> {
             mind: Mind::default(),
             model: None,
             patience: PATIENCE,
+            task_limits: TaskLimits::default(),
         }
     }
 
@@ -79,7 +81,7 @@ impl<'a> AgentBuilder<'a> {
         self
     }
 
-    /// The lines of `[limits.tUSD]`; 0.10 a payment, 0.50 an hour and 2.00 in all otherwise.
+    /// The lines of `[limits.tUSD]` in its policy, which its owner signs; 0.10 a payment, 0.50 an hour and 2.00 in all otherwise.
     #[must_use]
     pub fn limits(mut self, lines: &str) -> Self {
         self.limits = Some(lines.to_owned());
@@ -151,6 +153,13 @@ impl<'a> AgentBuilder<'a> {
         self
     }
 
+    /// When its tasks give up, beneath the policy.
+    #[must_use]
+    pub fn task_limits(mut self, limits: TaskLimits) -> Self {
+        self.task_limits = limits;
+        self
+    }
+
     /// How long a run waits for the owner before it ends.
     #[must_use]
     pub const fn patience(mut self, patience: Duration) -> Self {
@@ -184,6 +193,7 @@ impl<'a> AgentBuilder<'a> {
             .steward(Arc::new(citizen.client.clone()))
             .mind_dir(citizen.party.home.mind(&self.name))
             .patience(self.patience)
+            .limits(self.task_limits)
             .names(self.names);
         if let Some(recording) = self.recording {
             agent = agent.record(recording);
@@ -201,6 +211,12 @@ impl Citizen {
         name: &str,
         policy: impl FnOnce(String) -> String,
     ) -> Result<Self> {
+        if town.dir().join(name).exists() {
+            return Err(format!(
+                "there is a {name} in this town already: name this one differently"
+            )
+            .into());
+        }
         let party = town.economy.party(name).await?;
         let policy = policy(town.head(party.owner.address()));
         town.economy.adopt(&party, &policy).await?;
@@ -276,7 +292,7 @@ impl Citizen {
     pub async fn sub_agent(&self, name: &str) -> Result<Agent> {
         let folder = self.party.home.agent(&self.party.name).join("sub").join(name);
         let client = Client::connect(folder.join("steward.sock")).await?;
-        Ok(self.agent().as_account(Arc::new(client)))
+        Ok(self.agent().as_account(name, Arc::new(client)))
     }
 
     /// A connection to the steward, as the mind has it.

@@ -172,7 +172,7 @@ async fn an_agent_is_anothers_tool_under_the_account_that_it_was_opened_as() {
         .build()
         .await
         .unwrap();
-    let helper = agent.as_account(below.clone()).tool(look);
+    let helper = agent.as_account("helper", below.clone()).tool(look);
     let agent = agent.tool(helper.as_tool("ask_helper", "ask the helper"));
     let answer: String = agent.run_as("trip", "sail?").await.unwrap();
     assert_eq!(answer, "done");

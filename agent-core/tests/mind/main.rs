@@ -16,6 +16,7 @@ mod http;
 mod memory;
 mod owner;
 mod pays;
+mod programs;
 mod questions;
 mod resume;
 mod tools;
