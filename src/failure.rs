@@ -2,7 +2,10 @@
 //! it, and an exit code that a script can tell apart.
 
 use crate::story::harmless;
-use marque::{owner::OwnerError, process::Stop};
+use marque::{
+    owner::OwnerError,
+    process::{LaunchError, Stop},
+};
 use marque_identity::IdentityError;
 use marque_models::ModelError;
 use std::{fmt, process::ExitCode};
@@ -191,6 +194,18 @@ impl From<marque_steward::StewardError> for Failure {
     fn from(error: marque_steward::StewardError) -> Self {
         let hint = marque::process::hint(&error);
         Self { help: hint.map(str::to_owned), ..Self::new(error) }
+    }
+}
+
+impl From<LaunchError> for Failure {
+    fn from(LaunchError { message, help, code }: LaunchError) -> Self {
+        Self { help, code, ..Self::new(message) }
+    }
+}
+
+impl From<Failure> for LaunchError {
+    fn from(Failure { message, help, code, .. }: Failure) -> Self {
+        Self { message, help, code }
     }
 }
 

@@ -10,7 +10,7 @@
 
 use crate::home::{Home, secret};
 use marque_agent_core::{
-    Files,
+    AgentError, Files,
     fence::{self, fence},
 };
 use marque_models::ModelError;
@@ -19,11 +19,30 @@ use marque_steward_client::door::{self, Door};
 use secrecy::SecretString;
 use std::{
     collections::BTreeSet,
+    error::Error,
     future::Future,
     path::PathBuf,
     process::{ExitCode, Stdio},
     time::Duration,
 };
+
+/// Why a mind could not be started, or had to be ended.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}{}", .help.as_ref().map(|help| format!("\n  help: {help}")).unwrap_or_default())]
+pub struct LaunchError {
+    /// What went wrong, in one line.
+    pub message: String,
+    /// How to mend it.
+    pub help: Option<String>,
+    /// The exit code: 2 for wrong usage, 1 for anything else.
+    pub code: u8,
+}
+
+impl From<String> for LaunchError {
+    fn from(message: String) -> Self {
+        Self { message, help: None, code: 1 }
+    }
+}
 
 /// Says that this process is the mind, set by the steward for its child, or a mind's doorman, or one
 /// that tries a model file.
@@ -56,11 +75,15 @@ const ECHO: Duration = Duration::from_millis(50);
 const TOLD: Duration = Duration::from_millis(300);
 
 /// Runs the first process as the steward and the second as the mind, which runs `mind`.
+///
+/// Where the mind waits for its owner it says so on standard error. An error of `mind` is printed there
+/// as well, and the exit code is that of the command: 4 where the owner is asked, 3 where the policy
+/// refused, 1 otherwise.
 pub fn main<F, Fut, E>(mind: F) -> ExitCode
 where
     F: FnOnce() -> Fut,
     Fut: Future<Output = Result<(), E>>,
-    E: std::fmt::Display,
+    E: Into<Box<dyn Error + Send + Sync>>,
 {
     if is_doorman() {
         return doorman();
@@ -84,9 +107,22 @@ where
     }
     let command = || std::env::args_os().skip(1).collect::<Vec<_>>();
     // Its own `main` may read what the terminal says; the secret never comes that way here.
-    launch(&home, command(), &[], Stdio::inherit(), AT_ONCE, |home| {
+    let ended = launch(&home, command(), &[], Stdio::inherit(), AT_ONCE, |home| {
         let text = format!("Unlock secret of the steward in {}", home.path().display());
-        secret(None, "marque-unlock", &text, false).map_err(|error| error.to_string())
+        secret(None, "marque-unlock", &text, false).map_err(|error| LaunchError {
+            message: format!("nobody unlocks the steward of {}: {error}", home.path().display()),
+            help: Some(
+                "run it on a terminal, beside a running steward (marque steward run), or with the \
+                 systemd credential marque-unlock; a program of your own takes no --unlock-fd"
+                    .to_owned(),
+            ),
+            // Wrong usage, as everywhere.
+            code: 2,
+        })
+    });
+    ended.unwrap_or_else(|error| {
+        fail(&error.to_string());
+        ExitCode::from(error.code)
     })
 }
 
@@ -170,38 +206,26 @@ pub fn warn_of_models(home: &Home) {
 /// Becomes the steward of `home` and starts this same program again, with `args`, as its mind,
 /// which reads `stdin` and may take `grace` to end. Where a steward is already at work, it is used.
 /// The exit code is the mind's.
+///
+/// # Errors
+/// Where the steward or the mind cannot be started, or the mind had to be ended.
 pub fn launch(
     home: &Home,
     args: Vec<std::ffi::OsString>,
     read: &[PathBuf],
     stdin: Stdio,
     grace: Duration,
-    unlock: impl FnOnce(&Home) -> Result<SecretString, String>,
-) -> ExitCode {
+    unlock: impl FnOnce(&Home) -> Result<SecretString, LaunchError>,
+) -> Result<ExitCode, LaunchError> {
     // The mind is fenced and can write nowhere but its folder, so the built-in model is put into
     // the cache for it here.
     if let Err(error) = marque_models::Llama::built_in_path() {
-        return fail(&format!("cannot write the built-in model to the cache: {error}"));
+        return Err(format!("cannot write the built-in model to the cache: {error}").into());
     }
     warn_of_models(home);
-    let secret = if answers(home) {
-        None
-    } else {
-        match unlock(home) {
-            Ok(secret) => Some(secret),
-            // Wrong usage, as everywhere: nobody gave one.
-            Err(error) => {
-                fail(&error);
-                return ExitCode::from(2);
-            }
-        }
-    };
+    let secret = if answers(home) { None } else { Some(unlock(home)?) };
     let walls = walls(home, read, &Minds::default(), true);
-    let runtime = match runtime() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&error),
-    };
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let steward = match secret {
             None => None,
             Some(secret) => match start(home, secret, walls, Minds::default()).await {
@@ -210,26 +234,19 @@ pub fn launch(
                 Err(StewardError::Locked(_)) if answers_soon(home).await => None,
                 Err(error @ StewardError::Keys(_)) => {
                     let place = home.path().display();
-                    return fail(&format!("cannot unlock the steward of {place}: {error}"));
+                    return Err(format!("cannot unlock the steward of {place}: {error}").into());
                 }
                 Err(error) => {
-                    return fail(&match hint(&error) {
-                        Some(hint) => format!("{error}\n  help: {hint}"),
-                        None => error.to_string(),
-                    });
+                    let help = hint(&error).map(str::to_owned);
+                    return Err(LaunchError { message: error.to_string(), help, code: 1 });
                 }
             },
         };
-        let code = match run_mind(home, args, stdin, grace).await {
-            Ok(code) => code,
-            Err(error) => fail(&error),
-        };
-        if let Some(steward) = steward
-            && let Err(error) = steward.stop().await
-        {
-            return fail(&error.to_string());
+        let code = run_mind(home, args, stdin, grace).await;
+        if let Some(steward) = steward {
+            steward.stop().await.map_err(|error| error.to_string())?;
         }
-        code
+        Ok(code?)
     })
 }
 
@@ -297,9 +314,11 @@ pub async fn start(
 #[must_use]
 pub const fn hint(error: &StewardError) -> Option<&'static str> {
     match error {
-        StewardError::Wrong(_) => {
-            Some("a devnet forgets its chain when it ends; begin again with another --home")
-        }
+        StewardError::Wrong(_) => Some(
+            "a devnet forgets its chain when it ends, and a home is for one chain: begin again with \
+                 another home, first marque devnet --home DIR, then marque new, fund and run with that \
+                 --home; or move this one aside",
+        ),
         _ => None,
     }
 }
@@ -396,13 +415,35 @@ pub fn as_mind<F, Fut, E>(home: &Home, agents: &[String], models: Vec<PathBuf>, 
 where
     F: FnOnce() -> Fut,
     Fut: Future<Output = Result<(), E>>,
-    E: std::fmt::Display,
+    E: Into<Box<dyn Error + Send + Sync>>,
 {
+    marque_agent_core::notice::tell(|line| anstream::eprintln!("{line}"));
     match fenced(home, agents, models, mind) {
         Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(error)) => fail(&error.to_string()),
+        Ok(Err(error)) => {
+            let error = error.into();
+            fail(&error.to_string());
+            ExitCode::from(code(error.as_ref()))
+        }
         Err(error) => fail(&error),
     }
+}
+
+/// The exit code for an error of a mind, whatever it was wrapped in.
+fn code(error: &(dyn Error + 'static)) -> u8 {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        match error.downcast_ref::<AgentError>() {
+            Some(
+                AgentError::Held { .. }
+                | AgentError::Asked { .. }
+                | AgentError::Model(ModelError::Held(_)),
+            ) => return 4,
+            Some(AgentError::Model(ModelError::NotPermitted(_))) => return 3,
+            _ => next = error.source(),
+        }
+    }
+    1
 }
 
 /// Like [`as_mind`], with the error as it is.

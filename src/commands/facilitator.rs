@@ -1,7 +1,8 @@
 //! `marque facilitator`: verifies and settles x402 payments for others, within a policy of its own.
 
 use super::{Shared, mind::only_agent};
-use crate::failure::Done;
+use crate::failure::{Done, Failure};
+use marque::process::LaunchError;
 use std::{
     ffi::OsString,
     net::SocketAddr,
@@ -25,10 +26,11 @@ pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     let mut mind: Vec<OsString> = vec!["mind".into(), "facilitate".into(), "--agent".into()];
     mind.extend([agent.into(), "--listen".into(), args.listen.to_string().into()]);
     if shared.json {
-        mind.push("--events".into());
+        mind.extend(["--events".into(), "--json".into()]);
     }
     let grace = marque::process::AFTER_THE_CUSTOMERS;
-    Ok(marque::process::launch(&home, mind, &[], Stdio::null(), grace, |_| {
-        shared.unlock(false).map_err(|failure| failure.to_string())
-    }))
+    marque::process::launch(&home, mind, &[], Stdio::null(), grace, |_| {
+        shared.unlock(false).map_err(LaunchError::from)
+    })
+    .map_err(Failure::from)
 }

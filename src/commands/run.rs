@@ -3,6 +3,7 @@
 
 use super::Shared;
 use crate::failure::{Done, Failure};
+use marque::process::LaunchError;
 use std::{
     ffi::OsString,
     path::PathBuf,
@@ -89,12 +90,13 @@ pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         })?;
     }
     if shared.json {
-        mind.push("--events".into());
+        mind.extend(["--events".into(), "--json".into()]);
     }
     let grace = marque::process::AT_ONCE;
-    Ok(marque::process::launch(&home, mind, args.model.as_slice(), Stdio::null(), grace, |_| {
-        shared.unlock(false).map_err(|failure| failure.to_string())
-    }))
+    marque::process::launch(&home, mind, args.model.as_slice(), Stdio::null(), grace, |_| {
+        shared.unlock(false).map_err(LaunchError::from)
+    })
+    .map_err(Failure::from)
 }
 
 #[cfg(test)]

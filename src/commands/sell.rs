@@ -5,6 +5,7 @@ use super::{
     mind::{Terms, only_agent},
 };
 use crate::failure::{Done, Failure};
+use marque::process::LaunchError;
 use std::{
     ffi::OsString,
     path::PathBuf,
@@ -98,12 +99,13 @@ pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         option("--free", free.into());
     }
     if shared.json {
-        mind.push("--events".into());
+        mind.extend(["--events".into(), "--json".into()]);
     }
     let grace = marque::process::AFTER_THE_CUSTOMERS;
-    Ok(marque::process::launch(&home, mind, &read, Stdio::null(), grace, |_| {
-        shared.unlock(false).map_err(|failure| failure.to_string())
-    }))
+    marque::process::launch(&home, mind, &read, Stdio::null(), grace, |_| {
+        shared.unlock(false).map_err(LaunchError::from)
+    })
+    .map_err(Failure::from)
 }
 
 /// The service that is put behind the counter. In the clear one is reached on this machine alone.
