@@ -17,10 +17,10 @@ async fn read(cx: &Cx, url: String) -> Result<String> {
 
 /// The shop: what it is about is free, the wind costs.
 fn shop(seller: Seller) -> Result<Router> {
-    let wind = get(async |Path(station): Path<String>| format!("14.2 knots in {station}"));
-    let paid = Router::new().route("/wind/{station}", wind);
-    let free = Router::new().route("/", get(async || "the wind, at /wind/STATION"));
-    Ok(paid.layer(Paywall::fixed(seller, "0.02 tUSD")?).merge(free))
+    let wind = get(async |Path(station): Path<String>| format!("14.2 knots in {station}"))
+        .route_layer(Paywall::fixed(seller, "0.02 tUSD")?);
+    let about = get(async || "the wind, at /wind/STATION");
+    Ok(Router::new().route("/wind/{station}", wind).route("/", about))
 }
 
 #[tokio::main]

@@ -1,6 +1,7 @@
 //! A seller in a town: what it sells at which price, and how it misbehaves.
 
 use super::{Citizen, Result, Town};
+use crate::economy::DOLLAR;
 use alloy_primitives::{Address, U256};
 use axum::{
     Router,
@@ -84,7 +85,7 @@ impl<'a> SellerBuilder<'a> {
     pub async fn open(self) -> Result<Stall> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let host = listener.local_addr()?.to_string();
-        let income = format!("\n[income]\nassets = [\"{}\"]\n", crate::economy::DOLLAR);
+        let income = format!("\n[income]\nassets = [\"{}\"]\n", DOLLAR);
         let citizen =
             Citizen::settle(self.town, &self.name, |head| format!("{head}{income}")).await?;
         let endpoint = format!("http://{host}");
@@ -97,9 +98,21 @@ impl<'a> SellerBuilder<'a> {
         }
         for (path, price, text) in self.goods {
             let kept = Arc::clone(&wrong);
-            let goods = get(move || async move { deliver(&kept, text) });
+            if !path.starts_with('/') {
+                return Err(
+                    format!("{} sells \"{path}\": a path begins with a slash", self.name).into()
+                );
+            }
+            if !price.ends_with(&format!(" {DOLLAR}")) {
+                return Err(format!(
+                    "{} sells {path} for \"{price}\": a town's money is {DOLLAR}, as in \"0.02 {DOLLAR}\"",
+                    self.name
+                )
+                .into());
+            }
             let wall = Paywall::fixed(seller.clone(), &price)?;
-            app = app.merge(Router::new().route(&path, goods).layer(wall));
+            let goods = get(move || async move { deliver(&kept, text) }).route_layer(wall);
+            app = app.merge(Router::new().route(&path, goods));
         }
         let app = app.layer(middleware::from_fn_with_state(Arc::clone(&wrong), door));
         let task = tokio::spawn(async move {

@@ -17,13 +17,15 @@ use tower::Layer;
 /// What is paid is bound to the request's method, URL, content type and body. A route that sells by
 /// another header sells all of its forms for one payment; put what decides into the URL or the body.
 ///
+/// It belongs on a handler or, by `Router::route_layer`, on routes: `Router::layer` puts it above the
+/// fallback as well, and then a path that is not there costs what the others do.
+///
 /// ```no_run
 /// # use axum::{Router, routing::get};
 /// # use marque_payments::{Paywall, Seller};
 /// # fn shop(seller: Seller) -> Result<Router, marque_payments::PaymentError> {
-/// Ok(Router::new()
-///     .route("/wind.csv", get(|| async { "hour,knots\n0,14.2\n" }))
-///     .layer(Paywall::fixed(seller, "0.02 USDC")?))
+/// let wind = get(|| async { "hour,knots\n0,14.2\n" });
+/// Ok(Router::new().route("/wind.csv", wind.route_layer(Paywall::fixed(seller, "0.02 USDC")?)))
 /// # }
 /// ```
 #[derive(Clone, Debug)]
