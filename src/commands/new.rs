@@ -83,10 +83,24 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
             )
         })?,
     };
-    if home.policy(&args.name).exists() {
-        return Err(Failure::usage(format!("{} exists already", args.name)));
+    let exists = home.policy(&args.name).exists();
+    let source = match &args.rust {
+        Some(dir) => Some((dir, room(dir)?)),
+        None if exists => {
+            return Err(Failure::usage(format!("{} exists already", args.name))
+                .help("choose another name, or add --rust DIR for a project with it"));
+        }
+        None => None,
+    };
+    if let Some((dir, source)) = source.filter(|_| exists) {
+        project(dir, &args.name, source)?;
+        if shared.json {
+            say!("{}", serde_json::json!({ "agent": args.name, "project": dir }));
+        } else {
+            say!("{} is as it was; its project is {}", args.name, dir.display());
+        }
+        return Ok(ExitCode::SUCCESS);
     }
-    let source = args.rust.as_deref().map(room).transpose()?;
     let devnet = devnet_file(&home)?;
     // What was said wrong is told before anything is made.
     let (draft, mut notes) = params(owner, devnet.as_ref(), args.policy, &args.answers)?;
@@ -107,7 +121,7 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     let sources = draft_sources(args.policy, &draft);
     let (policy, cedar) = (home.policy(&args.name), Some(home.forbids(&args.name)));
     PolicyFiles { policy, owner: None, cedar }.write(&sources).map_err(Failure::new)?;
-    if let (Some(dir), Some(source)) = (&args.rust, source) {
+    if let Some((dir, source)) = source {
         project(dir, &args.name, source)?;
     }
     if shared.json {
@@ -123,7 +137,11 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         }
         notes.iter().for_each(|note| say!("  {note}"));
         if devnet.is_none() {
-            say!("  no devnet was found: fill in chain, token and payees in the draft");
+            say!(
+                "  no devnet was found for this home: fill in chain, token and payees in the draft, or \
+                 start one with marque devnet --home {} and make another agent",
+                home.path().display()
+            );
         }
         if home.shared_policy().exists() {
             let shared = home.shared_policy();
@@ -167,20 +185,29 @@ pub(crate) fn devnet_file(home: &Home) -> Done<Option<DevnetFile>> {
     }
 }
 
-/// What is unbearable unoptimised: key derivation, curves, hashes, the grammar engine.
-const OPTIMISED: &str = "[profile.dev.package]\n\
-    crypto-bigint.opt-level = 3\n\
-    derivre.opt-level = 3\n\
-    k256.opt-level = 3\n\
-    llguidance.opt-level = 3\n\
-    pbkdf2.opt-level = 3\n\
-    ruint.opt-level = 3\n\
-    salsa20.opt-level = 3\n\
-    scrypt.opt-level = 3\n\
-    sha2.opt-level = 3\n\
-    toktrie.opt-level = 3\n";
+/// This workspace's manifest, whose profile serves a project as well.
+const WORKSPACE: &str = include_str!("../../Cargo.toml");
 
-/// Whether a project can be made in `dir`; answers the source that it is made from.
+/// The build profile of this workspace: what is unbearable unoptimised, and no more symbols than a trace
+/// needs.
+fn profile() -> &'static str {
+    let from = WORKSPACE.find("[profile.dev]").unwrap_or(WORKSPACE.len());
+    let rest = WORKSPACE.get(from..).unwrap_or_default();
+    rest.split("[profile.release]").next().unwrap_or_default().trim_end()
+}
+
+/// A name that Cargo takes for a package, as near to the folder's as can be.
+fn package(dir: &Path, agent: &str) -> String {
+    let name = dir.file_name().map_or(agent.into(), |name| name.to_string_lossy());
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
+    let name: String = name.trim_matches('.').chars().map(plain).collect();
+    match name.chars().next() {
+        Some(first) if first.is_ascii_alphabetic() || first == '_' => name,
+        _ => format!("agent-{}", name.trim_start_matches('-')),
+    }
+}
+
+/// Makes room for a project in `dir`; answers the source that it is made from.
 fn room(dir: &Path) -> Done<&'static Path> {
     if dir.join("Cargo.toml").exists() {
         return Err(Failure::usage(format!("{} holds a project already", dir.display())));
@@ -193,29 +220,49 @@ fn room(dir: &Path) -> Done<&'static Path> {
         return Err(Failure::new("the source that this command was built from is gone")
             .help("build it again from a clone, and run it from there"));
     }
+    for folder in ["src", ".cargo"] {
+        let folder = dir.join(folder);
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?;
+    }
     Ok(marque)
 }
 
 /// A project outside this workspace with the same program as `examples/hello.rs`.
 fn project(dir: &Path, agent: &str, marque: &Path) -> Done<()> {
-    let name = dir.file_name().map_or(agent.into(), |name| name.to_string_lossy());
+    let (name, path) = (package(dir, agent), marque.display().to_string());
     let manifest = format!(
-        "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\nmarque = {{ path = {:?} }}\nserde = {{ version = \"1\", features = [\"derive\"] }}\nschemars = \"1\"\n\n[workspace]\n\n{OPTIMISED}",
-        marque.display().to_string()
+        "[package]\nname    = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n\
+         [dependencies]\nmarque   = {{ path = {path:?} }}\nschemars = \"1\"\n\
+         serde    = {{ version = \"1\", features = [\"derive\"] }}\n\n\
+         # `marque::testing`: a whole economy inside a test; see the end of src/main.rs.\n\
+         [dev-dependencies]\nmarque = {{ path = {path:?}, features = [\"testing\"] }}\n\
+         tokio  = {{ version = \"1\", features = [\"macros\", \"rt-multi-thread\"] }}\n\n\
+         [workspace]\n\n{}\n",
+        profile()
     );
+    let test: String = include_str!("new/project_test.rs")
+        .lines()
+        .map(|line| if line.is_empty() { "\n".to_owned() } else { format!("    {line}\n") })
+        .collect();
     // The lints of this workspace are not those of the new project.
     let program: String = include_str!("../../examples/hello.rs")
         .split_inclusive("\n\n")
         .filter(|part| !part.starts_with("#![expect"))
         .collect::<String>()
         .replace("\"scout\"", &format!("{agent:?}"));
-    std::fs::create_dir_all(dir.join("src")).doing(dir.display())?;
-    std::fs::create_dir_all(dir.join(".cargo")).doing(dir.display())?;
-    let config = include_str!("../../.cargo/config.toml");
+    let program = program.replacen(
+        "#[tool]",
+        "///\n/// The policy permits it by the lines [[tool]] and name = \"fetch_data\".\n#[tool]",
+        1,
+    );
+    let program = format!("{program}\n#[cfg(test)]\nmod tests {{\n{test}}}\n");
+    let config = "# llama.cpp is unbearable unoptimised.\n[env]\nLLAMA_LIB_PROFILE = \"Release\"\n";
     for (file, text) in [
         ("Cargo.toml", manifest.as_str()),
         ("src/main.rs", program.as_str()),
         (".cargo/config.toml", config),
+        (".gitignore", "/target\n"),
     ] {
         std::fs::write(dir.join(file), text).doing(dir.join(file).display())?;
     }
@@ -223,4 +270,33 @@ fn project(dir: &Path, agent: &str, marque: &Path) -> Done<()> {
     let lock = dir.join("Cargo.lock");
     std::fs::copy(marque.join("Cargo.lock"), &lock).doing(lock.display())?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_has_a_name_that_cargo_takes() {
+        for (folder, name) in [
+            ("scout", "scout"),
+            ("my agent", "my-agent"),
+            ("a.b", "a-b"),
+            ("2fast", "agent-2fast"),
+            ("wächter", "w-chter"),
+            ("--", "agent-"),
+            ("/", "pilot"),
+        ] {
+            assert_eq!(package(Path::new(folder), "pilot"), name, "{folder}");
+        }
+        assert_eq!(package(Path::new("/"), "2fast"), "agent-2fast");
+    }
+
+    #[test]
+    fn a_project_is_built_as_this_workspace_is() {
+        let profile: toml::Table = profile().parse().unwrap();
+        let packages = &profile["profile"]["dev"]["package"];
+        assert_eq!(packages["marque-models"]["opt-level"].as_integer(), Some(3), "{packages}");
+        assert_eq!(packages["*"]["debug"].as_bool(), Some(false), "{packages}");
+    }
 }

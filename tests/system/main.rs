@@ -26,6 +26,7 @@ mod killed_mind;
 mod layers;
 mod lies;
 mod models;
+mod newcomer;
 mod once;
 mod owner;
 mod owner_sends;
