@@ -348,8 +348,8 @@ pub(crate) fn same_agent<'a>(
 
 fn replaced(agent: &str, what: &str) -> Failure {
     Failure::new(format!("{what}: somebody may have put another home in its place")).help(format!(
-        "restore keys/ and journal/ from a copy; if it is another agent, or begun again: marque policy \
-         adopt {agent} --anew"
+        "if you began again yourself, as with a new devnet: marque policy adopt {agent} --anew; if not, \
+         restore keys/ and journal/ from a copy"
     ))
 }
 

@@ -75,13 +75,25 @@ pub(crate) struct Memory {
 pub(crate) async fn run(shared: Arc<Shared>, mut memory: Memory) {
     let mut changes = shared.desk.changes();
     let mut pause = shared.poll;
+    let mut away = false;
     loop {
         changes.mark_unchanged();
         let live = match pass(&shared, &mut memory).await {
-            Ok(live) => live,
+            Ok(live) => {
+                if std::mem::take(&mut away) {
+                    tracing::warn!("the chain answers again");
+                }
+                live
+            }
             Err(StewardError::Stopped) => return,
+            // Told once: it is asked every second.
+            Err(error) if away => {
+                tracing::debug!(%error, "the chain could not be asked again");
+                true
+            }
             Err(error) => {
-                tracing::warn!(%error, "the chain could not be asked; trying again");
+                away = true;
+                tracing::warn!(%error, "the chain could not be asked; trying until it answers");
                 true
             }
         };

@@ -82,6 +82,7 @@ pub(crate) async fn run(shared: &Shared, args: &AdoptArgs) -> Done<ExitCode> {
     };
     let adopted_key = adopted.key;
     let in_force = in_force.map(|old| old.policy);
+    raised(&draft.policy, in_force.as_ref())?;
     let before = match args.anew {
         true if in_force.is_none() => Before::Nothing,
         true => Before::Unsigned,
@@ -129,6 +130,20 @@ pub(crate) async fn run(shared: &Shared, args: &AdoptArgs) -> Done<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The steward takes no other policy of a version that it has: told before anybody is asked for a secret.
+fn raised(draft: &Policy, in_force: Option<&Policy>) -> Done {
+    match in_force {
+        Some(old) if old.hash != draft.hash && draft.version <= old.version => {
+            Err(Failure::usage(format!(
+                "version {} is in force, and the draft, which is another policy, says version {}",
+                old.version, draft.version
+            ))
+            .help(format!("write version = {} into the draft", old.version.saturating_add(1))))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The key that an agent is, or will be, enrolled with.
