@@ -57,6 +57,8 @@ async fn a_transfer_goes_to_the_address_of_the_policy_and_is_followed() {
     let _: String = agent.run_as("t", "pay ana").await.unwrap();
     let task = agent.task("t").await.unwrap().unwrap();
     assert_eq!(task.steps()[0].result["value"], "Seen");
+    assert_eq!(agent.cost("t").await.unwrap().to_string(), "0.50 USD");
+    assert_eq!(agent.cost("another").await.unwrap().to_string(), "nothing");
     let proposals = desk.proposals.lock().unwrap();
     let Intent::Transfer(transfer) = &proposals[1].intent else { panic!("{proposals:?}") };
     let asset = AssetId { chain: 31337, token: Address::repeat_byte(7) };
@@ -68,8 +70,6 @@ async fn a_transfer_goes_to_the_address_of_the_policy_and_is_followed() {
         _ => None,
     });
     assert_eq!(paid, Some(B256::repeat_byte(9)));
-    assert_eq!(agent.cost("t").await.unwrap().to_string(), "0.50 USD");
-    assert_eq!(agent.cost("another").await.unwrap().to_string(), "nothing");
 }
 
 #[tokio::test]
