@@ -104,12 +104,11 @@ impl Notes {
     /// Whoever holds this signs alone with the key in `folder` what rests on what was signed before.
     ///
     /// # Errors
-    /// [`OwnerError::Busy`] where somebody else does, or where the folder cannot be written.
+    /// [`OwnerError::Busy`] where somebody else does, or where there is no key.
     pub fn turn(folder: &OwnerHome) -> Result<Turn, OwnerError> {
-        let path = folder.path().join("turn.lock");
-        let mut options = fs::OpenOptions::new();
-        let options = options.create(true).truncate(false).write(true).mode(0o600);
-        let file = options.open(&path);
+        // The keystore is there, and nobody else locks it.
+        let path = folder.path().join(format!("{}.json", super::KEY));
+        let file = fs::File::open(&path);
         match file.map_err(fs::TryLockError::Error).and_then(|it| it.try_lock().map(|()| it)) {
             Ok(file) => Ok(Turn(file)),
             Err(fs::TryLockError::WouldBlock) => Err(OwnerError::Busy(folder.path().to_owned())),

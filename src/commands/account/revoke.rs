@@ -70,10 +70,14 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
 
 async fn with_key(shared: &Shared, args: &Args) -> Done<ExitCode> {
     if args.agent.is_none() && !args.all {
-        return Err(Failure::usage("whose delegations are to end is not said").help(
-            "marque account revoke AGENT; those of all agents: marque account revoke --all; by a message \
-             that you prepared: marque account revoke --send FILE",
-        ));
+        let help = match args.rpc {
+            Some(_) => "those of all agents: marque account revoke --all --rpc URL",
+            None => {
+                "marque account revoke AGENT; those of all agents: marque account revoke --all; by a \
+                 message that you prepared: marque account revoke --send FILE"
+            }
+        };
+        return Err(Failure::usage("whose delegations are to end is not said").help(help));
     }
     // Another key than the one that signed ends nothing, so none is made.
     Owner::address_in(&shared.owner_home()?).map_err(|error| {
@@ -88,7 +92,12 @@ async fn with_key(shared: &Shared, args: &Args) -> Done<ExitCode> {
     // Whatever became of the home, what your folder knows can be ended.
     let site = Site::ending(shared, agent).map_err(|failure| {
         let failure = Failure::new(&failure.message);
-        failure.help("what was delegated to all agents needs no home: marque account revoke --all")
+        match shared.owner_home().map(|folder| Notes::of(&folder)) {
+            Ok(Ok(_)) => failure.help(
+                "what was delegated to all agents needs no home: marque account revoke --all",
+            ),
+            _ => failure.help(everywhere::WITHOUT_NOTES),
+        }
     });
     let mut site = site?;
     if let Some(file) = &args.prepare {

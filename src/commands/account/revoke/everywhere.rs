@@ -24,6 +24,10 @@ use std::process::ExitCode;
 /// What was ended, in words, and the transactions.
 type Ended = (String, Vec<B256>);
 
+/// What needs no notes either.
+pub(super) const WITHOUT_NOTES: &str =
+    "your key and an endpoint of the chain are enough: marque account revoke --all --rpc URL";
+
 pub(super) async fn run(shared: &Shared, url: Option<&str>, again: bool) -> Done<ExitCode> {
     if let Some(url) = url {
         let rpc = named(url)?;
@@ -31,7 +35,7 @@ pub(super) async fn run(shared: &Shared, url: Option<&str>, again: bool) -> Done
         let (what, hashes) = here(shared, &rpc, &framework, again).await?;
         return told(shared, &what, &hashes);
     }
-    let chains = chains(shared)?;
+    let chains = chains(shared).map_err(|failure| failure.help(WITHOUT_NOTES))?;
     if chains.is_empty() {
         let folder = shared.owner_home()?;
         return Err(Failure::new(format!(
