@@ -152,7 +152,7 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the model calls places that have no plain name: the built-in one reads no port and no number.
+/// What the model calls places that have no plain name: a name reads better than a number and a port.
 fn names(payees: &[DraftPayee], seller: Option<&SellerEntry>) -> BTreeMap<String, String> {
     let mut names = BTreeMap::new();
     names.extend(seller.map(|seller| (FEED.to_owned(), format!("http://{}", seller.host))));

@@ -153,22 +153,23 @@ async fn a_shop_is_found_by_the_name_that_new_gives_it_and_an_answer_that_is_non
     ok(&street.marque(&["fund", "reader", "1 tUSD", "--faucet"]));
     let open = street.open(&host).await;
 
-    // The built-in model reads no ports, and says so in its way.
-    let goal = format!("Fetch http://{host}/wind.csv and report the value.");
-    let out = street.marque(&["run", "reader", &goal]);
+    // The built-in model does not sing, and says so in its way.
+    let goal = "Sing a song about the sea.";
+    let out = street.marque(&["run", "reader", goal]);
     let (text, code) = failure(&out);
-    assert!(code == 1 && text.contains("no tool for this"), "{text}");
-    let place = format!("\"https://shop.example\" = \"http://{host}\"");
-    assert!(text.contains(&place) && text.contains("https://shop.example/wind.csv"), "{text}");
+    assert!(code == 1 && text.contains("no tool for this") && text.contains("--model"), "{text}");
     assert!(!String::from_utf8_lossy(&out.stdout).contains('✓'), "{out:?}");
-    let out = street.marque(&["--json", "run", "reader", &goal]);
+    let out = street.marque(&["--json", "run", "reader", goal]);
     assert!(String::from_utf8_lossy(&out.stdout).contains("\"event\":\"failed\""), "{out:?}");
 
     let goal = "Fetch https://shop.example/wind.csv and report the value.";
     let answer = ok(&street.marque(&["run", "reader", goal]));
     assert!(answer.contains("paid 0.01 tUSD to shop"), "{answer}");
+    let goal = format!("Fetch http://{host}/wind.csv and report the value.");
+    let answer = ok(&street.marque(&["run", "reader", &goal]));
+    assert!(answer.contains("paid 0.01 tUSD to shop"), "it reads a port as well: {answer}");
     let told = ok(&street.marque(&["income"]));
-    assert!(told.contains("shop: 0.01 tUSD in 1 sale\n") && !told.contains("reader:"), "{told}");
+    assert!(told.contains("shop: 0.02 tUSD in 2 sales\n") && !told.contains("reader:"), "{told}");
 
     // A second shop for the same agent is told of the first.
     let second = free_address();

@@ -189,27 +189,10 @@ pub(super) fn unreliable(why: &str) -> Failure {
 /// A model that found nothing to do has not answered. The built-in one copies `https://` and a host's
 /// name, no port and no number (`models/built-in/README.md`).
 fn at_a_loss(goal: &Goal) -> Failure {
-    let words = goal.goal.split_whitespace();
-    let place = words.filter_map(|word| word.parse::<url::Url>().ok()).find(|url| {
-        url.scheme() == "http"
-            || url.port().is_some()
-            || matches!(url.host(), Some(url::Host::Ipv4(_) | url::Host::Ipv6(_)))
-    });
-    let failure = Failure::new("the model says that it has no tool for this");
-    failure.help(match place {
-        Some(place) => format!(
-            "the built-in model does not read {}: in agents/{}/agent.toml write under [names] \
-             \"https://shop.example\" = \"{}\", and say https://shop.example{}",
-            place.origin().ascii_serialization(),
-            goal.agent,
-            place.origin().ascii_serialization(),
-            place.path()
-        ),
-        None => format!(
-            "say it more plainly, or name a larger model in agents/{}/agent.toml, or with --model",
-            goal.agent
-        ),
-    })
+    Failure::new("the model says that it has no tool for this").help(format!(
+        "say it more plainly, or name a larger model in agents/{}/agent.toml, or with --model",
+        goal.agent
+    ))
 }
 
 /// Turns the agent's events into lines until the agent is gone.
