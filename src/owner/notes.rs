@@ -145,6 +145,14 @@ impl Notes {
         })
     }
 
+    /// The chains on which anything was delegated, once for each delegation.
+    pub fn chains(&self) -> impl Iterator<Item = u64> {
+        self.notes.iter().filter_map(|note| match note {
+            Note::Delegated(signed) => Some(signed.framework.chain),
+            _ => None,
+        })
+    }
+
     /// The accounts of this owner's on a chain of which anything is noted.
     pub fn accounts(&self, chain: u64) -> impl Iterator<Item = Address> {
         self.notes

@@ -134,16 +134,22 @@ async fn one(shared: &Shared, site: &Site, agent: &str) -> Done<ExitCode> {
     if let Some(doubt) = doubt {
         note(&format!("{}; what your own folder knows is ended", doubt.message));
     }
-    let account = newest.account;
+    let (account, chain) = (newest.account, site.framework.chain);
     let alive = Signed::alive(rpc, mine).await?;
     let done = if alive.is_empty() {
         let elsewhere = match known {
             true => "",
             false => {
-                ", as far as this machine knows; for what may have been signed elsewhere: --all --again"
+                ", as far as this machine knows; for what may have been signed on another machine: --all --again"
             }
         };
-        told(shared, &format!("what was delegated to {agent} has ended already{elsewhere}"), &[])
+        told(
+            shared,
+            &format!(
+                "what was delegated to {agent} on eip155:{chain} has ended already{elsewhere}"
+            ),
+            &[],
+        )
     } else {
         let mut owner = site.unlock_as(shared, me).await?;
         go_first(shared, rpc, &mut owner).await?;
@@ -151,7 +157,11 @@ async fn one(shared: &Shared, site: &Site, agent: &str) -> Done<ExitCode> {
         for delegated in alive {
             hashes.extend(end_one(&owner, rpc, &delegated).await?);
         }
-        told(shared, &format!("{agent} can draw nothing on {account} any more"), &hashes)
+        told(
+            shared,
+            &format!("{agent} can draw nothing on {account} on eip155:{chain} any more"),
+            &hashes,
+        )
     };
     if let Some(theirs) = theirs {
         note(&stays(agent, &theirs).message);
@@ -174,9 +184,9 @@ async fn all(shared: &Shared, site: &Site, again: bool) -> Done<ExitCode> {
     }
     site.deployed().await?;
     let done = everywhere::one(shared, &site.rpc, &site.framework, site.account(), again).await;
-    everywhere::others(&site.home, &site.rpc, (site.framework.chain, site.account())).await;
-    let (what, hashes) = done?;
-    told(shared, &what, &hashes)
+    let told = done.and_then(|(what, hashes)| told(shared, &what, &hashes));
+    everywhere::others(shared, &site.rpc, &site.framework).await;
+    told
 }
 
 /// Whether there is no account of anybody's yet on which something could be drawn.

@@ -19,7 +19,13 @@ use marque::{
 };
 use marque_contracts::delegation::Framework;
 use marque_identity::{Rpc, account::Permissions};
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
+
+/// So long is looked at what this key does not end,
+const LOOK: Duration = Duration::from_secs(10);
+
+/// and at so many of a home's files.
+const MOST: usize = 16;
 
 /// What was ended, in words, and the transactions.
 type Ended = (String, Vec<B256>);
@@ -33,7 +39,9 @@ pub(super) async fn run(shared: &Shared, url: Option<&str>, again: bool) -> Done
         let rpc = named(url)?;
         let framework = framework_on(rpc.chain_id().await?)?;
         let (what, hashes) = here(shared, &rpc, &framework, again).await?;
-        return told(shared, &what, &hashes);
+        told(shared, &what, &hashes)?;
+        others(shared, &rpc, &framework).await;
+        return elsewhere(shared, framework.chain).await;
     }
     let chains = chains(shared).map_err(|failure| failure.help(WITHOUT_NOTES))?;
     if chains.is_empty() {
@@ -69,15 +77,51 @@ pub(super) async fn run(shared: &Shared, url: Option<&str>, again: bool) -> Done
         failure = doubt.take();
     }
     doubt.iter().for_each(|doubt| note(&doubt.message));
-    match failure {
-        None => told(shared, &lines.join("\n"), &sent),
-        Some(failure) => {
-            if !lines.is_empty() {
-                told(shared, &lines.join("\n"), &sent)?;
+    if !lines.is_empty() {
+        told(shared, &lines.join("\n"), &sent)?;
+    }
+    // What others' keys end comes after all that this one does.
+    for (rpc, framework) in &chains {
+        others(shared, rpc, framework).await;
+    }
+    failure.map_or(Ok(ExitCode::SUCCESS), Err)
+}
+
+/// Whether all that the folder knows of other chains is over there: an account has the same address on each,
+/// and the endpoint that was named is of one.
+async fn elsewhere(shared: &Shared, chain: u64) -> Done<ExitCode> {
+    let folder = shared.owner_home()?;
+    let account_on = |framework: &Framework| -> Done<Address> {
+        Ok(account_of(Owner::address_in(&folder)?)?.address(framework))
+    };
+    let Ok(notes) = Notes::of(&folder) else { return Ok(ExitCode::SUCCESS) };
+    let chains = chains(shared)?;
+    let mut others: Vec<_> = notes.chains().filter(|other| *other != chain).collect();
+    others.sort_unstable();
+    others.dedup();
+    let mut code = ExitCode::SUCCESS;
+    for other in others {
+        let account = account_on(&framework_on(other)?)?;
+        let noted: Vec<_> = notes.delegated(other, account).cloned().collect();
+        if noted.is_empty() {
+            continue;
+        }
+        let known = chains.iter().find(|(_, framework)| framework.chain == other);
+        let over = async {
+            match known {
+                Some((rpc, _)) => last_ended(&noted, rpc).await.unwrap_or(false),
+                None => false,
             }
-            Err(failure)
+        };
+        if !tokio::time::timeout(LOOK, over).await.unwrap_or(false) {
+            note(&format!(
+                "what was delegated from {account} on eip155:{other} may live: marque account revoke --all, \
+                 or with --rpc URL an endpoint of that chain"
+            ));
+            code = ExitCode::FAILURE;
         }
     }
+    Ok(code)
 }
 
 /// The chains of the policies that the key here signed, each with the endpoints of the newest one.
@@ -106,11 +150,7 @@ async fn here(shared: &Shared, rpc: &Rpc, framework: &Framework, again: bool) ->
     if !keeper::is_deployed(rpc, framework, &made_of).await? {
         return Err(nowhere(&folder, owner, account, framework.chain));
     }
-    let ended = one(shared, rpc, framework, account, again).await;
-    if let Ok(home) = shared.home() {
-        others(&home, rpc, (framework.chain, account)).await;
-    }
-    ended
+    one(shared, rpc, framework, account, again).await
 }
 
 /// An account that is not there is no proof that nothing can be drawn: the folder or the endpoint may
@@ -147,8 +187,9 @@ pub(super) async fn one(
     let noted: Vec<_> = notes.delegated(framework.chain, account).cloned().collect();
     let over = || {
         let what = format!(
-            "all that was delegated from {account} has ended already; for what may have been signed \
-             elsewhere since: --all --again"
+            "all that was delegated from {account} on eip155:{} has ended already; for what may have been \
+             signed on another machine since: --all --again",
+            framework.chain
         );
         (what, Vec::new())
     };
@@ -162,18 +203,46 @@ pub(super) async fn one(
         return Ok(over());
     }
     let hashes = end_all(&owner, &noted, rpc, framework, account).await?;
-    Ok((format!("all that was delegated from {account} has ended"), hashes))
+    let chain = framework.chain;
+    Ok((format!("all that was delegated from {account} on eip155:{chain} has ended"), hashes))
 }
 
-/// Says what agents of a home draw on accounts of other owners, which another key ends. What is ended is
-/// ended, whether or not this can be looked at.
-pub(super) async fn others(home: &Home, rpc: &Rpc, (chain, account): (u64, Address)) {
+/// Says what agents of the home draw on accounts of those who were its owners before, which another key
+/// ends. What is ended is ended, whether or not this can be looked at: a home holds what a thief put there,
+/// so it is looked at briefly, once all is ended and told.
+pub(super) async fn others(shared: &Shared, rpc: &Rpc, framework: &Framework) {
+    let (Ok(home), Ok(Ok(me))) =
+        (shared.home(), shared.owner_home().map(|it| Owner::address_in(&it)))
+    else {
+        return;
+    };
+    let owners = keeper::owners(&home).unwrap_or_default();
+    let look = tell_others(&home, rpc, framework.chain, (me, &owners));
+    if tokio::time::timeout(LOOK, look).await.is_err() {
+        note(&format!(
+            "not all that agents of {} draw on accounts of other owners was looked at",
+            home.path().display()
+        ));
+    }
+}
+
+async fn tell_others(home: &Home, rpc: &Rpc, chain: u64, (me, owners): (Address, &[Address])) {
+    let mut left = MOST;
     for agent in home.agents() {
         let read = Permissions::read(&home.delegation(&agent)).ok().flatten();
-        let Some(other) = read.filter(|it| it.framework.chain == chain) else { continue };
-        if other.account != account
-            && !other.standing(rpc).await.is_ok_and(|standing| standing.is_over())
-        {
+        let theirs = |it: &Permissions| {
+            it.framework.chain == chain && it.owner != me && owners.contains(&it.owner)
+        };
+        let Some(other) = read.filter(theirs) else {
+            // The files of a whole folder are no reason to be late.
+            tokio::task::yield_now().await;
+            continue;
+        };
+        if left == 0 {
+            return;
+        }
+        left = left.saturating_sub(1);
+        if !other.standing(rpc).await.is_ok_and(|standing| standing.is_over()) {
             note(&stays(&agent, &other).message);
         }
     }
