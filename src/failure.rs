@@ -74,6 +74,18 @@ impl Failure {
         if self.help.is_some() || self.report.is_some() { self } else { self.help(help) }
     }
 
+    /// The same failure once more, without its picture.
+    pub(crate) fn again(&self) -> Self {
+        let Self { message, help, silence, code, .. } = self;
+        Self {
+            message: message.clone(),
+            help: help.clone(),
+            report: None,
+            silence: *silence,
+            code: *code,
+        }
+    }
+
     /// Whether no endpoint of a chain answered: another one may.
     pub(crate) const fn is_silence(&self) -> bool {
         self.silence

@@ -7,7 +7,10 @@ use crate::{
     robbed_host::between,
 };
 use alloy_primitives::{Address, hex};
-use marque_contracts::{IERC20, delegation::binding::IDelegationManager};
+use marque_contracts::{
+    IERC20,
+    delegation::binding::{IDelegationManager, INonceEnforcer},
+};
 use serde_json::{Value, json};
 use std::sync::{
     Arc,
@@ -189,4 +192,49 @@ async fn what_stays_with_an_old_key_is_told_by_what_it_signed_and_by_every_endpo
     let out = estate.marque(&["owner", "rotate", "--yes", "--new-owner-home", successor]);
     let told = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(told.contains("it holds 20.00 tUSD") && told.contains("before you rotate"), "{told}");
+}
+
+/// It keeps to itself what it is handed, calls it mined, and counts it as if it had ended all; the other one
+/// answers nothing more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_endpoint_says_has_ended_is_not_over_while_another_is_silent() {
+    let estate = Estate::delegated().await;
+    let (honest, living) = (estate.town.economy.devnet.url().to_owned(), estate.permissions());
+    let (robbed, handed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let liar = {
+        let (robbed, handed) = (Arc::clone(&robbed), Arc::clone(&handed));
+        between(honest.clone(), move |asked| {
+            if !robbed.load(Ordering::Relaxed) {
+                return None;
+            }
+            if asked["method"] == "eth_sendRawTransaction" {
+                handed.store(true, Ordering::Relaxed);
+            }
+            let over = handed.load(Ordering::Relaxed);
+            match over && calls::<INonceEnforcer::currentNonceCall>(asked) {
+                true => Some(json!(format!("0x{:064x}", 9))),
+                false => swallows(asked),
+            }
+        })
+    };
+    // No answer that anybody could read.
+    let silent = {
+        let robbed = Arc::clone(&robbed);
+        between(honest.clone(), move |_| robbed.load(Ordering::Relaxed).then(|| json!(17)))
+    };
+    let switch = estate.path().join("switch.json");
+    let switch = switch.to_str().unwrap();
+    ok(&estate.account(&["revoke", "scout", "--prepare", switch]));
+    estate.adopt_on(2, &[&liar, &silent]);
+    robbed.store(true, Ordering::Relaxed);
+    for args in [&["revoke", "--all"][..], &["revoke", "--send", switch]] {
+        handed.store(false, Ordering::Relaxed);
+        let (text, code) = failure(&estate.account(args));
+        assert!(code == 1 && text.contains("may live"), "{text}");
+        assert!(text.contains("does not answer") && text.contains("--rpc URL"), "{text}");
+    }
+    assert!(!estate.over(&living).await);
+    let said = ok(&estate.account(&["revoke", "--all", "--rpc", &honest]));
+    assert!(said.contains("on eip155:31337 has ended"), "{said}");
+    assert!(estate.over(&living).await);
 }

@@ -10,6 +10,12 @@ use marque_identity::{
     account::{self, Permissions},
 };
 
+/// How whoever has an endpoint that says what the others do not goes on.
+const TRUSTED: &str = "through an endpoint that you trust: marque account revoke --all --rpc URL";
+
+/// An endpoint's host, and what it says for an account's nonce.
+pub(super) type Said = (String, Done<U256>);
+
 /// Raises an account's nonce, on every endpoint, and ends what was signed for a later one: it would
 /// wake now, or one day.
 pub(in super::super) async fn end_all(
@@ -19,22 +25,23 @@ pub(in super::super) async fn end_all(
     framework: &Framework,
     account: Address,
 ) -> Done<Vec<B256>> {
-    let before = nonce_everywhere(rpc, framework, account).await?;
+    let before = nonces(rpc, framework, account).await;
+    let least = lowest(&before)?;
     let receipt = owner.revoke_all(rpc, framework, account).await?;
     let mut hashes = vec![receipt.transaction];
     // A node behind others may take a moment to know what is mined.
     let patience = Patience::of(BEHIND);
-    while nonce_everywhere(rpc, framework, account).await? <= before {
+    while let Some(doubt) = doubt(&before, &nonces(rpc, framework, account).await) {
         if !patience.lasts().await {
             return Err(Failure::new(format!(
-                "{} is mined, and not every endpoint of the chain says that it ended anything of {account}",
+                "what was delegated from {account} may live: {doubt}, whatever was sent ({})",
                 receipt.transaction
             ))
-            .help("one of them lags or lies: look again, or give another one"));
+            .help(TRUSTED));
         }
     }
     // By the nonce alone: what it ended is over, whatever an endpoint does not say now.
-    for later in noted.iter().filter(|signed| signed.nonce > before) {
+    for later in noted.iter().filter(|signed| signed.nonce > least) {
         hashes.extend(end_one(owner, rpc, later).await?);
     }
     Ok(hashes)
@@ -73,29 +80,42 @@ pub(in super::super) async fn end_one(
                 "what was delegated from {} may live: {why}, whatever was sent",
                 delegated.account
             ))
-            .help("through an endpoint that you trust: marque account revoke --all --rpc URL"));
+            .help(TRUSTED));
         }
     }
     Ok(hashes)
 }
 
+/// Asks each endpoint for an account's nonce.
+pub(super) async fn nonces(rpc: &Rpc, framework: &Framework, account: Address) -> Vec<Said> {
+    let mut said = Vec::new();
+    for (each, host) in rpc.each().zip(rpc.hosts()) {
+        let nonce = account::nonce(&each, framework, account).await;
+        said.push((host.to_owned(), nonce.map_err(Failure::from)));
+    }
+    said
+}
+
 /// The lowest that any endpoint which answers says.
-pub(super) async fn nonce_everywhere(
-    rpc: &Rpc,
-    framework: &Framework,
-    account: Address,
-) -> Done<U256> {
-    let mut lowest = None;
-    let mut silent = None;
-    for each in rpc.each() {
-        match account::nonce(&each, framework, account).await {
-            Ok(nonce) => lowest = Some(lowest.map_or(nonce, |lowest: U256| lowest.min(nonce))),
-            Err(error) => silent = Some(error),
-        }
-    }
-    match (lowest, silent) {
-        (Some(lowest), _) => Ok(lowest),
-        (None, Some(error)) => Err(error.into()),
-        (None, None) => Err(Failure::new("there is no endpoint to ask")),
-    }
+pub(super) fn lowest(said: &[Said]) -> Done<U256> {
+    let heard = said.iter().filter_map(|(_, nonce)| nonce.as_ref().ok());
+    heard.min().copied().ok_or_else(|| match said.iter().find_map(|(_, it)| it.as_ref().err()) {
+        Some(silent) => silent.again(),
+        None => Failure::new("there is no endpoint to ask"),
+    })
+}
+
+/// Who does not say that the nonce has risen since: each by its own word before, as one that said too
+/// little then would say later that anything rose it.
+fn doubt(before: &[Said], now: &[Said]) -> Option<String> {
+    before.iter().zip(now).find_map(|((host, before), (_, now))| match (before, now) {
+        (Ok(before), Ok(now)) if now > before => None,
+        (Ok(_), Ok(_)) => Some(format!("{host} says that nothing of it has ended")),
+        _ => Some(silent(host)),
+    })
+}
+
+/// One that does not answer confirms nothing.
+pub(super) fn silent(host: &str) -> String {
+    format!("{host} does not answer and may say otherwise")
 }

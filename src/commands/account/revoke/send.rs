@@ -6,7 +6,7 @@ use super::{
         switch::Switch,
         waits::{BEHIND, Patience, go_first},
     },
-    ends::nonce_everywhere,
+    ends::{lowest, nonces, silent},
     told,
 };
 use crate::{
@@ -74,7 +74,7 @@ pub(super) async fn run(
     }
     // Asked of the chain before anything is sent: a transaction that was mined once is found again, and
     // says nothing of what was signed since.
-    if is_spent(&rpc, &framework, &switch).await? {
+    if lowest(&nonces(&rpc, &framework, switch.account).await)? > switch.nonce {
         return Err(spent(&switch));
     }
     let hash = match &switch.raw {
@@ -92,21 +92,27 @@ pub(super) async fn run(
     };
     // A node behind others may take a moment to know what is mined.
     let patience = Patience::of(BEHIND);
-    loop {
-        if is_spent(&rpc, &framework, &switch).await? {
-            let what = format!("all that was delegated from {} has ended", switch.account);
+    let doubt = loop {
+        let Some(doubt) = doubt(&rpc, &framework, &switch).await else {
+            let what = format!(
+                "all that was delegated from {} on eip155:{chain} has ended",
+                switch.account
+            );
             told(shared, &what, &[hash])?;
             return Ok(if mine { ExitCode::SUCCESS } else { ExitCode::FAILURE });
-        }
+        };
         if !patience.lasts().await {
-            break;
+            break doubt;
         }
-    }
+    };
     Err(Failure::new(format!(
-        "{hash} is mined, and the message has ended nothing of {}",
+        "what was delegated from {} may live: {doubt}, whatever was sent ({hash})",
         switch.account
     ))
-    .help("end it with your key: marque account revoke NAME --all"))
+    .help(
+        "through an endpoint that you trust: --send FILE --rpc URL; or with your key: marque account revoke \
+         --all --rpc URL",
+    ))
 }
 
 /// The accounts on a chain that the owner's folder knows as its own; none where it has neither a key nor
@@ -156,9 +162,14 @@ async fn pay(shared: &Shared, rpc: &Rpc, switch: &Switch) -> Done<B256> {
     Ok(receipt.transaction)
 }
 
-/// Whether the chain would no longer take the message, since the account's nonce has moved on.
-async fn is_spent(rpc: &Rpc, framework: &Framework, switch: &Switch) -> Done<bool> {
-    Ok(nonce_everywhere(rpc, framework, switch.account).await? > switch.nonce)
+/// Who does not say that the account's nonce is beyond the message's.
+async fn doubt(rpc: &Rpc, framework: &Framework, switch: &Switch) -> Option<String> {
+    let now = nonces(rpc, framework, switch.account).await;
+    now.iter().find_map(|(host, now)| match now {
+        Ok(now) if *now > switch.nonce => None,
+        Ok(_) => Some(format!("{host} says that nothing of it has ended")),
+        Err(_) => Some(silent(host)),
+    })
 }
 
 fn spent(switch: &Switch) -> Failure {
