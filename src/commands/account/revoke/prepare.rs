@@ -11,6 +11,7 @@ use crate::{
     story::say,
 };
 use alloy_primitives::{Address, Bytes, U256};
+use marque::owner::OwnerError;
 use marque_identity::Rpc;
 use marque_identity_keys::{KeyDir, UnsignedTransaction, secret};
 use marque_policies::{Money, Policy};
@@ -58,7 +59,17 @@ pub(super) async fn run(
         Some((payer, units)) => {
             let sent = owner.send(rpc, switch.chain, payer, units, Bytes::new()).await;
             let receipt = sent.map_err(|error| {
-                // A message whose fee is not there would not do what it says.
+                // A message whose fee is not there would not do what it says; where the fee may be on its
+                // way, the file is all that is left of the key to which it goes.
+                if !nothing_sent(&error) {
+                    return Failure::new(format!(
+                        "{error}; {} is kept: its fee may not be there yet",
+                        file.display()
+                    ))
+                    .help(format!(
+                        "look whether {payer} has the fee before another one is prepared"
+                    ));
+                }
                 match std::fs::remove_file(file) {
                     Ok(()) => Failure::from(error),
                     Err(left) => Failure::new(format!("{error}; {}: {left}", file.display())),
@@ -84,6 +95,18 @@ pub(super) async fn run(
     say!("  keep it where you reach it without this machine; whoever has it can do that alone");
     say!("  once it was sent, or after marque account revoke --all, prepare another one");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether a payment failed before anything of it left this machine.
+const fn nothing_sent(error: &OwnerError) -> bool {
+    matches!(
+        error,
+        OwnerError::Fee { .. }
+            | OwnerError::Coins { .. }
+            | OwnerError::Nonces { .. }
+            | OwnerError::Chains { .. }
+            | OwnerError::NoEndpoint
+    )
 }
 
 /// Refuses a fee that would not bring the message into a block even now.
