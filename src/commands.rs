@@ -357,7 +357,7 @@ impl Shared {
         if !self.json {
             owner.tells(|hash| {
                 anstream::eprintln!(
-                    "sent {hash}: it goes through even if you end this here; waiting for a block …"
+                    "sent {hash}: it may go through even if you end this here; waiting for a block …"
                 );
             });
         }

@@ -39,7 +39,7 @@ async fn what_goes_out_is_told_at_once_and_all_there_is_can_be_withdrawn() {
         let text = told(&out);
         assert_eq!(text.matches("sent 0x").count(), 1, "{args:?}: {text}");
         assert!(
-            text.contains("it goes through even if you end this here; waiting for a block"),
+            text.contains("it may go through even if you end this here; waiting for a block"),
             "{text}"
         );
         String::from_utf8_lossy(&out.stdout).into_owned()
