@@ -125,7 +125,7 @@ impl Site {
     fn ending(shared: &Shared, agent: &str) -> Done<Self> {
         let (policy, doubt) = ending_policy(shared, agent)?;
         if let Some(doubt) = doubt {
-            note(&format!("{}; your own folder is gone by", doubt.message));
+            note(&format!("{}; this goes by your own folder", doubt.message));
         }
         Self::of(shared.home()?, agent, policy)
     }

@@ -144,7 +144,8 @@ fn adopted(home: &Home, agent: &str) -> Done<Policy> {
 
 /// The policy by whose endpoints is ended what an agent may draw: that by which the key here acts for it,
 /// else the newest that this key signed for an agent of that name, whatever became of its home; and why
-/// its home is not believed.
+/// its home is not believed. The folder knows a home by its place too; where it does not, and an agent of
+/// that name was adopted in more homes than one, nobody can say which is meant.
 pub(crate) fn ending_policy(shared: &Shared, agent: &str) -> Done<(Policy, Option<Failure>)> {
     let why = match own_policy(shared, agent) {
         Ok(policy) => return Ok((policy, None)),
@@ -152,8 +153,20 @@ pub(crate) fn ending_policy(shared: &Shared, agent: &str) -> Done<(Policy, Optio
     };
     let folder = shared.owner_home()?;
     let (notes, me) = (Notes::of(&folder)?, Owner::address_in(&folder)?);
-    let noted = notes.adoptions().rev().filter(|adopted| adopted.agent == agent);
-    let signed = noted.filter_map(|noted| read(noted).ok()).find(|policy| policy.owner == me);
+    let here = notes.adopted_at(&place(&shared.home()?), agent);
+    let noted = || notes.adoptions().rev().filter(|adopted| adopted.agent == agent);
+    let first = noted().next();
+    if here.is_none() && noted().any(|other| first.is_some_and(|it| it.origin != other.origin)) {
+        return Err(Failure::new(format!(
+            "{}; and you adopted a policy for an agent {agent} in several homes: which one is meant is not \
+             known",
+            why.message
+        )));
+    }
+    let mine = |noted: &Adopted| read(noted).ok().filter(|policy| policy.owner == me);
+    let signed = here.and_then(mine).or_else(|| {
+        noted().filter(|it| here.is_none_or(|here| here.origin == it.origin)).find_map(mine)
+    });
     signed.map(|policy| (policy, Some(Failure::new(&why.message)))).ok_or(why)
 }
 
