@@ -12,7 +12,10 @@ use marque::{
     home::OwnerHome,
     owner::{Note, Notes, Owner},
 };
-use marque_contracts::delegation::binding::{IDelegationManager, INonceEnforcer};
+use marque_contracts::delegation::{
+    Framework,
+    binding::{IDelegationManager, INonceEnforcer},
+};
 use marque_identity::account::{Ground, Permissions};
 use serde_json::json;
 use std::{
@@ -257,4 +260,55 @@ async fn narrower_limits_of_all_agents_leave_no_wider_ones_beside_them() {
     assert!(estate.over(&other).await && estate.over(&before).await);
     let (said, code) = estate.status();
     assert_eq!((code, &said["beside"]), (0, &json!([])), "{said}");
+}
+
+/// A thief edits the home; an agent of the same name on another chain was adopted after its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_of_the_same_name_in_another_home_is_not_ended_in_place_of_the_one_that_is_meant()
+{
+    let estate = Estate::delegated().await;
+    let (living, url) = (estate.permissions(), estate.town.economy.devnet.url().to_owned());
+    let public = between(url.clone(), |asked| {
+        (asked["method"] == "eth_chainId").then(|| json!(format!("{:#x}", 84_532)))
+    });
+    let home = estate.path().join("elsewhere");
+    let there = ["--home", home.to_str().unwrap()];
+    ok(&estate.marque(&[&there[..], &["new", "scout", "--chain", "84532"]].concat()));
+    let draft = std::fs::read_to_string(estate.path().join("home/agents/scout/policy.toml"));
+    let draft = draft.unwrap().replace("eip155:31337", "eip155:84532").replace(&url, &public);
+    std::fs::write(home.join("agents/scout/policy.toml"), draft).unwrap();
+    ok(&estate.marque(&[&there[..], &["policy", "adopt", "scout", "--anew"]].concat()));
+    let robbed = estate.path().join("home");
+    edit(&robbed.join("home.json"), "origin", json!(B256::repeat_byte(0x66)));
+    // In a place that the folder does not know nobody can say which is meant.
+    let moved = estate.path().join("moved");
+    copy(&robbed, &moved);
+    let moved = ["--home", moved.to_str().unwrap(), "account", "revoke", "scout"];
+    let (text, code) = failure(&estate.marque(&moved));
+    assert!(code == 1 && text.contains("which one is meant is not known"), "{text}");
+    assert!(text.contains("marque account revoke --all"), "{text}");
+    assert!(!estate.over(&living).await);
+    let out = estate.account(&["revoke", "scout"]);
+    assert!(ok(&out).contains("on eip155:31337 any more"), "{out:?}");
+    assert!(estate.over(&living).await);
+}
+
+/// The account has the same address on every chain, and one endpoint is of one.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_ended_on_one_chain_is_no_all_clear_for_another() {
+    let estate = Estate::delegated().await;
+    let living = estate.permissions();
+    let folder = OwnerHome::locate(Some(estate.path().join("owner"))).unwrap();
+    let owner = Owner::unlock(&folder, &"correct horse battery staple".to_owned().into()).unwrap();
+    let framework = Framework { chain: 1_337, ..living.framework };
+    let file = estate.path().join("home/agents/scout/policy.toml");
+    let text = std::fs::read_to_string(file).unwrap().replace("eip155:31337", "eip155:1337");
+    let (policy, _) = marque_policies::parse(&text).unwrap();
+    let there = owner.delegate(&policy, &Ground { framework, ..living.ground() }).unwrap();
+    Notes::of(&folder).unwrap().add(Note::Delegated(Box::new(there))).unwrap();
+    let out = estate.account(&["revoke", "--all", "--rpc", estate.town.economy.devnet.url()]);
+    let (said, told) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(said.contains("on eip155:31337 has ended"), "{said}");
+    assert!(told.contains("on eip155:1337 may live: marque account revoke --all"), "{told}");
+    assert!(out.status.code() == Some(1) && estate.over(&living).await, "{told}");
 }
