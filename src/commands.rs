@@ -97,6 +97,11 @@ enum Command {
     /// A paid job, a robbery that fails, and the proof of both: the whole story in a minute.
     Demo(demo::Args),
     /// Start a development chain with contracts, a faucet and a small seller.
+    ///
+    /// marque devnet; a second one with a home of its own: marque devnet --home DIR
+    ///
+    /// A home is for one chain, and this one is forgotten when it ends. Drafts of marque new in the same
+    /// home name it.
     Devnet(devnet::Args),
     /// Look at a set-up, read-only and without keys: endpoints, tokens, contracts, balances.
     ///

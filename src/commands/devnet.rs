@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     failure::{Context as _, Done, Failure},
-    story::{detail, good, say},
+    story::{detail, good, odd, say},
 };
 use marque::economy::Economy;
 use marque_identity::devnet::{Devnet, Options};
@@ -30,6 +30,14 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
     // A chain of somebody else's that answers on the port would be taken for our own.
     free(args.port, "--port")?;
     let seller = free(args.seller_port, "--seller-port")?;
+    if !shared.json && marque_steward::Home::open(home.path()).is_ok_and(|home| home.has_journal())
+    {
+        odd(&format!(
+            "{} was begun on another chain, and a home is for one: its agents cannot use this one. Begin \
+             again: Ctrl-C, then marque devnet --home DIR, and that --home with every command",
+            home.path().display()
+        ));
+    }
     if !shared.json {
         say!("starting a chain, contracts and a seller, a few seconds …");
     }

@@ -16,7 +16,7 @@ pub(crate) use draft::{Companions, Named, draft_of, unknown};
 use super::Shared;
 use crate::{
     failure::{Context as _, Done, Failure},
-    story::{print, say},
+    story::{odd, print, say},
 };
 use clap::Subcommand;
 
@@ -138,6 +138,12 @@ fn check(shared: &Shared, args: &PolicyArgs) -> Done<ExitCode> {
         );
     } else {
         say!("version {}, hash {}", policy.version, policy.hash);
+        // A file of any name may be no agent's draft, and a journal that cannot be read is not asked.
+        let in_force = shared.home().and_then(|home| Named::adopted(&home, &args.policy));
+        let in_force = in_force.ok().flatten().map(|named| named.policy);
+        if let Err(failure) = adopt::raised(policy, in_force.as_ref()) {
+            odd(&format!("{}: {}", failure.message, failure.help.unwrap_or_default()));
+        }
         tell(&results);
     }
     passed(failed)

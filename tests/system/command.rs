@@ -326,8 +326,10 @@ async fn a_newcomer_gets_from_nothing_to_a_purchase_with_the_command_line() {
         let draft = dir.join("home/agents/scout/policy.toml");
         let text = std::fs::read_to_string(&draft).unwrap();
         std::fs::write(&draft, text.replacen("200.00", "201.00", 1)).unwrap();
-        let (stale, _) = failure(&marque(&dir, &["policy", "adopt", "scout"]));
-        assert!(stale.contains("version"), "{stale}");
+        let seen = ok(&marque(&dir, &["policy", "check", "scout"]));
+        assert!(seen.contains("version 1 is in force"), "{seen}");
+        let (stale, code) = failure(&marque(&dir, &["policy", "adopt", "scout"]));
+        assert!(code == 2 && stale.contains("write version = 2 into the draft"), "{stale}");
         std::fs::write(&draft, text).unwrap();
         amends(&dir);
         ok(&marque(&dir, &["fund", "scout", "5 tUSD", "--faucet"]));
@@ -362,6 +364,19 @@ async fn a_newcomer_gets_from_nothing_to_a_purchase_with_the_command_line() {
         let (text, _) = failure(&marque(&dir, &["identity", "show", "scout", "99"]));
         assert!(text.contains("no identity 99"), "{text}");
         withdraws(&dir);
+        // Another chain is none for this home, which is told before it starts.
+        let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let ports = [free(), free()].map(|address| address.port().to_string());
+        let args = ["devnet", "--port", &ports[0], "--seller-port", &ports[1]];
+        let mut other = start(&dir, &args);
+        let said = std::io::BufReader::new(other.stdout.take().unwrap());
+        let mut said = std::io::BufRead::lines(said).map(Result::unwrap);
+        let first = said.next().unwrap();
+        assert!(said.any(|line| line.starts_with("Ctrl-C ends the chain")), "{first}");
+        let id = nix::unistd::Pid::from_raw(i32::try_from(other.id()).unwrap());
+        nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).unwrap();
+        other.wait().unwrap();
+        assert!(first.contains("was begun on another chain"), "{first}");
     })
     .await
     .unwrap();

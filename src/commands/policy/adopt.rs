@@ -133,7 +133,7 @@ pub(crate) async fn run(shared: &Shared, args: &AdoptArgs) -> Done<ExitCode> {
 }
 
 /// The steward takes no other policy of a version that it has: told before anybody is asked for a secret.
-fn raised(draft: &Policy, in_force: Option<&Policy>) -> Done {
+pub(super) fn raised(draft: &Policy, in_force: Option<&Policy>) -> Done {
     match in_force {
         Some(old) if old.hash != draft.hash && draft.version <= old.version => {
             Err(Failure::usage(format!(
