@@ -92,7 +92,7 @@ pub(super) fn choose<'a>(
                 let offer = evidence::agrees(required, index, view.now / 1_000)?;
                 // This orders what is put before the steward, which alone decides.
                 let left = view.left(terms.amount.asset);
-                let affordable = left.is_some_and(|left| terms.amount.units <= left.units);
+                let affordable = left.is_none_or(|left| terms.amount.units <= left.units);
                 let resource = resource.clone();
                 Ok(Choice { entry: index, requirements, terms, payee, resource, offer, affordable })
             });

@@ -64,9 +64,6 @@ pub(crate) async fn run(shared: &Shared, args: &AdoptArgs) -> Done<ExitCode> {
     let in_force = Named::adopted(&home, agent)?;
     let folder = shared.owner_home()?;
     of_owner(&draft.policy, Owner::address_in(&folder)?)?;
-    if let Some(old) = &in_force {
-        above(&draft, &old.policy)?;
-    }
     let mut notes = Notes::of(&folder)?;
     let laid_out = marque_steward::Home::open(home.path())?;
     let adopted = Adopted {
@@ -346,23 +343,6 @@ fn of_owner(policy: &Policy, owner: Address) -> Done {
     }
     Err(Failure::new(format!("the policy names owner {}, your key is {owner}", policy.owner))
         .help("correct `owner` in the policy, or give another --owner-home"))
-}
-
-/// What the journal would refuse is told before anybody is asked for a passphrase.
-fn above(draft: &Named, old: &Policy) -> Done {
-    let new = &draft.policy;
-    if new.version > old.version || new.hash == old.hash {
-        return Ok(());
-    }
-    Err(Failure::new(format!(
-        "version {} of {} is not above version {} that is in force; raise it",
-        new.version, draft.label, old.version
-    ))
-    .help(format!(
-        "`version = {}` in {}",
-        old.version.saturating_add(1),
-        draft.path("policy.toml")
-    )))
 }
 
 fn same_chain(home: u64, policy: u64) -> Done {
