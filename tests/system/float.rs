@@ -13,7 +13,7 @@ use marque_steward_client::{Client, ClientError, Outcome, Proposal};
 use std::{process::Child, time::Duration};
 
 /// A steward's process, which does not outlive its test.
-pub(crate) struct Steward(Child);
+pub(crate) struct Steward(pub(crate) Child);
 
 impl Drop for Steward {
     fn drop(&mut self) {

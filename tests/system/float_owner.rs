@@ -3,6 +3,7 @@
 use crate::{
     account::{DOLLAR, Estate, FEED},
     command::{failure, ok},
+    float::Steward,
     support::{Citizen, eventually},
 };
 use alloy_primitives::U256;
@@ -113,10 +114,13 @@ async fn what_a_crash_left_reserved_is_released_where_the_chain_does_not_cover_i
     estate.delegate();
     // Between the marks: the first that is reserved is the payment.
     ok(&estate.marque(&["fund", "scout", "0.60 tUSD", "--faucet"]));
-    let dying = estate.steward(&[("MARQUE_FAILPOINT", "reserved")]);
+    let mut dying = estate.steward(&[("MARQUE_FAILPOINT", "reserved")]);
     let mind = estate.mind().await;
-    let asked = tokio::time::timeout(Duration::from_secs(5), estate.pay(&mind, "left", 30));
-    assert!(asked.await.is_err(), "it died before it answered");
+    let died = gone(&mut dying);
+    tokio::select! {
+        answer = estate.pay(&mind, "left", 30) => panic!("it died before it answered: {answer:?}"),
+        () = died => {}
+    }
     drop((dying, mind));
     ok(&estate.account(&["revoke", "scout"]));
     let _steward = estate.steward(&[]);
@@ -125,6 +129,17 @@ async fn what_a_crash_left_reserved_is_released_where_the_chain_does_not_cover_i
     let why = entries()[0]["body"]["why"].to_string();
     assert!(why.contains("before it was signed: what was delegated was revoked"), "{why}");
     assert_eq!((estate.has(FEED).await, estate.nonce().await), (0, 0), "nothing was signed");
+}
+
+/// Waits until a steward is gone.
+async fn gone(steward: &mut Steward) {
+    for _ in 0..1_200 {
+        if steward.0.try_wait().unwrap().is_some() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the steward lives");
 }
 
 impl Estate {
