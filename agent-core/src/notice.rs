@@ -1,6 +1,6 @@
 //! What somebody has to do before an agent goes on, for people who only see a program that waits.
 //!
-//! A program that shows the agent's [`Event`](crate::Event)s tells this by itself. For the others
+//! A program that shows the agent's [`Event`]s tells this by itself. For the others
 //! `#[marque::main]` says where the lines go.
 
 use crate::Event;
