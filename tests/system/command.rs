@@ -386,11 +386,7 @@ async fn a_newcomer_gets_from_nothing_to_a_purchase_with_the_command_line() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_is_stopped_while_the_owner_is_asked_ends_with_4_and_names_the_task() {
     let town = Town::new().await;
-    let feed = town.seller("feed", "0.02 tUSD").await;
-    let scout = town.buyer("scout", &[&feed], "ask_above = \"0.01\"\n").await;
-    let place = format!("http://{}", feed.host);
-    let names = [(marque::economy::FEED, place.as_str())];
-    marque::economy::configure(&scout.party.home, "scout", &names).unwrap();
+    let (_feed, scout) = town.careful().await;
     let home = scout.party.home.path().to_owned();
     tokio::task::spawn_blocking(move || {
         let goal = "Fetch https://feed.example/wind.csv and report the value.";

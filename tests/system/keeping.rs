@@ -217,14 +217,8 @@ async fn an_answer_after_an_error_is_an_error_in_the_queue_and_in_a_round() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_for_the_owner_is_neither_answered_nor_failed_and_is_told_once() {
     let town = Town::new().await;
-    let feed = town.seller("feed", "0.02 tUSD").await;
-    let scout = town.buyer("scout", &[&feed], "ask_above = \"0.01\"\n").await;
-    let place = format!("http://{}", feed.host);
-    let names = [(marque::economy::FEED, place.as_str())];
-    marque::economy::configure(&scout.party.home, "scout", &names).unwrap();
-    let file = scout.party.home.agent("scout").join("agent.toml");
-    let settings = fs::read_to_string(&file).unwrap();
-    fs::write(&file, format!("{settings}\n[options]\nwait = 1\n")).unwrap();
+    let (_feed, scout) = town.careful().await;
+    scout.waits_a_second();
 
     let mind = marque(&scout, &["run", "scout", GOAL, "--every", "1s"]);
     eventually("a wait", 60, || async { status(&scout).contains("0 failed, 1 waiting") }).await;

@@ -111,14 +111,8 @@ async fn what_a_shop_does_not_have_costs_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_says_that_it_waits_for_its_owner_and_ends_with_4() {
     let town = Town::new().await;
-    let feed = town.seller("feed", "0.02 tUSD").await;
-    let scout = town.buyer("scout", &[&feed], "ask_above = \"0.01\"\n").await;
-    let place = format!("http://{}", feed.host);
-    let names = [(marque::economy::FEED, place.as_str())];
-    marque::economy::configure(&scout.party.home, "scout", &names).unwrap();
-    let file = scout.party.home.agent("scout").join("agent.toml");
-    let settings = fs::read_to_string(&file).unwrap();
-    fs::write(&file, format!("{settings}\n[options]\nwait = 1\n")).unwrap();
+    let (_feed, scout) = town.careful().await;
+    scout.waits_a_second();
     let hello = std::path::Path::new(MARQUE).with_file_name("examples").join("hello");
     let home = scout.party.home.path().to_owned();
     let out = tokio::process::Command::new(hello).env("MARQUE_HOME", home).output().await.unwrap();

@@ -4,7 +4,6 @@
 use crate::{
     account::Estate,
     command::{failure, marque, ok, start},
-    robbed_host::between,
     support::eventually,
 };
 use alloy_primitives::{B256, Bytes, U256};
@@ -136,18 +135,8 @@ async fn a_revocation_that_fails_says_what_is_wrong_and_no_way_that_does_not_hel
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_on_which_nothing_is_known_keeps_nothing_alive_on_another() {
     let estate = Estate::delegated().await;
-    let (living, url) = (estate.permissions(), estate.town.economy.devnet.url().to_owned());
-    let public = between(url.clone(), |asked| {
-        (asked["method"] == "eth_chainId").then(|| json!(format!("{:#x}", 84_532)))
-    });
-    // Another agent of the same owner, in a home for a chain on which there is no account.
-    let home = estate.path().join("elsewhere");
-    let there = ["--home", home.to_str().unwrap()];
-    ok(&estate.marque(&[&there[..], &["new", "other", "--chain", "84532"]].concat()));
-    let draft = std::fs::read_to_string(estate.path().join("home/agents/scout/policy.toml"));
-    let draft = draft.unwrap().replace("eip155:31337", "eip155:84532").replace(&url, &public);
-    std::fs::write(home.join("agents/other/policy.toml"), draft).unwrap();
-    ok(&estate.marque(&[&there[..], &["policy", "adopt", "other"]].concat()));
+    let living = estate.permissions();
+    estate.elsewhere("other", &[]);
     let out = estate.account(&["revoke", "--all"]);
     assert!(ok(&out).contains("has ended"), "{out:?}");
     assert!(estate.over(&living).await);

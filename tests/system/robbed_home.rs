@@ -267,17 +267,8 @@ async fn narrower_limits_of_all_agents_leave_no_wider_ones_beside_them() {
 async fn an_agent_of_the_same_name_in_another_home_is_not_ended_in_place_of_the_one_that_is_meant()
 {
     let estate = Estate::delegated().await;
-    let (living, url) = (estate.permissions(), estate.town.economy.devnet.url().to_owned());
-    let public = between(url.clone(), |asked| {
-        (asked["method"] == "eth_chainId").then(|| json!(format!("{:#x}", 84_532)))
-    });
-    let home = estate.path().join("elsewhere");
-    let there = ["--home", home.to_str().unwrap()];
-    ok(&estate.marque(&[&there[..], &["new", "scout", "--chain", "84532"]].concat()));
-    let draft = std::fs::read_to_string(estate.path().join("home/agents/scout/policy.toml"));
-    let draft = draft.unwrap().replace("eip155:31337", "eip155:84532").replace(&url, &public);
-    std::fs::write(home.join("agents/scout/policy.toml"), draft).unwrap();
-    ok(&estate.marque(&[&there[..], &["policy", "adopt", "scout", "--anew"]].concat()));
+    let living = estate.permissions();
+    estate.elsewhere("scout", &["--anew"]);
     let robbed = estate.path().join("home");
     edit(&robbed.join("home.json"), "origin", json!(B256::repeat_byte(0x66)));
     // In a place that the folder does not know nobody can say which is meant.

@@ -462,6 +462,25 @@ async fn an_endpoint_of_another_chain_gets_nothing_signed() {
     assert!(matches!(error, OwnerError::Chains { found: 1, chain: 31_337 }), "{error}");
 }
 
+impl Estate {
+    /// The same owner's agent in another home, adopted for a chain on which there is no account.
+    pub(crate) fn elsewhere(&self, agent: &str, adopting: &[&str]) {
+        let url = self.town.economy.devnet.url().to_owned();
+        let public = between(url.clone(), |asked| {
+            (asked["method"] == "eth_chainId").then(|| json!(format!("{:#x}", 84_532)))
+        });
+        let home = self.path().join("elsewhere");
+        let marque = |args: &[&str]| {
+            ok(&self.marque(&[&["--home", home.to_str().unwrap()], args].concat()));
+        };
+        marque(&["new", agent, "--chain", "84532"]);
+        let draft = std::fs::read_to_string(self.path().join("home/agents/scout/policy.toml"));
+        let draft = draft.unwrap().replace("eip155:31337", "eip155:84532").replace(&url, &public);
+        std::fs::write(home.join("agents").join(agent).join("policy.toml"), draft).unwrap();
+        marque(&[&["policy", "adopt", agent], adopting].concat());
+    }
+}
+
 /// An endpoint before an honest one, which sometimes knows better.
 pub(crate) fn between(
     honest: String,

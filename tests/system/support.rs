@@ -97,6 +97,16 @@ impl Town {
         Citizen { party, running: Some(running), id, host }
     }
 
+    /// A shop, and a buyer there whose owner is asked before each purchase.
+    pub(crate) async fn careful(&self) -> (Citizen, Citizen) {
+        let feed = self.seller("feed", "0.02 tUSD").await;
+        let scout = self.buyer("scout", &[&feed], "ask_above = \"0.01\"\n").await;
+        let place = format!("http://{}", feed.host);
+        let names = [(marque::economy::FEED, place.as_str())];
+        marque::economy::configure(&scout.party.home, "scout", &names).unwrap();
+        (feed, scout)
+    }
+
     /// A buyer with 5 tUSD whose policy pins `sellers`; `limits` goes into `[limits.tUSD]`.
     pub(crate) async fn buyer(&self, name: &str, sellers: &[&Citizen], limits: &str) -> Citizen {
         let party = self.economy.party(name).await.unwrap();
@@ -137,6 +147,13 @@ impl Town {
 }
 
 impl Citizen {
+    /// Its runs wait a second for the owner.
+    pub(crate) fn waits_a_second(&self) {
+        let file = self.party.home.agent("scout").join("agent.toml");
+        let settings = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, format!("{settings}\n[options]\nwait = 1\n")).unwrap();
+    }
+
     pub(crate) fn client(&self) -> &Client {
         &self.running.as_ref().unwrap().client
     }
