@@ -76,8 +76,8 @@ async fn what_the_journal_would_refuse_is_told_before_a_passphrase_is_asked_for(
     let estate = Estate::new().await;
     estate.draft(1, "day = \"2.00\"", "");
     let (text, code) = failure(&estate.without_passphrase(&["policy", "adopt", "scout"]));
-    assert!(code == 1 && text.contains("version 1 of scout's draft is not above"), "{text}");
-    assert!(text.contains("`version = 2` in "), "{text}");
+    assert!(code == 2 && text.contains("version 1 is in force, and the draft"), "{text}");
+    assert!(text.contains("write version = 2 into the draft"), "{text}");
     let mut draft = std::fs::read_to_string(estate.path().join("home/agents/scout/policy.toml"))
         .unwrap()
         .replace("version = 1", "version = 2");
