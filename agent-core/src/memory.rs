@@ -10,11 +10,12 @@
 mod dormant;
 mod notes;
 mod search;
+mod tasks;
 
 pub use notes::{Memorised, Recalled};
 pub(crate) use notes::{TEXT, TOPIC};
 
-use crate::{AgentError, Files, Task, cx::lock, files::FilesError};
+use crate::{AgentError, Files, Task, config::DEFAULT_KEEP, cx::lock, files::FilesError};
 use dormant::Dormant;
 use marque_policies::{Label, Labels};
 use marque_store::Store as _;
@@ -46,6 +47,10 @@ pub(crate) struct Memory {
     files: Option<Files>,
     /// A file and its labels are written, and read, together.
     keeping: Arc<Mutex<()>>,
+    /// So many tasks that are over are kept.
+    finished: usize,
+    /// One task at a time takes its turn among those that are over.
+    turns: Arc<Mutex<()>>,
 }
 
 /// Something said in a step, with the salt of its commitment.
@@ -87,8 +92,17 @@ impl Memory {
             let kept = dir.join("kept");
             fs::create_dir_all(&kept).map_err(|error| cannot("make", &kept, &error))?;
             let store = Arc::new(Dormant::open(dir.join("tasks"))?);
-            let (notes, keeping) = (Notes::default(), Arc::default());
-            Ok(Self { store, dir, kept, notes, files: None, keeping })
+            tasks::mark(store.as_ref())?;
+            Ok(Self {
+                store,
+                dir,
+                kept,
+                notes: Notes::default(),
+                files: None,
+                keeping: Arc::default(),
+                finished: DEFAULT_KEEP,
+                turns: Arc::default(),
+            })
         })
         .await
     }
@@ -96,6 +110,11 @@ impl Memory {
     /// The same with a folder that the owner granted.
     pub(crate) fn granting(self, files: Option<Files>) -> Self {
         Self { files, ..self }
+    }
+
+    /// The same that keeps so many tasks that are over.
+    pub(crate) fn holding(self, finished: usize) -> Self {
+        Self { finished, ..self }
     }
 
     /// A file in the granted folder, with the labels of all that this agent ever wrote there. Who else
@@ -151,10 +170,16 @@ impl Memory {
         }
         let memory = self.clone();
         let over = task.is_over().then(|| task.clone());
-        blocking(move || {
-            memory.store.put_batch(&batch)?;
-            memory.store.flush()?;
-            over.map_or(Ok(()), |task| memory.episode(&task))
+        blocking(move || match over {
+            Some(task) => {
+                memory.put_over(&task, batch)?;
+                // What is remembered of it is written next, and makes both durable.
+                memory.episode(&task)
+            }
+            None => {
+                memory.store.put_batch(&batch)?;
+                Ok(memory.store.flush()?)
+            }
         })
         .await
     }
@@ -178,13 +203,6 @@ impl Memory {
         let value = bytes.map(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes));
         let value = value.transpose().map_err(|error| AgentError::Memory(error.to_string()))?;
         Ok(value.and_then(|said| said.get("value")?.as_str().map(str::to_owned)))
-    }
-
-    /// All tasks, by name.
-    pub(crate) async fn tasks(&self) -> Result<Vec<Task>, AgentError> {
-        let store = Arc::clone(&self.store);
-        let rows = blocking(move || Ok(store.scan(b"task/")?)).await?;
-        rows.iter().map(|(_, bytes)| Task::from_bytes(bytes)).collect()
     }
 
     /// Keeps a file that was made from what has these labels, in place of one of the same name.
@@ -325,8 +343,8 @@ mod tests {
         memory.save(&task, Some(&said)).await.unwrap();
         drop(memory);
         let memory = Memory::open(dir.path()).await.unwrap();
-        assert_eq!(memory.task("one").await.unwrap(), Some(task.clone()));
-        assert_eq!(memory.tasks().await.unwrap(), [task]);
+        assert_eq!(memory.task("one").await.unwrap(), Some(task));
+        assert_eq!(memory.unfinished("goal").await.unwrap(), ["one"]);
         assert_eq!(memory.task("two").await.unwrap(), None);
     }
 

@@ -20,7 +20,7 @@ pub enum StoreError {
     },
 
     /// Somebody has it open: a store has one user at a time.
-    #[error("{} is open already, in another process or in this one", .0.display())]
+    #[error("{} is open already, in another process or in this one; end that one first", .0.display())]
     Locked(PathBuf),
 
     /// The backend failed or panicked.

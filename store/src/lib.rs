@@ -29,6 +29,8 @@ use checked::Checked;
 use std::fmt;
 use std::fs::{self, File};
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 /// One write of a batch: a key and its new value, or `None` to remove it.
 pub type Write = (Vec<u8>, Option<Vec<u8>>);
@@ -106,16 +108,27 @@ impl fmt::Display for Backend {
     }
 }
 
+/// A store that was just closed lets go of its lock a moment later: on a thread of sled's own, or once
+/// a child that is being started has let go of its files.
+const LOCK_TRIES: u32 = 40;
+const LOCK_PAUSE: Duration = Duration::from_millis(25);
+
 /// Opens the store in `dir`, or makes it there, and checks all of it.
 ///
 /// # Errors
-/// Any doubt is an error, a panic of the backend included. Nothing in the folder is repaired or
+/// [`StoreError::Locked`] where somebody else has it open for longer than a moment. Any doubt is an error, a panic of the backend included. Nothing in the folder is repaired or
 /// removed; that is the caller's to decide.
 pub fn open(dir: &Path, backend: Backend) -> Result<Box<dyn Store>, StoreError> {
     fs::create_dir_all(dir).map_err(StoreError::io("create", dir))?;
-    let store: Box<dyn Store> = match backend {
-        Backend::Sled => Box::new(Checked::open(dir, backend, || sled::Sled::open(dir))?),
-        Backend::Redb => Box::new(Checked::open(dir, backend, || redb::Redb::open(dir))?),
+    let mut tried = 0;
+    let store = loop {
+        match open_once(dir, backend) {
+            Err(StoreError::Locked(_)) if tried < LOCK_TRIES => {
+                tried += 1;
+                thread::sleep(LOCK_PAUSE);
+            }
+            store => break store?,
+        }
     };
     store.check()?;
     // The names of a new store's files, and its own, must survive as well.
@@ -124,6 +137,13 @@ pub fn open(dir: &Path, backend: Backend) -> Result<Box<dyn Store>, StoreError> 
         sync_dir(parent)?;
     }
     Ok(store)
+}
+
+fn open_once(dir: &Path, backend: Backend) -> Result<Box<dyn Store>, StoreError> {
+    Ok(match backend {
+        Backend::Sled => Box::new(Checked::open(dir, backend, || sled::Sled::open(dir))?),
+        Backend::Redb => Box::new(Checked::open(dir, backend, || redb::Redb::open(dir))?),
+    })
 }
 
 /// Waits until the names in `dir` are on the disk.

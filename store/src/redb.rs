@@ -5,9 +5,9 @@
 use crate::raw::{Raw, Visit};
 use crate::{Backend, StoreError, Write};
 use ::redb::{
-    Builder, Database, Durability, ReadableDatabase as _, TableDefinition, WriteTransaction,
+    Builder, Database, DatabaseError, Durability, ReadableDatabase as _, TableDefinition, WriteTransaction,
 };
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -24,8 +24,16 @@ pub(crate) struct Redb {
 impl Redb {
     pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
         let path = dir.join("index.redb");
+        // The file's own lock comes with the file. Until it has its name, and whoever else wants to
+        // make it is done or late, the folder is locked; no longer, as it lies under other locks.
+        let folder = File::open(dir).map_err(StoreError::io("open", dir))?;
+        match folder.try_lock() {
+            Err(TryLockError::WouldBlock) => return Err(StoreError::Locked(dir.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", dir)(error)),
+            Ok(()) => {}
+        }
         if path.exists() {
-            return Ok(Self { db: create(&path)?, path });
+            return Ok(Self { db: create(dir, &path)?, path });
         }
         // redb does not open a file whose creation was cut short, so creation gets a name of its
         // own until it is done.
@@ -36,7 +44,7 @@ impl Redb {
             }
             _ => {}
         }
-        let redb = Self { db: create(&new)?, path };
+        let redb = Self { db: create(dir, &new)?, path };
         // A reader needs the table to be there.
         let first = redb.begin(Durability::Immediate)?;
         first.open_table(TABLE).map_err(failed("open"))?;
@@ -99,13 +107,18 @@ impl std::fmt::Debug for Redb {
     }
 }
 
-fn create(path: &Path) -> Result<Database, StoreError> {
+fn create(dir: &Path, path: &Path) -> Result<Database, StoreError> {
     Builder::new()
         .set_cache_size(CACHE)
         // Without this a damaged page may panic later instead of being found here.
         .set_check_integrity_on_open(true)
         .create(path)
-        .map_err(failed("open"))
+        .map_err(|error| match error {
+            DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
+                StoreError::Locked(dir.to_owned())
+            }
+            error => failed("open")(error),
+        })
 }
 
 fn failed<E: std::fmt::Display>(doing: &'static str) -> impl FnOnce(E) -> StoreError {

@@ -12,15 +12,9 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::Duration;
 
 /// Page cache, in bytes; sled's own default is a gigabyte.
 const CACHE: u64 = 32 * 1024 * 1024;
-
-/// A store that was just closed lets go of its lock a moment later, on a thread of sled's own or
-/// once a child that is being started has let go of its files.
-const LOCK_TRIES: u32 = 40;
-const LOCK_PAUSE: Duration = Duration::from_millis(25);
 
 pub(crate) struct Sled {
     db: Db,
@@ -39,17 +33,10 @@ impl Sled {
             .mode(Mode::HighThroughput)
             // Nothing is written behind our back: who needs durability calls flush.
             .flush_every_ms(None);
-        let mut tried = 0;
-        let db = loop {
-            match config.open() {
-                Err(error) if is_locked(&error) && tried < LOCK_TRIES => {
-                    tried += 1;
-                    std::thread::sleep(LOCK_PAUSE);
-                }
-                Err(error) if is_locked(&error) => return Err(StoreError::Locked(dir.to_owned())),
-                result => break result.map_err(failed("open"))?,
-            }
-        };
+        let db = config.open().map_err(|error| match is_locked(&error) {
+            true => StoreError::Locked(dir.to_owned()),
+            false => failed("open")(error),
+        })?;
         let path = dir.join("db");
         let file = File::open(&path).map_err(StoreError::io("open", &path))?;
         let blobs = dir.join("blobs");

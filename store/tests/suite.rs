@@ -110,9 +110,40 @@ fn a_store_is_open_once() {
     for backend in BACKENDS {
         let dir = tempfile::tempdir().unwrap();
         let store = open(dir.path(), backend).unwrap();
-        open(dir.path(), backend).unwrap_err();
+        let error = open(dir.path(), backend).unwrap_err();
+        assert!(matches!(&error, StoreError::Locked(at) if at == dir.path()), "{error}");
         drop(store);
         open(dir.path(), backend).unwrap();
+    }
+}
+
+#[test]
+fn of_many_that_make_a_store_at_once_nobody_loses_what_was_flushed() {
+    for backend in BACKENDS {
+        let dir = tempfile::tempdir().unwrap();
+        let start = std::sync::Barrier::new(8);
+        let write = &|name: String| {
+            start.wait();
+            match open(dir.path(), backend) {
+                Ok(store) => {
+                    store.put_batch(&[put(&name, "1")]).unwrap();
+                    store.flush().unwrap();
+                    Some(name)
+                }
+                Err(error) => {
+                    assert!(matches!(error, StoreError::Locked(_)), "{backend}: {error}");
+                    None
+                }
+            }
+        };
+        let written: Vec<_> = std::thread::scope(|scope| {
+            let work = |name: u32| scope.spawn(move || write(name.to_string()));
+            let all: Vec<_> = (0..8).map(work).collect();
+            all.into_iter().filter_map(|one| one.join().unwrap()).collect()
+        });
+        let there = open(dir.path(), backend).unwrap().scan(b"").unwrap();
+        let there: Vec<_> = there.into_iter().map(|(key, _)| key).collect();
+        assert_eq!(there, written.into_iter().map(String::into_bytes).collect::<Vec<_>>());
     }
 }
 
