@@ -2,7 +2,7 @@
 
 use crate::{
     AgentError, Cost, Event, Files, Remote, Spending, Steward, Task, TaskLimits, Tool,
-    config::{Config, DEFAULT_PATIENCE, Names},
+    config::{Config, DEFAULT_KEEP, DEFAULT_PATIENCE, Names},
     cx::{Scope, lock},
     memory::{Memory, blocking, random_hex},
     state::States,
@@ -96,7 +96,7 @@ impl Agent {
             steward => steward?,
         };
         let steward = Arc::new(steward);
-        let Config { model, remote, llama, limits, patience, names, files } = config;
+        let Config { model, remote, llama, limits, patience, names, files, keep } = config;
         let model: Arc<dyn Model> = match remote.filter(|_| chosen.is_none()) {
             Some(remote) => {
                 let wrong = |why| AgentError::Config { path: folder.join("agent.toml"), why };
@@ -120,7 +120,8 @@ impl Agent {
             .mind_dir(folder.join("mind"))
             .limits(limits)
             .patience(patience)
-            .names(names);
+            .names(names)
+            .keep(keep);
         AgentBuilder { files, folder: Some(folder), ..builder }.build().await
     }
 
@@ -139,6 +140,7 @@ impl Agent {
             recording: None,
             files: None,
             folder: None,
+            keep: DEFAULT_KEEP,
         }
     }
 
@@ -213,7 +215,8 @@ impl Agent {
     }
 
     /// As [`Agent::run`], under a name of the caller's. A task of this name that is there already
-    /// is taken up, or answers again what it answered.
+    /// is taken up, or answers again what it answered. Of those that are over the newest are there:
+    /// see [`AgentBuilder::keep`]. One that is begun anew after that pays nothing twice.
     ///
     /// # Errors
     /// [`AgentError::OtherGoal`] where the name is taken by another goal; see [`AgentError`].
@@ -252,13 +255,10 @@ impl Agent {
             let number = scope.below.fetch_add(1, Ordering::SeqCst);
             return self.begin_as(&number.to_string(), goal).await;
         }
-        for task in self.core.memory.tasks().await? {
-            // What lies below a call is found by its place alone.
-            if task.goal() == goal
-                && !task.is_over()
-                && !task.id().contains('/')
-                && let Ok(claim) = self.core.claim(task.id())
-            {
+        for id in self.core.memory.unfinished(goal).await? {
+            let Ok(claim) = self.core.claim(&id) else { continue };
+            let kept = self.core.memory.task(&id).await?;
+            if let Some(task) = kept.filter(|task| task.goal() == goal && !task.is_over()) {
                 return Ok((task, claim));
             }
         }
@@ -490,6 +490,7 @@ pub struct AgentBuilder {
     recording: Option<Recording>,
     files: Option<Files>,
     folder: Option<PathBuf>,
+    keep: usize,
 }
 
 /// What becomes of a recording.
@@ -558,6 +559,14 @@ impl AgentBuilder {
         self
     }
 
+    /// So many tasks that are over are kept, the newest, and at least one; 1,000 where nothing is said.
+    /// Unfinished ones stay. What came of a task is remembered for longer, in a line.
+    #[must_use]
+    pub const fn keep(mut self, tasks: usize) -> Self {
+        self.keep = tasks;
+        self
+    }
+
     /// Opens the memory.
     ///
     /// # Errors
@@ -593,7 +602,7 @@ impl AgentBuilder {
             name: self.name,
             model,
             steward,
-            memory: memory?.granting(self.files),
+            memory: memory?.granting(self.files).holding(self.keep),
             limits: self.limits,
             patience: self.patience,
             events: broadcast::Sender::new(EVENTS),

@@ -36,6 +36,8 @@ pub(crate) struct Config {
     pub(crate) names: Names,
     /// The folder whose files it may read, and perhaps write.
     pub(crate) files: Option<Files>,
+    /// So many tasks that are over are kept.
+    pub(crate) keep: usize,
 }
 
 /// A model elsewhere, before its key is read.
@@ -93,6 +95,7 @@ struct Options {
     timeout: Option<u64>,
     spend: Option<Vec<String>>,
     wait: Option<u64>,
+    keep: Option<u32>,
 }
 
 impl Options {
@@ -182,7 +185,12 @@ impl Config {
         let patience = Duration::from_secs(options.wait.unwrap_or(DEFAULT_PATIENCE));
         let files =
             file.files.map(|granted| Files::new(folder.join(granted.folder), granted.write));
-        Ok(Self { model, remote, llama, limits, patience, names: file.names, files })
+        let keep = match options.keep {
+            None => DEFAULT_KEEP,
+            Some(keep) if (1..=MOST_KEPT).contains(&keep) => keep as usize,
+            Some(keep) => return Err(format!("options.keep is {keep}; it must be 1 to {MOST_KEPT}")),
+        };
+        Ok(Self { model, remote, llama, limits, patience, names: file.names, files, keep })
     }
 }
 
@@ -319,6 +327,10 @@ const REMOTE_CONTEXT: u32 = 8_192;
 /// Seconds that a run waits for the owner, unless told otherwise.
 pub(crate) const DEFAULT_PATIENCE: u64 = 60;
 
+/// Tasks that are over and kept, unless told otherwise, and at most. Opening a memory reads all of it.
+pub(crate) const DEFAULT_KEEP: usize = 1_000;
+const MOST_KEPT: u32 = 100_000;
+
 /// A TOML error without the picture of the source.
 fn one_line(error: &toml::de::Error, text: &str) -> String {
     let message = error.message().trim().replace('\n', ", ");
@@ -342,8 +354,9 @@ mod tests {
 
     #[test]
     fn a_relative_model_lies_in_the_agents_folder() {
-        let text = "model = \"qwen.gguf\"\n[options]\nthreads = 2\nsteps = 4\nwait = 0\n";
+        let text = "model = \"qwen.gguf\"\n[options]\nthreads = 2\nsteps = 4\nwait = 0\nkeep = 7\n";
         let config = Config::parse(text, Path::new("/agents/scout")).unwrap();
+        assert_eq!(config.keep, 7);
         assert_eq!(config.model.as_deref(), Some(Path::new("/agents/scout/qwen.gguf")));
         assert_eq!(config.llama.threads, Some(2));
         assert_eq!(config.limits.steps, 4);

@@ -12,7 +12,7 @@ use crate::{
     task::{Failure, Feed, Want},
 };
 use futures::FutureExt as _;
-use marque_models::{Constraint, Delta, Deltas, Generation, ModelError, Request};
+use marque_models::{Constraint, Delta, Deltas, Generation, Model, ModelError, Request};
 use marque_steward_client::Note;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -76,11 +76,19 @@ impl Agent {
         let began = Instant::now();
         let left = task.limits().time.map(|time| time.saturating_sub(task.used().time));
         let step = task.step();
-        let thought = self.think::<T>(task);
+        let mut lost = Lost::default();
+        let thought = self.think::<T>(task, &mut lost);
         let thought = match left {
             Some(left) => timeout(left, thought).await.unwrap_or(Ok(None)),
             None => thought.await,
         };
+        if !matches!(thought, Ok(Some(_))) {
+            let tokens = lost.tokens(self.core.model.as_ref());
+            task.count(tokens);
+            if thought.is_err() && tokens > 0 {
+                self.core.memory.save(task, None).await?;
+            }
+        }
         let (feed, text) = match thought? {
             Some(reply) => {
                 let usage = reply.usage;
@@ -119,6 +127,7 @@ impl Agent {
     async fn think<T: JsonSchema>(
         &self,
         task: &mut Task,
+        lost: &mut Lost,
     ) -> Result<Option<Generation>, AgentError> {
         let core = &self.core;
         let step = task.step();
@@ -142,15 +151,17 @@ impl Agent {
             gen_ai.usage.output_tokens = tracing::field::Empty,
         );
         let (request, deltas) = request.stream();
+        lost.prompt = prompt as u64;
         let told = |delta: Delta| {
             let thinking = matches!(delta, Delta::Thinking(_));
             let (Delta::Text(text) | Delta::Thinking(text)) = delta;
+            lost.text.push_str(&text);
             core.emit(Event::Text { task: task.id().to_owned(), step, text, thinking });
         };
         let purse = self.purse(task);
         let thought = Thought { purse, labels: task.labels().clone(), task: task.id().to_owned() };
         let reply = heard(THOUGHT.scope(thought, core.model.generate(request)), deltas, told);
-        let reply = reply.instrument(span.clone()).await?;
+        let reply = reply.instrument(span.clone()).await.inspect_err(|error| lost.end(error))?;
         span.record("gen_ai.usage.input_tokens", reply.usage.prompt_tokens);
         span.record("gen_ai.usage.output_tokens", reply.usage.completion_tokens);
         core.emit(Event::Thought { task: task.id().to_owned(), step, usage: reply.usage });
@@ -212,9 +223,42 @@ impl Agent {
     }
 }
 
+/// What a model has read and written for a thought that comes to nothing.
+#[derive(Debug, Default)]
+struct Lost {
+    /// Tokens of the prompt.
+    prompt: u64,
+    /// What was told of the reply.
+    text: String,
+    /// Tokens of a reply of which more is known than was told.
+    least: u64,
+}
+
+impl Lost {
+    /// Learns from the model's error whether there was a reply.
+    fn end(&mut self, error: &ModelError) {
+        self.least = match error {
+            ModelError::Truncated { tokens } => u64::from(*tokens).max(1),
+            ModelError::Constraint(_) => 1,
+            _ => 0,
+        };
+    }
+
+    /// What counts: nothing where the model did not begin to answer.
+    fn tokens(&self, model: &dyn Model) -> u64 {
+        // A text that a model cannot count is longer than its context.
+        let most = model.info().context_length as usize;
+        let told = model.count_tokens(&self.text).unwrap_or(most) as u64;
+        match told.max(self.least) {
+            0 => 0,
+            reply => self.prompt.saturating_add(reply),
+        }
+    }
+}
+
 /// A reply, and what is told of it on the way. It is over when the model says so, whoever still
 /// could tell more.
-async fn heard<T>(reply: impl Future<Output = T>, mut deltas: Deltas, told: impl Fn(Delta)) -> T {
+async fn heard<T>(reply: impl Future<Output = T>, mut deltas: Deltas, mut told: impl FnMut(Delta)) -> T {
     let mut reply = std::pin::pin!(reply);
     let reply = loop {
         tokio::select! {

@@ -169,17 +169,15 @@ impl Memory {
             batch.push((key.into_bytes(), Some(value)));
         }
         let memory = self.clone();
-        let over = task.is_over().then(|| task.clone());
-        blocking(move || match over {
-            Some(task) => {
-                memory.put_over(&task, batch)?;
-                // What is remembered of it is written next, and makes both durable.
-                memory.episode(&task)
+        let task = task.clone();
+        blocking(move || {
+            if !task.is_over() {
+                memory.put_open(&task, batch)?;
+                return Ok(memory.store.flush()?);
             }
-            None => {
-                memory.store.put_batch(&batch)?;
-                Ok(memory.store.flush()?)
-            }
+            memory.put_over(&task, batch)?;
+            memory.store.flush()?;
+            memory.episode(&task)
         })
         .await
     }

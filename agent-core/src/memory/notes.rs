@@ -214,6 +214,12 @@ impl Memory {
     }
 }
 
+/// When a task came to its end, as far as it is remembered: Unix milliseconds.
+pub(super) fn ended(store: &dyn Store, task: &str) -> Result<u64, AgentError> {
+    let bytes = store.get(format!("{EPISODE}{task}").as_bytes())?;
+    Ok(bytes.and_then(|bytes| Kept::read(&bytes).ok()).map_or(0, |kept| kept.at))
+}
+
 /// The index, made if it was not needed before.
 fn load<'a>(
     store: &dyn Store,

@@ -7,7 +7,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use marque_agent_core::{Agent, AgentError, Cx, Event, TaskLimits, Tool, ToolError, task::Failure};
-use marque_models::Scripted;
+use marque_models::{Delta, Generation, Model, ModelError, ModelInfo, Request, Scripted};
 use marque_steward_client::PaymentState;
 use serde_json::{Value, json};
 use std::{
@@ -232,6 +232,57 @@ async fn a_task_ends_when_its_time_or_its_tokens_are_used_up() {
     let error = agent.run::<String>("so long a goal that it takes more ".repeat(9)).await;
     let Err(AgentError::Failed { failure, .. }) = error else { panic!("{error:?}") };
     assert_eq!(failure, Failure::Tokens(20), "the model is not even asked");
+}
+
+/// Begins a reply and does not end it.
+#[derive(Debug)]
+struct Breaking(ModelInfo, fn() -> ModelError, &'static str);
+
+#[async_trait]
+impl Model for Breaking {
+    fn info(&self) -> &ModelInfo {
+        &self.0
+    }
+
+    fn count_tokens(&self, text: &str) -> Result<usize, ModelError> {
+        Ok(text.len())
+    }
+
+    async fn generate(&self, request: Request) -> Result<Generation, ModelError> {
+        request.sink.iter().for_each(|sink| sink.tell(Delta::Text(self.2.to_owned())));
+        Err((self.1)())
+    }
+}
+
+#[tokio::test]
+async fn what_a_thought_that_fails_has_read_and_written_counts_over_the_runs_of_its_task() {
+    let broken = || ModelError::Remote("its reply broke off".to_owned());
+    let cases: [(fn() -> ModelError, _, bool); 4] = [
+        (broken, "{\"tool\":", true),
+        (|| ModelError::Constraint("no JSON".to_owned()), "", true),
+        (|| ModelError::Truncated { tokens: 9 }, "", true),
+        (broken, "", false),
+    ];
+    for (error, told, counts) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let desk = Arc::new(Desk::permitting(&[], &[]));
+        let info = Scripted::new([""]).info().clone();
+        let model = Arc::new(Breaking(info, error, told));
+        let build = || Agent::builder("scout").model(model.clone()).steward(desk.clone());
+        let agent = build().mind_dir(dir.path()).build().await.unwrap();
+        let run = |agent: Agent| async move { agent.run_as::<String>("t", "go").await.unwrap_err() };
+        assert!(matches!(run(agent.clone()).await, AgentError::Model(_)));
+        let used = agent.task("t").await.unwrap().map(|task| task.used().tokens);
+        let reply = told.len().max(if matches!(error(), ModelError::Truncated { .. }) { 9 } else { 1 });
+        // The goal is a part of the prompt.
+        assert_eq!(used.is_some_and(|used| used >= (reply + "go".len()) as u64), counts, "{used:?}");
+        drop(agent);
+        let limits = TaskLimits { tokens: used.map(|used| used + 1), ..TaskLimits::default() };
+        let agent = build().mind_dir(dir.path()).limits(limits).build().await.unwrap();
+        let again = run(agent).await;
+        let over = matches!(&again, AgentError::Failed { failure: Failure::Tokens(_), .. });
+        assert_eq!(over, counts, "{again}");
+    }
 }
 
 #[tokio::test]
