@@ -10,6 +10,7 @@ use crate::{
 };
 use marque_models::{Llama, Model};
 use marque_net::{Client as Net, Guard};
+use marque_policies::Labels;
 use marque_steward_client::{Client, View};
 use marque_store::StoreError;
 use schemars::JsonSchema;
@@ -43,6 +44,8 @@ pub struct Agent {
     pub(crate) spare: BTreeSet<String>,
     /// The call on whose way it pursues goals.
     pub(crate) above: Option<Arc<Scope>>,
+    /// Where the words of its goals come from, beside the owner.
+    pub(crate) labels: Labels,
 }
 
 /// What all clones share.
@@ -185,6 +188,15 @@ impl Agent {
     pub fn limits(self, limits: TaskLimits) -> Self {
         let core = Arc::new(Core { limits, ..self.core.twin() });
         Self { core, ..self }
+    }
+
+    /// The same agent, whose goals were made from what has these labels: a form, a mail, another agent's
+    /// question. Its tasks have them from their first call on, those that are taken up as well, and rules
+    /// for labels bind them. A label makes a verdict stricter and never looser.
+    #[must_use]
+    pub fn labelled(mut self, labels: &Labels) -> Self {
+        self.labels = self.labels.join(labels);
+        self
     }
 
     /// Lends something to the tools that take a [`State`](crate::State) of its type, in place of
@@ -622,6 +634,7 @@ impl AgentBuilder {
             states: States::default(),
             spare: BTreeSet::new(),
             above: None,
+            labels: Labels::default(),
         })
     }
 }

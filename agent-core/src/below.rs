@@ -117,8 +117,7 @@ impl Agent {
     /// The same agent without tools, whose effects `steward` decides.
     fn deciding(&self, steward: Arc<dyn Steward>) -> Self {
         let core = Core { steward, ..self.core.twin() };
-        let (states, above) = (self.states.clone(), self.above.clone());
-        Self { core: Arc::new(core), tools: Vec::new(), states, spare: BTreeSet::new(), above }
+        Self { core: Arc::new(core), tools: Vec::new(), spare: BTreeSet::new(), ..self.clone() }
     }
 
     /// This agent as a tool of another's, which gives it goals in words and gets answers in words.

@@ -45,7 +45,11 @@ impl Agent {
         let answer = async {
             loop {
                 match task.next() {
-                    Want::Think => self.take_thought::<T>(&mut task).await?,
+                    Want::Think => {
+                        // A call under way keeps the labels that it was proposed with.
+                        task.join(&self.labels);
+                        self.take_thought::<T>(&mut task).await?;
+                    }
                     Want::Act(due) => {
                         let due =
                             due.into_iter().map(|(step, call)| (step, call.clone())).collect();
@@ -246,10 +250,12 @@ impl Lost {
 
     /// What counts: nothing where the model did not begin to answer.
     fn tokens(&self, model: &dyn Model) -> u64 {
-        // A text that a model cannot count is longer than its context.
-        let most = model.info().context_length as usize;
-        let told = model.count_tokens(&self.text).unwrap_or(most) as u64;
-        match told.max(self.least) {
+        let told = match self.text.as_str() {
+            "" => 0,
+            // One that a model cannot count is longer than its context.
+            text => model.count_tokens(text).unwrap_or(model.info().context_length as usize),
+        };
+        match (told as u64).max(self.least) {
             0 => 0,
             reply => self.prompt.saturating_add(reply),
         }

@@ -177,9 +177,14 @@ impl Task {
 
     /// The same, where the goal was made from what has these labels.
     #[must_use]
-    pub(crate) fn labelled(mut self, labels: &Labels) -> Self {
-        self.labels = self.labels.join(labels);
+    pub fn labelled(mut self, labels: &Labels) -> Self {
+        self.join(labels);
         self
+    }
+
+    /// Takes labels on that were not known when it began.
+    pub(crate) fn join(&mut self, labels: &Labels) {
+        self.labels = std::mem::take(&mut self.labels).join(labels);
     }
 
     /// What is to be done now.
@@ -207,7 +212,7 @@ impl Task {
                 if self.state != State::Thinking {
                     return Err(AgentError::OutOfTurn("a thought"));
                 }
-                self.labels = std::mem::take(&mut self.labels).with(Label::Model);
+                self.join(&Labels::default().with(Label::Model));
                 self.used.tokens = self.used.tokens.saturating_add(tokens);
                 self.state = self.judge(&text);
             }
@@ -263,7 +268,7 @@ impl Task {
         for (place, Pending { call, observed }) in std::mem::take(calls).into_iter().enumerate() {
             let Some(Observed { result, labels }) = observed else { continue };
             self.steps.push(Step { call, result, alongside: place > 0 });
-            self.labels = std::mem::take(&mut self.labels).join(&labels);
+            self.join(&labels);
         }
         self.state = State::Thinking;
     }

@@ -8,12 +8,15 @@
 //! allows (pinned by `tests/suite/decide.rs`, `an_empty_policy_allows_nothing`).
 
 mod id;
+mod label;
 mod permit;
 
 pub use id::IntentId;
+pub use label::LabelError;
 pub use permit::{PermitTransfer, PermitVia, SettlePermit};
 
 pub(crate) use id::tagged;
+pub(crate) use label::WRITTEN as LABELS;
 
 use crate::money::Money;
 use alloy_primitives::{Address, B256, U256};

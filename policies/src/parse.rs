@@ -17,7 +17,7 @@ mod limits;
 mod payees;
 mod pools;
 mod scenario;
-mod section;
+pub(crate) mod section;
 mod sub_agents;
 mod time;
 mod tools;

@@ -10,7 +10,7 @@ mod seller;
 mod shop;
 
 pub(crate) use buyer::{MindEvent, tell};
-pub(crate) use keep::Work;
+pub(crate) use keep::{Queue, Work};
 pub(crate) use robber::Attempt;
 pub(crate) use shop::{Terms, answers};
 
@@ -18,6 +18,7 @@ use super::Shared;
 use crate::failure::{Done, Failure};
 use clap::Subcommand;
 use marque::process::fenced;
+use marque_policies::Label;
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 #[derive(Debug, clap::Args)]
@@ -105,6 +106,9 @@ pub(crate) struct Goal {
     /// The task's name: the same name resumes the same task.
     #[arg(long)]
     pub(crate) task: Option<String>,
+    /// Where the goal's words come from.
+    #[arg(long)]
+    pub(crate) label: Vec<Label>,
     /// A GGUF file instead of the agent's model.
     #[arg(long)]
     pub(crate) model: Option<PathBuf>,
@@ -125,6 +129,9 @@ pub(crate) struct Lasting {
     /// From the beginning of one round to that of the next.
     #[arg(long, requires = "goal", value_parser = super::run::period)]
     every: Option<std::time::Duration>,
+    /// Where the words of the goals come from.
+    #[arg(long)]
+    label: Vec<Label>,
     /// A GGUF file instead of the agent's model.
     #[arg(long)]
     model: Option<PathBuf>,

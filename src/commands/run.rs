@@ -1,9 +1,12 @@
 //! `marque run NAME GOAL`: steward and fenced mind with the built-in tools, for one goal, for one
 //! again and again, or for those that come.
 
+mod submit;
+
 use super::Shared;
 use crate::failure::{Done, Failure};
 use marque::process::LaunchError;
+use marque_policies::Label;
 use std::{
     ffi::OsString,
     path::PathBuf,
@@ -32,6 +35,17 @@ pub(crate) struct Args {
     /// another name and renamed; its answer lies beside it as NAME.answer.
     #[arg(long, conflicts_with_all = ["goal", "task", "every"])]
     serve: bool,
+    /// Put the goal into the queue of the mind that serves it, and print its name there; --task gives
+    /// it one.
+    #[arg(long, requires = "goal", conflicts_with_all = ["serve", "every", "model", "label"])]
+    submit: bool,
+    /// Wait for the answer of the goal that is put in, and print it.
+    #[arg(long, requires = "submit")]
+    wait: bool,
+    /// Where the words of the goals come from, if not from you, for the policy's rules on labels:
+    /// web:HOST, peer:NAME.
+    #[arg(long, value_name = "LABEL")]
+    label: Vec<Label>,
     /// A GGUF file instead of the agent's model.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
@@ -61,6 +75,9 @@ pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     if !home.agents().contains(&args.agent) {
         return Err(super::policy::unknown(&home, &args.agent));
     }
+    if let Some(goal) = args.goal.as_ref().filter(|_| args.submit) {
+        return submit::submit(shared, &home, args, goal);
+    }
     let job = if args.serve || args.every.is_some() { "keep" } else { "run" };
     let mut mind: Vec<OsString> = vec!["mind".into(), job.into()];
     let mut option = |name: &str, value: OsString| mind.extend([OsString::from(name), value]);
@@ -73,6 +90,9 @@ pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     }
     if let Some(every) = args.every {
         option("--every", format!("{}s", every.as_secs()).into());
+    }
+    for label in &args.label {
+        option("--label", label.to_string().into());
     }
     if let Some(model) = &args.model {
         let model = std::path::absolute(model)

@@ -119,6 +119,70 @@ async fn goals_from_the_queue_are_answered_once_each_over_stops_and_starts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_goal_is_submitted_to_whoever_serves_the_queue_and_its_answer_waited_for() {
+    let town = Town::new().await;
+    let (feed, scout) = sailor(&town).await;
+    let submit = |more: &[&str]| {
+        let args = [&["run", "scout", GOAL, "--submit"], more].concat();
+        let out = marque(&scout, &args).wait_with_output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (out.status.code(), text(out.stdout), text(out.stderr))
+    };
+    let (code, _, why) = submit(&[]);
+    assert!(code == Some(1) && why.contains("nobody serves the queue of scout"), "{why}");
+    assert!(why.contains("marque run scout --serve"), "{why}");
+    assert!(!folder(&scout).join("queue").exists(), "nothing waits for nobody");
+
+    let mind = marque(&scout, &["run", "scout", "--serve"]);
+    eventually("it serves", 30, || async { status(&scout).contains("serves its queue") }).await;
+    let (code, said, why) = submit(&["--wait"]);
+    assert!(code == Some(0) && said.contains("answers: value is"), "{said}{why}");
+    let (code, name, _) = submit(&[]);
+    let name = name.trim();
+    assert!(code == Some(0) && name.starts_with("goal-"), "{name}");
+    eventually("its answer", 60, || async { answer(&scout, name).is_some() }).await;
+    eventually("two are paid", 30, || async { town.dollars(&feed).await == 40_000 }).await;
+
+    let (code, _, why) = submit(&["--task", name]);
+    assert!(code == Some(2) && why.contains("already; take another name"), "{why}");
+    let closed = ["run", "scout", CLOSED, "--submit", "--wait", "--task", "closed", "--json"];
+    let out = marque(&scout, &closed).wait_with_output().unwrap();
+    assert_eq!(out.status.code(), Some(1));
+    let said: Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert!(said["error"].as_str().unwrap().contains("follows an error"), "{said}");
+    stop(mind);
+
+    let mind = marque(&scout, &["run", "scout", GOAL, "--every", "1h"]);
+    eventually("a round", 30, || async { status(&scout).contains("every") }).await;
+    let (code, _, why) = submit(&[]);
+    assert!(code == Some(1) && why.contains("and not on its queue"), "{why}");
+    stop(mind);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn goals_in_a_strangers_words_meet_the_rules_for_them() {
+    let town = Town::new().await;
+    let feed = town.seller("feed", "0.02 tUSD").await;
+    let rule = "\n[labels]\nweb = \"refuse\"\n";
+    let scout = town.buyer("scout", &[&feed], rule).await;
+    let place = format!("http://{}", feed.host);
+    marque::economy::configure(&scout.party.home, "scout", &[(marque::economy::FEED, &place)])
+        .unwrap();
+    queue(&scout, "form", GOAL);
+    let serve = ["run", "scout", "--serve", "--label", "web:form.example"];
+    let mind = marque(&scout, &serve);
+    eventually("its end", 60, || async { answer(&scout, "form").is_some() }).await;
+    stop(mind);
+    let form = answer(&scout, "form").unwrap();
+    assert!(form["error"].as_str().unwrap().contains("labels"), "{form}");
+    assert_eq!(town.dollars(&feed).await, 0);
+    let out = marque(&scout, &["run", "scout", "--serve", "--label", "a form"]);
+    let out = out.wait_with_output().unwrap();
+    let why = String::from_utf8(out.stderr).unwrap();
+    assert!(out.status.code() == Some(2) && why.contains("is no label; write"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_goal_whose_answer_has_no_place_is_passed_over() {
     let town = Town::new().await;
     let (_feed, scout) = sailor(&town).await;
@@ -169,6 +233,10 @@ async fn what_cannot_be_meant_is_wrong_usage() {
         &["run", "scout", GOAL, "--every", "soon"],
         &["run", "scout", GOAL, "--serve"],
         &["run", "scout", GOAL, "--every", "1h", "--task", "t"],
+        &["run", "scout", GOAL, "--wait"],
+        &["run", "scout", "--submit"],
+        &["run", "scout", GOAL, "--submit", "--every", "1h"],
+        &["run", "scout", "--serve", "--submit"],
     ] {
         let out = marque(&scout, args).wait_with_output().unwrap();
         assert_eq!(out.status.code(), Some(2), "{args:?}");

@@ -1,6 +1,10 @@
 //! What a page plants is remembered, summarised and recalled, and never stops being a page's.
 
-use crate::{desk::Desk, scout, tools::Feed};
+use crate::{
+    desk::{Desk, Say},
+    scout,
+    tools::Feed,
+};
 use marque_agent_core::{Agent, Cx, Memorised, Recalled, ToolError};
 use marque_macros::tool;
 use marque_policies::{Intent, Label, Labels};
@@ -51,6 +55,45 @@ async fn run(desk: &Arc<Desk>, dir: &std::path::Path, task: &str, script: &[&str
 }
 
 const FINISH: &str = r#"{"tool":"finish","args":{"answer":"done"}}"#;
+
+#[tokio::test]
+async fn goals_in_a_strangers_words_have_their_labels_from_the_first_call_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Arc::new(Desk::permitting(&TOOLS, &[]));
+    let form = Label::Web("form.example".to_owned());
+    let script = [r#"{"tool":"act","args":{"what":"pay"}}"#, FINISH];
+    let agent = scout(&desk, dir.path(), &script).build().await.unwrap().tool(act);
+    let theirs = agent.clone().labelled(&Labels::default().with(form.clone()));
+    for (agent, has) in [(theirs, true), (agent, false)] {
+        let _: String = agent.run(format!("pay, they say: {has}")).await.unwrap();
+        assert_eq!(labels(&desk, "act").0.contains(&form), has);
+    }
+}
+
+#[tokio::test]
+async fn a_call_under_way_is_proposed_again_with_the_labels_that_it_had() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Arc::new(Desk::permitting(&TOOLS, &[]));
+    desk.says("act", [Say::Hold]);
+    let script = [r#"{"tool":"act","args":{"what":"pay"}}"#; 2].into_iter().chain([FINISH]);
+    let script: Vec<_> = script.collect();
+    let agent = scout(&desk, dir.path(), &script).build().await.unwrap().tool(act);
+    agent.run_as::<String>("t", "pay").await.unwrap_err();
+    let before = labels(&desk, "act");
+    let form = Label::Web("form.example".to_owned());
+    let agent = agent.labelled(&Labels::default().with(form.clone()));
+    let _: String = agent.resume("t").await.unwrap();
+    let proposals = desk.proposals.lock().unwrap();
+    let told: Vec<_> = proposals
+        .iter()
+        .map(|it| match &it.intent {
+            Intent::Tool(usage) => usage.labels.clone(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(told[..2], [before.clone(), before.clone()]);
+    assert_eq!(told[2], before.with(form), "the next call has them");
+}
 
 #[tokio::test]
 async fn what_came_from_the_web_stays_so_through_any_summaries() {

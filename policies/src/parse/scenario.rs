@@ -40,7 +40,7 @@ use crate::{
     document::{Expectation, PolicyTest, When},
     error::{PolicyError, Source, did_you_mean},
     host::Host,
-    intent::{Label, Labels},
+    intent::{LABELS, Label, Labels},
     money::{AssetId, Money},
     times::Moment,
 };
@@ -49,8 +49,6 @@ const WHEN: &str = "write when = \"pay 0.30 USDC to weather-feed\", \"use fetch_
                     \"collect 1 USDC\" or \"return 1 USDC\"";
 const THEN: &str = "write \"allowed\", \"held\", \"held by limits.USDC.ask_above\" or \"refused by \
                     payee.weather-feed.day\"";
-const LABELS: &str = "write \"web:HOST\", \"peer:NAME\", \"memory\", \"model\", \"owner\", \
-                      \"policy\" or \"chain\"";
 
 /// What the policy knows by name.
 pub(super) struct Known<'p> {
@@ -153,17 +151,9 @@ fn labels(section: &Section<'_>, when: &When) -> Result<Labels, PolicyError> {
         return Err(section.mistake("labels", message, help));
     }
     for text in section.texts("labels")?.unwrap_or_default() {
-        let label = match (text.value, text.value.split_once(':')) {
-            ("memory", _) => Label::Memory,
-            ("model", _) => Label::Model,
-            ("owner", _) => Label::Owner,
-            ("policy", _) => Label::Policy,
-            ("chain", _) => Label::Chain,
-            (_, Some(("web", host))) => {
-                Label::Web(Host::read_from(section.source, host, &text.span)?)
-            }
-            (_, Some(("peer", name))) if is_word(name) => Label::Peer(name.to_owned()),
-            _ => return Err(unreadable(section.source, &text, LABELS)),
+        let label = match text.value.split_once(':') {
+            Some(("web", host)) => Label::Web(Host::read_from(section.source, host, &text.span)?),
+            _ => text.value.parse().map_err(|_| unreadable(section.source, &text, LABELS))?,
         };
         if !labels.0.insert(label) {
             return Err(section.twice("labels", text.span, text.value));

@@ -303,7 +303,7 @@ pub(super) fn check_name(source: Source<'_>, name: &Name<'_>) -> Result<(), Poli
 }
 
 /// Whether a text can be part of a rule's name: at most 64 letters, digits, `-` and `_`.
-pub(super) fn is_word(text: &str) -> bool {
+pub(crate) fn is_word(text: &str) -> bool {
     let letters = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     letters && (1..=64).contains(&text.len())
 }

@@ -3,7 +3,7 @@
 use crate::{
     document::{Expectation, Given, HOUR, PaidBy, PastPayment, Policy, PolicyTest, When},
     explain::list_all,
-    intent::{Argument, Label},
+    intent::Argument,
 };
 use std::fmt::Write as _;
 
@@ -76,7 +76,7 @@ pub(super) fn say_test(policy: &Policy, test: &PolicyTest) -> String {
         add(format_args!(", {at}"));
     }
     if !labels.is_empty() {
-        let labels: Vec<String> = labels.0.iter().map(say_label).collect();
+        let labels: Vec<String> = labels.0.iter().map(ToString::to_string).collect();
         add(format_args!(", labelled {}", list_all(labels.iter().map(String::as_str))));
     }
     if *approved {
@@ -89,18 +89,6 @@ pub(super) fn say_test(policy: &Policy, test: &PolicyTest) -> String {
         Expectation::RefusedBy(rule) => add(format_args!(": refused by {rule}")),
     }
     text
-}
-
-fn say_label(label: &Label) -> String {
-    match label {
-        Label::Owner => "owner".to_owned(),
-        Label::Policy => "policy".to_owned(),
-        Label::Chain => "chain".to_owned(),
-        Label::Model => "model".to_owned(),
-        Label::Memory => "memory".to_owned(),
-        Label::Peer(peer) => format!("peer:{peer}"),
-        Label::Web(host) => format!("web:{host}"),
-    }
 }
 
 fn sending(bytes: u64) -> String {

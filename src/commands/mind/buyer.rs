@@ -10,7 +10,7 @@ use alloy_primitives::{B256, U256};
 use marque::process::stop_signal;
 use marque_agent_core::{Agent, AgentError, Event};
 use marque_models::ModelError;
-use marque_policies::{IntentId, Mark, money::format_units};
+use marque_policies::{IntentId, Label, Labels, Mark, money::format_units};
 use marque_steward_client::View;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -61,7 +61,11 @@ pub(crate) enum MindEvent {
 }
 
 /// Opens an agent with the built-in tools.
-pub(super) async fn open(name: &str, model: Option<&std::path::Path>) -> Done<Agent> {
+pub(super) async fn open(
+    name: &str,
+    model: Option<&std::path::Path>,
+    labels: &[Label],
+) -> Done<Agent> {
     let agent = Agent::open_with_model(name, model).await;
     let agent = agent.map_err(|error| match error {
         // It was started beside its steward, so that it is the policy that is wanting.
@@ -73,11 +77,11 @@ pub(super) async fn open(name: &str, model: Option<&std::path::Path>) -> Done<Ag
         }
         error => Failure::new(error),
     })?;
-    Ok(marque_tools::all(agent))
+    Ok(marque_tools::all(agent).labelled(&Labels(labels.iter().cloned().collect())))
 }
 
 pub(super) async fn work(goal: Goal) -> Done<ExitCode> {
-    let agent = open(&goal.agent, goal.model.as_deref()).await?;
+    let agent = open(&goal.agent, goal.model.as_deref(), &goal.label).await?;
     let view = agent.view().await?;
     let telling = tokio::spawn(listen(agent.events(), view, goal.events));
     let events = agent.events();

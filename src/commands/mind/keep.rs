@@ -12,6 +12,8 @@
 
 mod queue;
 
+pub(crate) use queue::Queue;
+
 use super::{Lasting, buyer, buyer::MindEvent, log::Log};
 use crate::{
     failure::{Context as _, Done, Failure},
@@ -22,7 +24,6 @@ use marque_agent_core::{Agent, AgentError, Event};
 use marque_models::ModelError;
 use marque_steward_client::View;
 use marque_store_files::{Folder, SHARED};
-use queue::Queue;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -74,7 +75,9 @@ impl Work {
     pub(crate) fn under_way_in(folder: &Path) -> Option<Self> {
         let work = Self::read(folder)?;
         let id = rustix::process::Pid::from_raw(i32::try_from(work.process).ok()?)?;
-        rustix::process::test_kill_process(id).is_ok().then_some(work)
+        // One of another user's is there as well.
+        let there = rustix::process::test_kill_process(id) != Err(rustix::io::Errno::SRCH);
+        there.then_some(work)
     }
 
     fn read(folder: &Path) -> Option<Self> {
@@ -158,7 +161,7 @@ struct Keeper {
 pub(super) async fn work(home: Home, lasting: Lasting) -> Done<ExitCode> {
     let stop = stop_signal();
     let folder = home.mind(&lasting.agent);
-    let agent = buyer::open(&lasting.agent, lasting.model.as_deref()).await?;
+    let agent = buyer::open(&lasting.agent, lasting.model.as_deref(), &lasting.label).await?;
     let work = Work {
         v: 1,
         process: std::process::id(),

@@ -21,15 +21,18 @@ use std::{
 /// The longest goal in the queue, in bytes.
 const LONGEST: u64 = 64 * 1024;
 
+/// The longest answer that is read, in bytes.
+const LONGEST_ANSWER: u64 = 4 * 1024 * 1024;
+
 #[derive(Debug)]
-pub(super) struct Queue {
+pub(crate) struct Queue {
     held: OwnedFd,
     path: PathBuf,
 }
 
 impl Queue {
     /// Opens the queue in a mind's folder, which may be a link to another; makes it if need be.
-    pub(super) fn open(mind: &Path) -> io::Result<Self> {
+    pub(crate) fn open(mind: &Path) -> io::Result<Self> {
         let path = mind.join("queue");
         match fs::mkdir(&path, Mode::from_raw_mode(0o777)) {
             Ok(()) | Err(Errno::EXIST) => {}
@@ -43,7 +46,7 @@ impl Queue {
         Ok(Self { held, path })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -57,9 +60,7 @@ impl Queue {
             else {
                 continue;
             };
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-            let fits = (1..=64).contains(&name.len()) && !name.starts_with('.');
-            if fits && name.bytes().all(plain) {
+            if is_name(name) {
                 let written = match self.about(&format!("{name}.goal"))? {
                     Some(about) => (about.st_mtime, about.st_mtime_nsec),
                     None => continue,
@@ -73,25 +74,67 @@ impl Queue {
 
     /// A goal's words.
     pub(super) fn goal(&self, name: &str) -> io::Result<String> {
+        let bytes = self.read(&format!("{name}.goal"), "a goal", LONGEST)?;
+        Ok(goal_in(&bytes)?.to_owned())
+    }
+
+    /// What became of a goal, if anything did: the bytes of `NAME.ENDING`.
+    pub(crate) fn outcome(&self, name: &str, ending: &str) -> io::Result<Option<Vec<u8>>> {
+        match self.read(&format!("{name}.{ending}"), "it", LONGEST_ANSWER) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts a goal in, whole or not at all; never over one of this name, or over what became of it.
+    pub(crate) fn submit(&self, name: &str, goal: &str) -> io::Result<()> {
+        let goal = goal_in(goal.as_bytes())?;
+        if !is_name(name) {
+            return Err(wrong(
+                "a goal's name has up to 64 letters, digits, \"-\", \"_\" and \".\", the first of them no dot",
+            ));
+        }
+        let taken = || {
+            let why = format!("the queue has a goal \"{name}\" already; take another name");
+            io::Error::new(io::ErrorKind::AlreadyExists, why)
+        };
+        for ending in ["answer", "done", "held", "later"] {
+            if self.about(&format!("{name}.{ending}"))?.is_some() {
+                return Err(taken());
+            }
+        }
+        // A name that nobody else writes, whoever puts a goal of this name in at the same time.
+        let beside = format!(".{name}.{}.new", std::process::id());
+        self.write(&beside, goal.as_bytes())?;
+        let file = format!("{name}.goal");
+        // A link takes no place that is taken.
+        let put = fs::linkat(&self.held, &beside, &self.held, &file, AtFlags::empty());
+        self.remove(&beside)?;
+        match put {
+            Ok(()) => Ok(fs::fsync(&self.held)?),
+            Err(Errno::EXIST) => Err(taken()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A file of at most so many bytes.
+    fn read(&self, file: &str, what: &str, longest: u64) -> io::Result<Vec<u8>> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let opened = fs::openat(&self.held, format!("{name}.goal"), flags, Mode::empty());
-        let no_goal = || wrong(&format!("a goal is a file of at most {LONGEST} bytes"));
+        let no_file = || wrong(&format!("{what} is a file of at most {longest} bytes"));
+        let opened = fs::openat(&self.held, file, flags, Mode::empty());
         let file = File::from(opened.map_err(|error| match error {
-            Errno::LOOP | Errno::NXIO => no_goal(),
+            Errno::LOOP | Errno::NXIO => no_file(),
             error => error.into(),
         })?);
         if !file.metadata()?.is_file() {
-            return Err(no_goal());
+            return Err(no_file());
         }
         let mut bytes = Vec::new();
-        file.take(LONGEST.saturating_add(1)).read_to_end(&mut bytes)?;
-        if u64::try_from(bytes.len()).map_or(true, |length| length > LONGEST) {
-            return Err(no_goal());
-        }
-        let text = String::from_utf8(bytes).map_err(|_| wrong("the goal is no text"))?;
-        match text.trim() {
-            "" => Err(wrong("the goal is empty")),
-            text => Ok(text.to_owned()),
+        file.take(longest.saturating_add(1)).read_to_end(&mut bytes)?;
+        match u64::try_from(bytes.len()) {
+            Ok(length) if length <= longest => Ok(bytes),
+            _ => Err(no_file()),
         }
     }
 
@@ -111,16 +154,21 @@ impl Queue {
     pub(super) fn put(&self, name: &str, ending: &str, bytes: &[u8]) -> io::Result<()> {
         let file = format!("{name}.{ending}");
         let beside = format!(".{file}.new");
+        self.write(&beside, bytes)?;
+        fs::renameat(&self.held, &beside, &self.held, &file)?;
+        Ok(fs::fsync(&self.held)?)
+    }
+
+    /// Writes a file that is to get its name next.
+    fn write(&self, beside: &str, bytes: &[u8]) -> io::Result<()> {
         // Made anew, whatever is there: what a crash left, or a link that would lead elsewhere.
-        self.remove(&beside)?;
+        self.remove(beside)?;
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut new =
-            File::from(fs::openat(&self.held, &beside, flags, Mode::from_raw_mode(0o666))?);
+            File::from(fs::openat(&self.held, beside, flags, Mode::from_raw_mode(0o666))?);
         new.write_all(bytes)?;
-        new.sync_all()?;
-        fs::renameat(&self.held, &beside, &self.held, &file)?;
-        Ok(fs::fsync(&self.held)?)
+        new.sync_all()
     }
 
     /// Makes a goal that is over `NAME.done`, and takes away what it waited for.
@@ -145,6 +193,23 @@ impl Queue {
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// Whether a goal may have this name.
+fn is_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=64).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(plain)
+}
+
+/// The goal that these bytes are.
+fn goal_in(bytes: &[u8]) -> io::Result<&str> {
+    if u64::try_from(bytes.len()).map_or(true, |length| length > LONGEST) {
+        return Err(wrong(&format!("a goal has at most {LONGEST} bytes")));
+    }
+    match str::from_utf8(bytes).map_err(|_| wrong("the goal is no text"))?.trim() {
+        "" => Err(wrong("the goal is empty")),
+        text => Ok(text),
     }
 }
 
@@ -182,6 +247,28 @@ mod tests {
         left.sort();
         assert_eq!(left, [".half.goal", "b.answer", "b.done", "other"]);
         assert_eq!(queue.goal("b").unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_goal_that_is_put_in_takes_no_name_that_is_taken() {
+        let (_dir, queue, path) = scene();
+        queue.submit("wind", " 14 knots? ").unwrap();
+        assert_eq!(queue.goals().unwrap(), ["wind"]);
+        assert_eq!(queue.goal("wind").unwrap(), "14 knots?");
+        assert_eq!(std::fs::read_dir(&path).unwrap().count(), 1, "nothing beside it");
+        for ending in ["goal", "answer", "done", "held", "later"] {
+            std::fs::write(path.join(format!("{ending}.{ending}")), "there").unwrap();
+            let error = queue.submit(ending, "other").unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "{error}");
+            let there = std::fs::read(path.join(format!("{ending}.{ending}"))).unwrap();
+            assert_eq!(there, b"there");
+        }
+        let long = "x".repeat(64 * 1024 + 1);
+        for (name, goal) in [("", "go"), ("../x", "go"), (".x", "go"), ("x", " "), ("x", &long)] {
+            let error = queue.submit(name, goal).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{error}");
+        }
+        assert_eq!(queue.goals().unwrap().len(), 2);
     }
 
     #[test]
