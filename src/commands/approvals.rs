@@ -4,6 +4,7 @@
 mod hook;
 mod past;
 mod show;
+mod so_far;
 mod watch;
 
 pub(crate) use show::{Item, Names, head};
@@ -120,6 +121,7 @@ fn left(home: &Home) -> Done<Option<Vec<Item>>> {
             chain: laid_out.chain(),
             origin: laid_out.origin(),
             past: Vec::new(),
+            so_far: None,
         }));
     }
     items.sort_by_key(|item| item.held.at);
@@ -280,6 +282,7 @@ fn items(agent: &str, names: &Names, queue: Queue) -> Vec<Item> {
         chain,
         origin,
         past: Vec::new(),
+            so_far: None,
     };
     held.into_iter().map(item).collect()
 }
@@ -303,6 +306,7 @@ pub(crate) fn requested(request: &Checked) -> Vec<Item> {
             chain: request.chain,
             origin: request.origin,
             past: Vec::new(),
+            so_far: None,
         }));
     }
     items.sort_by_key(|item| item.held.at);

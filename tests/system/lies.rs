@@ -169,6 +169,8 @@ async fn a_seller_that_takes_the_money_and_does_not_deliver_is_held_the_next_tim
     let took = told.lines().find(|line| line.contains("it took 0.02 tUSD")).unwrap_or(&told);
     let nothing = "the runtime says that nothing came: \"status 500: out of wind\"";
     assert!(took.contains(nothing), "{told}");
+    let so_far = "in this task nothing; in all tasks 0.02 tUSD paid, to this address";
+    assert!(told.contains(so_far), "{told}");
     let said = Said::Delivered { body: B256::ZERO };
     scout.client().report(Report { intent: lost.id, said }).await.unwrap();
     let told = approvals(&scout);

@@ -157,6 +157,7 @@ async fn an_owner_looks_decides_and_stops_with_the_command_line() {
         assert!(shown.contains(&format!("scout wants to pay 0.02 tUSD to {SHOP}")), "{shown}");
         assert!(shown.contains("this is its address in the policy"), "{shown}");
         assert!(shown.contains("limits.tUSD.ask_above"), "{shown}");
+        assert!(shown.contains("so far    nothing was paid to this address"), "{shown}");
         let queue = it.json(&["approvals"]);
         assert_eq!(queue[0]["id"], yes.to_string());
 
@@ -179,6 +180,10 @@ async fn an_owner_looks_decides_and_stops_with_the_command_line() {
     assert!(matches!(again, Ok(Outcome::Allowed { .. })), "{again:?}");
 
     estate.run(|it| {
+        // What the first is about to take is told beside the one that waits.
+        let told = it.json(&["approvals"])[0]["so_far"].as_str().unwrap().to_owned();
+        let all = "in this task nothing; in all tasks 0.02 tUSD under way, to this address";
+        assert_eq!(told, all);
         ok(&it.marque(&["freeze", "--reason", "to be sure"]));
         let status = it.json(&["status"]);
         assert_eq!(status["frozen"]["reason"], "to be sure");

@@ -2,7 +2,10 @@
 //! agent's runtime said of the goods. The chain's part is the steward's word; that nothing came, or that
 //! a retry brought it after all, is the runtime's, and grants nothing: the payment waits all the same.
 
-use super::show::{Item, amount};
+use super::{
+    show::{Item, amount},
+    so_far::SoFar,
+};
 use crate::{
     failure::Done,
     story::{harmless, quoted, span},
@@ -35,25 +38,29 @@ struct Past {
     approved: BTreeSet<IntentId>,
 }
 
-/// Adds what happened before to those that are held for it.
+/// Adds to payments what the journal has of those before them: what their payee got so far, and where they
+/// are held for it, what came of that.
 pub(super) fn tell(home: &Home, items: &mut [Item], now: Timestamp) -> Done {
-    let held = |item: &Item| item.held.why.iter().any(|row| row.rule.ends_with(".delivery"));
-    if !items.iter().any(held) {
+    if !items.iter().any(|item| payee(&item.held.intent).is_some()) {
         return Ok(());
     }
-    let mut past = Past::default();
+    let (mut past, mut so_far) = (Past::default(), SoFar::default());
     audit::each(&home.journal(), 0, |read| {
         past.learn(&read.entry);
+        so_far.learn(&read.entry);
         Ok::<_, StewardError>(())
     })?;
-    for item in items.iter_mut().filter(|item| held(item)) {
+    for item in items {
         let Some(to) = payee(&item.held.intent) else { continue };
-        item.past = past.of(&item.agent, to).map(|paid| line(item, paid, now)).collect();
+        item.so_far = Some(so_far.line(&item.names, &item.agent, &item.held.task, to));
+        if item.held.why.iter().any(|row| row.rule.ends_with(".delivery")) {
+            item.past = past.of(&item.agent, to).map(|paid| line(item, paid, now)).collect();
+        }
     }
     Ok(())
 }
 
-const fn payee(intent: &Intent) -> Option<Address> {
+pub(super) const fn payee(intent: &Intent) -> Option<Address> {
     match intent {
         Intent::Authorise(pay) => Some(pay.to),
         Intent::Transfer(pay) => Some(pay.to),

@@ -56,6 +56,8 @@ pub(crate) struct Item {
     pub(crate) origin: alloy_primitives::B256,
     /// What happened before with whom it pays, where it is held for that.
     pub(crate) past: Vec<String>,
+    /// What was paid to whom it pays and is on its way there, where the journal is at hand.
+    pub(crate) so_far: Option<String>,
 }
 
 /// An intent, decoded.
@@ -87,6 +89,9 @@ impl Item {
         for row in &self.held.why {
             line("held by", &asks(row));
         }
+        if let Some(so_far) = &self.so_far {
+            line("so far", so_far);
+        }
         for before in &self.past {
             line("before", before);
         }
@@ -111,7 +116,7 @@ impl Item {
         let held = &self.held;
         json!({
             "id": held.id, "agent": self.agent, "what": head, "facts": facts,
-            "why": held.why, "before": self.past, "at": held.at, "closes": held.closes, "body": held.body,
+            "why": held.why, "so_far": self.so_far, "before": self.past, "at": held.at, "closes": held.closes, "body": held.body,
             "policy_version": self.version, "origin": self.origin, "chain": self.chain,
             "intent": held.intent, "words": { "task": held.task },
         })
@@ -281,6 +286,7 @@ pub(super) mod tests {
             chain: 1,
             origin: B256::ZERO,
             past: Vec::new(),
+            so_far: None,
         }
     }
 

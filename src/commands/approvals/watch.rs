@@ -5,7 +5,7 @@
 
 use super::{
     hook::Hook,
-    items, now,
+    items, now, past,
     show::{Item, Names},
 };
 use crate::{
@@ -78,7 +78,12 @@ pub(super) async fn watch(
                     }
                 }
             }
-            Some(event) = events.recv() => {
+            Some(mut event) = events.recv() => {
+                if let Event::Held(item) = &mut event
+                    && let Err(failure) = past::tell(home, std::slice::from_mut(item), now())
+                {
+                    anstream::eprintln!("note: what was before is not told: {}", failure.message);
+                }
                 if shared.json {
                     say!("{}", as_json(&event));
                 } else {
