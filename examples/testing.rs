@@ -40,7 +40,8 @@ async fn main() -> Result {
     feed.misbehaves(Misbehaviour::Answers(500));
     let mind = town.dir().join("replayed");
     let replayed = Agent::replaying("scout", town.dir().join("run.jsonl"), mind).await?;
-    assert_eq!(replayed.clone().tool(highest).run::<String>(GOAL).await?, "14.2");
+    assert_eq!(replayed.clone().tool(highest).run_as::<String>("again", GOAL).await?, "14.2");
+    assert_eq!(replayed.cost("again").await?.to_string(), "0.02 tUSD");
     assert_eq!(town.holds(&scout).await?, "4.98 tUSD");
 
     // Another question was never recorded.

@@ -233,7 +233,18 @@ impl Cx {
         let Some(tape) = &self.scope.tape else { return self.perform(request).await };
         let (method, url) = (request.method.to_string(), self.scope.named(&request.url));
         let body = request.body.clone();
-        let response = tape.http((&method, &url, &body), self.perform(request)).await?;
+        let response = tape.http((&method, &url, &body), self.perform(request)).await;
+        if tape.is_read() {
+            // As it was made: it had two places, and what was paid was told and counted.
+            let ordinal = self.scope.ordinal.fetch_add(2, Ordering::SeqCst).saturating_add(1);
+            if let Ok(Response { paid: Some(paid), .. }) = &response {
+                let place = (self.scope.task.as_str(), self.scope.step, ordinal);
+                let counted = self.scope.purse.repeat(place, paid.amount).await;
+                counted.map_err(|error| self.scope.sort(error.into()))?;
+                self.announce(paid);
+            }
+        }
+        let response = response?;
         self.join_labels(&Labels::default().with(Label::Web(response.host.clone())));
         Ok(response)
     }

@@ -53,6 +53,10 @@ pub(crate) struct Purse {
 /// money any more is the steward's to know.
 fn key(proposal: &Proposal) -> Vec<u8> {
     let Proposal { task, step, ordinal, attempt, .. } = proposal;
+    key_at((task, *step, *ordinal), *attempt)
+}
+
+fn key_at((task, step, ordinal): (&str, u32, u32), attempt: u32) -> Vec<u8> {
     format!("{}{step}/{ordinal}/{attempt}", prefix(task)).into_bytes()
 }
 
@@ -79,6 +83,15 @@ impl Purse {
         }
         self.write(key, Some(amount)).await?;
         Ok(before)
+    }
+
+    /// Writes down what was paid at a place when a run was recorded, as it is repeated.
+    pub(crate) async fn repeat(
+        &self,
+        place: (&str, u32, u32),
+        amount: Money,
+    ) -> Result<(), PaymentError> {
+        self.write(&key_at(place, 0), Some(amount)).await
     }
 
     async fn reserved(&self, key: Vec<u8>) -> Result<Option<Money>, AgentError> {

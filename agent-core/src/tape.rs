@@ -2,13 +2,16 @@
 //!
 //! A tape is a file of lines: what was asked, by its hash, and what was answered. Replaying it runs
 //! the loop and the tools for real and takes every answer from the file; a question that was not
-//! asked then has no answer, which is how a test notices that an agent has changed.
+//! asked then has no answer, which is how a test notices that an agent has changed. What was asked
+//! stands there as well, so that the test is told what is another.
 //!
 //! Prompts, pages and amounts stand in it as they were. A recording is made to lie beside tests, so no
 //! signature of the steward's stands in it, nor a URL of an endpoint, which may hold its owner's key.
 //!
 //! INVARIANT: what is written down holds no signature and of an endpoint its host alone (pinned by
 //! `tests::a_recording_holds_no_signature_and_no_endpoint`).
+
+mod question;
 
 use crate::{AgentError, Response, Steward, ToolError, cx::lock};
 use alloy_primitives::{Address, B256};
@@ -19,10 +22,11 @@ use marque_payments::{Authority, Paid, PaymentError};
 use marque_policies::{IntentId, Money};
 use marque_steward_client::{Artifact, Fault, IntentState, Note, Outcome, Proposal, Report, View};
 use marque_store_files::{Folder, PRIVATE};
+use question::{Question, Questions};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     fmt::Display,
     fs::File,
     io::{BufRead as _, BufReader, Write as _},
@@ -32,8 +36,8 @@ use std::{
 };
 use url::Url;
 
-/// The version of the format, in the first line.
-const VERSION: u64 = 1;
+/// The version of the format, in the first line. The first one had no questions.
+const VERSION: u64 = 2;
 
 /// A file of questions and answers, being written or read.
 #[derive(Debug)]
@@ -45,9 +49,16 @@ pub(crate) struct Tape {
 
 #[derive(Debug)]
 enum Mode {
-    Writing(Mutex<File>),
+    Writing(Mutex<Written>),
     /// Answers by question, in the order in which they were given; the last one is given for ever.
-    Reading(Mutex<HashMap<(On, String), VecDeque<Answer>>>),
+    Reading(Mutex<HashMap<(On, String), VecDeque<Answer>>>, Questions),
+}
+
+#[derive(Debug)]
+struct Written {
+    file: File,
+    /// Texts that are in it.
+    texts: HashSet<String>,
 }
 
 /// What was asked.
@@ -61,6 +72,8 @@ enum On {
     Standing,
     Wait,
     Http,
+    /// Nothing: a text of a question, by its hash.
+    Text,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -75,6 +88,8 @@ struct Line {
     /// Hash of the question; empty where there is one question only.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     key: String,
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    asked: serde_json::Value,
     #[serde(flatten)]
     answer: Answer,
 }
@@ -93,13 +108,13 @@ impl Tape {
         let mut file = made(path).map_err(wrong)?;
         let first = First { version: VERSION, model: info.clone() };
         writeln!(file, "{}", text(&first)).map_err(wrong)?;
-        let mode = Mode::Writing(Mutex::new(file));
+        let mode = Mode::Writing(Mutex::new(Written { file, texts: HashSet::new() }));
         Ok(Self { path: path.to_owned(), info: info.clone(), mode })
     }
 
     /// Whether it is read, and not written.
     pub(crate) const fn is_read(&self) -> bool {
-        matches!(self.mode, Mode::Reading(_))
+        matches!(self.mode, Mode::Reading(..))
     }
 
     /// Reads a tape.
@@ -112,57 +127,81 @@ impl Tape {
         };
         let first: First = serde_json::from_str(&first)
             .map_err(|error| unusable(path, format!("line 1 is no recording's: {error}")))?;
-        if first.version != VERSION {
+        if !(1..=VERSION).contains(&first.version) {
             let why = format!("it has version {}, and this is version {VERSION}", first.version);
             return Err(unusable(path, why));
         }
         let mut answers: HashMap<_, VecDeque<_>> = HashMap::new();
+        let mut questions = Questions::default();
         for (n, line) in lines.enumerate() {
             let line = line.map_err(|error| unusable(path, error))?;
-            let Line { on, key, answer } = serde_json::from_str(&line)
+            let Line { on, key, asked, answer } = serde_json::from_str(&line)
                 .map_err(|error| unusable(path, format!("line {}: {error}", n + 2)))?;
-            answers.entry((on, key)).or_default().push_back(answer);
+            match (on, answer) {
+                (On::Text, Answer::Ok(serde_json::Value::String(text))) => {
+                    questions.take_text(key, text);
+                }
+                (_, answer) => {
+                    questions.take(on, asked);
+                    answers.entry((on, key)).or_default().push_back(answer);
+                }
+            }
         }
-        let mode = Mode::Reading(Mutex::new(answers));
+        let mode = Mode::Reading(Mutex::new(answers), questions);
         Ok(Self { path: path.to_owned(), info: first.model, mode })
     }
 
     /// The answer from the tape; nothing where the tape is being written.
     fn recall<T: DeserializeOwned, E>(
         &self,
-        on: On,
-        key: &str,
+        question: &Question,
         error: impl FnOnce(String) -> E,
     ) -> Option<Result<T, E>> {
-        let Mode::Reading(answers) = &self.mode else { return None };
-        let found =
-            lock(answers).get_mut(&(on, key.to_owned())).and_then(|queue| match queue.len() {
-                0 | 1 => queue.front().cloned(),
-                _ => queue.pop_front(),
-            });
+        let Mode::Reading(answers, questions) = &self.mode else { return None };
+        let place = (question.on, question.key.clone());
+        let found = lock(answers).get_mut(&place).and_then(|queue| match queue.len() {
+            0 | 1 => queue.front().cloned(),
+            _ => queue.pop_front(),
+        });
         let path = self.path.display();
         Some(match found {
             Some(Answer::Ok(value)) => serde_json::from_value(value)
                 .map_err(|why| error(format!("{path}: an answer cannot be read: {why}"))),
             Some(Answer::Error(said)) => Err(error(said)),
-            None => Err(error(format!(
-                "{path} has no answer to {}: the agent, its goal or its tools have changed since it \
-                 was recorded; record it again",
-                on.words()
-            ))),
+            None => {
+                let differs = questions.differs(question).unwrap_or_else(|| {
+                    "the agent, its goal or its tools have changed since it was recorded".to_owned()
+                });
+                Err(error(format!(
+                    "{path} has no answer to {}: {differs}; if that is meant, record it again",
+                    question.on.words()
+                )))
+            }
         })
     }
 
     /// Writes an answer down. A recording with a gap is told of; the run goes on.
-    fn remember<T: Serialize, E: Display>(&self, on: On, key: String, answer: Result<&T, &E>) {
-        let Mode::Writing(file) = &self.mode else { return };
+    fn remember<T: Serialize, E: Display>(&self, question: Question, answer: Result<&T, &E>) {
+        let Mode::Writing(written) = &self.mode else { return };
         let answer = match answer.map(serde_json::to_value) {
             Ok(Ok(value)) => Answer::Ok(value),
             Ok(Err(error)) => Answer::Error(error.to_string()),
             Err(error) => Answer::Error(error.to_string()),
         };
-        let line = text(&Line { on, key, answer });
-        if let Err(error) = writeln!(lock(file), "{line}") {
+        let Question { on, key, asked, texts } = question;
+        let Written { file, texts: known } = &mut *lock(written);
+        let mut lines = String::new();
+        for words in texts {
+            let key = hash(&words);
+            if known.insert(key.clone()) {
+                let (on, asked, answer) =
+                    (On::Text, serde_json::Value::Null, Answer::Ok(words.into()));
+                lines.push_str(&text(&Line { on, key, asked, answer }));
+                lines.push('\n');
+            }
+        }
+        lines.push_str(&text(&Line { on, key, asked, answer }));
+        if let Err(error) = writeln!(file, "{lines}") {
             tracing::warn!(path = %self.path.display(), %error, "the recording has a gap");
         }
     }
@@ -170,8 +209,7 @@ impl Tape {
     /// The answer from the tape, or the real one, which goes onto it without what is `secret` in it.
     async fn through<T, E>(
         &self,
-        on: On,
-        key: String,
+        question: Question,
         error: impl FnOnce(String) -> E + Send,
         secret: impl FnOnce(&mut T) + Send,
         ask: impl Future<Output = Result<T, E>> + Send,
@@ -180,7 +218,7 @@ impl Tape {
         T: Serialize + DeserializeOwned + Clone,
         E: Display,
     {
-        if let Some(answer) = self.recall(on, &key, error) {
+        if let Some(answer) = self.recall(&question, error) {
             return answer;
         }
         let answer = ask.await;
@@ -189,7 +227,7 @@ impl Tape {
             if let Ok(kept) = &mut kept {
                 secret(kept);
             }
-            self.remember(on, key, kept.as_ref().map_err(|error| *error));
+            self.remember(question, kept.as_ref().map_err(|error| *error));
         }
         answer
     }
@@ -200,14 +238,14 @@ impl Tape {
         (method, url, body): (&str, &str, &[u8]),
         ask: impl Future<Output = Result<Response, ToolError>> + Send,
     ) -> Result<Response, ToolError> {
-        let key = hash(&(method, url, hex::encode(body)));
-        let kept: Option<Result<Kept, _>> = self.recall(On::Http, &key, ToolError::from_any);
+        let question = Question::http(method, url, body);
+        let kept: Option<Result<Kept, _>> = self.recall(&question, ToolError::from_any);
         if let Some(kept) = kept {
             return kept?.try_into();
         }
         let answer = ask.await;
         let kept = answer.as_ref().map(|response| Kept::from(response.clone()));
-        self.remember(On::Http, key, kept.as_ref().map_err(|error| *error));
+        self.remember(question, kept.as_ref().map_err(|error| *error));
         answer
     }
 }
@@ -251,6 +289,7 @@ impl On {
             Self::View | Self::Standing => "the steward's view",
             Self::Wait => "a question to the owner",
             Self::Http => "a request",
+            Self::Text => "a text",
         }
     }
 }
@@ -284,19 +323,19 @@ impl Model for Taped<Arc<dyn Model>> {
     }
 
     fn count_tokens(&self, text: &str) -> Result<usize, ModelError> {
-        let key = hash(&text);
-        if let Some(count) = self.tape.recall(On::Tokens, &key, ModelError::Recording) {
+        let question = Question::tokens(text);
+        if let Some(count) = self.tape.recall(&question, ModelError::Recording) {
             return count;
         }
         let count = self.real()?.count_tokens(text);
-        self.tape.remember(On::Tokens, key, count.as_ref());
+        self.tape.remember(question, count.as_ref());
         count
     }
 
     async fn generate(&self, request: Request) -> Result<Generation, ModelError> {
-        let key = hash(&request.messages);
+        let question = Question::model(&request.messages);
         let asked = async { self.real()?.generate(request).await };
-        self.tape.through(On::Model, key, ModelError::Recording, |_| {}, asked).await
+        self.tape.through(question, ModelError::Recording, |_| {}, asked).await
     }
 }
 
@@ -339,20 +378,21 @@ impl Authority for Taped<Arc<dyn Steward>> {
         let Proposal { task: _, step, ordinal, attempt, intent } = &proposal;
         // Tasks are named by chance.
         let key = self.key(hash(&(step, ordinal, attempt, intent)));
+        let question = Question::propose(self.account.as_deref(), key, &proposal);
         let asked = async { self.real()?.propose(proposal).await };
-        self.tape.through(On::Propose, key, fault, unsigned, asked).await
+        self.tape.through(question, fault, unsigned, asked).await
     }
 
     async fn view(&self) -> Result<View, PaymentError> {
         let asked = async { self.real()?.view().await };
-        let key = self.key(String::new());
-        self.tape.through(On::View, key, fault, without_endpoints, asked).await
+        let question = Question::only(On::View, self.key(String::new()));
+        self.tape.through(question, fault, without_endpoints, asked).await
     }
 
     async fn standing(&self) -> Result<View, PaymentError> {
         let asked = async { self.real()?.standing().await };
-        let key = self.key(String::new());
-        self.tape.through(On::Standing, key, fault, without_endpoints, asked).await
+        let question = Question::only(On::Standing, self.key(String::new()));
+        self.tape.through(question, fault, without_endpoints, asked).await
     }
 
     async fn report(&self, report: Report) -> Result<(), PaymentError> {
@@ -364,7 +404,8 @@ impl Authority for Taped<Arc<dyn Steward>> {
 
     async fn wait(&self, id: IntentId, timeout: Duration) -> Result<IntentState, PaymentError> {
         let asked = async { self.real()?.wait(id, timeout).await };
-        self.tape.through(On::Wait, self.key(String::new()), fault, |_| {}, asked).await
+        let question = Question::only(On::Wait, self.key(String::new()));
+        self.tape.through(question, fault, |_| {}, asked).await
     }
 }
 
@@ -488,7 +529,7 @@ mod tests {
         for (text, why) in [
             (String::new(), "it is empty"),
             ("hello\n".to_owned(), "line 1 is no recording's"),
-            (format!("{{\"version\":2,\"model\":{model}}}\n"), "it has version 2"),
+            (format!("{{\"version\":3,\"model\":{model}}}\n"), "it has version 3"),
             (format!("{first}\n{{\"on\":\"dice\",\"ok\":1}}\n"), "line 2: "),
         ] {
             std::fs::write(&path, &text).unwrap();
@@ -506,14 +547,19 @@ mod tests {
         let path = dir.path().join("run.jsonl");
         let tape = Tape::write(&path, &info()).unwrap();
         for answer in [Ok(1), Ok(2), Err("lost".to_owned())] {
-            tape.remember::<_, String>(On::Wait, "key".to_owned(), answer.as_ref());
+            tape.remember::<_, String>(question(On::Wait, "key"), answer.as_ref());
         }
         let tape = Tape::read(&path).unwrap();
-        let recalled = || tape.recall::<u8, String>(On::Wait, "key", |why| why).unwrap();
+        let recalled = || tape.recall::<u8, String>(&question(On::Wait, "key"), |why| why).unwrap();
         assert_eq!([recalled(), recalled()], [Ok(1), Ok(2)]);
         assert_eq!([recalled(), recalled()], [Err("lost".to_owned()), Err("lost".to_owned())]);
-        let other = tape.recall::<u8, String>(On::Http, "key", |why| why).unwrap().unwrap_err();
+        let other = tape.recall::<u8, String>(&question(On::Http, "key"), |why| why);
+        let other = other.unwrap().unwrap_err();
         assert!(other.contains("has no answer to a request"), "{other}");
+    }
+
+    fn question(on: On, key: &str) -> Question {
+        Question::only(on, key.to_owned())
     }
 
     fn info() -> ModelInfo {
@@ -542,7 +588,8 @@ mod tests {
             let outcome = Outcome::Allowed { id: IntentId(B256::ZERO), artifact };
             let given = outcome.clone();
             let asked = async { Ok::<_, PaymentError>(given) };
-            let told = tape.through(On::Propose, n.to_string(), fault, unsigned, asked).await;
+            let told =
+                tape.through(question(On::Propose, &n.to_string()), fault, unsigned, asked).await;
             assert_eq!(told.unwrap(), outcome, "the run itself has it");
         }
         let view = json!({ "agent": "scout", "address": zero, "owner": zero, "origin": word,
@@ -551,7 +598,7 @@ mod tests {
             "chains": [{ "name": "main", "id": 1, "rpc": ["https://rpc.example/v2/apikey"] }] });
         let view: View = serde_json::from_value(view).unwrap();
         let asked = async { Ok::<_, PaymentError>(view.clone()) };
-        let told = tape.through(On::View, String::new(), fault, without_endpoints, asked).await;
+        let told = tape.through(question(On::View, ""), fault, without_endpoints, asked).await;
         assert_eq!(told.unwrap(), view);
 
         let written = std::fs::read_to_string(&path).unwrap();
@@ -559,10 +606,11 @@ mod tests {
         assert!(written.contains("rpc.example"), "{written}");
         let read = Tape::read(&path).unwrap();
         for key in ["0", "1", "2"] {
-            let recalled: Result<Outcome, _> = read.recall(On::Propose, key, fault).unwrap();
+            let recalled: Result<Outcome, _> =
+                read.recall(&question(On::Propose, key), fault).unwrap();
             assert!(matches!(recalled, Ok(Outcome::Allowed { .. })), "it is read all the same");
         }
-        assert!(matches!(read.recall::<View, _>(On::View, "", fault), Some(Ok(_))));
+        assert!(matches!(read.recall::<View, _>(&question(On::View, ""), fault), Some(Ok(_))));
     }
 
     #[test]

@@ -172,6 +172,20 @@ async fn an_agent_with_an_account_below_it_is_recorded_and_replayed() {
     assert_eq!(below.proposals.lock().unwrap().len(), 1, "nobody is asked");
     assert_eq!(desk.proposals.lock().unwrap().len(), proposals);
 
+    // What has changed since is told.
+    let other = Agent::replaying("scout", &recording, dir.path().join("goal")).await.unwrap();
+    let helper = other.sub_agent("helper").await.unwrap();
+    let error = tools(other, helper).run::<String>("stay?").await.unwrap_err().to_string();
+    assert!(error.contains("has no answer to") && error.contains("\"stay?\""), "{error}");
+    let other = Agent::replaying("scout", &recording, dir.path().join("tool")).await.unwrap();
+    let helper = other.sub_agent("helper").await.unwrap().tool(look);
+    let agent = other.tool(look).tool(helper.as_tool("ask_helper", "ask the new helper"));
+    let error = agent.run::<String>("sail?").await.unwrap_err().to_string();
+    assert!(
+        error.contains("ask_helper ask the new") && error.contains("ask the helper"),
+        "{error}"
+    );
+
     // An account that was not there when it was recorded has nothing to say.
     let other = Agent::replaying("scout", &recording, dir.path().join("other")).await.unwrap();
     let stranger = other.sub_agent("stranger").await.unwrap();
