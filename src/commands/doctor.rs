@@ -128,7 +128,7 @@ fn noted(shared: &Shared, home: &Home, agent: &str, key: Address) -> Option<Perm
 }
 
 /// The chain and its first block, as the owner's genesis names them.
-fn begun(home: &Home) -> Option<(u64, alloy_primitives::B256)> {
+pub(crate) fn begun(home: &Home) -> Option<(u64, alloy_primitives::B256)> {
     let entries = marque_steward::audit::entries(&home.journal()).ok()?;
     entries.into_iter().find_map(|entry| match entry.body {
         marque_steward::Body::Genesis(genesis) => Some((genesis.chain, genesis.chain_genesis)),

@@ -14,7 +14,7 @@ use alloy_primitives::{Address, U256};
 use alloy_sol_types::SolCall as _;
 use marque::{home::Home, owner::connect};
 use marque_contracts::IERC20;
-use marque_identity::{Rpc, devnet};
+use marque_identity::{IdentityError, Rpc, devnet};
 use marque_policies::{
     AssetId, Intent, Money, Policy,
     intent::Sweep,
@@ -132,9 +132,9 @@ pub(crate) async fn fund(shared: &Shared, args: &FundArgs) -> Done<ExitCode> {
     if args.faucet {
         let url = policy.chains.values().flat_map(|chain| &chain.rpc).next();
         let url = url.ok_or_else(|| Failure::new("the policy names no endpoint"))?;
-        devnet::faucet(url, money.asset.token, to, money.units).await.map_err(|error| {
-            Failure::new(error).help("a faucet exists on a chain that marque devnet started")
-        })?;
+        began_on(&home, chain, url).await?;
+        let paid = devnet::faucet(url, money.asset.token, to, money.units).await;
+        paid.map_err(|error| no_faucet(url, error))?;
     } else {
         let owner = shared.sender(&shared.owner_home()?)?;
         let has = holding(&rpc, money.asset.token, owner.address()).await?;
@@ -166,6 +166,34 @@ pub(crate) async fn fund(shared: &Shared, args: &FundArgs) -> Done<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses to pay on a chain that the home was not begun on: its steward would never see that money.
+async fn began_on(home: &Home, chain: u64, url: &str) -> Done {
+    let Some((_, genesis)) = super::doctor::begun(home).filter(|(begun, _)| *begun == chain) else {
+        return Ok(());
+    };
+    let rpc = Rpc::new(&[url.to_owned()]).map_err(|error| no_faucet(url, error))?;
+    match rpc.genesis_hash().await.map_err(|error| no_faucet(url, error))? == genesis {
+        true => Ok(()),
+        false => Err(Failure::new(format!(
+            "the chain at {url} is not the one that {} was begun on",
+            home.path().display()
+        ))
+        .help(ANOTHER_DAY)),
+    }
+}
+
+/// How to go on where a devnet has ended.
+const ANOTHER_DAY: &str = "a devnet forgets its chain when it ends, and a home is for one chain: begin again \
+                           with another, marque devnet --home DIR, and give the commands the same --home";
+
+fn no_faucet(url: &str, error: IdentityError) -> Failure {
+    match error {
+        IdentityError::Unreachable { .. } => Failure::new(format!("no devnet answers at {url}"))
+            .help(format!("start one in another terminal: marque devnet. If one ran there before: {ANOTHER_DAY}")),
+        error => Failure::new(error).help("a faucet exists on a chain that marque devnet started"),
+    }
 }
 
 /// The policy in force for an agent, else its draft: for looking, and for a faucet's money.

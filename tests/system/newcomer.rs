@@ -2,7 +2,7 @@
 //! own, paths that a shop does not have, and a program that waits for its owner.
 
 use crate::{
-    command::{failure, marque, ok},
+    command::{failure, marque, ok, start},
     support::{MARQUE, Town},
 };
 use marque::testing::{self, call};
@@ -56,6 +56,54 @@ async fn a_script_is_told_of_every_error_of_a_run_as_an_object_with_its_code() {
     let said = told(&out);
     assert_eq!((out.status.code(), said["code"].as_u64()), (Some(1), Some(1)), "{said}");
     assert!(said["error"].as_str().unwrap().contains("cannot unlock"), "{said}");
+}
+
+/// A devnet of the command's own, ended in order.
+struct Devnet(std::process::Child);
+
+impl Devnet {
+    fn start(dir: &std::path::Path, more: &[&str]) -> Self {
+        let mut devnet = start(dir, &[&["devnet"], more].concat());
+        let said = std::io::BufReader::new(devnet.stdout.take().unwrap());
+        let mut said = std::io::BufRead::lines(said).map(Result::unwrap);
+        assert!(said.any(|line| line.starts_with("Ctrl-C ends the chain")), "it starts");
+        Self(devnet)
+    }
+}
+
+impl Drop for Devnet {
+    fn drop(&mut self) {
+        let id = nix::unistd::Pid::from_raw(i32::try_from(self.0.id()).unwrap());
+        nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_faucet_whose_devnet_has_ended_or_is_another_says_how_to_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let ports = [free(), free()].map(|address| address.port().to_string());
+    let ports = ["--port", &ports[0], "--seller-port", &ports[1]];
+    let fund = ["fund", "scout", "5 tUSD", "--faucet"];
+    let devnet = Devnet::start(dir, &ports);
+    ok(&marque(dir, &["owner", "init"]));
+    ok(&marque(dir, &["new", "scout"]));
+    ok(&marque(dir, &["policy", "adopt", "scout"]));
+    ok(&marque(dir, &fund));
+    drop(devnet);
+    let (text, code) = failure(&marque(dir, &fund));
+    assert!(code == 1 && text.contains("no devnet answers at http://127.0.0.1:"), "{text}");
+    assert!(text.contains("marque devnet --home DIR"), "{text}");
+    let elsewhere = dir.join("another");
+    let more = [&ports[..], &["--home", elsewhere.to_str().unwrap()]].concat();
+    let _other = Devnet::start(dir, &more);
+    let (text, code) = failure(&marque(dir, &fund));
+    assert!(
+        code == 1 && text.contains("is not the one that") && text.contains("--home DIR"),
+        "{text}"
+    );
 }
 
 #[test]
