@@ -159,7 +159,7 @@ impl Remote {
             let wording = *lock(&self.wording);
             let body = ask::body(&self.options.name, request, messages, wording);
             let question = self.question(request, &body, number);
-            match self.put(request, body, &question).await {
+            match self.put(request, body, wording, &question).await {
                 Err(Trouble::Wording(objected)) if objected != wording => {
                     tracing::debug!(
                         host = host_port(&self.url),
@@ -184,6 +184,7 @@ impl Remote {
         &self,
         request: &Request,
         body: serde_json::Value,
+        wording: Wording,
         question: &Question,
     ) -> Result<Answer, Trouble> {
         let view = question.authority.standing().await.map_err(|error| self.payment(error))?;
@@ -198,7 +199,7 @@ impl Remote {
         let mut tried = 0;
         loop {
             tried += 1;
-            let answer = match &request.sink {
+            let answer = match request.sink.as_ref().filter(|_| !wording.whole) {
                 Some(sink) => {
                     let streamed = self.http(&ask::streaming(&body))?;
                     let streamed = self.stream(&net, streamed, request, sink);

@@ -42,3 +42,4 @@ mod service;
 mod support;
 mod tampering;
 mod tools;
+mod worker;

@@ -6,13 +6,15 @@ use marque_models::{Constraint, Message, ModelError, Request, Role, ToolCall, Tr
 use serde_json::{Map, Value, json};
 use url::Url;
 
-/// What a server has to be told in words, because it refused to hear it otherwise.
+/// What a server has to be told in words, or asked for at once, because it refused it otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Wording {
     /// The schema of the reply.
     schema: bool,
     /// The tools, their calls and their answers.
     tools: bool,
+    /// The reply, whole and not as it is written.
+    pub(super) whole: bool,
 }
 
 impl Wording {
@@ -20,6 +22,9 @@ impl Wording {
     pub(super) fn instead_of(self, objection: &str) -> Option<Self> {
         let objection = objection.to_lowercase();
         let names = |words: &[&str]| words.iter().any(|word| objection.contains(word));
+        if !self.whole && names(&["stream"]) {
+            return Some(Self { whole: true, ..self });
+        }
         if !self.schema && names(&["response_format", "json_schema", "structured output"]) {
             return Some(Self { schema: true, ..self });
         }
@@ -267,6 +272,8 @@ mod tests {
         let first = Wording::default().instead_of("Unknown field response_format").unwrap();
         let second = first.instead_of("tools are not supported").unwrap();
         assert_eq!(second.instead_of("tools are not supported"), None);
+        let whole = second.instead_of("stream: streaming is not supported; leave it out").unwrap();
+        assert!(whole.whole && whole.instead_of("no streams here").is_none());
         let body = body("m", &request, &request.messages, second);
         assert!(body.get("tools").is_none() && body.get("response_format").is_none());
         let system = body["messages"][0]["content"].as_str().unwrap();
