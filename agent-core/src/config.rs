@@ -188,7 +188,9 @@ impl Config {
         let keep = match options.keep {
             None => DEFAULT_KEEP,
             Some(keep) if (1..=MOST_KEPT).contains(&keep) => keep as usize,
-            Some(keep) => return Err(format!("options.keep is {keep}; it must be 1 to {MOST_KEPT}")),
+            Some(keep) => {
+                return Err(format!("options.keep is {keep}; it must be 1 to {MOST_KEPT}"));
+            }
         };
         Ok(Self { model, remote, llama, limits, patience, names: file.names, files, keep })
     }

@@ -264,7 +264,11 @@ impl Lost {
 
 /// A reply, and what is told of it on the way. It is over when the model says so, whoever still
 /// could tell more.
-async fn heard<T>(reply: impl Future<Output = T>, mut deltas: Deltas, mut told: impl FnMut(Delta)) -> T {
+async fn heard<T>(
+    reply: impl Future<Output = T>,
+    mut deltas: Deltas,
+    mut told: impl FnMut(Delta),
+) -> T {
     let mut reply = std::pin::pin!(reply);
     let reply = loop {
         tokio::select! {

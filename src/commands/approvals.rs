@@ -282,7 +282,7 @@ fn items(agent: &str, names: &Names, queue: Queue) -> Vec<Item> {
         chain,
         origin,
         past: Vec::new(),
-            so_far: None,
+        so_far: None,
     };
     held.into_iter().map(item).collect()
 }

@@ -5,7 +5,8 @@
 use crate::raw::{Raw, Visit};
 use crate::{Backend, StoreError, Write};
 use ::redb::{
-    Builder, Database, DatabaseError, Durability, ReadableDatabase as _, TableDefinition, WriteTransaction,
+    Builder, Database, DatabaseError, Durability, ReadableDatabase as _, TableDefinition,
+    WriteTransaction,
 };
 use std::fs::{self, File, TryLockError};
 use std::io;

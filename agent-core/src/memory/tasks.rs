@@ -56,7 +56,10 @@ impl Memory {
             .partition(|key| last(key, 2) == Some(id));
         let newest = before.iter().chain(&again).filter_map(|key| turn(key)).max();
         batch.extend(again.into_iter().map(|key| (key, None)));
-        batch.push((over_key(newest.map_or(0, |turn| turn.saturating_add(1)), id), Some(Vec::new())));
+        batch.push((
+            over_key(newest.map_or(0, |turn| turn.saturating_add(1)), id),
+            Some(Vec::new()),
+        ));
         store.put_batch(&batch)?;
         let too_many = before.len().saturating_add(1).saturating_sub(self.finished.max(1));
         for key in before.into_iter().take(too_many) {

@@ -270,12 +270,18 @@ async fn what_a_thought_that_fails_has_read_and_written_counts_over_the_runs_of_
         let model = Arc::new(Breaking(info, error, told));
         let build = || Agent::builder("scout").model(model.clone()).steward(desk.clone());
         let agent = build().mind_dir(dir.path()).build().await.unwrap();
-        let run = |agent: Agent| async move { agent.run_as::<String>("t", "go").await.unwrap_err() };
+        let run =
+            |agent: Agent| async move { agent.run_as::<String>("t", "go").await.unwrap_err() };
         assert!(matches!(run(agent.clone()).await, AgentError::Model(_)));
         let used = agent.task("t").await.unwrap().map(|task| task.used().tokens);
-        let reply = told.len().max(if matches!(error(), ModelError::Truncated { .. }) { 9 } else { 1 });
+        let reply =
+            told.len().max(if matches!(error(), ModelError::Truncated { .. }) { 9 } else { 1 });
         // The goal is a part of the prompt.
-        assert_eq!(used.is_some_and(|used| used >= (reply + "go".len()) as u64), counts, "{used:?}");
+        assert_eq!(
+            used.is_some_and(|used| used >= (reply + "go".len()) as u64),
+            counts,
+            "{used:?}"
+        );
         drop(agent);
         let limits = TaskLimits { tokens: used.map(|used| used + 1), ..TaskLimits::default() };
         let agent = build().mind_dir(dir.path()).limits(limits).build().await.unwrap();

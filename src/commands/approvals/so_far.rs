@@ -162,6 +162,8 @@ mod tests {
         assert_eq!(so_far.line(names, "other", "wind", TO), none);
         assert_eq!(so_far.line(names, "scout", "wind", Address::repeat_byte(8)), none);
         so_far.learn(&entry(json!({ "kind": "unseen", "id": id_of(1) })));
-        assert!(so_far.line(names, "scout", "wind", TO).starts_with("in this task 1.20 USDC under"));
+        assert!(
+            so_far.line(names, "scout", "wind", TO).starts_with("in this task 1.20 USDC under")
+        );
     }
 }

@@ -105,8 +105,7 @@ fn show(shared: &Shared, answer: &[u8]) -> Done<ExitCode> {
     if shared.json {
         say!("{value}");
     }
-    let Answered { v, answer, error, again } =
-        serde_json::from_value(value).doing("the answer")?;
+    let Answered { v, answer, error, again } = serde_json::from_value(value).doing("the answer")?;
     if v != 1 {
         return Err(Failure::new(format!("the answer has version {v}, and this program knows 1")));
     }
