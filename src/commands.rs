@@ -30,12 +30,12 @@ mod trust;
 
 use crate::{
     failure::{Context as _, Done, Failure},
-    story::print,
+    story::{note, print},
 };
 use clap::{CommandFactory as _, Parser, Subcommand};
 use marque::{
-    home::{Home, OwnerHome},
-    owner::Owner,
+    home::{Home, MOST_AGENTS, MOST_ENTRIES, OwnerHome},
+    owner::{Heard, Owner},
 };
 use marque_identity_keys::SecretString;
 use std::{
@@ -250,6 +250,16 @@ impl Cli {
 /// Runs the command.
 pub(crate) fn run(cli: Cli) -> Done<ExitCode> {
     let shared = cli.shared;
+    if !matches!(cli.command, Command::Mind(_) | Command::Completions { .. })
+        && let Ok(home) = shared.home()
+        && home.is_crowded()
+    {
+        note(&format!(
+            "{} holds more than {MOST_AGENTS} agents, or {MOST_ENTRIES} files: not all were looked at; see who \
+             made them",
+            home.path().join("agents").display()
+        ));
+    }
     match cli.command {
         // These start processes or fence themselves and bring their own runtime.
         Command::Mind(args) => mind::run(&shared, args),
@@ -359,13 +369,17 @@ impl Shared {
     /// not the command is waited for.
     pub(crate) fn sender(&self, folder: &OwnerHome) -> Done<Owner> {
         let mut owner = Owner::unlock(folder, &self.owner_secret(false)?)?;
-        if !self.json {
-            owner.tells(|hash| {
-                anstream::eprintln!(
-                    "sent {hash}: it may go through even if you end this here; waiting for a block …"
-                );
-            });
-        }
+        owner.tells(match self.json {
+            true => |heard| aside(heard),
+            false => |heard| {
+                if let Heard::Sent(hash) = heard {
+                    anstream::eprintln!(
+                        "sent {hash}: it may go through even if you end this here; waiting for a block …"
+                    );
+                }
+                aside(heard);
+            },
+        });
         Ok(owner)
     }
 
@@ -420,6 +434,23 @@ pub(crate) fn real(path: &Path) -> PathBuf {
         (Ok(real), ..) => real,
         (Err(_), Some(parent), Some(name)) => real(parent).join(name),
         (Err(_), ..) => path,
+    }
+}
+
+/// What an owner has to know of a transaction besides that it is sent.
+fn aside(heard: &Heard) {
+    match heard {
+        Heard::Overtakes(number) => note(&format!(
+            "transaction number {number} of your key still is in no block, and this takes its place: what \
+             that one was to do, if it was anything else, is not done"
+        )),
+        Heard::Passed { host, why } => note(&format!("without {host}: {why}")),
+        Heard::Left { number, host } => note(&format!(
+            "{host} says that your key's next transaction has number {number}, and others say a lower one: \
+             what was signed for that is mined, if ever, once your key has sent so many, and does the same \
+             once more then"
+        )),
+        _ => {}
     }
 }
 

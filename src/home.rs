@@ -4,7 +4,10 @@
 
 use marque_identity_keys::{SHORTEST, SecretError, SecretSource};
 use secrecy::{ExposeSecret as _, SecretString};
-use std::path::{Path, PathBuf};
+use std::{
+    fs::DirEntry,
+    path::{Path, PathBuf},
+};
 
 /// A steward's home: limits, policies, journal, the agents' encrypted keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,19 +107,55 @@ impl Home {
         self.0.join("devnet.toml")
     }
 
-    /// The agents that have a folder here, sorted.
+    /// The agents that have a folder here, sorted. Whoever can write here can fill it: of more than
+    /// [`MOST_AGENTS`] those that have a key come first, and of more than [`MOST_ENTRIES`] files and
+    /// folders the rest is not looked at.
     #[must_use]
     pub fn agents(&self) -> Vec<String> {
-        let mut names: Vec<String> = std::fs::read_dir(self.0.join("agents"))
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter(|entry| entry.path().is_dir())
-            .filter_map(|entry| entry.file_name().into_string().ok())
+        let mut names: Vec<String> = self
+            .entries()
+            .filter(is_folder)
+            .filter_map(|it| it.file_name().into_string().ok())
             .collect();
+        if names.len() > MOST_AGENTS {
+            let keys = self.keys();
+            names.sort_by_cached_key(|name| {
+                (!keys.join(format!("{name}.json")).exists(), name.clone())
+            });
+            names.truncate(MOST_AGENTS);
+        }
         names.sort();
         names
     }
+
+    /// Whether an agent has a folder here.
+    #[must_use]
+    pub fn has(&self, agent: &str) -> bool {
+        let plain = Path::new(agent).file_name().is_some_and(|name| name == agent);
+        plain && self.agent(agent).is_dir()
+    }
+
+    /// Whether more is here than [`Self::agents`] tells.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.entries().nth(MOST_ENTRIES.saturating_sub(1)).is_some()
+            || self.entries().filter(is_folder).nth(MOST_AGENTS).is_some()
+    }
+
+    fn entries(&self) -> impl Iterator<Item = DirEntry> {
+        let all = std::fs::read_dir(self.0.join("agents")).into_iter().flatten();
+        all.take(MOST_ENTRIES).flatten()
+    }
+}
+
+/// So many agents of a home are told of,
+pub const MOST_AGENTS: usize = 1_000;
+
+/// and so many files and folders are looked at for them.
+pub const MOST_ENTRIES: usize = 100_000;
+
+fn is_folder(entry: &DirEntry) -> bool {
+    entry.file_type().is_ok_and(|it| it.is_dir() || (it.is_symlink() && entry.path().is_dir()))
 }
 
 impl OwnerHome {

@@ -4,6 +4,7 @@
 //! steward's home.
 
 mod account;
+mod ends;
 mod notes;
 mod past;
 mod send;
@@ -11,6 +12,7 @@ mod send;
 pub use account::account_of;
 pub use notes::{Adopted, Note, Notes, Turn};
 pub use past::{Holding, holding, succession};
+pub use send::{Heard, broadcast};
 
 use crate::home::OwnerHome;
 use alloy_primitives::{Address, B256, U256};
@@ -181,10 +183,8 @@ pub struct Ground {
 #[derive(Debug)]
 pub struct Owner {
     key: Key,
-    /// Whether what ends something goes before what this key sent earlier.
-    overtakes: bool,
     /// Who hears of each transaction as it goes out.
-    hears: Option<fn(B256)>,
+    hears: Option<fn(&Heard)>,
 }
 
 impl Owner {
@@ -211,7 +211,7 @@ impl Owner {
     pub fn unlock(folder: &OwnerHome, passphrase: &SecretString) -> Result<Self, OwnerError> {
         let key = existing(folder)?.key(KEY, passphrase);
         let key = key.map_err(|error| absent(folder, error))?;
-        Ok(Self { key, overtakes: false, hears: None })
+        Ok(Self { key, hears: None })
     }
 
     /// The owner's address.
@@ -260,9 +260,10 @@ impl Owner {
         let id = registry::registered_id(&receipt, at)
             .ok_or_else(|| OwnerError::Unexpected(format!("{at} emitted no Registered event")))?;
         // An endpoint that names another identity of this owner's would have its wallet changed.
-        for each in rpc.each() {
-            let found = registry::agent_uri(&each, at, id).await?;
-            if found != uri {
+        for (_, found) in
+            rpc.all(|each| async move { registry::agent_uri(&each, at, id).await }).await
+        {
+            if found? != uri {
                 return Err(OwnerError::Unexpected(format!(
                     "the endpoints do not agree that identity {id} is the one that was registered in {}",
                     receipt.transaction

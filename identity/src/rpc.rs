@@ -17,14 +17,26 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 use url::Url;
 
-/// How long one endpoint may take for one answer.
+/// How long one endpoint may take for one answer,
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// where somebody waits for it,
+const BRIEF: Duration = Duration::from_secs(4);
+
+/// and has waited for that endpoint in vain before.
+const BRIEFER: Duration = Duration::from_secs(1);
+
+/// How long one endpoint may take for all that [`Rpc::all`] asks of it, however many answers that is,
+const LOOK: Duration = Duration::from_secs(60);
+
+/// and where somebody waits.
+const BRIEF_LOOK: Duration = Duration::from_secs(8);
 
 /// JSON-RPC code of an executed call that reverted, as geth and its kin use it.
 const REVERTED: i64 = 3;
@@ -35,6 +47,8 @@ pub struct Rpc {
     endpoints: Arc<[Endpoint]>,
     /// Where the last answer came from: the next question goes there first.
     preferred: Arc<AtomicUsize>,
+    /// Whether somebody waits.
+    brief: bool,
 }
 
 #[derive(Clone)]
@@ -42,6 +56,8 @@ struct Endpoint {
     /// Host and port. The whole URL may hold an access key and is never shown.
     host: String,
     client: RpcClient,
+    /// Whether it was waited for in vain last.
+    late: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for Rpc {
@@ -59,8 +75,6 @@ impl Rpc {
     /// https URL, [`IdentityError::Setup`] where TLS cannot be set up.
     pub fn new(urls: &[String]) -> Result<Self, IdentityError> {
         let http = reqwest::Client::builder()
-            .connect_timeout(TIMEOUT)
-            .timeout(TIMEOUT)
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .build()
@@ -73,7 +87,15 @@ impl Rpc {
         if endpoints.is_empty() {
             return Err(IdentityError::NoEndpoints);
         }
-        Ok(Self { endpoints, preferred: Arc::default() })
+        Ok(Self { endpoints, preferred: Arc::default(), brief: false })
+    }
+
+    /// The same for whoever waits at a terminal: an endpoint gets seconds for an answer, and one second
+    /// once it has been waited for in vain.
+    #[must_use]
+    pub const fn brief(mut self) -> Self {
+        self.brief = true;
+        self
     }
 
     /// The endpoints one by one, for questions on which more than one must agree.
@@ -81,7 +103,30 @@ impl Rpc {
         self.endpoints.iter().map(|endpoint| Self {
             endpoints: Arc::new([endpoint.clone()]),
             preferred: Arc::default(),
+            brief: self.brief,
         })
+    }
+
+    /// Asks every endpoint at the same time; each one's host and what it says, in the policy's order. One
+    /// that is silent keeps nobody waiting longer than it is given time.
+    pub async fn all<T, E, F>(&self, ask: impl Fn(Self) -> F) -> Vec<(String, Result<T, E>)>
+    where
+        E: From<IdentityError>,
+        F: Future<Output = Result<T, E>>,
+    {
+        let within = if self.brief { BRIEF_LOOK } else { LOOK };
+        let asked = self.endpoints.iter().zip(self.each()).map(|(endpoint, each)| {
+            let asked = tokio::time::timeout(within, ask(each));
+            async move {
+                let said = asked.await.unwrap_or_else(|_| {
+                    endpoint.late.store(true, Ordering::Relaxed);
+                    let tried = vec![format!("{}: {}", endpoint.host, too_late(within))];
+                    Err(IdentityError::Unreachable { method: "all that was asked", tried }.into())
+                });
+                (endpoint.host.clone(), said)
+            }
+        });
+        futures::future::join_all(asked).await
     }
 
     /// The endpoints' hosts, in the policy's order.
@@ -99,7 +144,15 @@ impl Rpc {
         let mut tried = Vec::new();
         let order = self.endpoints.iter().enumerate().cycle();
         for (index, endpoint) in order.skip(first).take(self.endpoints.len()) {
-            let failure = match endpoint.client.request::<_, Value>(method, params.clone()).await {
+            let within = self.patience(endpoint);
+            let asked = endpoint.client.request::<_, Value>(method, params.clone());
+            let said = tokio::time::timeout(within, asked).await;
+            endpoint.late.store(said.is_err(), Ordering::Relaxed);
+            let Ok(said) = said else {
+                tried.push(format!("{}: {}", endpoint.host, too_late(within)));
+                continue;
+            };
+            let failure = match said {
                 Ok(answer) => match serde_json::from_value(answer) {
                     Ok(answer) => {
                         self.preferred.store(index, Ordering::Relaxed);
@@ -122,6 +175,14 @@ impl Rpc {
             tried.push(format!("{}: {failure}", endpoint.host));
         }
         Err(IdentityError::Unreachable { method, tried })
+    }
+
+    fn patience(&self, endpoint: &Endpoint) -> Duration {
+        match (self.brief, endpoint.late.load(Ordering::Relaxed)) {
+            (false, _) => TIMEOUT,
+            (true, false) => BRIEF,
+            (true, true) => BRIEFER,
+        }
     }
 
     /// Asks one question that always has an answer.
@@ -147,8 +208,13 @@ impl Endpoint {
             (Some(host), None) => host.to_owned(),
             (None, _) => return Err(wrong("it has no host".to_owned())),
         };
-        Ok(Self { host, client: RpcClient::new_http_with_client(http, url) })
+        let client = RpcClient::new_http_with_client(http, url);
+        Ok(Self { host, client, late: Arc::default() })
     }
+}
+
+fn too_late(within: Duration) -> String {
+    format!("no answer within {} s", within.as_secs())
 }
 
 /// The contract's words where it was a contract that refused, else the node's.

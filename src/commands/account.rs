@@ -15,7 +15,7 @@ pub(super) use steps::steps;
 
 use super::{
     Shared,
-    funds::{gas, holding, wanted},
+    funds::{Held, Wanted, gas, held, wanted},
     policy::{Companions, Named, chain_of},
     trust::{agent_address, begins, ending_policy, in_force, keys, own_policy},
 };
@@ -25,9 +25,10 @@ use crate::{
 };
 use alloy_primitives::{Address, B256};
 use clap::Subcommand;
+use futures::future::join_all;
 use marque::{
     home::Home,
-    owner::{Notes, Owner, account_of},
+    owner::{Notes, Owner, OwnerError, account_of},
 };
 use marque_contracts::delegation::{DelegationError, Execution, Framework, OwnerAccount};
 use marque_identity::{
@@ -193,11 +194,11 @@ impl Site {
         let folder = shared.owner_home()?;
         let me = Owner::address_in(&folder)?;
         let account = account_of(me)?.address(&self.framework);
-        let (notes, keys) = (Notes::of(&folder)?, keys(shared, &self.agent)?);
-        let known = notes.begins(self.framework.chain, account);
+        let (notes, keys) = (Notes::readable(&folder)?, keys(shared, &self.agent)?);
+        let chain = self.framework.chain;
+        let known = notes.begins(chain, account);
         let of_it = |it: &&Permissions| keys.contains(&it.agent) && it.framework == self.framework;
-        let mut mine: Vec<_> =
-            notes.delegated(self.framework.chain, account).filter(of_it).cloned().collect();
+        let mut mine: Vec<_> = notes.delegated(chain, account).filter(of_it).cloned().collect();
         let (mut theirs, mut doubt) = (None, None);
         match self.delegated() {
             Ok(Some(stated)) if stated.owner == me => {
@@ -220,7 +221,17 @@ impl Site {
             Ok(None) => {}
             Err(error) => doubt = Some(error),
         }
-        Ok(Signed { mine, theirs, doubt, known })
+        let elsewhere = |it: &&Permissions| {
+            it.owner == me && it.framework.chain != chain && keys.contains(&it.agent)
+        };
+        let mut elsewhere: Vec<_> = notes.all_delegated().filter(elsewhere).cloned().collect();
+        let stated = Permissions::read(&self.home.delegation(&self.agent)).ok().flatten();
+        elsewhere.extend(
+            stated.filter(|it| {
+                it.owner == me && it.framework.chain != chain && !elsewhere.contains(it)
+            }),
+        );
+        Ok(Signed { mine, elsewhere, theirs, doubt, known, broken: notes.broken() })
     }
 
     /// What is alive of other agents' on the account under other limits for all agents together than
@@ -232,7 +243,7 @@ impl Site {
         agent: Address,
         grants: &[Grant],
     ) -> Done<Vec<(String, Permissions)>> {
-        let notes = Notes::of(&shared.owner_home()?)?;
+        let notes = Notes::readable(&shared.owner_home()?)?;
         let links = |grant: &Grant| grant.link.as_ref().map(|link| (grant.asset, link.hash()));
         let wanted: Vec<_> = grants.iter().filter_map(links).collect();
         let differs = |(asset, link): (AssetId, B256)| {
@@ -268,12 +279,16 @@ impl Site {
 struct Signed {
     /// From the account of the key here, the newest last.
     mine: Vec<Permissions>,
+    /// The same on other chains than its policy's.
+    elsewhere: Vec<Permissions>,
     /// From that of an owner before, as the agent's home says.
     theirs: Option<Permissions>,
     /// Why what the agent's home says is not believed.
     doubt: Option<Failure>,
     /// Whether the owner's folder knows the account from its beginning.
     known: bool,
+    /// A line of the owner's notes that cannot be read, and may have more.
+    broken: Option<OwnerError>,
 }
 
 impl Signed {
@@ -282,14 +297,12 @@ impl Signed {
         rpc: &Rpc,
         all: impl IntoIterator<Item = Permissions>,
     ) -> Done<Vec<Permissions>> {
-        let mut alive = Vec::new();
-        for delegated in all {
+        let looks = all.into_iter().map(|delegated| async move {
             let standing = delegated.standing(rpc).await?;
-            if !standing.is_over() || !standing.silent.is_empty() {
-                alive.push(delegated);
-            }
-        }
-        Ok(alive)
+            Ok((!standing.is_over_for_certain()).then_some(delegated))
+        });
+        let looks: Vec<Done<Option<Permissions>>> = join_all(looks).await;
+        looks.into_iter().filter_map(Result::transpose).collect()
     }
 }
 
@@ -344,7 +357,8 @@ async fn withdraw(shared: &Shared, agent: &str, text: &str) -> Done<ExitCode> {
     let to = site.of_the_key(shared)?;
     site.deployed().await?;
     let account = site.account();
-    let has = holding(&site.rpc, wanted.asset().token, account).await?;
+    let held = held(&site.rpc, wanted.asset().token, account).await?;
+    let has = held.most();
     let money = wanted.of(has);
     if has < money.units || has.is_zero() {
         let most = site.policy.show(Money::new(has, money.asset));
@@ -355,6 +369,9 @@ async fn withdraw(shared: &Shared, agent: &str, text: &str) -> Done<ExitCode> {
             (None, true) => failure.help("there is nothing of it to withdraw"),
             (None, false) => failure.help(format!("marque account withdraw {agent} \"{most}\"")),
         });
+    }
+    if matches!(wanted, Wanted::All(_)) {
+        all_agree(&site, account, &held, money)?;
     }
     let owner = site.unlock(shared).await?;
     let execution = match money.asset.is_native() {
@@ -368,4 +385,28 @@ async fn withdraw(shared: &Shared, agent: &str, text: &str) -> Done<ExitCode> {
         say!("{} returned to {to}, {}", site.policy.show(money), receipt.transaction);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses to take one endpoint's word for all that there is: what it leaves out stays in the account.
+fn all_agree(site: &Site, account: Address, held: &Held, most: Money) -> Done {
+    let shown = |units| site.policy.show(Money::new(units, most.asset));
+    if let Some((host, units)) = held.said.iter().find(|(_, units)| *units != most.units) {
+        return Err(Failure::new(format!(
+            "{account} has {} by the word of one endpoint, and {} by that of {host}: one of them lags or lies",
+            shown(most.units),
+            shown(*units)
+        ))
+        .help(format!(
+            "try again, or say how much: marque account withdraw {} \"{}\"; nothing was signed",
+            site.agent,
+            shown(most.units)
+        )));
+    }
+    for (host, failure) in &held.silent {
+        note(&format!(
+            "{}; what {host} would say that {account} has is not known",
+            failure.message
+        ));
+    }
+    Ok(())
 }

@@ -58,7 +58,7 @@ pub(crate) struct ListArgs {
 pub(crate) async fn list(shared: &Shared, args: ListArgs) -> Done<ExitCode> {
     let home = shared.home()?;
     if let Some(agent) = &args.agent
-        && !home.agents().contains(agent)
+        && !home.has(agent)
     {
         return Err(super::policy::unknown(&home, agent));
     }

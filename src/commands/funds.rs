@@ -206,7 +206,7 @@ fn stated_policy(home: &Home, agent: &str) -> Done<Policy> {
 
 /// An owner without coins for fees is told how to get some, before anything is sent.
 pub(crate) async fn gas(rpc: &Rpc, owner: Address, agent: &str) -> Done {
-    if rpc.balance(owner).await?.is_zero() {
+    if held(rpc, Address::ZERO, owner).await?.most().is_zero() {
         return Err(Failure::new(format!("the owner {owner} has nothing to pay the chain's fees"))
             .help(format!(
                 "send it some; on a devnet: marque fund {agent} \"0.1 ETH\" --faucet --owner"
@@ -222,6 +222,36 @@ pub(crate) async fn holding(rpc: &Rpc, token: Address, address: Address) -> Done
     } else {
         rpc.erc20_balance(token, address).await?
     })
+}
+
+/// What somebody holds by the word of each endpoint that answers.
+pub(crate) struct Held {
+    /// With its host; there is one.
+    pub(crate) said: Vec<(String, U256)>,
+    /// Why the others say nothing.
+    pub(crate) silent: Vec<(String, Failure)>,
+}
+
+impl Held {
+    /// The most that any endpoint says: one alone makes nothing look empty.
+    pub(crate) fn most(&self) -> U256 {
+        self.said.iter().map(|(_, units)| *units).max().unwrap_or_default()
+    }
+}
+
+/// Asks every endpoint what `address` holds of a token, or of the native coin.
+pub(crate) async fn held(rpc: &Rpc, token: Address, address: Address) -> Done<Held> {
+    let mut held = Held { said: Vec::new(), silent: Vec::new() };
+    for (host, said) in rpc.all(|each| async move { holding(&each, token, address).await }).await {
+        match said {
+            Ok(units) => held.said.push((host, units)),
+            Err(failure) => held.silent.push((host, failure)),
+        }
+    }
+    match held.silent.pop_if(|_| held.said.is_empty()) {
+        Some((_, failure)) => Err(failure),
+        None => Ok(held),
+    }
 }
 
 /// `marque balance`.

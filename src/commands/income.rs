@@ -88,7 +88,7 @@ struct Sums {
 pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     let home = shared.home()?;
     if let Some(agent) = &args.agent
-        && !home.agents().contains(agent)
+        && !home.has(agent)
     {
         return Err(super::policy::unknown(&home, agent));
     }

@@ -35,7 +35,7 @@ pub(crate) struct AnswerArgs {
 pub(crate) fn list(shared: &Shared, args: &ListArgs) -> Done<ExitCode> {
     let home = shared.home()?;
     if let Some(agent) = &args.agent
-        && !home.agents().contains(agent)
+        && !home.has(agent)
     {
         return Err(unknown(&home, agent));
     }

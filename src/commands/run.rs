@@ -72,7 +72,7 @@ pub(crate) fn period(text: &str) -> Result<Duration, String> {
 
 pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     let home = shared.home()?;
-    if !home.agents().contains(&args.agent) {
+    if !home.has(&args.agent) {
         return Err(super::policy::unknown(&home, &args.agent));
     }
     if let Some(goal) = args.goal.as_ref().filter(|_| args.submit) {

@@ -63,15 +63,18 @@ fn key(shared: &Shared, agent: &str) -> Done<(Address, bool)> {
 }
 
 /// Every key that an agent of this name may have had, by the word of anybody: for ending what was
-/// delegated to it, where one too many does no harm.
+/// delegated to it, where one too many does no harm. A journal is as long as whoever has the host makes
+/// it, and is read where the owner's own folder names no key.
 pub(crate) fn keys(shared: &Shared, agent: &str) -> Done<Vec<Address>> {
     let home = shared.home()?;
-    let notes = Notes::of(&shared.owner_home()?)?;
+    let notes = Notes::readable(&shared.owner_home()?)?;
     let noted = notes.adoptions().filter(|adopted| adopted.agent == agent);
     let mut keys: Vec<Address> = noted.map(|adopted| adopted.key).collect();
+    if keys.is_empty() {
+        let sworn = sworn(&home.journal()).ok().flatten();
+        keys.extend(sworn.and_then(|sworn| sworn.agents.get(agent).map(|it| it.key)));
+    }
     keys.extend(KeyDir::open(home.keys()).and_then(|keys| keys.address(agent)));
-    let sworn = sworn(&home.journal()).ok().flatten();
-    keys.extend(sworn.and_then(|sworn| sworn.agents.get(agent).map(|it| it.key)));
     keys.sort();
     keys.dedup();
     Ok(keys)
@@ -152,7 +155,7 @@ pub(crate) fn ending_policy(shared: &Shared, agent: &str) -> Done<(Policy, Optio
         Err(why) => why,
     };
     let folder = shared.owner_home()?;
-    let (notes, me) = (Notes::of(&folder)?, Owner::address_in(&folder)?);
+    let (notes, me) = (Notes::readable(&folder)?, Owner::address_in(&folder)?);
     let here = notes.adopted_at(&place(&shared.home()?), agent);
     let noted = || notes.adoptions().rev().filter(|adopted| adopted.agent == agent);
     let first = noted().next();
@@ -203,12 +206,6 @@ pub(crate) fn trusted(shared: &Shared, home: &Home, agent: &str) -> Done<Policy>
             Err(failure.help("marque audit verify says what is wrong with the journal"))
         }
     }
-}
-
-/// The policies that this owner signed, for whoever looks for an endpoint of a chain.
-pub(crate) fn own_policies(shared: &Shared) -> Done<Vec<Policy>> {
-    let notes = Notes::of(&shared.owner_home()?)?;
-    Ok(notes.adoptions().rev().filter_map(|noted| read(noted).ok()).collect())
 }
 
 /// Refuses a policy that is in force here without this owner having signed it.

@@ -47,7 +47,7 @@ impl Owner {
         delegated: &Permissions,
     ) -> Result<Vec<Receipt>, OwnerError> {
         let standing = delegated.standing(rpc).await?;
-        let mut receipts = Vec::new();
+        let (mut receipts, mut failure) = (Vec::new(), None);
         if standing.ended {
             return Ok(receipts);
         }
@@ -59,18 +59,19 @@ impl Owner {
             }
             let execution = revoke(framework, &grant.leaf);
             // A link's delegate is this key itself.
-            receipts.push(match grant.leaf.delegator == self.address() {
-                true => {
-                    let Execution { target, data, .. } = execution;
-                    self.send_again(rpc, framework.chain, target, data).await?
-                }
+            let (to, data) = match grant.leaf.delegator == self.address() {
+                true => (execution.target, execution.data),
                 false => {
-                    let redeemed = self.acting(framework, delegated.account, &execution)?;
-                    self.send_again(rpc, framework.chain, framework.manager, redeemed).await?
+                    (framework.manager, self.acting(framework, delegated.account, &execution)?)
                 }
-            });
+            };
+            match self.send_again(rpc, framework.chain, to, data).await {
+                Ok(receipt) => receipts.push(receipt),
+                // What cannot be ended of one asset keeps nothing alive of another.
+                Err(error) => failure = Some(error),
+            }
         }
-        Ok(receipts)
+        failure.map_or(Ok(receipts), Err)
     }
 
     /// Ends all delegations of the account.

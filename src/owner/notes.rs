@@ -65,40 +65,64 @@ pub struct Turn(#[expect(dead_code, reason = "its lock is what it is for")] fs::
 pub struct Notes {
     path: PathBuf,
     notes: Vec<Note>,
+    /// Lines that cannot be read, by their number, and why.
+    broken: Vec<(usize, String)>,
 }
 
 impl Notes {
-    /// Reads them; none where nothing was noted yet.
+    /// Reads them, every line; none where nothing was noted yet.
     ///
     /// # Errors
     /// Where what is there cannot be read. What is not known to have ended may be alive.
     pub fn of(folder: &OwnerHome) -> Result<Self, OwnerError> {
+        let notes = Self::readable(folder)?;
+        notes.broken().map_or(Ok(notes), Err)
+    }
+
+    /// The lines that can be read, for what has to go on without the others: whoever ends what was
+    /// delegated looks at [`Self::broken`].
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn readable(folder: &OwnerHome) -> Result<Self, OwnerError> {
         let path = folder.path().join("notes.jsonl");
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(source) => return Err(OwnerError::Folder { path, source }),
         };
-        // A line without its end was being written when the machine stopped; what it was to note had
-        // not left the owner's folder.
-        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-        let read = |line: &str| -> Result<Note, io::Error> {
-            let note = serde_json::from_str(line).map_err(io::Error::other)?;
+        let read = |line: &[u8]| -> Result<Note, String> {
+            let note = serde_json::from_slice(line).map_err(|error| error.to_string())?;
             if let Note::Delegated(signed) = &note {
-                signed.permissions().map_err(io::Error::other)?;
+                signed.permissions().map_err(|error| error.to_string())?;
             }
             Ok(note)
         };
-        match whole.lines().map(read).collect() {
-            Ok(notes) => Ok(Self { path, notes }),
-            Err(source) => Err(OwnerError::Folder { path, source }),
+        let (mut notes, mut broken) = (Vec::new(), Vec::new());
+        // A line without its end was being written when the machine stopped; what it was to note had
+        // not left the owner's folder.
+        for (number, line) in (1..).zip(bytes.split_inclusive(|byte| *byte == b'\n')) {
+            let Some(line) = line.strip_suffix(b"\n") else { continue };
+            match read(line) {
+                Ok(note) => notes.push(note),
+                Err(why) => broken.push((number, why)),
+            }
         }
+        Ok(Self { path, notes, broken })
+    }
+
+    /// The first line that cannot be read: what it says is not known.
+    #[must_use]
+    pub fn broken(&self) -> Option<OwnerError> {
+        let (number, why) = self.broken.first()?;
+        let source = io::Error::other(format!("line {number}: {why}"));
+        Some(OwnerError::Folder { path: self.path.clone(), source })
     }
 
     /// None, whatever is there: for what has to go on when it cannot be read.
     #[must_use]
     pub fn none(folder: &OwnerHome) -> Self {
-        Self { path: folder.path().join("notes.jsonl"), notes: Vec::new() }
+        Self { path: folder.path().join("notes.jsonl"), notes: Vec::new(), broken: Vec::new() }
     }
 
     /// Whoever holds this signs alone with the key in `folder` what rests on what was signed before.
@@ -127,30 +151,28 @@ impl Notes {
         Ok(())
     }
 
-    /// All that was signed here for draws on `account` on a chain, the newest last.
-    pub fn delegated(&self, chain: u64, account: Address) -> impl Iterator<Item = &Permissions> {
-        // An account has the same address on every chain.
-        self.notes.iter().filter_map(move |note| match note {
-            Note::Delegated(signed) => Some(&**signed)
-                .filter(|signed| signed.account == account && signed.framework.chain == chain),
+    /// All that was signed here for draws, the newest last.
+    pub fn all_delegated(&self) -> impl DoubleEndedIterator<Item = &Permissions> {
+        self.notes.iter().filter_map(|note| match note {
+            Note::Delegated(signed) => Some(&**signed),
             _ => None,
         })
     }
 
-    /// All that was signed here for draws by a key, the newest last.
+    /// The same on `account` on a chain: it has the same address on every one.
+    pub fn delegated(&self, chain: u64, account: Address) -> impl Iterator<Item = &Permissions> {
+        let on_it = move |it: &&Permissions| it.account == account && it.framework.chain == chain;
+        self.all_delegated().filter(on_it)
+    }
+
+    /// The same by a key.
     pub fn delegated_to(&self, agent: Address) -> impl DoubleEndedIterator<Item = &Permissions> {
-        self.notes.iter().filter_map(move |note| match note {
-            Note::Delegated(signed) => Some(&**signed).filter(|signed| signed.agent == agent),
-            _ => None,
-        })
+        self.all_delegated().filter(move |signed| signed.agent == agent)
     }
 
     /// The chains on which anything was delegated, once for each delegation.
     pub fn chains(&self) -> impl Iterator<Item = u64> {
-        self.notes.iter().filter_map(|note| match note {
-            Note::Delegated(signed) => Some(signed.framework.chain),
-            _ => None,
-        })
+        self.all_delegated().map(|signed| signed.framework.chain)
     }
 
     /// The accounts of this owner's on a chain of which anything is noted.
@@ -166,11 +188,12 @@ impl Notes {
     }
 
     /// Whether nothing can have been signed for `account` that is not noted here, as far as one folder
-    /// can know: it was deployed from here, or something of it is noted.
+    /// can know: it was deployed from here, or something of it is noted, and every line can be read.
     #[must_use]
     pub fn begins(&self, chain: u64, account: Address) -> bool {
-        self.delegated(chain, account).next().is_some()
-            || self.notes.contains(&Note::Deployed { chain, account })
+        let noted = self.delegated(chain, account).next().is_some()
+            || self.notes.contains(&Note::Deployed { chain, account });
+        noted && self.broken.is_empty()
     }
 
     /// The newest adoption for an agent of the journal of `origin`.

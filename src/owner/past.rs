@@ -52,8 +52,9 @@ pub async fn holding(
         (Holding { owner, account, holds: Vec::new() }, false, None);
     let mut there = false;
     // Every endpoint: one alone makes nothing look empty.
-    for each in rpc.each() {
-        match held(&each, &assets, account).await {
+    let assets = &assets[..];
+    for (_, said) in rpc.all(|each| async move { held(&each, assets, account).await }).await {
+        match said {
             Ok((holds, deployed)) => {
                 answered = true;
                 there |= deployed || !holds.is_empty();

@@ -1,9 +1,12 @@
 //! Transactions of the owner's own, through endpoints that are not believed: not which chain they are for,
 //! not what the key has sent before, not a fee, and none alone that anything is mined.
+//!
+//! What pays is signed once, where the endpoints that answer agree. What ends something has to come
+//! through whatever one of them does: `ends`.
 
 use super::{MOST_FEE, Owner, OwnerError};
 use alloy_primitives::{Address, B256, Bytes, U256};
-use marque_identity::{IdentityError, Receipt, Rpc};
+use marque_identity::{Fees, IdentityError, Receipt, Rpc};
 use marque_identity_keys::{SignedTransaction, UnsignedTransaction};
 use std::time::{Duration, Instant};
 
@@ -11,24 +14,35 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// and so long behind one endpoint may others be: in what is mined, and in what a key has sent.
-const BEHIND: Duration = Duration::from_secs(15);
+pub(super) const BEHIND: Duration = Duration::from_secs(15);
 
 /// The pause between two looks.
-const PAUSE: Duration = Duration::from_millis(500);
+pub(super) const PAUSE: Duration = Duration::from_millis(500);
 
-/// So long what is to overtake others may take into a block, before it offers more;
-const OFFER: Duration = Duration::from_secs(20);
-
-/// and so often it offers twice as much, as long as that is no more than [`MOST_FEE`].
-const OFFERS: u32 = 6;
-
-/// What it means where a transaction is mined once more, under another nonce.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Twice {
-    /// What it does is done already; its sender looks by itself whether it is.
-    Harmless,
-    /// It pays twice.
-    Costs,
+/// What whoever waits for a transaction hears of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Heard {
+    /// It went out: from then on it may go through, whether or not anybody waits for it.
+    Sent(B256),
+    /// It takes the place of the key's transaction of this number, which is in no block: what that one was
+    /// to do is not done.
+    Overtakes(u64),
+    /// An endpoint was passed over.
+    Passed {
+        /// Which.
+        host: String,
+        /// What is wrong with what it says.
+        why: String,
+    },
+    /// A transaction was signed by the word of one endpoint alone, and others say that the key's next one
+    /// has a lower number: it is mined, if ever, once the key has sent so many.
+    Left {
+        /// Its number.
+        number: u64,
+        /// The endpoint.
+        host: String,
+    },
 }
 
 /// A call of a contract, or a payment.
@@ -39,13 +53,25 @@ pub(super) struct Call {
     pub(super) data: Bytes,
 }
 
+/// What a call takes by the word of one endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    /// Transactions of the key that are in a block: the number of the next one.
+    pub(super) mined: u64,
+    /// The same with those that wait for one.
+    pub(super) sent: u64,
+    has: U256,
+    gas: u64,
+    fees: Fees,
+}
+
 impl Owner {
     /// Sends a transaction of the owner's own to `chain` and waits until every endpoint that answers sees
-    /// it in a block. The endpoint is not believed: not which chain it is for, as this key may have money
-    /// on others, and not any fee.
+    /// it in a block. No endpoint is believed: not which chain it is for, as this key may have money on
+    /// others, and not any fee.
     ///
     /// # Errors
-    /// Where the endpoint serves another chain or wants more than [`MOST_FEE`], there are too few coins
+    /// Where an endpoint serves another chain or wants more than [`MOST_FEE`], there are too few coins
     /// for it, the endpoints do not agree, the chain does not take it, or it reverts.
     pub async fn send(
         &self,
@@ -55,258 +81,216 @@ impl Owner {
         value: U256,
         data: Bytes,
     ) -> Result<Receipt, OwnerError> {
-        self.send_as(Twice::Costs, rpc, chain, Call { to, value, data }).await
+        let call = Call { to, value, data };
+        let (number, terms) = agreed(rpc, chain, self.address(), &call).await?;
+        terms.affordable(self.address(), &call, 1)?;
+        let signed = self.sign_call(chain, number, &call, &terms, 1)?;
+        hand_out(rpc, &signed.raw).await?;
+        self.tell(&Heard::Sent(signed.hash));
+        mined(rpc, signed.hash).await
     }
 
-    /// The same for what does no more when it is mined twice: that gets past an endpoint which says of the
-    /// key's nonce what is not so, in either direction. Whoever calls looks at what it did.
-    ///
-    /// # Errors
-    /// As [`Self::send`]; where endpoints do not agree, one of them is enough.
-    pub async fn send_again(
-        &self,
-        rpc: &Rpc,
-        chain: u64,
-        to: Address,
-        data: Bytes,
-    ) -> Result<Receipt, OwnerError> {
-        self.send_as(Twice::Harmless, rpc, chain, Call { to, value: U256::ZERO, data }).await
-    }
-
-    /// From here on what does no harm twice is not kept waiting by what this key sent before: it takes the
-    /// number of the first of its transactions that no block takes, at a higher fee. What that one was to
-    /// do is then not done.
-    pub const fn overtake(&mut self) {
-        self.overtakes = true;
-    }
-
-    /// From here on this hears of each transaction as it goes out: from then on it goes through, whether
-    /// or not anybody waits for it.
-    pub fn tells(&mut self, hears: fn(B256)) {
+    /// From here on this hears of each transaction as it goes out.
+    pub fn tells(&mut self, hears: fn(&Heard)) {
         self.hears = Some(hears);
     }
 
-    pub(super) async fn send_as(
+    pub(super) fn tell(&self, heard: &Heard) {
+        if let Some(hears) = self.hears {
+            hears(heard);
+        }
+    }
+
+    /// Signs a call at so many times what an endpoint asks for it.
+    pub(super) fn sign_call(
         &self,
-        twice: Twice,
+        chain: u64,
+        nonce: u64,
+        call: &Call,
+        terms: &Terms,
+        times: u128,
+    ) -> Result<SignedTransaction, OwnerError> {
+        let (most, tip) = terms.offer(times);
+        let Call { to, value, data } = call.clone();
+        Ok(self.key.sign_transaction(&UnsignedTransaction {
+            chain_id: chain,
+            nonce,
+            to: Some(to),
+            value,
+            data,
+            gas_limit: terms.gas,
+            max_fee_per_gas: most,
+            max_priority_fee_per_gas: tip,
+        })?)
+    }
+}
+
+impl Terms {
+    /// Asks one endpoint, which has to say that it is of `chain`.
+    pub(super) async fn of(
         rpc: &Rpc,
         chain: u64,
-        call: Call,
-    ) -> Result<Receipt, OwnerError> {
-        let found = rpc.chain_id().await?;
+        from: Address,
+        call: &Call,
+    ) -> Result<Self, OwnerError> {
+        let (found, mined, sent, has) = tokio::try_join!(
+            rpc.chain_id(),
+            rpc.transaction_count(from, false),
+            rpc.transaction_count(from, true),
+            rpc.balance(from),
+        )?;
         if found != chain {
             return Err(OwnerError::Chains { found, chain });
         }
-        if !(self.overtakes && twice == Twice::Harmless) {
-            return self.offer(twice, rpc, chain, &call, 1, &mut Vec::new()).await;
-        }
-        // Each of them may be the one that is mined.
-        let mut hashes = Vec::new();
-        let mut failure = OwnerError::NoEndpoint;
-        for times in (1..=OFFERS).map(|offer| 1 << offer) {
-            failure = match self.offer(twice, rpc, chain, &call, times, &mut hashes).await {
-                Ok(receipt) => return Ok(receipt),
-                Err(error) => error,
-            };
-            // No node takes less than what it has, or no block what a node took.
-            if !matches!(
-                &failure,
-                OwnerError::Chain(IdentityError::Refused { .. } | IdentityError::NotMined { .. })
-            ) {
-                break;
-            }
-        }
-        match hashes.is_empty() {
-            true => Err(failure),
-            // More is too much, or no more is there to be done.
-            false => mined(rpc, &hashes, twice, OFFER).await,
-        }
-    }
-
-    fn tell(&self, hash: B256) {
-        if let Some(hears) = self.hears {
-            hears(hash);
-        }
-    }
-
-    /// Signs a call at so many times the fees that the chain asks for, hands it to every endpoint, and
-    /// waits for a block that has it, or any other of `hashes`.
-    async fn offer(
-        &self,
-        twice: Twice,
-        rpc: &Rpc,
-        chain: u64,
-        call: &Call,
-        times: u128,
-        hashes: &mut Vec<B256>,
-    ) -> Result<Receipt, OwnerError> {
-        let from = self.address();
-        let overtakes = times > 1;
-        let nonce = nonce(rpc, from, twice, !overtakes).await?;
         let Call { to, value, data } = call.clone();
         // What a node would refuse is told in words, and not only once it is signed.
-        let has = rpc.balance(from).await?;
-        let enough = |needs| match has < needs {
-            true => Err(OwnerError::Coins { owner: from, has, needs }),
-            false => Ok(()),
-        };
-        enough(value)?;
-        let gas = rpc.estimate_gas(from, Some(to), value, data.clone()).await?;
-        let gas = gas.saturating_add(gas / 4);
-        let fees = rpc.fees().await?;
-        let most = fees.max_fee_per_gas.saturating_mul(times);
-        let tip = match overtakes {
+        if has < value {
+            return Err(OwnerError::Coins { owner: from, has, needs: value });
+        }
+        let (gas, fees) =
+            tokio::try_join!(rpc.estimate_gas(from, Some(to), value, data), rpc.fees())?;
+        Ok(Self { mined, sent, has, gas: gas.saturating_add(gas / 4), fees })
+    }
+
+    /// The highest fee and tip of a unit of gas, at so many times what is asked.
+    fn offer(&self, times: u128) -> (u128, u128) {
+        let Fees { max_fee_per_gas: most, max_priority_fee_per_gas: tip } = self.fees;
+        let tip = match times {
+            1 => tip,
             // A node wants more of both than it has, and the chain may ask for no tip at all.
-            true => fees.max_priority_fee_per_gas.max(fees.max_fee_per_gas / 20),
-            false => fees.max_priority_fee_per_gas,
+            _ => tip.max(most / 20),
         };
-        let tip = tip.saturating_mul(times);
-        let fee = U256::from(gas).saturating_mul(U256::from(most));
+        (most.saturating_mul(times), tip.saturating_mul(times))
+    }
+
+    /// What it may cost, at so many times what is asked.
+    pub(super) fn fee(&self, times: u128) -> U256 {
+        U256::from(self.gas).saturating_mul(U256::from(self.offer(times).0))
+    }
+
+    /// Refuses what no transaction of an owner's is worth, and what the key cannot pay.
+    pub(super) fn affordable(
+        &self,
+        owner: Address,
+        call: &Call,
+        times: u128,
+    ) -> Result<(), OwnerError> {
+        let fee = self.fee(times);
         if fee > MOST_FEE {
             return Err(OwnerError::Fee { fee });
         }
-        enough(value.saturating_add(fee))?;
-        let sign = |nonce| {
-            self.key.sign_transaction(&UnsignedTransaction {
-                chain_id: chain,
-                nonce,
-                to: Some(to),
-                value,
-                data: data.clone(),
-                gas_limit: gas,
-                max_fee_per_gas: most,
-                max_priority_fee_per_gas: tip,
-            })
-        };
-        let signed = sign(nonce)?;
-        let (heard, higher) = spread(rpc, &signed, (from, nonce), !overtakes).await;
-        match (twice, higher) {
-            // An endpoint that knows of more transactions would never take this one.
-            (Twice::Harmless, Some(higher)) => {
-                let again = sign(higher)?;
-                let (heard_again, _) = spread(rpc, &again, (from, higher), !overtakes).await;
-                heard.or(heard_again)?;
-                hashes.extend([signed.hash, again.hash]);
-                self.tell(again.hash);
-            }
-            _ => {
-                heard?;
-                hashes.push(signed.hash);
-                self.tell(signed.hash);
-            }
+        let needs = call.value.saturating_add(fee);
+        match self.has < needs {
+            true => Err(OwnerError::Coins { owner, has: self.has, needs }),
+            false => Ok(()),
         }
-        mined(rpc, hashes, twice, if overtakes { OFFER } else { PATIENCE }).await
     }
 }
 
-/// Hands a transaction to every endpoint, as one could keep it to itself; an error where none takes it. And
-/// the nonce that one of those which refuse it wants instead.
-async fn spread(
+/// The number of a key's next transaction, and the terms of the dearest endpoint. Where endpoints differ in
+/// the number, one of them lags, which passes, or lies. Which one, nobody can say: what pays is then not
+/// signed, as it could be mined under either. One that does not answer has not seen anything.
+async fn agreed(
     rpc: &Rpc,
-    signed: &SignedTransaction,
-    (key, nonce): (Address, u64),
-    pending: bool,
-) -> (Result<(), OwnerError>, Option<u64>) {
-    let (mut heard, mut higher) = (None, None);
-    for each in rpc.each() {
-        match each.send_raw(&signed.raw).await {
-            Ok(_) => heard = Some(Ok(())),
-            Err(error) => {
-                heard = heard.or(Some(Err(error.into())));
-                let count = each.transaction_count(key, pending).await.ok();
-                higher = higher.max(count.filter(|count| *count > nonce));
-            }
-        }
-    }
-    (heard.unwrap_or(Ok(())), higher)
-}
-
-/// Waits until every endpoint that answers has one of these in a block. One that does not answer says
-/// nothing; where it does no harm, the word of one is enough after a while.
-async fn mined(
-    rpc: &Rpc,
-    hashes: &[B256],
-    twice: Twice,
-    within: Duration,
-) -> Result<Receipt, OwnerError> {
+    chain: u64,
+    from: Address,
+    call: &Call,
+) -> Result<(u64, Terms), OwnerError> {
     let start = Instant::now();
-    let mut until = within;
-    let mut first = None;
     loop {
-        let (mut receipts, mut missing, mut silent) = (Vec::new(), None, None);
-        for (each, host) in rpc.each().zip(rpc.hosts()) {
-            match receipt(&each, hashes).await {
-                Ok(Some(receipt)) => receipts.push(receipt),
-                Ok(None) => missing = Some(host.to_owned()),
-                Err(error) => silent = Some(error),
-            }
-        }
-        let well = receipts.iter().find(|receipt| receipt.success);
-        let failed = receipts.iter().find(|receipt| !receipt.success);
-        match (well, failed) {
-            (Some(well), None) if missing.is_none() => return Ok(well.clone()),
-            (Some(well), Some(_)) if missing.is_none() && twice == Twice::Harmless => {
-                return Ok(well.clone());
-            }
-            (_, Some(failed)) if missing.is_none() => {
-                return Err(OwnerError::Reverted(failed.transaction));
-            }
-            _ => {}
-        }
-        if let (Some(receipt), None) = (well.or(failed), &first) {
-            until = until.min(start.elapsed().saturating_add(BEHIND));
-            first = Some(receipt.clone());
-        }
-        if start.elapsed() >= until {
-            return match (first, missing, silent) {
-                (Some(receipt), _, _) if twice == Twice::Harmless => Ok(receipt),
-                (Some(Receipt { transaction, .. }), Some(host), _) => {
-                    Err(OwnerError::Unconfirmed { transaction, host })
+        let (mut said, mut silent) = (Vec::new(), None);
+        for (_, terms) in
+            rpc.all(|each| async move { Terms::of(&each, chain, from, call).await }).await
+        {
+            match terms {
+                Ok(terms) => said.push(terms),
+                Err(OwnerError::Chain(error @ IdentityError::Unreachable { .. })) => {
+                    silent = Some(error);
                 }
-                (_, None, Some(error)) => Err(error),
-                _ => {
-                    let transaction = hashes.last().copied().unwrap_or_default();
-                    Err(IdentityError::NotMined { transaction, within }.into())
-                }
-            };
+                Err(error) => return Err(error),
+            }
+        }
+        let least = said.iter().map(|terms| terms.sent).min();
+        let most = said.iter().map(|terms| terms.sent).max();
+        let dearest = said.into_iter().max_by_key(|terms| terms.fee(1));
+        let (Some(least), Some(most), Some(terms)) = (least, most, dearest) else {
+            return Err(silent.map_or(OwnerError::NoEndpoint, OwnerError::from));
+        };
+        if least == most {
+            return Ok((least, terms));
+        }
+        if start.elapsed() >= BEHIND {
+            return Err(OwnerError::Nonces { key: from, least, most });
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-/// What one endpoint has of the first of these that it knows.
-async fn receipt(rpc: &Rpc, hashes: &[B256]) -> Result<Option<Receipt>, OwnerError> {
-    for hash in hashes {
-        if let Some(receipt) = rpc.receipt(*hash).await? {
-            return Ok(Some(receipt));
-        }
-    }
-    Ok(None)
+/// Hands a transaction to every endpoint, as one could keep it to itself; what each says.
+pub(super) async fn spread(rpc: &Rpc, raw: &Bytes) -> Vec<(String, Result<B256, IdentityError>)> {
+    rpc.all(|each| async move { each.send_raw(raw).await }).await
 }
 
-/// The nonce of a key's next transaction. Where endpoints differ, one of them lags, which passes, or lies.
-/// Which one, nobody can say: what pays is then not signed, as it could be mined under either; what does no
-/// harm begins with the least. With those that wait for a block, or without.
-async fn nonce(rpc: &Rpc, key: Address, twice: Twice, pending: bool) -> Result<u64, OwnerError> {
+/// An error where no endpoint takes it.
+async fn hand_out(rpc: &Rpc, raw: &Bytes) -> Result<(), IdentityError> {
+    let mut failure = IdentityError::NoEndpoints;
+    for (_, said) in spread(rpc, raw).await {
+        match said {
+            Ok(_) => return Ok(()),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+/// Brings a transaction that was signed before to the chain, and waits until a block has it: by the word
+/// of one endpoint, after a while. Whoever calls looks at what it did.
+///
+/// # Errors
+/// Where no endpoint takes it, or it is not mined, or reverts.
+pub async fn broadcast(rpc: &Rpc, raw: &Bytes) -> Result<B256, OwnerError> {
+    hand_out(rpc, raw).await?;
+    match mined(rpc, alloy_primitives::keccak256(raw)).await {
+        Ok(Receipt { transaction, .. }) | Err(OwnerError::Unconfirmed { transaction, .. }) => {
+            Ok(transaction)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Waits until every endpoint that answers has a transaction in a block. One that does not answer says
+/// nothing.
+async fn mined(rpc: &Rpc, hash: B256) -> Result<Receipt, OwnerError> {
     let start = Instant::now();
+    let mut until = PATIENCE;
+    let mut first = None;
     loop {
-        let (mut counts, mut silent) = (Vec::new(), None);
-        for each in rpc.each() {
-            match each.transaction_count(key, pending).await {
-                Ok(count) => counts.push(count),
-                // One that does not answer has not seen anything.
+        let (mut seen, mut missing, mut silent) = (None, None, None);
+        for (host, said) in rpc.all(|each| async move { each.receipt(hash).await }).await {
+            match said {
+                Ok(Some(receipt)) => {
+                    seen = Some(seen.filter(|it: &Receipt| !it.success).unwrap_or(receipt));
+                }
+                Ok(None) => missing = Some(host),
                 Err(error) => silent = Some(error),
             }
         }
-        let (Some(&least), Some(&most)) = (counts.iter().min(), counts.iter().max()) else {
-            return Err(silent.map_or(OwnerError::NoEndpoint, OwnerError::from));
-        };
-        let over = start.elapsed() >= BEHIND;
-        match twice {
-            _ if least == most => return Ok(least),
-            Twice::Harmless if over => return Ok(least),
-            Twice::Costs if over => return Err(OwnerError::Nonces { key, least, most }),
-            _ => tokio::time::sleep(PAUSE).await,
+        match (&seen, &missing) {
+            (Some(receipt), None) if receipt.success => return Ok(receipt.clone()),
+            (Some(_), None) => return Err(OwnerError::Reverted(hash)),
+            (Some(_), Some(_)) if first.is_none() => {
+                until = until.min(start.elapsed().saturating_add(BEHIND));
+            }
+            _ => {}
         }
+        first = first.or(seen);
+        if start.elapsed() >= until {
+            return Err(match (first, missing, silent) {
+                (Some(_), Some(host), _) => OwnerError::Unconfirmed { transaction: hash, host },
+                (_, None, Some(error)) => error.into(),
+                _ => IdentityError::NotMined { transaction: hash, within: PATIENCE }.into(),
+            });
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }

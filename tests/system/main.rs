@@ -10,6 +10,7 @@
 mod account;
 mod account_ends;
 mod audit;
+mod blocked;
 mod canary;
 mod command;
 mod counter;

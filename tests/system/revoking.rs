@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 impl Estate {
     /// A transaction of the owner's own that pays the owner nothing, at a fee; its hash.
-    async fn owner_sends(&self, fee: u128) -> B256 {
+    pub(crate) async fn owner_sends(&self, fee: u128) -> B256 {
         let keys = KeyDir::open(self.path().join("owner")).unwrap();
         let key = keys.key("owner", &"correct horse battery staple".to_owned().into()).unwrap();
         let rpc = &self.town.economy.rpc;
@@ -30,7 +30,7 @@ impl Estate {
     }
 
     /// Whether the chain's pool has a transaction, or a block.
-    async fn knows(&self, hash: B256) -> bool {
+    pub(crate) async fn knows(&self, hash: B256) -> bool {
         let asked = json!({
             "jsonrpc": "2.0", "id": 1, "method": "eth_getTransactionByHash", "params": [hash],
         });

@@ -73,7 +73,13 @@ impl Standing {
         self
     }
 
-    /// Whether the agent can draw nothing any more, of no asset.
+    /// Whether that is so by the word of every endpoint: one that is silent could say that it lives.
+    #[must_use]
+    pub fn is_over_for_certain(&self) -> bool {
+        self.is_over() && self.silent.is_empty()
+    }
+
+    /// Whether the agent can draw nothing any more, of no asset, as far as endpoints answer.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.ended || self.expired || self.assets.iter().all(|asset| asset.revoked)
@@ -171,8 +177,8 @@ impl Permissions {
     pub async fn standing(&self, rpc: &Rpc) -> Result<Standing, IdentityError> {
         let (mut heard, mut silent) = (None::<Standing>, Vec::new());
         let mut failure = IdentityError::NoEndpoints;
-        for (each, host) in rpc.each().zip(rpc.hosts()) {
-            match self.standing_at(&each).await {
+        for (host, said) in rpc.all(|each| async move { self.standing_at(&each).await }).await {
+            match said {
                 Ok(said) => {
                     heard = Some(match heard {
                         Some(before) => before.beside(&said),
@@ -180,7 +186,7 @@ impl Permissions {
                     });
                 }
                 Err(error) => {
-                    silent.push(host.to_owned());
+                    silent.push(host);
                     failure = error;
                 }
             }

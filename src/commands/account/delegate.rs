@@ -70,7 +70,7 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
             .help(format!("give a later `expires`, then marque policy adopt {}", args.agent)));
     }
     settled(shared, rpc, policy.owner).await?;
-    let Signed { mine, theirs, doubt, known } = site.signed(shared)?;
+    let Signed { mine, theirs, doubt, known, .. } = site.signed(shared)?;
     if let Some(theirs) = Signed::alive(rpc, theirs).await?.first() {
         return Err(Failure::new(format!(
             "{} still draws on {}, the account of {}",
@@ -210,17 +210,21 @@ fn agreed(theirs: u64, mine: u64) -> Done<u64> {
 /// The account's nonce, of which every endpoint must say the same: a delegation that names a later one
 /// comes alive when all others are ended.
 pub(super) async fn nonce(rpc: &Rpc, framework: &Framework, account: Address) -> Done<U256> {
-    let first = account::nonce(rpc, framework, account).await?;
-    for each in rpc.each() {
-        let other = account::nonce(&each, framework, account).await?;
-        if other != first {
-            return Err(Failure::new(format!(
-                "the policy's endpoints say {first} and {other} for the nonce of {account}"
-            ))
-            .help("one of them lags or lies: try again, or name others; nothing was signed"));
+    let mut agreed = None;
+    let look = |each: Rpc| async move { account::nonce(&each, framework, account).await };
+    for (host, said) in rpc.all(look).await {
+        let nonce = said?;
+        match agreed.replace(nonce) {
+            Some(before) if before != nonce => {
+                return Err(Failure::new(format!(
+                    "the policy's endpoints say {before} and {nonce} ({host}) for the nonce of {account}"
+                ))
+                .help("one of them lags or lies: try again, or name others; nothing was signed"));
+            }
+            _ => {}
         }
     }
-    Ok(first)
+    agreed.ok_or_else(|| Failure::new("there is no endpoint to ask"))
 }
 
 /// What was signed, and which transactions ended what was before; none where nothing was signed.

@@ -1,7 +1,10 @@
 //! Whose account it is: that of the key that it was made for, whoever the policy names by now.
 
 use super::{Shared, Site};
-use crate::failure::{Done, Failure};
+use crate::{
+    failure::{Done, Failure},
+    story::note,
+};
 use alloy_primitives::Address;
 use marque::{
     home::{Home, OwnerHome},
@@ -127,8 +130,9 @@ pub(super) struct Seen {
 /// Asks every endpoint for an account. That nobody sees it, all have to say.
 pub(super) async fn seen(rpc: &Rpc, framework: &Framework, account: &OwnerAccount) -> Done<Seen> {
     let (mut seen, mut failure) = (Seen { any: false, all: true }, None);
-    for each in rpc.each() {
-        match account::is_deployed(&each, framework, account).await {
+    let look = |each: Rpc| async move { account::is_deployed(&each, framework, account).await };
+    for (_, said) in rpc.all(look).await {
+        match said {
             Ok(there) => {
                 seen.any |= there;
                 seen.all &= there;
@@ -150,29 +154,52 @@ pub(super) async fn lacking(
     rpc: &Rpc,
     framework: &Framework,
 ) -> Done<Vec<(Part, DelegationError)>> {
-    let (mut lacking, mut answered, mut silent) =
-        (Vec::<(Part, DelegationError)>::new(), false, None);
-    for each in rpc.each() {
-        let said = match account::lacking(&each, framework).await {
-            Ok(said) => said,
-            Err(error) => {
-                silent = Some(error);
-                continue;
-            }
-        };
-        answered = true;
-        for (part, error) in said {
-            // Another contract is worse than none yet.
-            match lacking.iter_mut().find(|(known, _)| *known == part) {
-                Some(known) if !matches!(error, DelegationError::NoCode { .. }) => known.1 = error,
-                Some(_) => {}
-                None => lacking.push((part, error)),
-            }
+    let mut lacking = Vec::<(Part, DelegationError)>::new();
+    for (part, error) in lacks(rpc, framework).await?.into_iter().flat_map(|(_, said)| said) {
+        // Another contract is worse than none yet.
+        match lacking.iter_mut().find(|(known, _)| *known == part) {
+            Some(known) if !matches!(error, DelegationError::NoCode { .. }) => known.1 = error,
+            Some(_) => {}
+            None => lacking.push((part, error)),
+        }
+    }
+    Ok(lacking)
+}
+
+/// Refuses where no endpoint has the framework, before anything is sent to end what was delegated. One
+/// that says otherwise than another is told, and keeps nobody from ending it.
+pub(super) async fn somewhere(rpc: &Rpc, framework: &Framework) -> Done {
+    let said = lacks(rpc, framework).await?;
+    let some = said.iter().any(|(_, lacking)| lacking.is_empty());
+    for (host, lacking) in said {
+        let Some((_, error)) = lacking.into_iter().next() else { continue };
+        if !some {
+            return Err(Failure::new(error).help(
+                "nothing was sent; is it the right endpoint? Another one: marque account revoke --all --rpc \
+                 URL",
+            ));
+        }
+        note(&format!("{host} says otherwise than the others: {error}"));
+    }
+    Ok(())
+}
+
+/// What of the framework each endpoint that answers lacks.
+async fn lacks(
+    rpc: &Rpc,
+    framework: &Framework,
+) -> Done<Vec<(String, Vec<(Part, DelegationError)>)>> {
+    let (mut lacks, mut silent) = (Vec::new(), None);
+    let look = |each: Rpc| async move { account::lacking(&each, framework).await };
+    for (host, said) in rpc.all(look).await {
+        match said {
+            Ok(said) => lacks.push((host, said)),
+            Err(error) => silent = Some(error),
         }
     }
     match silent {
-        Some(error) if !answered => Err(error.into()),
-        _ => Ok(lacking),
+        Some(error) if lacks.is_empty() => Err(error.into()),
+        _ => Ok(lacks),
     }
 }
 

@@ -4,19 +4,22 @@ mod ends;
 mod everywhere;
 mod prepare;
 mod send;
+mod ways;
 
 pub(super) use ends::{end_all, end_one};
 
 use super::{Shared, Signed, Site, waits::go_first};
 use crate::{
-    commands::policy::account_address,
+    commands::{funds::gas, policy::account_address},
     failure::{Done, Failure},
     story::{note, say},
 };
 use alloy_primitives::{Address, B256};
+use futures::future::join_all;
 use marque::owner::{Notes, Owner};
-use marque_identity::account::Permissions;
+use marque_identity::{Rpc, account::Permissions};
 use std::{path::PathBuf, process::ExitCode};
+use ways::Ways;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -111,62 +114,133 @@ async fn with_key(shared: &Shared, args: &Args) -> Done<ExitCode> {
     one(shared, &site, agent).await
 }
 
-/// Ends what was delegated to one agent from the account of the key here.
+/// Ends what was delegated to one agent from the account of the key here, on every chain on which the
+/// owner's folder or the agent's home knows of any.
 async fn one(shared: &Shared, site: &Site, agent: &str) -> Done<ExitCode> {
-    let rpc = &site.rpc;
     let me = Owner::address_in(&shared.owner_home()?)?;
-    let Signed { mine, theirs, doubt, known } = site.signed(shared)?;
-    let theirs = Signed::alive(rpc, theirs).await?.pop();
-    let Some(newest) = mine.last() else {
-        if let Some(theirs) = theirs {
+    let Signed { mine, elsewhere, theirs, doubt, known, broken } = site.signed(shared)?;
+    let theirs = Signed::alive(&site.rpc, theirs).await.map(|mut alive| alive.pop());
+    if mine.is_empty() && elsewhere.is_empty() {
+        if let Some(theirs) = theirs? {
             site.mine(&shared.owner_home()?, theirs.owner)?;
             return Err(stays(agent, &theirs));
         }
         const ALL: &str = "--all ends whatever was signed with your key";
-        return match doubt {
-            Some(doubt) => Err(doubt.help(ALL)),
-            None if nothing_there(shared, site).await? => undeployed(shared, site),
-            None => {
+        return match (doubt, broken) {
+            (Some(doubt), _) => Err(doubt.help(ALL)),
+            (None, Some(error)) => Err(everywhere::unread(error)),
+            (None, None) if nothing_there(shared, site).await? => undeployed(shared, site),
+            (None, None) => {
                 Err(Failure::new(format!("nothing was delegated to {agent} from here")).help(ALL))
             }
         };
-    };
+    }
     if let Some(doubt) = doubt {
         note(&format!("{}; what your own folder knows is ended", doubt.message));
     }
-    let (account, chain) = (newest.account, site.framework.chain);
-    let alive = Signed::alive(rpc, mine).await?;
-    let done = if alive.is_empty() {
-        let elsewhere = match known {
-            true => "",
-            false => {
-                ", as far as this machine knows; for what may have been signed on another machine: --all --again"
-            }
-        };
-        told(
-            shared,
-            &format!(
-                "what was delegated to {agent} on eip155:{chain} has ended already{elsewhere}"
-            ),
-            &[],
-        )
-    } else {
-        let mut owner = site.unlock_as(shared, me).await?;
-        go_first(shared, rpc, &mut owner).await?;
-        let mut hashes = Vec::new();
-        for delegated in alive {
-            hashes.extend(end_one(&owner, rpc, &delegated).await?);
+    let again = match known {
+        true => "",
+        false => {
+            ", as far as this machine knows; for what may have been signed on another machine: --all --again"
         }
-        told(
-            shared,
-            &format!("{agent} can draw nothing on {account} on eip155:{chain} any more"),
-            &hashes,
-        )
     };
-    if let Some(theirs) = theirs {
+    let chains = chains(shared, site, mine, elsewhere)?;
+    let ended = end_of(shared, me, agent, (chains, again)).await?;
+    let (mut lines, mut hashes, mut failures) = (Vec::new(), Vec::new(), Vec::new());
+    for ended in ended {
+        match ended {
+            Ok((what, sent)) => {
+                lines.push(what);
+                hashes.extend(sent);
+            }
+            Err(failure) => failures.push(failure),
+        }
+    }
+    failures.extend(broken.map(everywhere::unread));
+    if !lines.is_empty() {
+        told(shared, &lines.join("\n"), &hashes)?;
+    }
+    if let Ok(Some(theirs)) = theirs {
         note(&stays(agent, &theirs).message);
     }
-    done
+    let failure = failures.pop();
+    failures.iter().for_each(|failure| note(&failure.message));
+    failure.map_or(Ok(ExitCode::SUCCESS), Err)
+}
+
+/// What was delegated on a chain, and the endpoints that lead there.
+type OnChain = (u64, Done<Rpc>, Vec<Permissions>);
+
+/// By chain, that of the agent's policy first.
+fn chains(
+    shared: &Shared,
+    site: &Site,
+    mine: Vec<Permissions>,
+    elsewhere: Vec<Permissions>,
+) -> Done<Vec<OnChain>> {
+    let mut chains: Vec<OnChain> = Vec::new();
+    if !mine.is_empty() {
+        chains.push((site.framework.chain, Ok(site.rpc.clone()), mine));
+    }
+    if elsewhere.is_empty() {
+        return Ok(chains);
+    }
+    let ways = Ways::of(shared)?;
+    for delegated in elsewhere {
+        let chain = delegated.framework.chain;
+        match chains.iter_mut().find(|(known, ..)| *known == chain) {
+            Some((.., all)) => all.push(delegated),
+            None => chains.push((chain, ways.to(chain), vec![delegated])),
+        }
+    }
+    Ok(chains)
+}
+
+/// Ends it on each chain at once; one that is silent keeps nothing alive on another.
+async fn end_of(
+    shared: &Shared,
+    me: Address,
+    agent: &str,
+    (chains, again): (Vec<OnChain>, &str),
+) -> Done<Vec<Done<(String, Vec<B256>)>>> {
+    let looks = chains.into_iter().map(|(chain, rpc, all)| async move {
+        let rpc = rpc?;
+        let account = all.last().map(|newest| newest.account).unwrap_or_default();
+        let alive = Signed::alive(&rpc, all).await?;
+        if !alive.is_empty() {
+            gas(&rpc, me, agent).await?;
+        }
+        Ok((chain, rpc, account, alive))
+    });
+    let looks: Vec<Done<(u64, Rpc, Address, Vec<Permissions>)>> = join_all(looks).await;
+    // The passphrase is asked for once, and only where there is something to end.
+    let lives = |look: &Done<(_, _, _, Vec<Permissions>)>| {
+        look.as_ref().is_ok_and(|(.., alive)| !alive.is_empty())
+    };
+    let owner = match looks.iter().any(lives) {
+        true => Some(shared.sender(&shared.owner_home()?)?),
+        false => None,
+    };
+    let owner = owner.as_ref();
+    let ends = looks.into_iter().map(|look| async move {
+        let (chain, rpc, account, alive) = look?;
+        let Some(owner) = owner.filter(|_| !alive.is_empty()) else {
+            let what =
+                format!("what was delegated to {agent} on eip155:{chain} has ended already{again}");
+            return Ok((what, Vec::new()));
+        };
+        go_first(shared, &rpc, me).await?;
+        let (mut hashes, mut failure) = (Vec::new(), None);
+        for delegated in alive {
+            match end_one(owner, &rpc, &delegated).await {
+                Ok(sent) => hashes.extend(sent),
+                Err(error) => failure = Some(error),
+            }
+        }
+        let what = format!("{agent} can draw nothing on {account} on eip155:{chain} any more");
+        failure.map_or(Ok((what, hashes)), Err)
+    });
+    Ok(join_all(ends).await)
 }
 
 /// What another owner's key alone ends.
@@ -177,22 +251,27 @@ fn stays(agent: &str, theirs: &Permissions) -> Failure {
     ))
 }
 
-/// Ends all that the account of this key gave away.
+/// Ends all that the account of this key gave away, on the chain of an agent's policy.
 async fn all(shared: &Shared, site: &Site, again: bool) -> Done<ExitCode> {
     if nothing_there(shared, site).await? {
         return undeployed(shared, site);
     }
     site.deployed().await?;
-    let done = everywhere::one(shared, &site.rpc, &site.framework, site.account(), again).await;
-    let told = done.and_then(|(what, hashes)| told(shared, &what, &hashes));
-    everywhere::others(shared, &site.rpc, &site.framework).await;
-    told
+    let chains = [(site.rpc.clone(), site.framework)];
+    let told = match everywhere::end_on(shared, &chains, again).await?.pop() {
+        Some(ended) => ended.and_then(|(what, hashes)| told(shared, &what, &hashes)),
+        None => Ok(ExitCode::FAILURE),
+    };
+    everywhere::others(shared, &chains).await;
+    let unread = Notes::readable(&shared.owner_home()?)?.broken().map(everywhere::unread);
+    told.and_then(|code| unread.map_or(Ok(code), Err))
 }
 
 /// Whether there is no account of anybody's yet on which something could be drawn.
 async fn nothing_there(shared: &Shared, site: &Site) -> Done<bool> {
-    let notes = Notes::of(&shared.owner_home()?)?;
+    let notes = Notes::readable(&shared.owner_home()?)?;
     Ok(site.keeper == site.policy.owner
+        && notes.broken().is_none()
         && !notes.begins(site.framework.chain, site.account())
         && !site.is_deployed().await?
         && site.left().await?.is_empty())

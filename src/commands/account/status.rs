@@ -84,19 +84,20 @@ async fn look(shared: &Shared, agent: &str, doubts: &mut Vec<String>) -> Done<Ex
     let standing = delegated.standing(&site.rpc).await?;
     let drift = site.drift(shared, &delegated)?;
     let beside = match me {
-        Some(_) if !standing.is_over() => {
+        Some(_) if !standing.is_over_for_certain() => {
             site.beside(shared, delegated.agent, &delegated.unsigned()).await?
         }
         _ => Vec::new(),
     };
     let sums = together(&site, &delegated, &standing, &beside).await?;
     let handed = now.is_some_and(|now| now != policy.owner);
-    let lost = match standing.is_over() || !sound {
+    let over = standing.is_over_for_certain();
+    let lost = match over || !sound {
         true => None,
         false => lost(&site, &delegated)?,
     };
-    let over = standing.is_over();
-    let well = sound && !handed && drift.is_empty() && beside.is_empty() && !over && lost.is_none();
+    let stands = !standing.is_over() && lost.is_none();
+    let well = sound && !handed && drift.is_empty() && beside.is_empty() && stands;
     let coins = coins(&site, &delegated).await?;
     if shared.json {
         let windows = |it: &AssetStanding| -> Vec<_> {
@@ -145,7 +146,7 @@ async fn look(shared: &Shared, agent: &str, doubts: &mut Vec<String>) -> Done<Ex
             }
             say!("  marque account delegate {agent} --anew ends that of {name}");
         }
-        if !standing.is_over() {
+        if !over {
             say!("it ends at {}", moment(delegated.until));
         }
         succeeded(&site, now, &left);
@@ -285,6 +286,13 @@ fn tell(
         say!("the DelegationManager is paused by its makers: nothing moves until it is not");
     }
     match (standing.ended, standing.expired) {
+        _ if standing.is_over() && !standing.silent.is_empty() => {
+            say!(
+                "those that answered say that it is over; whether anything can be drawn is not known while {} \
+                 does not answer",
+                standing.silent.join(", ")
+            );
+        }
         (true, _) => say!("all delegations of the account were ended: nothing can be drawn"),
         (_, true) => say!("its time is over: nothing can be drawn"),
         _ if standing.is_over() => say!("it was revoked: nothing can be drawn"),

@@ -2,7 +2,6 @@
 
 use crate::{commands::Shared, failure::Done, story::note};
 use alloy_primitives::Address;
-use marque::owner::Owner;
 use marque_identity::Rpc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 pub(super) const BEHIND: Duration = Duration::from_secs(15);
 
 /// So long an earlier transaction of the key is waited for,
-const EARLIER: Duration = Duration::from_secs(60);
+const EARLIER: Duration = Duration::from_secs(30);
 
 /// and by what ends something, which then takes its place.
 const BEFORE_AN_END: Duration = Duration::from_secs(15);
@@ -33,17 +32,32 @@ impl Patience {
     }
 }
 
-/// The number of the first transaction of a key that is in no block yet, where there is one.
+/// The number of the first transaction of a key that is in no block yet, where any endpoint knows of one.
 pub(super) async fn first_pending(rpc: &Rpc, key: Address) -> Done<Option<u64>> {
-    let mined = rpc.transaction_count(key, false).await?;
-    let sent = rpc.transaction_count(key, true).await?;
-    Ok((sent > mined).then_some(mined))
+    let (mut first, mut answered, mut failure) = (None::<u64>, false, None);
+    let counts = |each: Rpc| async move {
+        tokio::try_join!(each.transaction_count(key, false), each.transaction_count(key, true))
+    };
+    for (_, said) in rpc.all(counts).await {
+        match said {
+            Ok((mined, sent)) => {
+                answered = true;
+                let pending = (sent > mined).then_some(mined);
+                first = first.into_iter().chain(pending).min();
+            }
+            Err(error) => failure = Some(error),
+        }
+    }
+    match failure {
+        Some(error) if !answered => Err(error.into()),
+        _ => Ok(first),
+    }
 }
 
 /// Waits until no transaction of a key is on its way: one that was interrupted still ends, or deploys,
 /// what would otherwise be done twice.
 pub(super) async fn settled(shared: &Shared, rpc: &Rpc, key: Address) -> Done {
-    let then = "then it is gone on without it";
+    let then = "then what this sends takes its place";
     if let Some(number) = pending_after(shared, rpc, key, (EARLIER, then)).await? {
         note(&format!(
             "transaction number {number} of {key} still is in no block; going on without it"
@@ -53,18 +67,10 @@ pub(super) async fn settled(shared: &Shared, rpc: &Rpc, key: Address) -> Done {
 }
 
 /// The same before what ends something, which waits behind nothing: what is still in no block then is
-/// overtaken.
-pub(super) async fn go_first(shared: &Shared, rpc: &Rpc, owner: &mut Owner) -> Done {
-    let key = owner.address();
+/// overtaken, and told as it is.
+pub(super) async fn go_first(shared: &Shared, rpc: &Rpc, key: Address) -> Done {
     let then = "then this takes its place, at a higher fee";
-    if let Some(number) = pending_after(shared, rpc, key, (BEFORE_AN_END, then)).await? {
-        note(&format!(
-            "transaction number {number} of {key} still is in no block, and this takes its place: what \
-             that one was to do, if it was anything else, is not done"
-        ));
-        owner.overtake();
-    }
-    Ok(())
+    pending_after(shared, rpc, key, (BEFORE_AN_END, then)).await.map(drop)
 }
 
 /// The first transaction of a key that is in no block after so long.

@@ -390,7 +390,7 @@ async fn adopt(
 pub(crate) fn chain_of(policy: &Policy) -> Done<(u64, Rpc)> {
     let mut chains = policy.chains.values();
     match (chains.next(), chains.next()) {
-        (Some(chain), None) => Ok((chain.id, Rpc::new(&chain.rpc)?)),
+        (Some(chain), None) => Ok((chain.id, Rpc::new(&chain.rpc)?.brief())),
         _ => Err(Failure::new("this version works with exactly one [chain.NAME] in a policy")),
     }
 }

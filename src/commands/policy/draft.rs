@@ -211,12 +211,17 @@ pub(crate) fn draft_of(home: &Home, agent: &str) -> Done<Policy> {
 
 /// An agent that has a folder in this home.
 pub(crate) fn known(home: &Home, agent: &str) -> Done {
-    if home.agents().iter().any(|name| name == agent) { Ok(()) } else { Err(unknown(home, agent)) }
+    if home.has(agent) { Ok(()) } else { Err(unknown(home, agent)) }
 }
 
 /// There is no such agent, but perhaps others.
 pub(crate) fn unknown(home: &Home, agent: &str) -> Failure {
-    let others = home.agents();
+    const TOLD: usize = 16;
+    let mut others = home.agents();
+    if others.len() > TOLD {
+        others.truncate(TOLD);
+        others.push("others".to_owned());
+    }
     let failure = Failure::usage(format!("there is no agent {agent} in {}", home.path().display()));
     if others.is_empty() {
         failure.help("make one: marque new NAME; or name another --home")

@@ -27,7 +27,7 @@ pub(in super::super) async fn end_all(
 ) -> Done<Vec<B256>> {
     let before = nonces(rpc, framework, account).await;
     let least = lowest(&before)?;
-    let receipt = owner.revoke_all(rpc, framework, account).await?;
+    let receipt = owner.revoke_all(rpc, framework, account).await.map_err(unsent)?;
     let mut hashes = vec![receipt.transaction];
     // A node behind others may take a moment to know what is mined.
     let patience = Patience::of(BEHIND);
@@ -59,7 +59,7 @@ pub(in super::super) async fn end_one(
         Err(
             error @ (OwnerError::Reverted(_) | OwnerError::Chain(IdentityError::Reverted { .. })),
         ) => (Vec::new(), Some(error)),
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(unsent(error)),
     };
     let hashes: Vec<B256> = receipts.iter().map(|receipt| receipt.transaction).collect();
     let patience = Patience::of(BEHIND);
@@ -70,7 +70,7 @@ pub(in super::super) async fn end_one(
         }
         if !patience.lasts().await {
             if let Some(error) = reverted {
-                return Err(error.into());
+                return Err(unsent(error));
             }
             let why = match standing.silent.first() {
                 Some(silent) if standing.is_over() => format!("{silent} does not answer"),
@@ -86,14 +86,20 @@ pub(in super::super) async fn end_one(
     Ok(hashes)
 }
 
+/// Why the chain did not take it, and the way out whatever an endpoint does.
+pub(super) fn unsent(error: OwnerError) -> Failure {
+    let short = matches!(error, OwnerError::Coins { .. });
+    let failure = Failure::from(error);
+    match (short, failure.help.clone()) {
+        (true, Some(help)) => failure.help(format!("{help}; or {TRUSTED}")),
+        (..) if failure.is_silence() => failure,
+        _ => failure.help(TRUSTED),
+    }
+}
+
 /// Asks each endpoint for an account's nonce.
 pub(super) async fn nonces(rpc: &Rpc, framework: &Framework, account: Address) -> Vec<Said> {
-    let mut said = Vec::new();
-    for (each, host) in rpc.each().zip(rpc.hosts()) {
-        let nonce = account::nonce(&each, framework, account).await;
-        said.push((host.to_owned(), nonce.map_err(Failure::from)));
-    }
-    said
+    rpc.all(|each| async move { Ok(account::nonce(&each, framework, account).await?) }).await
 }
 
 /// The lowest that any endpoint which answers says.

@@ -6,15 +6,17 @@ use super::{
     end_all,
     send::named,
     stays, told,
+    ways::{Ways, through},
 };
 use crate::{
-    commands::{Shared, policy::chain_of, trust::own_policies},
+    commands::Shared,
     failure::{Done, Failure},
     story::note,
 };
 use alloy_primitives::{Address, B256};
+use futures::future::join_all;
 use marque::{
-    home::{Home, OwnerHome},
+    home::Home,
     owner::{Notes, Owner, account_of},
 };
 use marque_contracts::delegation::Framework;
@@ -38,14 +40,22 @@ pub(super) async fn run(shared: &Shared, url: Option<&str>, again: bool) -> Done
     if let Some(url) = url {
         let rpc = named(url)?;
         let framework = framework_on(rpc.chain_id().await?)?;
-        let (what, hashes) = here(shared, &rpc, &framework, again).await?;
+        let chains = [(rpc, framework)];
+        let mut ended = end_on(shared, &chains, again).await?;
+        let (what, hashes) = ended.pop().unwrap_or_else(|| Err(nobody()))?;
         told(shared, &what, &hashes)?;
-        others(shared, &rpc, &framework).await;
+        others(shared, &chains).await;
         return elsewhere(shared, framework.chain).await;
     }
-    let chains = chains(shared).map_err(|failure| failure.help(WITHOUT_NOTES))?;
-    if chains.is_empty() {
-        let folder = shared.owner_home()?;
+    let folder = shared.owner_home()?;
+    let notes =
+        Notes::readable(&folder).map_err(|error| Failure::new(error).help(WITHOUT_NOTES))?;
+    let Ways { known: chains, lost, doubts } = Ways::of(shared)?;
+    doubts.iter().for_each(|doubt| note(&format!("{doubt}; this goes by an older one")));
+    if chains.is_empty() && lost.is_empty() {
+        if let Some(error) = notes.broken() {
+            return Err(Failure::new(error).help(WITHOUT_NOTES));
+        }
         return Err(Failure::new(format!(
             "{} names no chain: no policy was adopted with it",
             folder.path().display()
@@ -55,109 +65,163 @@ pub(super) async fn run(shared: &Shared, url: Option<&str>, again: bool) -> Done
              revoke --all --rpc URL",
         ));
     }
-    let notes = Notes::of(&shared.owner_home()?).ok();
     // One chain that is silent keeps nothing alive on another, and one on which the folder knows of
     // nothing is no failure where something else has ended.
-    let (mut lines, mut sent, mut failure, mut doubt) = (Vec::new(), Vec::new(), None, None);
-    for (rpc, framework) in &chains {
-        match here(shared, rpc, framework, again).await {
+    let (mut lines, mut sent, mut failures, mut doubts) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for ((_, framework), ended) in chains.iter().zip(end_on(shared, &chains, again).await?) {
+        match ended {
             Ok((what, hashes)) => {
                 lines.push(what);
                 sent.extend(hashes);
             }
-            Err(error) => {
-                let known =
-                    notes.as_ref().is_none_or(|it| it.accounts(framework.chain).next().is_some());
-                let before = if known { failure.replace(error) } else { doubt.replace(error) };
-                before.iter().for_each(|before| note(&before.message));
-            }
+            Err(error) if notes.accounts(framework.chain).next().is_some() => failures.push(error),
+            Err(error) => doubts.push(error),
         }
     }
-    if failure.is_none() && lines.is_empty() {
-        failure = doubt.take();
+    failures.extend(lost.into_iter().map(|(_, failure)| failure));
+    failures.extend(notes.broken().map(unread));
+    if failures.is_empty() && lines.is_empty() {
+        failures.extend(doubts.pop());
     }
-    doubt.iter().for_each(|doubt| note(&doubt.message));
+    let failure = failures.pop();
+    failures.iter().chain(&doubts).for_each(|failure| note(&failure.message));
     if !lines.is_empty() {
         told(shared, &lines.join("\n"), &sent)?;
     }
     // What others' keys end comes after all that this one does.
-    for (rpc, framework) in &chains {
-        others(shared, rpc, framework).await;
-    }
+    others(shared, &chains).await;
     failure.map_or(Ok(ExitCode::SUCCESS), Err)
+}
+
+/// A line of the owner's notes of which nobody knows what it was to end.
+pub(super) fn unread(error: impl std::fmt::Display) -> Failure {
+    Failure::new(format!("{error}; what that line says was delegated may live")).help(
+        "use the newest marque, or mend the line; on a chain that no other line names: marque account \
+         revoke --all --rpc URL",
+    )
+}
+
+fn nobody() -> Failure {
+    Failure::new("there is no chain to end anything on")
 }
 
 /// Whether all that the folder knows of other chains is over there: an account has the same address on each,
 /// and the endpoint that was named is of one.
 async fn elsewhere(shared: &Shared, chain: u64) -> Done<ExitCode> {
     let folder = shared.owner_home()?;
-    let account_on = |framework: &Framework| -> Done<Address> {
-        Ok(account_of(Owner::address_in(&folder)?)?.address(framework))
-    };
-    let Ok(notes) = Notes::of(&folder) else { return Ok(ExitCode::SUCCESS) };
-    let chains = chains(shared)?;
+    let Ok(notes) = Notes::readable(&folder) else { return Ok(ExitCode::FAILURE) };
+    let me = Owner::address_in(&folder)?;
+    let ways = Ways::of(shared)?;
     let mut others: Vec<_> = notes.chains().filter(|other| *other != chain).collect();
     others.sort_unstable();
     others.dedup();
-    let mut code = ExitCode::SUCCESS;
-    for other in others {
-        let account = account_on(&framework_on(other)?)?;
-        let noted: Vec<_> = notes.delegated(other, account).cloned().collect();
-        if noted.is_empty() {
-            continue;
-        }
-        let known = chains.iter().find(|(_, framework)| framework.chain == other);
-        let over = async {
-            match known {
-                Some((rpc, _)) => last_ended(&noted, rpc).await.unwrap_or(false),
-                None => false,
+    let looks = others.into_iter().map(|other| {
+        let (notes, ways) = (&notes, &ways);
+        async move {
+            let account = account_of(me)?.address(&framework_on(other)?);
+            let noted: Vec<_> = notes.delegated(other, account).cloned().collect();
+            let over = async { last_ended(&noted, &ways.to(other)?).await };
+            let over = tokio::time::timeout(LOOK, over).await;
+            if !noted.is_empty() && !over.is_ok_and(|over| over.unwrap_or(false)) {
+                return Ok(Some(format!(
+                    "what was delegated from {account} on eip155:{other} may live"
+                )));
             }
-        };
-        if !tokio::time::timeout(LOOK, over).await.unwrap_or(false) {
+            Ok(None)
+        }
+    });
+    let mut code = ExitCode::SUCCESS;
+    for look in join_all(looks).await {
+        let look: Done<Option<String>> = look;
+        if let Some(doubt) = look? {
             note(&format!(
-                "what was delegated from {account} on eip155:{other} may live: marque account revoke --all, \
-                 or with --rpc URL an endpoint of that chain"
+                "{doubt}: marque account revoke --all, or with --rpc URL an endpoint of that chain"
             ));
             code = ExitCode::FAILURE;
         }
     }
+    if let Some(error) = notes.broken() {
+        note(&unread(error).message);
+        code = ExitCode::FAILURE;
+    }
     Ok(code)
 }
 
-/// The chains of the policies that the key here signed, each with the endpoints of the newest one.
-fn chains(shared: &Shared) -> Done<Vec<(Rpc, Framework)>> {
-    let mut chains: Vec<(Rpc, Framework)> = Vec::new();
-    for policy in own_policies(shared)? {
-        let Ok((chain, rpc)) = chain_of(&policy) else { continue };
-        // Where Marque knows no framework nothing was delegated either.
-        let Ok(framework) = framework_on(chain) else { continue };
-        if chains.iter().all(|(_, known)| known.chain != chain) {
-            chains.push((rpc, framework));
+/// Ends all that the account of the key here gave away, on each of these chains at once, by what their
+/// endpoints and the owner's folder say.
+pub(super) async fn end_on(
+    shared: &Shared,
+    chains: &[(Rpc, Framework)],
+    again: bool,
+) -> Done<Vec<Done<Ended>>> {
+    let folder = shared.owner_home()?;
+    let me = Owner::address_in(&folder)?;
+    // Notes that cannot be read end nothing, and keep nothing alive.
+    let notes = Notes::readable(&folder).unwrap_or_else(|error| {
+        note(&format!("{error}; everything is ended without them"));
+        Notes::none(&folder)
+    });
+    let (folder, notes) = (&folder, &notes);
+    let looks = join_all(chains.iter().map(|(rpc, framework)| async move {
+        let account = there(notes, rpc, framework, me).await?;
+        let noted: Vec<_> = notes.delegated(framework.chain, account).cloned().collect();
+        let over = !again && last_ended(&noted, rpc).await?;
+        Ok((account, noted, over))
+    }));
+    let looks: Vec<Done<(Address, Vec<Permissions>, bool)>> = looks.await;
+    // The passphrase is asked for once, and only where there is something to end.
+    let owner = match looks.iter().any(|look| matches!(look, Ok((.., false)))) {
+        true => Some(shared.sender(folder)?),
+        false => None,
+    };
+    let owner = owner.as_ref();
+    let ends = chains.iter().zip(looks).map(|((rpc, framework), look)| async move {
+        let (account, noted, over) = look?;
+        let chain = framework.chain;
+        let (false, Some(owner)) = (over, owner) else { return Ok(has_ended(account, chain)) };
+        go_first(shared, rpc, me).await?;
+        // What was on its way may have been this.
+        if !again && last_ended(&noted, rpc).await? {
+            return Ok(has_ended(account, chain));
         }
-    }
-    Ok(chains)
+        let hashes = end_all(owner, &noted, rpc, framework, account).await?;
+        let what = format!("all that was delegated from {account} on eip155:{chain} has ended");
+        Ok((what, hashes))
+    });
+    let ended: Vec<Done<Ended>> = join_all(ends).await;
+    let named = |(ended, (_, framework)): (Done<Ended>, &(Rpc, Framework))| {
+        ended.map_err(|failure| match failure.help.is_none() && !failure.is_silence() {
+            true => failure.help(through(framework.chain)),
+            false => failure,
+        })
+    };
+    Ok(ended.into_iter().zip(chains).map(named).collect())
 }
 
-/// Ends all on one chain, by what its endpoints and the owner's folder say.
-async fn here(shared: &Shared, rpc: &Rpc, framework: &Framework, again: bool) -> Done<Ended> {
-    let folder = shared.owner_home()?;
-    let owner = Owner::address_in(&folder)?;
+fn has_ended(account: Address, chain: u64) -> Ended {
+    let what = format!(
+        "all that was delegated from {account} on eip155:{chain} has ended already; for what may have been \
+         signed on another machine since: --all --again"
+    );
+    (what, Vec::new())
+}
+
+/// The account of the key here, where an endpoint has it.
+async fn there(notes: &Notes, rpc: &Rpc, framework: &Framework, owner: Address) -> Done<Address> {
     let made_of = account_of(owner)?;
     let account = made_of.address(framework);
-    if let Some((_, error)) = keeper::lacking(rpc, framework).await?.into_iter().next() {
-        return Err(Failure::new(error).help("nothing was sent; is it the right endpoint?"));
+    keeper::somewhere(rpc, framework).await?;
+    match keeper::is_deployed(rpc, framework, &made_of).await? {
+        true => Ok(account),
+        false => Err(nowhere(notes, owner, (account, framework.chain))),
     }
-    if !keeper::is_deployed(rpc, framework, &made_of).await? {
-        return Err(nowhere(&folder, owner, account, framework.chain));
-    }
-    one(shared, rpc, framework, account, again).await
 }
 
 /// An account that is not there is no proof that nothing can be drawn: the folder or the endpoint may
 /// be another one than the owner meant.
-fn nowhere(folder: &OwnerHome, owner: Address, account: Address, chain: u64) -> Failure {
-    let known =
-        Notes::of(folder).is_ok_and(|notes| notes.delegated(chain, account).next().is_some());
+fn nowhere(notes: &Notes, owner: Address, (account, chain): (Address, u64)) -> Failure {
+    let known = notes.delegated(chain, account).next().is_some();
     let there = format!("{account}, the account of {owner}, is not there on this chain {chain}");
     if known {
         Failure::new(format!(
@@ -170,55 +234,20 @@ fn nowhere(folder: &OwnerHome, owner: Address, account: Address, chain: u64) -> 
     }
 }
 
-/// Ends all that an account of the key here gave away.
-pub(super) async fn one(
-    shared: &Shared,
-    rpc: &Rpc,
-    framework: &Framework,
-    account: Address,
-    again: bool,
-) -> Done<Ended> {
-    let folder = shared.owner_home()?;
-    // Notes that cannot be read end nothing, and keep nothing alive.
-    let notes = Notes::of(&folder).unwrap_or_else(|error| {
-        note(&format!("{error}; everything is ended without them"));
-        Notes::none(&folder)
-    });
-    let noted: Vec<_> = notes.delegated(framework.chain, account).cloned().collect();
-    let over = || {
-        let what = format!(
-            "all that was delegated from {account} on eip155:{} has ended already; for what may have been \
-             signed on another machine since: --all --again",
-            framework.chain
-        );
-        (what, Vec::new())
-    };
-    if !again && last_ended(&noted, rpc).await? {
-        return Ok(over());
-    }
-    let mut owner = shared.sender(&folder)?;
-    go_first(shared, rpc, &mut owner).await?;
-    // What was on its way may have been this.
-    if !again && last_ended(&noted, rpc).await? {
-        return Ok(over());
-    }
-    let hashes = end_all(&owner, &noted, rpc, framework, account).await?;
-    let chain = framework.chain;
-    Ok((format!("all that was delegated from {account} on eip155:{chain} has ended"), hashes))
-}
-
 /// Says what agents of the home draw on accounts of those who were its owners before, which another key
 /// ends. What is ended is ended, whether or not this can be looked at: a home holds what a thief put there,
 /// so it is looked at briefly, once all is ended and told.
-pub(super) async fn others(shared: &Shared, rpc: &Rpc, framework: &Framework) {
+pub(super) async fn others(shared: &Shared, chains: &[(Rpc, Framework)]) {
     let (Ok(home), Ok(Ok(me))) =
         (shared.home(), shared.owner_home().map(|it| Owner::address_in(&it)))
     else {
         return;
     };
     let owners = keeper::owners(&home).unwrap_or_default();
-    let look = tell_others(&home, rpc, framework.chain, (me, &owners));
-    if tokio::time::timeout(LOOK, look).await.is_err() {
+    let (home, owners) = (&home, &owners[..]);
+    let looks =
+        chains.iter().map(|(rpc, framework)| tell_others(home, rpc, framework.chain, (me, owners)));
+    if tokio::time::timeout(LOOK, join_all(looks)).await.is_err() {
         note(&format!(
             "not all that agents of {} draw on accounts of other owners was looked at",
             home.path().display()

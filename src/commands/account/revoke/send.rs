@@ -6,19 +6,20 @@ use super::{
         switch::Switch,
         waits::{BEHIND, Patience, go_first},
     },
-    ends::{lowest, nonces, silent},
+    ends::{lowest, nonces, silent, unsent},
     told,
+    ways::Ways,
 };
 use crate::{
-    commands::{Shared, policy::chain_of, trust::own_policies},
+    commands::Shared,
     failure::{Done, Failure},
     story::note,
 };
-use alloy_primitives::{Address, B256, Bytes};
-use marque::owner::{Notes, Owner, OwnerError, account_of};
+use alloy_primitives::{Address, B256};
+use marque::owner::{Notes, Owner, OwnerError, account_of, broadcast};
 use marque_contracts::delegation::Framework;
 use marque_identity::{IdentityError, Rpc};
-use std::{path::Path, process::ExitCode, time::Duration};
+use std::{path::Path, process::ExitCode};
 
 pub(super) async fn run(
     shared: &Shared,
@@ -38,12 +39,8 @@ pub(super) async fn run(
         Some(url) => named(url)?,
         None => endpoint(shared, switch.chain)?,
     };
-    let chain = rpc.chain_id().await?;
-    if chain != switch.chain {
-        let line =
-            format!("the endpoint serves chain {chain}, the message is for {}", switch.chain);
-        return Err(Failure::usage(line));
-    }
+    let chain = switch.chain;
+    of_chain(&rpc, chain).await?;
     let framework = framework_on(chain)?;
     // Whatever the file says: only the manager that Marque knows ends anything, and only what the
     // chain counts afterwards says that it did.
@@ -56,9 +53,7 @@ pub(super) async fn run(
         )));
     }
     switch.only_ends(&framework, file)?;
-    if let Some((_, error)) = keeper::lacking(&rpc, &framework).await?.into_iter().next() {
-        return Err(Failure::new(error).help("nothing was sent; is it the right endpoint?"));
-    }
+    keeper::somewhere(&rpc, &framework).await?;
     // Whoever lends their key or their line to somebody else knows it, and whoever was handed another
     // one's message learns it.
     let mine = match of {
@@ -77,33 +72,39 @@ pub(super) async fn run(
     if lowest(&nonces(&rpc, &framework, switch.account).await)? > switch.nonce {
         return Err(spent(&switch));
     }
-    let hash = match &switch.raw {
-        Some(raw) => broadcast(&rpc, raw).await,
+    let sent = match &switch.raw {
+        Some(raw) => broadcast(&rpc, raw).await.map_err(|error| error.to_string()),
         None => Err("nobody paid its fee".to_owned()),
     };
-    let hash = match hash {
-        Ok(hash) => hash,
-        Err(why) => {
-            if switch.raw.is_some() {
-                note(&format!("{why}; your key pays for the message instead"));
-            }
-            pay(shared, &rpc, &switch).await?
-        }
+    let (mut hash, mut doubt) = match sent {
+        Ok(hash) => (Some(hash), over(&rpc, &framework, &switch).await),
+        Err(why) => (None, Some(why)),
     };
-    // A node behind others may take a moment to know what is mined.
-    let patience = Patience::of(BEHIND);
-    let doubt = loop {
-        let Some(doubt) = doubt(&rpc, &framework, &switch).await else {
-            let what = format!(
-                "all that was delegated from {} on eip155:{chain} has ended",
-                switch.account
-            );
-            told(shared, &what, &[hash])?;
-            return Ok(if mine { ExitCode::SUCCESS } else { ExitCode::FAILURE });
-        };
-        if !patience.lasts().await {
-            break doubt;
+    // An endpoint that takes a transaction may keep it: then the key that is here pays, where there is one.
+    if let Some(why) = doubt.take() {
+        if switch.raw.is_some() {
+            note(&format!(
+                "its transaction does not end it ({why}); your key pays for the message instead"
+            ));
         }
+        match pay(shared, &rpc, &switch).await {
+            Ok(paid) => {
+                hash = Some(paid);
+                doubt = over(&rpc, &framework, &switch).await;
+            }
+            Err(failure) if hash.is_none() => return Err(failure),
+            Err(failure) => {
+                note(&failure.message);
+                doubt = Some(why);
+            }
+        }
+    }
+    let hash = hash.unwrap_or_default();
+    let Some(doubt) = doubt else {
+        let what =
+            format!("all that was delegated from {} on eip155:{chain} has ended", switch.account);
+        told(shared, &what, &[hash])?;
+        return Ok(if mine { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     };
     Err(Failure::new(format!(
         "what was delegated from {} may live: {doubt}, whatever was sent ({hash})",
@@ -115,28 +116,46 @@ pub(super) async fn run(
     ))
 }
 
+/// Who still does not say that it is over, after a while: a node behind others may take a moment to know
+/// what is mined.
+async fn over(rpc: &Rpc, framework: &Framework, switch: &Switch) -> Option<String> {
+    let patience = Patience::of(BEHIND);
+    loop {
+        let doubt = doubt(rpc, framework, switch).await?;
+        if !patience.lasts().await {
+            return Some(doubt);
+        }
+    }
+}
+
+/// Refuses where no endpoint is of the message's chain.
+async fn of_chain(rpc: &Rpc, chain: u64) -> Done {
+    let mut failure = None;
+    for (_, said) in rpc.all(|each| async move { each.chain_id().await }).await {
+        match said {
+            Ok(found) if found == chain => return Ok(()),
+            Ok(found) => {
+                failure = Some(Failure::usage(format!(
+                    "the endpoint serves chain {found}, the message is for {chain}"
+                )));
+            }
+            Err(error) => failure = failure.or(Some(error.into())),
+        }
+    }
+    Err(failure.unwrap_or_else(|| Failure::new("there is no endpoint to ask")))
+}
+
 /// The accounts on a chain that the owner's folder knows as its own; none where it has neither a key nor
 /// a note of one.
 fn theirs(shared: &Shared, framework: &Framework) -> Done<Option<Vec<Address>>> {
     let folder = shared.owner_home()?;
-    let mut accounts: Vec<Address> = Notes::of(&folder)
+    let mut accounts: Vec<Address> = Notes::readable(&folder)
         .map(|notes| notes.accounts(framework.chain).collect())
         .unwrap_or_default();
     if let Ok(me) = Owner::address_in(&folder) {
         accounts.push(account_of(me)?.address(framework));
     }
     Ok(Some(accounts).filter(|accounts| !accounts.is_empty()))
-}
-
-/// Brings the transaction whose fee is paid to the chain; why not, where it does not go.
-async fn broadcast(rpc: &Rpc, raw: &Bytes) -> Result<B256, String> {
-    let hash =
-        rpc.send_raw(raw).await.map_err(|error| format!("its transaction does not go: {error}"))?;
-    match rpc.wait_receipt(hash, Duration::from_secs(120)).await {
-        Ok(receipt) if receipt.success => Ok(hash),
-        Ok(_) => Err(format!("its transaction {hash} failed")),
-        Err(error) => Err(error.to_string()),
-    }
 }
 
 /// Sends the message with the key that is here, whosever that is.
@@ -149,15 +168,15 @@ async fn pay(shared: &Shared, rpc: &Rpc, switch: &Switch) -> Done<B256> {
              --owner-home DIR",
         )
     })?;
-    let mut owner = shared.sender(&folder)?;
-    go_first(shared, rpc, &mut owner).await?;
+    let owner = shared.sender(&folder)?;
+    go_first(shared, rpc, owner.address()).await?;
     let sent = owner.send_again(rpc, switch.chain, switch.to, switch.data.clone()).await;
     let receipt = sent.map_err(|error| match error {
         OwnerError::Coins { owner, .. } => Failure::new(error).help(format!(
             "send {owner} some, or let anybody who has some send it: `data` to `to`, on chain {}",
             switch.chain
         )),
-        error => error.into(),
+        error => unsent(error),
     })?;
     Ok(receipt.transaction)
 }
@@ -186,7 +205,7 @@ fn spent(switch: &Switch) -> Failure {
 
 /// The endpoint that was named. What is wrong with it is told without it: it may hold an access key.
 pub(super) fn named(url: &str) -> Done<Rpc> {
-    Rpc::new(&[url.to_owned()]).map_err(|error| match error {
+    Rpc::new(&[url.to_owned()]).map(Rpc::brief).map_err(|error| match error {
         IdentityError::Endpoint { why, .. } => {
             Failure::usage(format!("what --rpc names is not an http or https URL: {why}"))
                 .help("write it with its scheme, as in http://127.0.0.1:8545")
@@ -195,12 +214,8 @@ pub(super) fn named(url: &str) -> Done<Rpc> {
     })
 }
 
-/// An endpoint of a chain, from the policies that the key here signed.
+/// The endpoints of a chain, from the policies that the key here signed.
 fn endpoint(shared: &Shared, chain: u64) -> Done<Rpc> {
-    let own = own_policies(shared)?;
-    let found = own.iter().filter_map(|policy| chain_of(policy).ok()).find(|(id, _)| *id == chain);
-    found.map(|(_, rpc)| rpc).ok_or_else(|| {
-        Failure::usage(format!("no policy that you signed names an endpoint of chain {chain}"))
-            .help("give one: --rpc URL")
-    })
+    let ways = Ways::of(shared)?;
+    ways.to(chain).map_err(|failure| Failure::usage(failure.message).help("give one: --rpc URL"))
 }

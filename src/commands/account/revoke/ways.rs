@@ -1,0 +1,91 @@
+//! The chains on which the owner's delegations may live, and the endpoints that lead there: by the owner's
+//! own folder. What of it cannot be read is told, and takes no other chain away.
+
+use super::super::framework_on;
+use crate::{
+    commands::{Shared, policy::chain_of, trust::read},
+    failure::{Done, Failure},
+};
+use marque::owner::Notes;
+use marque_contracts::delegation::Framework;
+use marque_identity::Rpc;
+
+/// Chains of the policies that the key here signed, and of what it delegated.
+pub(super) struct Ways {
+    /// Each with the endpoints of the newest policy that can be read.
+    pub(super) known: Vec<(Rpc, Framework)>,
+    /// Those to which no endpoint leads, and why.
+    pub(super) lost: Vec<(u64, Failure)>,
+    /// Policies that cannot be read where an older one names the endpoints.
+    pub(super) doubts: Vec<String>,
+}
+
+impl Ways {
+    pub(super) fn of(shared: &Shared) -> Done<Self> {
+        let notes = Notes::readable(&shared.owner_home()?)?;
+        let mut ways = Self { known: Vec::new(), lost: Vec::new(), doubts: Vec::new() };
+        let mut unread = Vec::new();
+        for noted in notes.adoptions().rev() {
+            // Where Marque knows no framework nothing was delegated either.
+            let Ok(framework) = framework_on(noted.chain) else { continue };
+            if ways.leads(noted.chain) {
+                continue;
+            }
+            match read(noted).and_then(|policy| chain_of(&policy)) {
+                Ok((chain, rpc)) if chain == noted.chain => ways.known.push((rpc, framework)),
+                Ok(_) => {}
+                Err(failure) => {
+                    let why = format!(
+                        "version {} of the policy of {} on eip155:{} is not read: {}",
+                        noted.version, noted.agent, noted.chain, failure.message
+                    );
+                    unread.push((noted.chain, why));
+                }
+            }
+        }
+        for (chain, why) in unread {
+            match ways.leads(chain) {
+                true => ways.doubts.push(why),
+                false => ways.lose(chain, &why),
+            }
+        }
+        let delegated: Vec<u64> = notes.chains().collect();
+        for chain in delegated {
+            let why = format!("no policy that you signed names an endpoint of eip155:{chain}");
+            if !ways.leads(chain) {
+                ways.lose(chain, &why);
+            }
+        }
+        Ok(ways)
+    }
+
+    fn leads(&self, chain: u64) -> bool {
+        self.known.iter().any(|(_, framework)| framework.chain == chain)
+    }
+
+    fn lose(&mut self, chain: u64, why: &str) {
+        if self.lost.iter().all(|(lost, _)| *lost != chain) {
+            let failure = Failure::new(format!("{why}; nothing was ended there"));
+            self.lost.push((chain, failure.help(through(chain))));
+        }
+    }
+
+    /// The endpoints of a chain.
+    pub(super) fn to(&self, chain: u64) -> Done<Rpc> {
+        let known = self.known.iter().find(|(_, framework)| framework.chain == chain);
+        let lost = || self.lost.iter().find(|(lost, _)| *lost == chain);
+        match (known, lost()) {
+            (Some((rpc, _)), _) => Ok(rpc.clone()),
+            (None, Some((_, failure))) => Err(failure.again()),
+            (None, None) => {
+                let why = format!("no policy that you signed names an endpoint of eip155:{chain}");
+                Err(Failure::new(why).help(through(chain)))
+            }
+        }
+    }
+}
+
+/// The way out for one chain.
+pub(super) fn through(chain: u64) -> String {
+    format!("through an endpoint of eip155:{chain}: marque account revoke --all --rpc URL")
+}

@@ -1,0 +1,425 @@
+//! Who tries to keep an owner from ending what was delegated: one endpoint of two that is silent, refuses
+//! or lies, a host that plants files, a line of notes that nobody can read, another chain.
+
+use crate::{
+    account::{DOLLAR, Estate},
+    command::{failure, ok},
+    robbed_endpoint::swallows,
+    robbed_host::{ask, between, lies},
+    support::Town,
+};
+use alloy_primitives::{B256, U256};
+use marque::{
+    home::OwnerHome,
+    owner::{Adopted, Note, Notes},
+};
+use marque_identity::account::Permissions;
+use serde_json::{Value, json};
+use std::{
+    io::Write as _,
+    path::PathBuf,
+    process::Output,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+/// An endpoint before an honest one that does what it is told to do.
+#[derive(Clone)]
+struct Liar {
+    url: String,
+    says: Arc<Mutex<&'static str>>,
+}
+
+impl Liar {
+    fn before(honest: &str) -> Self {
+        let says = Arc::new(Mutex::new("the truth"));
+        let (of, honest) = (Arc::clone(&says), honest.to_owned());
+        let url = lies(move |asked| {
+            while *of.lock().unwrap() == "nothing" {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            let says = *of.lock().unwrap();
+            lie(says, asked).unwrap_or_else(|| {
+                let said = ask(&honest, asked);
+                match said.get("error") {
+                    Some(error) => json!({ "error": error }),
+                    None => json!({ "result": said["result"] }),
+                }
+            })
+        });
+        Self { url, says }
+    }
+
+    fn says(&self, says: &'static str) {
+        *self.says.lock().unwrap() = says;
+    }
+}
+
+fn lie(says: &str, asked: &Value) -> Option<Value> {
+    let method = asked["method"].as_str().unwrap();
+    let result = |value: Value| Some(json!({ "result": value }));
+    let error = json!({ "error": { "code": -32000, "message": "not here" } });
+    match (says, method) {
+        ("no", _) => Some(error),
+        ("another chain", "eth_chainId") => result(json!("0x1")),
+        ("no coins", "eth_getBalance") => result(json!("0x0")),
+        ("a number far ahead", "eth_getTransactionCount") => result(json!("0x10000")),
+        ("a number long gone", "eth_getTransactionCount") => result(json!("0x0")),
+        ("much is pending", "eth_getTransactionCount") if asked["params"][1] == "pending" => {
+            result(json!("0x10000"))
+        }
+        ("wild fees", "eth_maxPriorityFeePerGas") => result(json!("0x10000000000000000")),
+        ("no fees", "eth_maxPriorityFeePerGas") => result(json!("0x0")),
+        ("much gas", "eth_estimateGas") => result(json!("0x1000000000")),
+        ("little gas", "eth_estimateGas") => result(json!("0x5208")),
+        ("it fails", "eth_estimateGas") => {
+            Some(json!({ "error": { "code": 3, "message": "execution reverted" } }))
+        }
+        ("no transaction", "eth_sendRawTransaction") => Some(error),
+        ("no code", "eth_getCode") => result(json!("0x")),
+        ("it is mined", _) => swallows(asked).map(|said| json!({ "result": said })),
+        // It sees no end, ever, and says that the key is far ahead.
+        ("it lives", "eth_getTransactionReceipt") => result(Value::Null),
+        ("it lives", "eth_getTransactionCount") => result(json!("0x10000")),
+        ("it lives", "eth_sendRawTransaction") => Some(error),
+        ("it lives", "eth_call") => {
+            let call = asked["params"][0]["data"].as_str().or(asked["params"][0]["input"].as_str());
+            let nonce = call.is_some_and(|call| call.contains(&hex_of_nonce()));
+            nonce.then(|| json!({ "result": format!("0x{:064x}", 0) }))
+        }
+        _ => None,
+    }
+}
+
+fn hex_of_nonce() -> String {
+    use alloy_sol_types::SolCall as _;
+    let selector =
+        marque_contracts::delegation::binding::INonceEnforcer::currentNonceCall::SELECTOR;
+    alloy_primitives::hex::encode(selector)
+}
+
+fn told(out: &Output) -> String {
+    String::from_utf8_lossy(&out.stderr).into_owned()
+}
+
+impl Estate {
+    /// With a liar before the honest endpoint in the policy, and something delegated.
+    async fn beside_a_liar() -> (Self, Liar) {
+        let estate = Self::new().await;
+        let honest = estate.town.economy.devnet.url().to_owned();
+        let liar = Liar::before(&honest);
+        ok(&estate.account(&["deploy", "scout"]));
+        estate.adopt_on(2, &[&liar.url, &honest]);
+        ok(&estate.account(&["delegate", "scout", "--yes"]));
+        (estate, liar)
+    }
+
+    /// Ends what is delegated beside a liar, as often as there are lies, and looks at the chain itself.
+    async fn ends_beside(&self, liar: &Liar, says: &'static str, args: &[&str]) -> (String, i32) {
+        let living = self.permissions();
+        assert!(!self.over(&living).await);
+        liar.says(says);
+        let start = Instant::now();
+        let out = self.account(&[&["revoke"], args].concat());
+        liar.says("the truth");
+        let text = told(&out);
+        assert!(self.over(&living).await, "{says} {args:?}: {text}");
+        assert!(start.elapsed() < Duration::from_secs(50), "{says}: {:?}", start.elapsed());
+        assert!(out.status.success() || text.contains("--rpc URL"), "{says}: {text}");
+        (text, out.status.code().unwrap())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_endpoint_of_two_keeps_a_revocation_from_the_chain_by_what_it_says() {
+    let (estate, liar) = Estate::beside_a_liar().await;
+    for says in [
+        "another chain",
+        "no coins",
+        "a number far ahead",
+        "a number long gone",
+        "much is pending",
+        "wild fees",
+        "no fees",
+        "much gas",
+        "little gas",
+        "it fails",
+        "it is mined",
+    ] {
+        estate.ends_beside(&liar, says, &["scout"]).await;
+        ok(&estate.account(&["delegate", "scout", "--yes"]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_endpoint_of_two_keeps_a_revocation_from_the_chain_by_what_it_does_not_do() {
+    let (estate, liar) = Estate::beside_a_liar().await;
+    let host = liar.url.trim_start_matches("http://");
+    for (says, code) in [("no", 1), ("nothing", 1), ("no transaction", 0), ("no code", 0)] {
+        for args in [&["scout"][..], &["--all"]] {
+            let (text, found) = estate.ends_beside(&liar, says, args).await;
+            assert_eq!(found, code, "{says}: {text}");
+            if code == 1 {
+                assert!(text.contains("may live") && text.contains(host), "{says}: {text}");
+                assert!(text.contains(&format!("without {host}: ")), "{says}: {text}");
+            }
+            ok(&estate.account(&["delegate", "scout", "--yes"]));
+        }
+    }
+}
+
+/// It insists: whatever is sent, it says that nothing has ended, and that the key has sent 65,536.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_signed_by_the_word_of_a_liar_stays_behind_with_a_word() {
+    let (estate, liar) = Estate::beside_a_liar().await;
+    let (text, code) = estate.ends_beside(&liar, "it lives", &["--all"]).await;
+    assert!(code == 1 && text.contains("may live"), "{text}");
+    let host = liar.url.trim_start_matches("http://");
+    assert!(
+        text.contains(&format!("{host} says that your key's next transaction has number 65536"))
+    );
+    assert!(text.contains("once your key has sent so many"), "{text}");
+    // The key's own next transactions have the numbers that the chain takes.
+    ok(&estate.account(&["delegate", "scout", "--yes"]));
+    ok(&estate.account(&["revoke", "scout"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_is_silent_costs_seconds() {
+    let (estate, liar) = Estate::beside_a_liar().await;
+    let within = |seconds: u64, args: &[&str]| {
+        let start = Instant::now();
+        let out = estate.account(args);
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(seconds), "{args:?}: {took:?}, {}", told(&out));
+        out
+    };
+    liar.says("nothing");
+    let out = within(15, &["status", "scout"]);
+    assert!(String::from_utf8_lossy(&out.stdout).contains("did not answer"), "{out:?}");
+    // What nobody can know is not signed.
+    let (text, code) = failure(&within(15, &["delegate", "scout", "--yes", "--anew"]));
+    assert!(code == 1 && text.contains("no answer within"), "{text}");
+    // It ends what it can, waits for the silent one as long as for one that lags, and says so.
+    let (text, _) = failure(&within(45, &["revoke", "scout"]));
+    assert!(text.contains("may live") && text.contains("--rpc URL"), "{text}");
+    assert!(estate.over(&estate.permissions()).await);
+    // It is not called over, and not alive either.
+    let out = within(15, &["status", "scout"]);
+    let said = String::from_utf8_lossy(&out.stdout);
+    assert!(said.contains("whether anything can be drawn is not known"), "{said}");
+    assert!(!said.contains("nothing can be drawn"), "{said}");
+    let (said, code) = estate.status();
+    assert_eq!((code, &said["delegated"]), (1, &json!(true)), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_there_is_is_not_what_one_endpoint_says() {
+    let estate = Estate::delegated().await;
+    let honest = estate.town.economy.devnet.url().to_owned();
+    let account = format!("{:x}", estate.permissions().account);
+    let poor = between(honest.clone(), move |asked| {
+        let balance = asked["method"] == "eth_call"
+            && asked.to_string().contains("70a08231")
+            && asked.to_string().to_lowercase().contains(&account);
+        balance.then(|| json!(format!("0x{:064x}", DOLLAR)))
+    });
+    estate.adopt_on(2, &[&poor, &honest]);
+    let (text, code) = failure(&estate.account(&["withdraw", "scout", "all tUSD"]));
+    assert!(code == 1 && text.contains("20.00 tUSD") && text.contains("1.00 tUSD"), "{text}");
+    assert!(text.contains("nothing was signed"), "{text}");
+    assert_eq!(estate.has(estate.owner.parse().unwrap()).await, 0);
+    ok(&estate.account(&["withdraw", "scout", "20.00 tUSD"]));
+    assert_eq!(estate.has(estate.owner.parse().unwrap()).await, 20 * DOLLAR);
+}
+
+/// A second home of the same owner's, with an agent of the same name, on a chain of another number.
+struct Beyond {
+    town: Town,
+    home: PathBuf,
+}
+
+impl Beyond {
+    async fn delegated(estate: &Estate) -> Self {
+        let town = Town::new().await;
+        let devnet = &town.economy.devnet;
+        ask(
+            devnet.url(),
+            &json!({
+                "jsonrpc": "2.0", "id": 1, "method": "anvil_setChainId", "params": [1337],
+            }),
+        );
+        let home = estate.path().join("beyond");
+        town.found_from(&home);
+        let file = home.join("devnet.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, text.replace("chain = 31337", "chain = 1337")).unwrap();
+        let beyond = Self { town, home };
+        beyond.marque(estate, &["new", "scout"]);
+        let economy = &beyond.town.economy;
+        let draft = std::fs::read_to_string(estate.path().join("home/agents/scout/policy.toml"))
+            .unwrap()
+            .replace("eip155:31337", "eip155:1337")
+            .replace(estate.town.economy.devnet.url(), economy.devnet.url())
+            .replace(&estate.town.economy.dollar.to_string(), &economy.dollar.to_string());
+        std::fs::write(beyond.home.join("agents/scout/policy.toml"), draft).unwrap();
+        let ether = U256::from(10).pow(U256::from(18));
+        economy.devnet.give_eth(estate.owner.parse().unwrap(), ether).await.unwrap();
+        for args in [
+            &["policy", "adopt", "scout", "--anew"][..],
+            &["account", "deploy", "scout"],
+            &["account", "delegate", "scout", "--yes"],
+        ] {
+            beyond.marque(estate, args);
+        }
+        beyond
+    }
+
+    fn marque(&self, estate: &Estate, args: &[&str]) {
+        ok(&estate.marque(&[&["--home", self.home.to_str().unwrap()], args].concat()));
+    }
+
+    async fn over(&self) -> bool {
+        let file = self.home.join("agents/scout/delegation.json");
+        let permissions = Permissions::read(&file).unwrap().unwrap();
+        permissions.standing(&self.town.economy.rpc).await.unwrap().is_over()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_is_ended_on_every_chain_on_which_it_is_known() {
+    let estate = Estate::delegated().await;
+    let living = estate.permissions();
+    let beyond = Beyond::delegated(&estate).await;
+    assert!(!beyond.over().await);
+    let said = ok(&estate.account(&["revoke", "scout"]));
+    assert!(said.contains("on eip155:31337 any more"), "{said}");
+    assert!(said.contains("on eip155:1337 any more"), "{said}");
+    assert!(estate.over(&living).await && beyond.over().await);
+    assert_eq!(ok(&estate.account(&["revoke", "scout"])).matches("has ended already").count(), 2);
+    ok(&estate.account(&["delegate", "scout", "--yes"]));
+    beyond.marque(&estate, &["account", "delegate", "scout", "--yes"]);
+    // Nobody answers there.
+    let (living, home) = (estate.permissions(), beyond.home.clone());
+    drop(beyond);
+    for args in [&["revoke", "scout"][..], &["revoke", "--all"]] {
+        let out = estate.account(args);
+        let (text, code) = failure(&out);
+        assert!(code == 1 && text.contains("Connection refused"), "{text}");
+        assert!(text.contains("--rpc URL"), "{text}");
+        assert!(String::from_utf8_lossy(&out.stdout).contains("eip155:31337"), "{out:?}");
+        assert!(estate.over(&living).await);
+    }
+    assert!(home.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_full_of_planted_files_keeps_no_owner_waiting() {
+    let estate = Estate::delegated().await;
+    let living = estate.permissions();
+    let agents = estate.path().join("home/agents");
+    for number in 0..20_000 {
+        std::fs::create_dir(agents.join(format!("a{number}"))).unwrap();
+    }
+    for file in ["scout/delegation.json", "scout/policy.toml", "scout/agent.toml"] {
+        let file = std::fs::File::create(agents.join(file)).unwrap();
+        file.set_len(1 << 42).unwrap();
+    }
+    let entries = estate.path().join("home/journal/entries");
+    for segment in std::fs::read_dir(&entries).unwrap().flatten() {
+        let file = std::fs::File::options().write(true).open(segment.path()).unwrap();
+        file.set_len(1 << 42).unwrap();
+    }
+    for (args, ends) in
+        [(["status", "scout"], false), (["revoke", "scout"], true), (["revoke", "--all"], true)]
+    {
+        let start = Instant::now();
+        let out = estate.account(&args);
+        assert!(start.elapsed() < Duration::from_secs(30), "{args:?}: {:?}", start.elapsed());
+        assert!(told(&out).contains("not all were looked at"), "{args:?}: {}", told(&out));
+        assert_eq!(out.status.success(), ends, "{args:?}: {}", told(&out));
+    }
+    assert!(estate.over(&living).await);
+    let (text, code) = failure(&estate.account(&["delegate", "scout", "--yes"]));
+    assert!(code != 0 && text.contains("longer than"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_note_that_cannot_be_read_takes_none_away_that_can() {
+    let estate = Estate::delegated().await;
+    let living = estate.permissions();
+    let notes = estate.path().join("owner/notes.jsonl");
+    let text = std::fs::read_to_string(&notes).unwrap();
+    let (first, rest) = text.split_once('\n').unwrap();
+    std::fs::write(&notes, format!("{first}\n{{\"note\":\"dreamt\"}}\n{rest}")).unwrap();
+    // What rests on all of them is not signed.
+    for args in [&["account", "delegate", "scout", "--yes"][..], &["policy", "adopt", "scout"]] {
+        let (text, code) = failure(&estate.marque(args));
+        assert!(code == 1 && text.contains("notes.jsonl: line 2: "), "{args:?}: {text}");
+    }
+    let out = estate.account(&["status", "scout"]);
+    assert!(out.status.code() == Some(1) && told(&out).contains("line 2: "), "{out:?}");
+    let out = estate.account(&["revoke", "scout"]);
+    let (text, code) = failure(&out);
+    assert!(code == 1 && text.contains("line 2: ") && text.contains("may live"), "{text}");
+    assert!(String::from_utf8_lossy(&out.stdout).contains("can draw nothing"), "{out:?}");
+    assert!(estate.over(&living).await);
+    let out = estate.account(&["revoke", "--all", "--again"]);
+    let (text, code) = failure(&out);
+    assert!(code == 1 && text.contains("line 2: "), "{text}");
+    assert!(String::from_utf8_lossy(&out.stdout).contains("has ended"), "{out:?}");
+}
+
+/// A newer marque noted it, on a chain that no other policy names.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_cannot_be_read_takes_no_chain_away_in_silence() {
+    let estate = Estate::delegated().await;
+    let living = estate.permissions();
+    let folder = OwnerHome::locate(Some(estate.path().join("owner"))).unwrap();
+    let adopted = |chain| {
+        Note::Adopted(Adopted {
+            agent: "other".to_owned(),
+            key: estate.stolen().address(),
+            chain,
+            origin: B256::repeat_byte(7),
+            home: None,
+            version: 3,
+            policy: B256::ZERO,
+            document: "format = 99\n".to_owned(),
+            in_force: true,
+        })
+    };
+    Notes::of(&folder).unwrap().add(adopted(84_532)).unwrap();
+    let out = estate.account(&["revoke", "--all"]);
+    let (text, code) = failure(&out);
+    assert!(
+        code == 1 && text.contains("version 3 of the policy of other on eip155:84532"),
+        "{text}"
+    );
+    assert!(text.contains("through an endpoint of eip155:84532") && text.contains("--rpc URL"));
+    assert!(String::from_utf8_lossy(&out.stdout).contains("on eip155:31337 has ended"), "{out:?}");
+    assert!(estate.over(&living).await);
+    // Where an older one leads to the chain, that is gone by, and said.
+    let notes = estate.path().join("owner/notes.jsonl");
+    let text = std::fs::read_to_string(&notes).unwrap();
+    std::fs::write(&notes, text.replace("84532", "31337")).unwrap();
+    let out = estate.account(&["revoke", "--all", "--again"]);
+    ok(&out);
+    assert!(told(&out).contains("this goes by an older one"), "{out:?}");
+    drop(std::io::stderr().flush());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_block_takes_keeps_no_account_from_being_deployed() {
+    let estate = Estate::new().await;
+    let devnet = &estate.town.economy.devnet;
+    devnet.set_interval(0).await.unwrap();
+    let fee = estate.town.economy.rpc.fees().await.unwrap().max_fee_per_gas;
+    let stuck = estate.owner_sends(fee).await;
+    let deploy = crate::command::start(estate.path(), &["account", "deploy", "scout"]);
+    crate::support::eventually("it is replaced", 90, || async { !estate.knows(stuck).await }).await;
+    devnet.set_interval(1).await.unwrap();
+    let out = tokio::task::block_in_place(|| deploy.wait_with_output().unwrap());
+    assert!(ok(&out).contains("the account is deployed"), "{out:?}");
+    assert!(told(&out).contains("this takes its place: what that one was to do"), "{out:?}");
+}
