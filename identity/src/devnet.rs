@@ -50,12 +50,20 @@ pub struct Options {
     /// A file that keeps the chain's state over restarts. Written at [`Devnet::stop`] and every few
     /// seconds.
     pub state: Option<PathBuf>,
+    /// EIP-155 chain id.
+    pub chain_id: u64,
 }
 
 impl Default for Options {
     /// A block a second, a free port, nothing kept.
     fn default() -> Self {
-        Self { block_time: Duration::from_secs(1), eager: false, port: None, state: None }
+        Self {
+            block_time: Duration::from_secs(1),
+            eager: false,
+            port: None,
+            state: None,
+            chain_id: CHAIN_ID,
+        }
     }
 }
 
@@ -124,7 +132,7 @@ impl Devnet {
             let rpc = Rpc::new(std::slice::from_ref(&url))?;
             if let Some(deployer) = first_answer(&mut process, &rpc).await? {
                 drain(&mut process);
-                let chain_id = CHAIN_ID;
+                let chain_id = options.chain_id;
                 let devnet = Self { url, chain_id, process, rpc, deployer, _states: states };
                 devnet.place_everywhere().await?;
                 return Ok(devnet);
@@ -329,7 +337,7 @@ fn command(program: &PathBuf, port: u16, options: &Options) -> Command {
     let mut command = Command::new(program);
     command
         .args(["--silent", "--host", "127.0.0.1", "--port", &port.to_string()])
-        .args(["--chain-id", &CHAIN_ID.to_string()])
+        .args(["--chain-id", &options.chain_id.to_string()])
         .args(["--block-time", &options.block_time.as_secs_f64().to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::null())

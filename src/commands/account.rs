@@ -33,7 +33,7 @@ use marque::{
 use marque_contracts::delegation::{DelegationError, Execution, Framework, OwnerAccount};
 use marque_identity::{
     Rpc,
-    account::{self, Drift, Grant, Permissions},
+    account::{self, Drift, Grant, Permissions, Standing},
 };
 use marque_policies::{AssetId, Money, Policy};
 use std::process::ExitCode;
@@ -297,11 +297,20 @@ impl Signed {
         rpc: &Rpc,
         all: impl IntoIterator<Item = Permissions>,
     ) -> Done<Vec<Permissions>> {
+        let looked = Self::looked_at(rpc, all).await?;
+        Ok(looked.into_iter().map(|(delegated, _)| delegated).collect())
+    }
+
+    /// The same with how each stands.
+    async fn looked_at(
+        rpc: &Rpc,
+        all: impl IntoIterator<Item = Permissions>,
+    ) -> Done<Vec<(Permissions, Standing)>> {
         let looks = all.into_iter().map(|delegated| async move {
             let standing = delegated.standing(rpc).await?;
-            Ok((!standing.is_over_for_certain()).then_some(delegated))
+            Ok((!standing.is_over_for_certain()).then_some((delegated, standing)))
         });
-        let looks: Vec<Done<Option<Permissions>>> = join_all(looks).await;
+        let looks: Vec<Done<Option<_>>> = join_all(looks).await;
         looks.into_iter().filter_map(Result::transpose).collect()
     }
 }

@@ -39,8 +39,13 @@ pub(crate) struct Citizen {
 
 impl Town {
     pub(crate) async fn new() -> Self {
+        Self::on(&Options::default()).await
+    }
+
+    /// On a chain of its own number.
+    pub(crate) async fn on(chain: &Options) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let devnet = Devnet::start(&Options::default()).await.unwrap();
+        let devnet = Devnet::start(chain).await.unwrap();
         let economy = Economy::start(dir.path(), PathBuf::from(MARQUE), devnet).await.unwrap();
         Self { economy, dir }
     }

@@ -17,7 +17,10 @@ use crate::{
 use alloy_primitives::{Address, B256};
 use futures::future::join_all;
 use marque::owner::{Notes, Owner};
-use marque_identity::{Rpc, account::Permissions};
+use marque_identity::{
+    Rpc,
+    account::{Permissions, Standing},
+};
 use std::{path::PathBuf, process::ExitCode};
 use ways::Ways;
 
@@ -206,41 +209,56 @@ async fn end_of(
     let looks = chains.into_iter().map(|(chain, rpc, all)| async move {
         let rpc = rpc?;
         let account = all.last().map(|newest| newest.account).unwrap_or_default();
-        let alive = Signed::alive(&rpc, all).await?;
+        // The newest first: of those before, most have ended.
+        let looked = Signed::looked_at(&rpc, all.into_iter().rev()).await?;
+        let (unsure, alive): (Vec<_>, Vec<_>) =
+            looked.into_iter().partition(|(_, standing)| standing.is_over());
         if !alive.is_empty() {
             gas(&rpc, me, agent).await?;
         }
-        Ok((chain, rpc, account, alive))
+        Ok(OneChain { chain, rpc, account, alive, unsure })
     });
-    let looks: Vec<Done<(u64, Rpc, Address, Vec<Permissions>)>> = join_all(looks).await;
+    let looks: Vec<Done<OneChain>> = join_all(looks).await;
     // The passphrase is asked for once, and only where there is something to end.
-    let lives = |look: &Done<(_, _, _, Vec<Permissions>)>| {
-        look.as_ref().is_ok_and(|(.., alive)| !alive.is_empty())
-    };
-    let owner = match looks.iter().any(lives) {
+    let owner = match looks.iter().flatten().any(|look| !look.alive.is_empty()) {
         true => Some(shared.sender(&shared.owner_home()?)?),
         false => None,
     };
     let owner = owner.as_ref();
     let ends = looks.into_iter().map(|look| async move {
-        let (chain, rpc, account, alive) = look?;
-        let Some(owner) = owner.filter(|_| !alive.is_empty()) else {
-            let what =
-                format!("what was delegated to {agent} on eip155:{chain} has ended already{again}");
-            return Ok((what, Vec::new()));
-        };
-        go_first(shared, &rpc, me).await?;
+        let OneChain { chain, rpc, account, alive, unsure } = look?;
         let (mut hashes, mut failure) = (Vec::new(), None);
-        for delegated in alive {
-            match end_one(owner, &rpc, &delegated).await {
-                Ok(sent) => hashes.extend(sent),
-                Err(error) => failure = Some(error),
+        let what = match owner.filter(|_| !alive.is_empty()) {
+            None => {
+                format!("what was delegated to {agent} on eip155:{chain} has ended already{again}")
             }
-        }
-        let what = format!("{agent} can draw nothing on {account} on eip155:{chain} any more");
-        failure.map_or(Ok((what, hashes)), Err)
+            Some(owner) => {
+                go_first(shared, &rpc, me).await?;
+                for (delegated, _) in &alive {
+                    match end_one(owner, &rpc, delegated).await {
+                        Ok(sent) => hashes.extend(sent),
+                        Err(error) => failure = Some(error),
+                    }
+                }
+                format!("{agent} can draw nothing on {account} on eip155:{chain} any more")
+            }
+        };
+        // Where all that answer say that it is over there is nothing to send.
+        let unsure =
+            unsure.first().map(|(delegated, standing)| ends::lives(delegated, standing, ""));
+        failure.or(unsure).map_or(Ok((what, hashes)), Err)
     });
     Ok(join_all(ends).await)
+}
+
+/// What was delegated to an agent on one chain and is not over for certain: what lives, and what is over by
+/// the word of those that answer.
+struct OneChain {
+    chain: u64,
+    rpc: Rpc,
+    account: Address,
+    alive: Vec<(Permissions, Standing)>,
+    unsure: Vec<(Permissions, Standing)>,
 }
 
 /// What another owner's key alone ends.

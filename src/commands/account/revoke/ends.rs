@@ -7,11 +7,15 @@ use marque::owner::{Owner, OwnerError};
 use marque_contracts::delegation::Framework;
 use marque_identity::{
     IdentityError, Rpc,
-    account::{self, Permissions},
+    account::{self, Permissions, Standing},
 };
+use std::time::Duration;
 
 /// How whoever has an endpoint that says what the others do not goes on.
 const TRUSTED: &str = "through an endpoint that you trust: marque account revoke --all --rpc URL";
+
+/// So long may an endpoint be silent, where all others say that it is over.
+const QUIET: Duration = Duration::from_secs(3);
 
 /// An endpoint's host, and what it says for an account's nonce.
 pub(super) type Said = (String, Done<U256>);
@@ -30,9 +34,9 @@ pub(in super::super) async fn end_all(
     let receipt = owner.revoke_all(rpc, framework, account).await.map_err(unsent)?;
     let mut hashes = vec![receipt.transaction];
     // A node behind others may take a moment to know what is mined.
-    let patience = Patience::of(BEHIND);
-    while let Some(doubt) = doubt(&before, &nonces(rpc, framework, account).await) {
-        if !patience.lasts().await {
+    let (patience, brief) = (Patience::of(BEHIND), Patience::of(QUIET));
+    while let Some((doubt, quiet)) = doubt(&before, &nonces(rpc, framework, account).await) {
+        if !(if quiet { &brief } else { &patience }).lasts().await {
             return Err(Failure::new(format!(
                 "what was delegated from {account} may live: {doubt}, whatever was sent ({})",
                 receipt.transaction
@@ -62,28 +66,30 @@ pub(in super::super) async fn end_one(
         Err(error) => return Err(unsent(error)),
     };
     let hashes: Vec<B256> = receipts.iter().map(|receipt| receipt.transaction).collect();
-    let patience = Patience::of(BEHIND);
+    let (patience, brief) = (Patience::of(BEHIND), Patience::of(QUIET));
     loop {
         let standing = delegated.standing(rpc).await?;
-        if standing.is_over() && standing.silent.is_empty() {
+        if standing.is_over_for_certain() {
             break;
         }
-        if !patience.lasts().await {
+        if !(if standing.is_over() { &brief } else { &patience }).lasts().await {
             if let Some(error) = reverted {
                 return Err(unsent(error));
             }
-            let why = match standing.silent.first() {
-                Some(silent) if standing.is_over() => format!("{silent} does not answer"),
-                _ => "not every endpoint of the chain says that it is over".to_owned(),
-            };
-            return Err(Failure::new(format!(
-                "what was delegated from {} may live: {why}, whatever was sent",
-                delegated.account
-            ))
-            .help(TRUSTED));
+            return Err(lives(delegated, &standing, ", whatever was sent"));
         }
     }
     Ok(hashes)
+}
+
+/// Why something that was delegated is not called over.
+pub(super) fn lives(delegated: &Permissions, standing: &Standing, sent: &str) -> Failure {
+    let why = match standing.silent.first() {
+        Some(silent) if standing.is_over() => format!("{silent} does not answer"),
+        _ => "not every endpoint of the chain says that it is over".to_owned(),
+    };
+    Failure::new(format!("what was delegated from {} may live: {why}{sent}", delegated.account))
+        .help(TRUSTED)
 }
 
 /// Why the chain did not take it, and the way out whatever an endpoint does.
@@ -112,13 +118,15 @@ pub(super) fn lowest(said: &[Said]) -> Done<U256> {
 }
 
 /// Who does not say that the nonce has risen since: each by its own word before, as one that said too
-/// little then would say later that anything rose it.
-fn doubt(before: &[Said], now: &[Said]) -> Option<String> {
-    before.iter().zip(now).find_map(|((host, before), (_, now))| match (before, now) {
-        (Ok(before), Ok(now)) if now > before => None,
-        (Ok(_), Ok(_)) => Some(format!("{host} says that nothing of it has ended")),
-        _ => Some(silent(host)),
-    })
+/// little then would say later that anything rose it. And whether it is only that somebody is silent.
+fn doubt(before: &[Said], now: &[Said]) -> Option<(String, bool)> {
+    let doubts =
+        before.iter().zip(now).filter_map(|((host, before), (_, now))| match (before, now) {
+            (Ok(before), Ok(now)) if now > before => None,
+            (Ok(_), Ok(_)) => Some((format!("{host} says that nothing of it has ended"), false)),
+            _ => Some((silent(host), true)),
+        });
+    doubts.min_by_key(|(_, quiet)| *quiet)
 }
 
 /// One that does not answer confirms nothing.
