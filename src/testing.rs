@@ -66,8 +66,9 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// So long a steward may go by a block that is the newest no more.
-const HEARD: Duration = Duration::from_millis(2_500);
+/// So long a steward may go by a block that is the newest no more: a little more than what it hears of
+/// the chain is good for.
+const HEARD: Duration = Duration::from_millis(300);
 
 /// What the functions of a test return; any error fits.
 pub type Result<T = (), E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;

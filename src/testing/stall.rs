@@ -15,6 +15,7 @@ use marque_payments::{Paywall, Seller};
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 use url::Url;
@@ -90,7 +91,9 @@ impl<'a> SellerBuilder<'a> {
             Citizen::settle(self.town, &self.name, |head| format!("{head}{income}")).await?;
         let endpoint = format!("http://{host}");
         let id = citizen.register(self.town, "sells", Some(&endpoint)).await?;
+        // What it knew of its steward's time a moment ago is an hour old where an hour has passed.
         let seller = Seller::new(Arc::new(citizen.steward()), Url::parse(&endpoint)?);
+        let seller = seller.looks(Duration::ZERO);
         let wrong = Arc::new(Mutex::new(Misbehaviour::None));
         let mut app = Router::new();
         for routes in self.routes {

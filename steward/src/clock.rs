@@ -23,7 +23,7 @@ const FARTHEST: Timestamp = CLOCK_SKEW + 2_000;
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
     known: Mutex<Option<Known>>,
-    /// How far a test has moved the wall clock, in milliseconds.
+    /// How far a test has moved time, in milliseconds.
     #[cfg(feature = "testing")]
     pub(crate) ahead: std::sync::OnceLock<std::sync::Arc<std::sync::atomic::AtomicU64>>,
 }
@@ -34,12 +34,16 @@ struct Known {
     chain: Timestamp,
     /// When it was learned.
     at: Instant,
+    /// How far a test had moved time by then.
+    moved: Timestamp,
 }
 
 impl Known {
-    fn by(self, now: Instant) -> Timestamp {
+    fn by(self, now: Instant, moved: Timestamp) -> Timestamp {
         let passed = now.saturating_duration_since(self.at).as_millis();
-        self.chain.saturating_add(Timestamp::try_from(passed).unwrap_or(Timestamp::MAX))
+        let passed = Timestamp::try_from(passed).unwrap_or(Timestamp::MAX);
+        let moved = moved.saturating_sub(self.moved);
+        self.chain.saturating_add(passed).saturating_add(moved)
     }
 }
 
@@ -56,24 +60,32 @@ impl Clock {
 
     /// The wall clock, in Unix milliseconds.
     pub(crate) fn wall(&self) -> Timestamp {
+        wall().saturating_add(self.moved())
+    }
+
+    /// How far a test has let time pass at once, in milliseconds: for this clock and for the one that
+    /// nobody sets.
+    fn moved(&self) -> Timestamp {
         #[cfg(feature = "testing")]
         if let Some(ahead) = self.ahead.get() {
-            return wall().saturating_add(ahead.load(std::sync::atomic::Ordering::SeqCst));
+            return ahead.load(std::sync::atomic::Ordering::SeqCst);
         }
-        wall()
+        0
     }
 
     fn learn_at(&self, block: Timestamp, now: Instant) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         // A node that is behind the one that answered last turns nothing back.
-        if known.is_none_or(|known| known.by(now) < block) {
-            *known = Some(Known { chain: block, at: now });
+        let moved = self.moved();
+        if known.is_none_or(|known| known.by(now, moved) < block) {
+            *known = Some(Known { chain: block, at: now, moved });
         }
     }
 
     fn read_at(&self, wall: Timestamp, now: Instant) -> Timestamp {
         let known = *self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.map_or(wall, |known| wall.min(known.by(now).saturating_add(FARTHEST)))
+        let moved = self.moved();
+        known.map_or(wall, |known| wall.min(known.by(now, moved).saturating_add(FARTHEST)))
     }
 }
 

@@ -43,4 +43,5 @@ mod service;
 mod support;
 mod tampering;
 mod tools;
+mod town;
 mod worker;
