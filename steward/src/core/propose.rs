@@ -8,42 +8,29 @@ use crate::{
     canonical,
     core::{
         Effect, HELD_AT_ONCE, REFUSAL_REST, Reply, Step, chain::SIGN_WITHIN, chain::again,
-        enrolled, fees, owed, payer::Payer, paying, permit::Permit, task_name,
+        enrolled, payer::Payer, permit::Permit, task_name,
     },
-    entry::{
-        Allowed, AuthorisationOrder, Body, CancelOrder, Decided, Found, Genesis, OnChain, Order,
-        PermitOrder, TransactionOrder, WalletOrder, Word,
-    },
+    entry::{Allowed, Body, Decided, Found, Genesis, OnChain, Order, Word},
     error::fault,
     state::{Adopted, Ledger, Record, State, passes_frozen},
 };
-use alloy_primitives::{Address, B256, Bytes, U256};
-use alloy_sol_types::SolCall as _;
-use marque_contracts::{
-    Authorization, IERC20, IERC3009Bytes, TokenDomain, eip3009_digest,
-    permit2::{self, IERC20Approve, IPermit2, PERMIT2},
-    recover,
-};
+use alloy_primitives::{Address, B256, U256};
 use marque_policies::{
-    AssetId, Decision, Intent, IntentId, Mark, Money, Request, Resolved, Row, Timestamp, Verdict,
-    decide,
-    intent::{Cancel, Settle},
+    AssetId, Decision, Intent, IntentId, Money, Request, Resolved, Timestamp, Verdict, decide,
 };
 use marque_steward_client::{Fault, PaymentState, Proposal};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+mod order;
 mod permit;
 mod refill;
+mod rules;
 
+pub(crate) use order::Call;
 pub use refill::{Covered, Lack, Way};
 pub(crate) use refill::{is_delegation, leaves, refills, takes};
-
-/// An authorisation of ours is valid for so many seconds of block time; never more than 300.
-const VALID_FOR: u64 = 120;
-
-/// A consent to a wallet is valid for so many seconds; the registry accepts at most 300.
-const WALLET_FOR: u64 = 240;
+use rules::failed;
 
 /// A wall clock so many milliseconds from block time, either way, stops payments.
 pub(crate) const CLOCK_SKEW: Timestamp = 600_000;
@@ -425,160 +412,6 @@ impl Case<'_> {
         }
     }
 
-    /// Rules that are not the policy's: they hold for every owner.
-    fn own_rules(&self, chain: u64, table: &mut Vec<Row>) {
-        let intent = &self.proposal.intent;
-        let on = match intent {
-            Intent::Authorise(pay) => pay.amount.asset.chain,
-            Intent::Transfer(pay) => pay.amount.asset.chain,
-            Intent::Settle(settle) => settle.amount.asset.chain,
-            Intent::Sweep(sweep) => sweep.amount.asset.chain,
-            Intent::AcceptWallet(accept) => accept.chain,
-            Intent::PermitTransfer(pay) => pay.amount.asset.chain,
-            Intent::SettlePermit(settle) => settle.amount.asset.chain,
-            Intent::ApprovePermit2 { amount } | Intent::Refill { amount } => amount.asset.chain,
-            _ => chain,
-        };
-        if on != chain {
-            let limit = format!("eip155:{chain}");
-            table.push(failed("steward.chain", &format!("eip155:{on}"), &limit, "use that chain"));
-        }
-        if let Intent::Authorise(pay) = intent
-            && self.domain(pay.amount.asset).is_none()
-        {
-            let mend = "give the asset a `domain` in the policy";
-            table.push(failed("steward.domain", "no EIP-712 domain", "one that is known", mend));
-        }
-        // The policy in force may name an owner who has handed over since.
-        if let (Intent::AcceptWallet(accept), Some(owner)) = (intent, self.state.owner())
-            && accept.owner != owner
-        {
-            let mend = "only an identity of the owner in force can be accepted";
-            let (found, wanted) = (accept.owner.to_string(), owner.to_string());
-            table.push(failed("steward.owner", &found, &wanted, mend));
-        }
-        if let Intent::Settle(settle) = intent {
-            self.settle_rules(settle, table);
-        }
-        if let Intent::Cancel(cancel) = intent {
-            self.cancel_rules(cancel.intent, table);
-        }
-        self.permit_rules(table);
-        if let Intent::Refill { amount } = intent {
-            self.refill_rules(*amount, table);
-        }
-        self.delegation_rule(table);
-        self.reserve(table);
-    }
-
-    /// The authorisation that a cancellation names, while it is out.
-    fn cancelled(&self, id: IntentId) -> Option<&AuthorisationOrder> {
-        let record = self.state.intent(id)?;
-        match &record.order {
-            Some(Order::Authorisation(order))
-                if record.is_of(self.agent, self.sub_agent())
-                    && record.state == PaymentState::Sent =>
-            {
-                Some(order)
-            }
-            _ => None,
-        }
-    }
-
-    fn cancel_rules(&self, id: IntentId, table: &mut Vec<Row>) {
-        let out = self.cancelled(id).is_some();
-        let known = self.state.intent(id).filter(|it| it.is_of(self.agent, self.sub_agent()));
-        table.push(Row {
-            rule: "cancel.authorisation".to_owned(),
-            measured: known.map_or_else(
-                || "unknown".to_owned(),
-                |record| format!("{} {:?}", record.decided.intent.kind(), record.state),
-            ),
-            limit: "an authorisation of one's own that is Sent".to_owned(),
-            mark: if out { Mark::Pass } else { Mark::Fail },
-            mend: (!out).then(|| "there is nothing out that could be cancelled".to_owned()),
-        });
-    }
-
-    /// What fees may come to leaves room for taking back what is out: what cancelling every live
-    /// authorisation of the agent would cost now, and never more than a quarter of a limit. Only the
-    /// cancellations of a freeze may use it; money for the owner waits the two minutes that an
-    /// authorisation lives.
-    fn reserve(&self, table: &mut Vec<Row>) {
-        let (Some(gas), Some(plan)) = (self.gas(), self.facts.gas) else { return };
-        let intent = &self.proposal.intent;
-        let kept = match intent {
-            Intent::Transfer(_)
-            | Intent::Settle(_)
-            | Intent::Sweep(_)
-            | Intent::ApprovePermit2 { .. }
-            | Intent::Refill { .. }
-            | Intent::SettlePermit(_) => None,
-            Intent::Cancel(Cancel { intent }) | Intent::InvalidatePermit { intent }
-                if self.state.frozen().is_none() =>
-            {
-                Some(*intent)
-            }
-            _ => return,
-        };
-        let live = self.state.intents().iter().filter(|(id, record)| {
-            record.agent == self.agent
-                && record.state == PaymentState::Sent
-                && record.order.as_ref().is_some_and(Order::is_handed_out)
-                && kept != Some(**id)
-        });
-        let each = U256::from(CANCEL_GAS).saturating_mul(U256::from(plan.max_fee));
-        let wanted = U256::from(live.count()).saturating_mul(each);
-        if wanted.is_zero() {
-            return;
-        }
-        let policy = &self.adopted.policy;
-        let spends = intent.spends().filter(|money| money.asset == gas.asset);
-        let spends = spends.map_or(U256::ZERO, |money| money.units).saturating_add(gas.units);
-        for (rule, spent, limit) in
-            fees::limits(self.state, (self.agent, self.sub_agent()), gas.asset, self.now)
-        {
-            let reserve = wanted.min(limit / U256::from(4));
-            let sum = spent.saturating_add(spends).saturating_add(reserve);
-            if sum > limit {
-                let show = |units| policy.show(Money::new(units, gas.asset));
-                let measured =
-                    format!("{} + {} + {} kept", show(spent), show(spends), show(reserve));
-                let mend = "wait until what is out is settled or has expired: fees are kept back to \
-                            cancel it if everything is stopped";
-                let rule = format!("steward.reserve.{rule}");
-                table.push(failed(&rule, &measured, &show(limit), mend));
-            }
-        }
-    }
-
-    fn settle_rules(&self, settle: &Settle, table: &mut Vec<Row>) {
-        let signer = self.domain(settle.amount.asset).and_then(|domain| signer(&domain, settle));
-        table.push(Row {
-            rule: "settle.signature".to_owned(),
-            measured: signer.map_or_else(|| "nobody's".to_owned(), |signer| signer.to_string()),
-            limit: settle.from.to_string(),
-            mark: if signer == Some(settle.from) { Mark::Pass } else { Mark::Fail },
-            mend: (signer != Some(settle.from))
-                .then(|| "have the payer sign these terms".to_owned()),
-        });
-        let (Some(block), None) = (self.facts.block, self.facts.elsewhere) else { return };
-        let open = settle.valid_after < block.timestamp && block.timestamp < settle.valid_before;
-        table.push(Row {
-            rule: "settle.window".to_owned(),
-            measured: format!("block time {}", block.timestamp),
-            limit: format!("after {}, before {}", settle.valid_after, settle.valid_before),
-            mark: if open { Mark::Pass } else { Mark::Fail },
-            mend: (!open).then(|| "have the payer sign anew".to_owned()),
-        });
-    }
-
-    fn domain(&self, asset: AssetId) -> Option<TokenDomain> {
-        let (_, known) = self.adopted.policy.asset(asset)?;
-        let (name, version) = known.domain.clone()?;
-        Some(TokenDomain { name, version, chain: asset.chain, token: asset.token })
-    }
-
     fn refuse(self, verdict: Verdict) -> Step {
         let reply = Reply::Refused(self.id, verdict.table.clone());
         // A mind in a loop does not fill the journal: the same refusal is written once a minute.
@@ -687,146 +520,6 @@ impl Case<'_> {
         Ok(Step { entries, effect, reply: Reply::Allowed(id) })
     }
 
-    /// Exactly what is to be signed.
-    fn order(&self) -> Result<Order, Fault> {
-        let trouble = |what: &str| {
-            let why = self.facts.trouble.as_deref().unwrap_or("the chain was not asked");
-            fault("chain", format!("{what}: {why}"))
-        };
-        let block = || self.facts.block.ok_or_else(|| trouble("no block"));
-        Ok(match &self.proposal.intent {
-            Intent::Tool(_) => Order::Permission,
-            Intent::Authorise(pay) => {
-                let block = block()?;
-                let domain = self
-                    .domain(pay.amount.asset)
-                    .ok_or_else(|| fault("internal", "an asset without a domain passed"))?;
-                Order::Authorisation(AuthorisationOrder {
-                    name: domain.name,
-                    version: domain.version,
-                    amount: pay.amount,
-                    from: self.key,
-                    to: pay.to,
-                    valid_after: 0,
-                    valid_before: block.timestamp.saturating_add(VALID_FOR),
-                    nonce: self.id.nonce(),
-                    block: block.number,
-                })
-            }
-            Intent::Settle(_) | Intent::SettlePermit(_) if self.facts.elsewhere.is_some() => {
-                Order::Elsewhere
-            }
-            // Nothing was used, so nothing is taken: the permit ends by itself.
-            Intent::SettlePermit(settle) if settle.charge.units.is_zero() => Order::Permission,
-            Intent::PermitTransfer(pay) => {
-                let block = block()?;
-                Order::PermitTransfer(PermitOrder {
-                    amount: pay.amount,
-                    from: self.key,
-                    to: pay.to,
-                    via: pay.via,
-                    valid_after: 0,
-                    deadline: block.timestamp.saturating_add(VALID_FOR),
-                    nonce: self.id.permit_nonce(),
-                    block: block.number,
-                })
-            }
-            Intent::Transfer(_)
-            | Intent::Settle(_)
-            | Intent::Sweep(_)
-            | Intent::InvalidatePermit { .. }
-            | Intent::ApprovePermit2 { .. }
-            | Intent::Refill { .. }
-            | Intent::SettlePermit(_) => {
-                let owner = self.state.owner().unwrap_or(self.begun.owner);
-                let refill = matches!(self.proposal.intent, Intent::Refill { .. });
-                if refill && self.facts.way.is_none() {
-                    return Err(trouble("nothing to draw by"));
-                }
-                let way = self.facts.way.as_ref();
-                let call = Call::of(&self.proposal.intent, owner, way)
-                    .ok_or_else(|| fault("internal", "an intent without a call passed"))?;
-                Order::Transaction(self.transaction(call)?)
-            }
-            Intent::Cancel(cancel) => {
-                let order = self
-                    .cancelled(cancel.intent)
-                    .ok_or_else(|| fault("internal", "nothing to cancel passed"))?;
-                let to = order.amount.asset.token;
-                // The data holds a signature, which the signer makes.
-                let call = Call { to, value: U256::ZERO, data: Bytes::new() };
-                Order::Cancel(CancelOrder {
-                    cancelled: cancel.intent,
-                    name: order.name.clone(),
-                    version: order.version.clone(),
-                    nonce: order.nonce,
-                    transaction: self.transaction(call)?,
-                })
-            }
-            Intent::AcceptWallet(accept) => Order::Wallet(WalletOrder {
-                chain: accept.chain,
-                registry: accept.registry,
-                agent_id: accept.agent_id,
-                wallet: self.key,
-                owner: accept.owner,
-                deadline: block()?.timestamp.saturating_add(WALLET_FOR),
-            }),
-            other => {
-                let line = format!("intents of kind {} cannot be carried out here", other.kind());
-                return Err(fault("malformed", line));
-            }
-        })
-    }
-
-    /// Whether the payer still has what this settlement takes once those under way have taken theirs:
-    /// decided here, where one is decided after the other.
-    fn paid_for(&self) -> Result<(), Fault> {
-        let intent = &self.proposal.intent;
-        let (Some(payer), Some((_, _, units, _))) = (&self.facts.payer, paying(intent)) else {
-            return Ok(());
-        };
-        let left = payer.left(&owed(self.state, intent, self.id));
-        if left >= units {
-            return Ok(());
-        }
-        let line = format!(
-            "it would fail: of the payer's {} base units {left} are left when the settlements under \
-             way have taken theirs, and this takes {units}",
-            payer.balance
-        );
-        Err(fault("chain", line))
-    }
-
-    /// The transaction of a call: with the next account nonce, and as much gas as was estimated.
-    fn transaction(&self, call: Call) -> Result<TransactionOrder, Fault> {
-        let trouble = |what: &str| {
-            let why = self.facts.trouble.as_deref().unwrap_or("the chain was not asked");
-            fault("chain", format!("{what}: {why}"))
-        };
-        // Where the balance is what is wrong, that is said, whatever trying it out says.
-        self.paid_for()?;
-        if self.facts.trouble.is_some() {
-            return Err(trouble("it would fail"));
-        }
-        let (Some(gas), Some(nonce)) = (self.facts.gas, self.facts.nonce) else {
-            return Err(trouble("no gas estimate"));
-        };
-        let block = self.facts.block.ok_or_else(|| trouble("no block"))?;
-        let account = self.state.agent(self.agent).map_or(0, |account| account.nonce);
-        Ok(TransactionOrder {
-            chain: self.begun.chain,
-            from: self.key,
-            nonce: account.max(nonce),
-            to: call.to,
-            value: call.value,
-            data: call.data,
-            gas_limit: gas.limit,
-            max_fee: U256::from(gas.max_fee),
-            max_priority_fee: U256::from(gas.max_priority_fee),
-            block: block.number,
-        })
-    }
-
     fn decided(self, verdict: Verdict) -> Decided {
         let sub_agent = self.facts.sub_agent.clone();
         let Proposal { task, step, ordinal, attempt, intent } = self.proposal;
@@ -850,92 +543,10 @@ impl Case<'_> {
     }
 }
 
-/// The one call that carries an intent out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Call {
-    pub(crate) to: Address,
-    pub(crate) value: U256,
-    pub(crate) data: Bytes,
-}
-
-impl Call {
-    /// The call for an intent that needs a transaction.
-    pub(crate) fn of(intent: &Intent, owner: Address, way: Option<&Way>) -> Option<Self> {
-        match intent {
-            Intent::Refill { amount } => way.map(|way| way.call(*amount)),
-            Intent::Transfer(pay) => Some(Self::pay(pay.to, pay.amount)),
-            Intent::Sweep(sweep) => Some(Self::pay(owner, sweep.amount)),
-            Intent::Settle(settle) => {
-                let signature = alloy_primitives::hex::decode(&settle.signature).ok()?;
-                let call = IERC3009Bytes::transferWithAuthorizationCall {
-                    from: settle.from,
-                    to: settle.to,
-                    value: settle.amount.units,
-                    validAfter: U256::from(settle.valid_after),
-                    validBefore: U256::from(settle.valid_before),
-                    nonce: settle.nonce,
-                    signature: signature.into(),
-                };
-                let to = settle.amount.asset.token;
-                Some(Self { to, value: U256::ZERO, data: call.abi_encode().into() })
-            }
-            Intent::SettlePermit(settle) => {
-                let signature = alloy_primitives::hex::decode(&settle.signature).ok()?;
-                let permit = permit::of(settle);
-                let data = permit.settle(settle.charge.units, signature).into();
-                Some(Self { to: permit.spender(), value: U256::ZERO, data })
-            }
-            Intent::InvalidatePermit { intent } => {
-                let (word, bit) = permit2::place(intent.permit_nonce());
-                let call = IPermit2::invalidateUnorderedNoncesCall { wordPos: word, mask: bit };
-                Some(Self { to: PERMIT2, value: U256::ZERO, data: call.abi_encode().into() })
-            }
-            Intent::ApprovePermit2 { amount } => {
-                let call = IERC20Approve::approveCall { spender: PERMIT2, value: amount.units };
-                let to = amount.asset.token;
-                Some(Self { to, value: U256::ZERO, data: call.abi_encode().into() })
-            }
-            _ => None,
-        }
-    }
-
-    fn pay(to: Address, amount: Money) -> Self {
-        if amount.asset.is_native() {
-            return Self { to, value: amount.units, data: Bytes::new() };
-        }
-        let call = IERC20::transferCall { to, value: amount.units };
-        Self { to: amount.asset.token, value: U256::ZERO, data: call.abi_encode().into() }
-    }
-}
-
 /// Why everything stops where the chain has seen more of an agent's transactions than we have.
 pub(crate) fn knows_more(agent: &str, count: u64, ours: u64) -> String {
     format!(
         "the chain has {count} transactions of \"{agent}\" and the ledger {ours}: the journal was \
          rolled back, or the key is used elsewhere"
     )
-}
-
-/// Who signed an authorisation.
-fn signer(domain: &TokenDomain, settle: &Settle) -> Option<Address> {
-    let authorization = Authorization {
-        from: settle.from,
-        to: settle.to,
-        value: settle.amount.units,
-        valid_after: settle.valid_after,
-        valid_before: settle.valid_before,
-        nonce: settle.nonce,
-    };
-    let signature = alloy_primitives::hex::decode(&settle.signature).ok()?;
-    recover(eip3009_digest(domain, &authorization), &signature).ok()
-}
-
-fn failed(rule: &str, measured: &str, limit: &str, mend: &str) -> Row {
-    Row {
-        rule: rule.to_owned(),
-        measured: measured.to_owned(),
-        limit: limit.to_owned(),
-        mark: Mark::Fail,
-        mend: Some(mend.to_owned()),
-    }
 }
