@@ -66,14 +66,7 @@ impl Town {
 
     /// What every policy of a test begins with.
     pub(crate) fn head(&self, party: &Party) -> String {
-        format!(
-            "format = 1\nversion = 1\nowner = \"{}\"\n\n[chain.devnet]\nid = \"eip155:{}\"\nrpc = [\"{}\"]\nfinality = 2\nnative = \"ETH\"\nidentity_registry = \"{}\"\n\n[asset.tUSD]\nchain = \"devnet\"\ntoken = \"{}\"\ndecimals = 6\ndomain = {{ name = \"Marque Test Dollar\", version = \"1\" }}\n\n[limits.gas]\nday = \"0.05 ETH\"\n",
-            party.owner.address(),
-            self.economy.devnet.chain_id(),
-            self.economy.devnet.url(),
-            self.economy.registry,
-            self.economy.dollar,
-        )
+        self.economy.policy_head(party.owner.address(), self.economy.devnet.url())
     }
 
     /// A seller of `wind.csv`, registered, with its mind serving.
