@@ -234,9 +234,12 @@ async fn a_task_ends_when_its_time_or_its_tokens_are_used_up() {
     assert_eq!(failure, Failure::Tokens(20), "the model is not even asked");
 }
 
+/// Why a reply does not end.
+type Why = fn() -> ModelError;
+
 /// Begins a reply and does not end it.
 #[derive(Debug)]
-struct Breaking(ModelInfo, fn() -> ModelError, &'static str);
+struct Breaking(ModelInfo, Why, &'static str);
 
 #[async_trait]
 impl Model for Breaking {
@@ -257,7 +260,7 @@ impl Model for Breaking {
 #[tokio::test]
 async fn what_a_thought_that_fails_has_read_and_written_counts_over_the_runs_of_its_task() {
     let broken = || ModelError::Remote("its reply broke off".to_owned());
-    let cases: [(fn() -> ModelError, _, bool); 4] = [
+    let cases: [(Why, _, bool); 4] = [
         (broken, "{\"tool\":", true),
         (|| ModelError::Constraint("no JSON".to_owned()), "", true),
         (|| ModelError::Truncated { tokens: 9 }, "", true),
