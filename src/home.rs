@@ -207,3 +207,26 @@ pub fn secret(
     }
     Ok(secret)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_crowd_of_folders_those_with_a_key_are_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::locate(Some(dir.path().to_owned())).unwrap();
+        let make = |name: &str| std::fs::create_dir_all(home.agent(name)).unwrap();
+        ["b", "a"].into_iter().for_each(make);
+        std::fs::write(home.agent("no folder"), "").unwrap();
+        assert_eq!((home.agents(), home.is_crowded()), (vec!["a".into(), "b".into()], false));
+        (0..MOST_AGENTS).for_each(|number| make(&format!("crowd{number}")));
+        make("scout");
+        std::fs::create_dir_all(home.keys()).unwrap();
+        std::fs::write(home.keys().join("scout.json"), "").unwrap();
+        let agents = home.agents();
+        assert!(home.is_crowded() && agents.len() == MOST_AGENTS);
+        assert!(agents.contains(&"scout".to_owned()) && agents.is_sorted());
+        assert!(home.has("scout") && !home.has("..") && !home.has("nobody") && !home.has("a/../b"));
+    }
+}

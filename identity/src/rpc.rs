@@ -284,6 +284,24 @@ mod tests {
         assert_eq!(format!("{rpc:?}"), "[\"rpc.example\"]");
     }
 
+    #[tokio::test]
+    async fn the_silent_are_waited_for_together_and_more_briefly_the_next_time() {
+        let silent = [(); 3].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        let urls = silent.each_ref().map(|it| format!("http://{}", it.local_addr().unwrap()));
+        let rpc = Rpc::new(&urls).unwrap().brief();
+        for within in [BRIEF, BRIEFER] {
+            let start = std::time::Instant::now();
+            let said = rpc.all(|each| async move { each.chain_id().await }).await;
+            assert!((within..within * 2).contains(&start.elapsed()), "{:?}", start.elapsed());
+            assert_eq!(said.len(), 3);
+            for ((host, said), url) in said.iter().zip(&urls) {
+                assert_eq!(*url, format!("http://{host}"));
+                let said = said.as_ref().unwrap_err().to_string();
+                assert!(said.ends_with(&too_late(within)), "{said}");
+            }
+        }
+    }
+
     #[test]
     fn a_revert_is_told_in_words_where_it_has_words() {
         let text = hex!(

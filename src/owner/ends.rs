@@ -157,16 +157,22 @@ impl End<'_> {
         let (chain, from, call) = (self.chain, self.owner.address(), &self.call);
         let said = self.rpc.all(|each| async move { Terms::of(&each, chain, from, call).await });
         let mut offers = Vec::new();
-        for (index, (_, terms)) in said.await.into_iter().enumerate().filter(|(at, _)| due[*at]) {
+        for (index, ((_, terms), due)) in said.await.into_iter().zip(due).enumerate() {
+            if !due {
+                continue;
+            }
             match terms.and_then(|terms| Ok((self.offer(&terms)?, terms))) {
-                Ok((times, terms)) => offers.push((index, times, terms)),
+                Ok((times, terms)) => {
+                    let turns = self.words.get(index).map_or(0, |word| word.turns);
+                    offers.push((turns, index, times, terms));
+                }
                 Err(error) => self.without(index, error),
             }
         }
-        let order = |(index, times, terms): &(usize, u128, Terms)| {
-            (self.words[*index].turns, terms.mined, terms.fee(*times))
+        let order = |(turns, _, times, terms): &(u32, usize, u128, Terms)| {
+            (*turns, terms.mined, terms.fee(*times))
         };
-        let Some((index, times, terms)) = offers.into_iter().min_by_key(order) else { return };
+        let Some((_, index, times, terms)) = offers.into_iter().min_by_key(order) else { return };
         if let Err(error) = self.sign(index, times, &terms).await {
             self.failure = Some(error);
         }

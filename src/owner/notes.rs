@@ -274,6 +274,7 @@ mod tests {
         }
         fs::write(&file, whole.replacen("scout", "sc\"out", 1)).unwrap();
         assert!(Notes::of(&folder).unwrap_err().to_string().contains("notes.jsonl"));
+        assert!(Notes::readable(&folder).unwrap().broken().is_some());
     }
 
     #[test]
