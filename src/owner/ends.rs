@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 /// So long a transaction may take into a block before another takes its place that offers twice as much,
 const OFFER: Duration = Duration::from_secs(20);
 
+/// or sooner for one endpoint, where another says that it is in a block: one of them lies, or lags,
+const DOUBT: Duration = Duration::from_secs(7);
+
 /// as long as that is no more than so many times what the chain asks for,
 const MOST: u128 = 64;
 
@@ -73,8 +76,10 @@ struct Word {
     why: Option<String>,
     /// How often something was signed by its word,
     turns: u32,
-    /// and with which number last, and when.
+    /// with which number last, and when,
     last: Option<(u64, Instant)>,
+    /// and whether that was while another one saw the end.
+    again: bool,
 }
 
 /// A transaction that was signed.
@@ -85,9 +90,9 @@ struct Out {
     /// By whose word.
     host: String,
     at: Instant,
-    /// Whether an endpoint took it,
-    taken: bool,
-    /// or sees it in a block.
+    /// Which endpoints took it,
+    took: Vec<bool>,
+    /// and whether one sees it in a block.
     mined: bool,
 }
 
@@ -150,7 +155,8 @@ impl End<'_> {
 
     /// Signs one more transaction, by the word of an endpoint that lacks one, where there is any.
     async fn turn(&mut self, seen: bool) {
-        let due: Vec<bool> = self.words.iter().map(|word| self.due(word, seen)).collect();
+        let words = self.words.iter().enumerate();
+        let due: Vec<bool> = words.map(|(index, word)| self.due(index, word, seen)).collect();
         if !due.contains(&true) {
             return;
         }
@@ -176,21 +182,28 @@ impl End<'_> {
         if let Err(error) = self.sign(index, times, &terms).await {
             self.failure = Some(error);
         }
+        if let Some(word) = self.words.get_mut(index) {
+            word.again |= seen;
+        }
     }
 
     /// Whether something is to be signed by an endpoint's word now.
-    fn due(&self, word: &Word, seen: bool) -> bool {
+    fn due(&self, index: usize, word: &Word, seen: bool) -> bool {
         let Some(next) = word.next.filter(|_| word.waits() && word.turns < TURNS) else {
             return false;
         };
-        match self.out.iter().rfind(|out| out.number == next) {
-            // Nothing, or what has that number has not gone anywhere.
-            Some(out) => !seen && out.times < MOST && (!out.taken || out.at.elapsed() >= OFFER),
+        let Some(out) = self.out.iter().rfind(|out| out.number == next) else {
             // Another transaction has taken the place of what was signed before, or it says now something
             // else than it did.
-            None => word
+            return word
                 .last
-                .is_none_or(|(last, at)| next == last.saturating_add(1) || at.elapsed() >= OFFER),
+                .is_none_or(|(last, at)| next == last.saturating_add(1) || at.elapsed() >= OFFER);
+        };
+        let took = out.took.get(index).copied().unwrap_or_default();
+        match seen {
+            // Who says that it is in a block may have kept it, at a fee that this one does not take.
+            true => !word.again && (!took || out.at.elapsed() >= DOUBT),
+            false => out.times < MOST && (!out.taken() || out.at.elapsed() >= OFFER),
         }
     }
 
@@ -218,17 +231,17 @@ impl End<'_> {
         word.last = Some((number, at));
         let host = word.host.clone();
         let hash = signed.hash;
-        let (mut taken, mut refused) = (false, None);
+        let (mut took, mut refused) = (Vec::new(), None);
         for (word, (_, said)) in self.words.iter_mut().zip(spread(self.rpc, &signed.raw).await) {
-            match said {
-                Ok(_) => taken = true,
-                Err(error) => {
-                    word.why = Some(error.to_string());
-                    refused = Some(error);
-                }
+            took.push(said.is_ok());
+            if let Err(error) = said {
+                word.why = Some(error.to_string());
+                refused = Some(error);
             }
         }
-        self.out.push(Out { hash, number, times, host, at, taken, mined: false });
+        let out = Out { hash, number, times, host, at, took, mined: false };
+        let taken = out.taken();
+        self.out.push(out);
         match refused {
             Some(error) if !taken => Err(error.into()),
             _ => {
@@ -264,7 +277,7 @@ impl End<'_> {
     }
 
     fn failed(&mut self, within: Duration) -> OwnerError {
-        let out = self.out.iter().rfind(|out| out.taken);
+        let out = self.out.iter().rfind(|out| out.taken());
         match (out, self.failure.take()) {
             (_, Some(error)) if self.out.is_empty() => error,
             (_, Some(error @ OwnerError::Reverted(_))) => error,
@@ -285,10 +298,25 @@ impl End<'_> {
     }
 }
 
+impl Out {
+    fn taken(&self) -> bool {
+        self.took.contains(&true)
+    }
+}
+
 impl Word {
     fn new(host: &str) -> Self {
         let host = host.to_owned();
-        Self { host, next: None, sees: false, done: false, why: None, turns: 0, last: None }
+        Self {
+            host,
+            next: None,
+            sees: false,
+            done: false,
+            why: None,
+            turns: 0,
+            last: None,
+            again: false,
+        }
     }
 
     /// Whether it answers, does not see the end, and may yet.

@@ -77,6 +77,12 @@ fn lie(says: &str, asked: &Value) -> Option<Value> {
         ("no transaction", "eth_sendRawTransaction") => Some(error),
         ("no code", "eth_getCode") => result(json!("0x")),
         ("it is mined", _) => swallows(asked).map(|said| json!({ "result": said })),
+        // By its word it goes for nothing, and went.
+        ("a gift", "eth_maxPriorityFeePerGas") => result(json!("0x0")),
+        ("a gift", "eth_getBlockByNumber") => result(json!({
+            "number": "0x1", "hash": B256::ZERO, "timestamp": "0x1", "baseFeePerGas": "0x1",
+        })),
+        ("a gift", _) => swallows(asked).map(|said| json!({ "result": said })),
         // It sees no end, ever, and says that the key is far ahead.
         ("it lives", "eth_getTransactionReceipt") => result(Value::Null),
         ("it lives", "eth_getTransactionCount") => result(json!("0x10000")),
@@ -153,7 +159,8 @@ async fn no_endpoint_of_two_keeps_a_revocation_from_the_chain_by_what_it_says_of
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_endpoint_of_two_keeps_a_revocation_from_the_chain_by_what_it_asks_for() {
-    ends_beside_each(&["wild fees", "no fees", "much gas", "little gas", "it fails"]).await;
+    ends_beside_each(&["wild fees", "no fees", "much gas", "little gas", "it fails", "a gift"])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
