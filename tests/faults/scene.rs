@@ -551,11 +551,14 @@ async fn mine(client: reqwest::Client, url: String, mining: Arc<AtomicBool>) {
 
 /// What every policy here begins with.
 fn head(town: &Town, party: &Party, rpc: &[Proxy; 2]) -> String {
-    let one = format!("rpc = [\"{}\"]\nfinality = 2", town.economy.devnet.url());
-    let two = format!("rpc = [\"{}\", \"{}\"]\nfinality = {FINALITY}", rpc[0].url, rpc[1].url);
-    let head = town.head(party).replace(&one, &two).replace("0.05 ETH", "1 ETH");
-    assert!(head.contains(&rpc[0].url), "the head of a policy has changed");
-    head
+    let one = format!("[\"{}\"]", town.economy.devnet.url());
+    let two = format!("[\"{}\", \"{}\"]", rpc[0].url, rpc[1].url);
+    let depth = format!("finality = {FINALITY}");
+    let changes = [(&*one, &*two), ("finality = 2", &depth), ("0.05 ETH", "1 ETH")];
+    changes.iter().fold(town.head(party), |head, (old, new)| {
+        assert!(head.contains(old), "the head of a policy has changed");
+        head.replace(old, new)
+    })
 }
 
 async fn seller(town: &Town, rpc: &[Proxy; 2]) -> Citizen {
