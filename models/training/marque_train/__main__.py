@@ -12,7 +12,7 @@ from .tokenizer import Tokenizer, learn
 HERE = pathlib.Path(__file__).resolve().parent.parent
 # How many episodes the vocabulary is learned from, and of which size it is.
 VOCABULARY_EPISODES, VOCABULARY = 20_000, 2048
-RECIPE = ("grammar", "words", "entities", "phrases", "idle", "tools", "author", "episodes", "tokenizer", "model", "train")
+RECIPE = ("grammar", "words", "entities", "phrases", "idle", "everyday", "workaday", "tools", "author", "episodes", "tokenizer", "packing", "model", "train")
 
 
 def vocabulary(args):
