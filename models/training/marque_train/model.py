@@ -16,10 +16,10 @@ from torch import nn
 class Shape:
     """How large a model is."""
 
-    width: int = 160
+    width: int = 192
     layers: int = 4
-    heads: int = 5
-    inner: int = 448
+    heads: int = 6
+    inner: int = 512
     context: int = 2048
     rope: float = 10_000.0
     epsilon: float = 1e-5
