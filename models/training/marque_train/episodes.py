@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field, replace
 
 from . import grammar, idle, phrases, words
-from .author import Author, Lazy, compact
+from .author import Author, Lazy, capital, compact
 from .tools import BUILT_IN, CATALOGUE, KEYS, OLD, PAYING, VERBS, Tool, argument_value, built_in, parameters
 
 NEW = ["fetch", "read_file", "write_file", "remember", "recall", "ask_owner", "pay", "hire", "find_agents", "calculate", "now", "balance"]
@@ -442,9 +442,9 @@ class Writer:
 
     def other(self):
         draw = self.rng.random()
-        if draw < 0.5:
+        if draw < 0.35:
             tool, arguments, goal = self.from_catalogue()
-        elif draw < 0.75:
+        elif draw < 0.7:
             tool, arguments, goal = self.from_word_lists()
         else:
             tool, arguments, goal = self.from_requests()
@@ -615,11 +615,37 @@ class Writer:
         return Episode("missing", episode.goal, [self.finish("no tool for this")], episode.tools)
 
     def group(self):
-        """Episodes that share their list of tools; a quarter of all groups is one alone."""
+        """Episodes that share their list of tools, or one alone."""
         draw = self.rng.random()
-        if draw < 0.25:
+        if draw < 0.4:
+            return self.drill()
+        if draw < 0.5:
             return [self.episode()]
-        return self.together() if draw < 0.62 else self.strangers()
+        return self.together() if draw < 0.75 else self.strangers()
+
+    def drill(self):
+        """Bare words and bare tools: nothing decides but which line has them. They are short, and without
+        them a run of fourteen million tokens had not learned to look."""
+        self.begin(False)
+        tools, asked = [], []
+        for _ in range(self.rng.randint(2, 6)):
+            verb, noun = (self.choice(words.EVERY) if self.chance(0.7) else self.e.syllables(1, 2) for _ in range(2))
+            name = self.choice((f"{verb}_{noun}", f"{verb}_{noun}", f"{verb}", f"{noun}.{verb}", f"{verb}{noun.capitalize()}"))
+            about = self.choice(("", f"{verb} {noun}", f"{verb} a {noun}", f"{noun}"))
+            if self.chance(0.3):
+                name, about = self.e.syllables(1, 2), self.choice((f"{verb} {noun}", f"{verb} the {noun}", f"a {noun} to {verb}"))
+            if any(shares(name, tool.name) for tool in tools) or name in BUILT_IN or name in PAYING:
+                continue
+            tools.append(Tool(name, (), (), (), about))
+            goal = self.choice((f"{verb} {noun}", f"{verb} the {noun}", f"{verb} my {noun}", f"{noun} {verb}", f"{verb}"))
+            asked.append((capital(goal) if self.chance(0.4) else goal, call(name)))
+        if self.chance(0.5):
+            tools.append(built_in(self.rng, self.choice(("pay", "fetch", "hire", "balance", "recall"))))
+        if self.chance(0.2):
+            asked.append((f"{self.choice(words.EVERY)} {self.choice(words.EVERY)}", call("finish", answer="no tool for this")))
+        tools.append(built_in(self.rng, "finish"))
+        self.rng.shuffle(tools)
+        return [Episode("drill", goal, [(made, None)], tools) for goal, made in asked]
 
     def together(self):
         """Goals for the tools that everybody has."""

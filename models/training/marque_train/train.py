@@ -66,13 +66,13 @@ class Muon:
 def schedule(done):
     """The share of the learning rate at this share of the run: warm up, hold, fall."""
     warm = min(1.0, done / 0.02)
-    return warm * (1.0 if done < 0.45 else max(0.02, (1 - done) / 0.55))
+    return warm * (1.0 if done < 0.6 else max(0.02, (1 - done) / 0.4))
 
 
 class Run:
     """A training run that can be interrupted."""
 
-    def __init__(self, shape, tokenizer, folder, seed, total, batch=3200, rate=4e-3, threads=1):
+    def __init__(self, shape, tokenizer, folder, seed, total, batch=2400, rate=4e-3, threads=1):
         torch.set_num_threads(threads)
         torch.manual_seed(seed)
         self.shape, self.tokenizer, self.folder = shape, tokenizer, folder

@@ -48,7 +48,9 @@ def test_what_comes_next_is_what_is_learned():
     batch = packing.pack([(group[0][0], [member[1:] for member in group]) for group in groups])
     members = [member for group in groups for member in group]
     assert batch.weights.gt(0).sum() == sum(len(group[0][0]) for group in groups) + sum(len(ids) - 1 for _, ids, _ in members)
-    assert batch.weights.ge(1).sum() == sum(sum(learned[1:]) for _, _, learned in members)
+    assert batch.weights.ge(1).sum() == sum(sum(one >= 1 for one in counts[1:]) for _, _, counts in members)
+    choices = batch.targets[batch.weights > 1].tolist()
+    assert choices and all(tok.tokens[choice].isalpha() for choice in choices), "what counts most begins a tool's name"
     at = 0
     for group in groups:
         system = group[0][0]
