@@ -617,15 +617,15 @@ class Writer:
     def group(self):
         """Episodes that share their list of tools, or one alone."""
         draw = self.rng.random()
-        if draw < 0.4:
+        if draw < 0.25:
             return self.drill()
-        if draw < 0.5:
+        if draw < 0.4:
             return [self.episode()]
-        return self.together() if draw < 0.75 else self.strangers()
+        return self.together() if draw < 0.7 else self.strangers()
 
     def drill(self):
-        """Bare words and bare tools: nothing decides but which line has them. They are short, and without
-        them a run of fourteen million tokens had not learned to look."""
+        """Bare words and bare tools: nothing decides but which line has them. Without them a run of
+        fourteen million tokens had not learned to look; among other episodes they did not teach it either."""
         self.begin(False)
         tools, asked = [], []
         for _ in range(self.rng.randint(2, 6)):

@@ -20,6 +20,8 @@ from . import episodes
 OTHER_WEIGHT, CHOICE_WEIGHT = 0.05, 8.0
 # Groups that are sorted by length together.
 POOL = 240
+# Pools of drills alone, which a run begins with: some three million tokens.
+DRILLS = 100
 # Rows that attend together.
 ROWS = 8
 
@@ -120,7 +122,7 @@ def batches(tokenizer, seed, tokens, context, start=0):
         writer = episodes.Writer(seed * 1_000_003 + number)
         pool = []
         for _ in range(POOL):
-            made = [encode(tokenizer, episode) for episode in writer.group()]
+            made = [encode(tokenizer, episode) for episode in (writer.drill() if number < DRILLS else writer.group())]
             members = [(ids, counts) for system, ids, counts in made if len(system) + len(ids) <= context]
             if members:
                 pool.append((made[0][0], members))
