@@ -134,6 +134,7 @@ PYTHON := $(TRAINING)/build/venv/bin/python
 MODEL ?= models/built-in/tiny-agent.gguf
 
 $(PYTHON):
+	@scripts/setup train
 	@python3 -m venv $(TRAINING)/build/venv
 	@$(PYTHON) -m pip install --quiet --editable '$(TRAINING)[test]'
 

@@ -12,7 +12,7 @@ from .tokenizer import Tokenizer, learn
 HERE = pathlib.Path(__file__).resolve().parent.parent
 # How many episodes the vocabulary is learned from, and of which size it is.
 VOCABULARY_EPISODES, VOCABULARY = 20_000, 2048
-RECIPE = ("grammar", "words", "entities", "phrases", "idle", "tools", "author", "episodes", "tokenizer", "model", "train")
+RECIPE = ("grammar", "words", "entities", "phrases", "idle", "everyday", "workaday", "tools", "author", "episodes", "tokenizer", "packing", "model", "train")
 
 
 def vocabulary(args):
@@ -119,10 +119,10 @@ def main():
             command.add_argument("--tokens", type=float, default=34.0, help="millions of tokens to train on")
             command.add_argument("--minutes", type=float, help="stop after so long; the same command goes on later")
             command.add_argument("--threads", type=int, default=1)
-            command.add_argument("--width", type=int, default=160)
+            command.add_argument("--width", type=int, default=192)
             command.add_argument("--layers", type=int, default=4)
-            command.add_argument("--heads", type=int, default=5)
-            command.add_argument("--inner", type=int, default=448)
+            command.add_argument("--heads", type=int, default=6)
+            command.add_argument("--inner", type=int, default=512)
         if name in ("export", "all"):
             command.add_argument("--name", default="tiny-agent")
         if name == "show":

@@ -160,7 +160,7 @@ IDLE = [
     ("greeting", idle.GREETING, "hello, what shall I do?"), ("thanks", idle.THANKS, "you are welcome"), ("about", idle.ABOUT, "I am a small model that works with its tools"),
     ("nothing", idle.NOTHING, "no tool for this"), ("nothing", idle.NOTHING, "no tool for this"), ("nothing", idle.NOTHING, "no tool for this"),
     ("request", idle.NO_TOOL, "no tool for this"), ("request", idle.NO_TOOL, "no tool for this"), ("request", idle.NO_TOOL, "no tool for this"),
-    ("money", idle.MONEY_TALK, "no tool for this"), ("money", idle.MONEY_TALK, "no tool for this"), ("money", idle.MONEY_TALK, "no tool for this"), ("money", idle.MONEY_TALK, "no tool for this"),
+    ("money", idle.MONEY_TALK, "no tool for this"), ("money", idle.MONEY_TALK, "no tool for this"), ("money", idle.MONEY_TALK, "no tool for this"), ("money", idle.MONEY_TALK, "no tool for this"), ("money", idle.MONEY_TALK, "no tool for this"),
     ("request", idle.SHORT_REQUESTS, "no tool for this"),
 ]
 

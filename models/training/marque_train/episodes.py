@@ -7,11 +7,11 @@ what a result says is never an instruction.
 
 import random
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from . import grammar, idle, phrases, words
-from .author import Author, Lazy, compact
-from .tools import BUILT_IN, CATALOGUE, KEYS, OLD, PAYING, VERBS, Tool, argument_value, built_in
+from .author import Author, Lazy, capital, compact
+from .tools import BUILT_IN, CATALOGUE, KEYS, OLD, PAYING, VERBS, Tool, argument_value, built_in, parameters
 
 NEW = ["fetch", "read_file", "write_file", "remember", "recall", "ask_owner", "pay", "hire", "find_agents", "calculate", "now", "balance"]
 BEFORE = ["fetch_data", "hire_compute", "get_balance", "send_payment", "lookup_contact", "save_note"]
@@ -442,9 +442,9 @@ class Writer:
 
     def other(self):
         draw = self.rng.random()
-        if draw < 0.3:
+        if draw < 0.35:
             tool, arguments, goal = self.from_catalogue()
-        elif draw < 0.6:
+        elif draw < 0.7:
             tool, arguments, goal = self.from_word_lists()
         else:
             tool, arguments, goal = self.from_requests()
@@ -460,9 +460,9 @@ class Writer:
         return episode
 
     def from_catalogue(self):
-        name, arguments, description, asked = self.choice(CATALOGUE)
-        kinds = [kind for kind in arguments.split(",") if kind]
-        values = {kind.rstrip("#"): argument_value(self.e, kind) for kind in kinds}
+        names, arguments, description, asked = self.choice(CATALOGUE)
+        given = parameters(arguments)
+        values = {name: argument_value(self.e, kind) for name, kind, _ in given}
         skeleton = self.author.skeleton(alternatives(asked))
         slots = dict(values, quoted_text=self.author.quoted(values.get("text", "")), language_target=values.get("target", ""))
         if "<language_target>" in skeleton:
@@ -471,8 +471,11 @@ class Writer:
             values["value"] = slots["measure"] = f"{self.e.digits()} {self.choice(('km', 'kg', 'miles', 'litres', 'feet', 'hours'))}"
             values["unit"] = slots["unit"] = self.choice(("m", "g", "km", "pints", "metres", "minutes"))
         goal = self.author.wrap(grammar.fill(skeleton, slots))
-        numbers = tuple(kind[:-1] for kind in kinds if kind.endswith("#") and self.chance(0.8))
-        tool = Tool(name, tuple(values), (), numbers, grammar.expand(self.rng, description))
+        numbers = tuple(name for name, _, number in given if number and self.chance(0.8))
+        tool = Tool(self.choice(names.split("|")), tuple(values), (), numbers, grammar.expand(self.rng, description))
+        if self.chance(0.06):
+            # What it is for stands in its description alone.
+            tool = replace(tool, name=self.e.syllables(1, 2))
         return tool, values, goal
 
     def from_word_lists(self, verb=None, noun=None):
@@ -547,12 +550,10 @@ class Writer:
 
     def unrelated(self, goal):
         """Somebody's tool that has no word in common with a goal."""
-        said = set(re.findall(r"[a-z]{3,}", goal.lower()))
         while True:
             draw = self.rng.random()
-            tool = self.from_requests()[0] if draw < 0.4 else self.from_catalogue()[0] if draw < 0.7 else self.from_word_lists()[0]
-            about = re.findall(r"[a-z]{3,}", f"{tool.name} {tool.description}".lower().replace("_", " "))
-            if not said & (set(about) - EMPTY) and not any(word[:4] in goal.lower() for word in about if len(word) > 4):
+            tool = self.from_requests()[0] if draw < 0.2 else self.from_catalogue()[0] if draw < 0.8 else self.from_word_lists()[0]
+            if not self.fits(tool, goal):
                 return tool
 
     def others(self, tool):
@@ -572,10 +573,11 @@ class Writer:
             if made.name != tool.name and not (set(made.description.split()) >= set(tool.description.split()) and tool.description):
                 near.append(made)
         for _ in range(self.rng.randint(0, 3)):
-            name, arguments, description, _ = self.choice(CATALOGUE)
+            names, arguments, description, _ = self.choice(CATALOGUE)
+            name = self.choice(names.split("|"))
             if name != tool.name and not shares(name, tool.name):
-                kinds = tuple(kind.rstrip("#") for kind in arguments.split(",") if kind)
-                near.append(Tool(name, kinds, description=grammar.expand(self.rng, description)))
+                shown = tuple(shown for shown, _, _ in parameters(arguments))
+                near.append(Tool(name, shown, description=grammar.expand(self.rng, description)))
         return near
 
     # --- nothing to call
@@ -588,19 +590,117 @@ class Writer:
 
     def episode(self, kind=None):
         """An episode of a kind, or of any, with its tools in an order of chance."""
-        self.old = kind is None and self.chance(0.1)
-        self.reasons, self.zones = self.chance(0.8), self.chance(0.6)
-        kinds = OLD_KINDS if self.old else KINDS
-        kind = kind or self.rng.choices(list(kinds), kinds.values())[0]
+        self.begin(kind is None and self.chance(0.1))
+        kind = kind or self.kind()
         episode = getattr(self, kind)()
         needed = [made["tool"] for made, _ in episode.steps]
         missing = None
-        if kind not in ("idle", "job_done", "structured") and self.chance(0.05):
+        if kind not in ("idle", "job_done", "structured") and self.chance(0.02 if kind == "other" else 0.06):
             missing = needed[0]
-            episode = Episode("missing", episode.goal, [self.finish("no tool for this")], episode.tools)
+            episode = self.without(episode)
             needed = ["finish"]
         episode.tools = self.offer(episode, needed, missing, kind)
         return episode
+
+    def begin(self, old):
+        self.old = old
+        self.reasons, self.zones = self.chance(0.8), self.chance(0.6)
+
+    def kind(self, but=()):
+        kinds = {name: share for name, share in (OLD_KINDS if self.old else KINDS).items() if name not in but}
+        return self.rng.choices(list(kinds), kinds.values())[0]
+
+    def without(self, episode):
+        """The same goal where its tool is missing."""
+        return Episode("missing", episode.goal, [self.finish("no tool for this")], episode.tools)
+
+    def group(self):
+        """Episodes that share their list of tools, or one alone."""
+        draw = self.rng.random()
+        if draw < 0.25:
+            return self.drill()
+        if draw < 0.4:
+            return [self.episode()]
+        return self.together() if draw < 0.7 else self.strangers()
+
+    def drill(self):
+        """Bare words and bare tools: nothing decides but which line has them. Without them a run of
+        fourteen million tokens had not learned to look; among other episodes they did not teach it either."""
+        self.begin(False)
+        tools, asked = [], []
+        for _ in range(self.rng.randint(2, 6)):
+            verb, noun = (self.choice(words.EVERY) if self.chance(0.7) else self.e.syllables(1, 2) for _ in range(2))
+            name = self.choice((f"{verb}_{noun}", f"{verb}_{noun}", f"{verb}", f"{noun}.{verb}", f"{verb}{noun.capitalize()}"))
+            about = self.choice(("", f"{verb} {noun}", f"{verb} a {noun}", f"{noun}"))
+            if self.chance(0.3):
+                name, about = self.e.syllables(1, 2), self.choice((f"{verb} {noun}", f"{verb} the {noun}", f"a {noun} to {verb}"))
+            if any(shares(name, tool.name) for tool in tools) or name in BUILT_IN or name in PAYING:
+                continue
+            tools.append(Tool(name, (), (), (), about))
+            goal = self.choice((f"{verb} {noun}", f"{verb} the {noun}", f"{verb} my {noun}", f"{noun} {verb}", f"{verb}"))
+            asked.append((capital(goal) if self.chance(0.4) else goal, call(name)))
+        if self.chance(0.5):
+            tools.append(built_in(self.rng, self.choice(("pay", "fetch", "hire", "balance", "recall"))))
+        if self.chance(0.2):
+            asked.append((f"{self.choice(words.EVERY)} {self.choice(words.EVERY)}", call("finish", answer="no tool for this")))
+        tools.append(built_in(self.rng, "finish"))
+        self.rng.shuffle(tools)
+        return [Episode("drill", goal, [(made, None)], tools) for goal, made in asked]
+
+    def together(self):
+        """Goals for the tools that everybody has."""
+        self.begin(self.chance(0.12))
+        made = []
+        while len(made) < 7:
+            kind = self.kind(but=("other", "structured", "job_done"))
+            made.append((kind, getattr(self, kind)()))
+        needed = [[step["tool"] for step, _ in episode.steps] for _, episode in made]
+        missing = None
+        if self.chance(0.3):
+            first = self.choice(needed)[0]
+            others = {name for names in needed for name in names if names[0] != first}
+            if first != "finish" and first not in others:
+                missing = first
+                for at, (kind, episode) in enumerate(made):
+                    if needed[at][0] == missing:
+                        made[at], needed[at] = (kind, self.without(episode)), ["finish"]
+        whole = Episode("group", " ".join(episode.goal for _, episode in made), [step for _, episode in made for step in episode.steps])
+        tools = self.offer(whole, [name for names in needed for name in names], missing, "group")
+        return self.sharing(tools, [episode for _, episode in made])
+
+    def strangers(self):
+        """Goals for tools of somebody's own, among them a few for those that everybody has."""
+        self.begin(False)
+        own, made = [], []
+        for _ in range(self.rng.choice((1, 2, 3, 4, 5, 5, 5))):
+            episode = self.other()
+            tool = episode.tools[0]
+            if any(shares(tool.name, one.name) for one in own) or any(self.fits(one, episode.goal) for one in own) or any(self.fits(tool, other.goal) for other in made):
+                continue
+            own.append(tool)
+            made.append(episode)
+        while len(made) < 7:
+            kind = self.choice(("fetch", "pay", "pay", "hire", "balance", "idle", "idle", "idle"))
+            episode = getattr(self, kind)()
+            if not any(self.fits(tool, episode.goal) for tool in own):
+                made.append(episode)
+        if self.chance(0.3):
+            near = [tool for tool in self.others(own[0]) if not any(shares(tool.name, one.name) for one in own[1:])]
+            own += [tool for tool in near if not any(self.fits(tool, episode.goal) for episode in made[1:])]
+        whole = Episode("group", "", [step for episode in made for step in episode.steps], own)
+        tools = self.offer(whole, [step["tool"] for step, _ in whole.steps], None, "other")
+        return self.sharing(tools, made)
+
+    def sharing(self, tools, made):
+        for episode in made:
+            episode.tools = tools
+        return made
+
+    def fits(self, tool, goal):
+        """Whether a tool's line has a word in common with a goal."""
+        about = set(re.findall(r"[a-z]{3,}", f"{tool.name} {tool.description}".lower().replace("_", " "))) - EMPTY
+        goal = goal.lower()
+        return bool(about & set(re.findall(r"[a-z]{3,}", goal))) or any(word[:4] in goal for word in about if len(word) > 4)
 
     def offer(self, episode, needed, missing, kind):
         """The tools that are listed: what is needed, and others."""
@@ -624,7 +724,8 @@ class Writer:
             elif name == "fetch" and "pick" in uses:
                 tool = Tool(name, ("url",), ("pick",), (), tool.description)
             given[name] = tool
-        if (kind == "idle" and self.chance(0.5)) or self.chance(0.1):
+        # Whoever lists a tool of their own means it to be used: what fits nothing else is mostly for it.
+        if kind != "other" and self.chance(0.08 if kind in ("idle", "group") else 0.15):
             for _ in range(self.rng.randint(1, 4)):
                 made = self.unrelated(episode.goal)
                 given.setdefault(made.name, made)
@@ -656,7 +757,12 @@ def alternatives(text):
 
 def shares(one, other):
     """Whether two names of tools have a word in common."""
-    return bool(set(one.split("_")) & set(other.split("_")))
+    return bool(parts(one) & parts(other))
+
+
+def parts(name):
+    """The words of a tool's name: `sendMail`, `send_mail` and `mail.send` have the same ones."""
+    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|\d+", name)}
 
 
 def clashes(name, given, goal, kind):

@@ -16,10 +16,10 @@ from torch import nn
 class Shape:
     """How large a model is."""
 
-    width: int = 160
+    width: int = 192
     layers: int = 4
-    heads: int = 5
-    inner: int = 448
+    heads: int = 6
+    inner: int = 512
     context: int = 2048
     rope: float = 10_000.0
     epsilon: float = 1e-5
@@ -68,28 +68,43 @@ class Network(nn.Module):
     def embeddings(self):
         return self.words[self.base] + self.marks @ self.mark_vectors
 
-    def forward(self, ids, table):
+    def forward(self, batch, table):
+        """Hidden states of a batch's tokens (`packing`), which lie one behind the other without padding."""
         shape = self.shape
-        batch, length = ids.shape
-        turns = self.turns[:length]
-        hidden = torch.full((length, length), float("-inf")).triu(1)
+        turns = self.turns[batch.positions]
+        rows = (-1, shape.heads, shape.head)
 
         def turn(x):
             pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
-            return torch.view_as_real(pairs * turns).flatten(-2).transpose(1, 2)
+            return torch.view_as_real(pairs * turns).flatten(-2)
 
-        state = F.embedding(ids, table)
+        state = F.embedding(batch.ids, table)
         for layer in self.layers:
             normed = F.rms_norm(state, (shape.width,), layer.attention_norm, shape.epsilon)
-            q, k, v = F.linear(normed, layer.qkv).view(batch, length, 3, shape.heads, shape.head).unbind(2)
-            # Written out: on a CPU the fused kernel is slower, backwards by far.
-            scores = (turn(q) * shape.head**-0.5) @ turn(k).transpose(-1, -2)
-            seen = torch.softmax(scores + hidden, -1) @ v.transpose(1, 2)
-            state = state + F.linear(seen.transpose(1, 2).reshape(batch, length, shape.width), layer.output)
+            q, k, v = F.linear(normed, layer.qkv).chunk(3, -1)
+            q = turn(q.view(rows)).mul(shape.head**-0.5).flatten(1).bfloat16()
+            k = turn(k.view(rows)).flatten(1).bfloat16()
+            seen = torch.cat([self.attend(part, q, k, v.bfloat16()) for part in batch.parts])
+            seen = F.pad(seen, (0, 0, 0, len(batch) - len(seen)))
+            state = state + F.linear(seen, layer.output)
             normed = F.rms_norm(state, (shape.width,), layer.inner_norm, shape.epsilon)
             gate, up = F.linear(normed, layer.gate_up).chunk(2, -1)
             state = state + F.linear(F.silu(gate) * up, layer.down)
         return F.rms_norm(state, (shape.width,), self.norm, shape.epsilon)
+
+    def attend(self, part, q, k, v):
+        """What the rows of a part see: themselves up to each token, after what they continue."""
+        heads = self.shape.heads
+
+        def at(x, index):
+            # Rows in a tensor of their own: (rows, tokens, width) as (rows, heads, tokens, head).
+            return x.index_select(0, index.view(-1)).view(*index.shape, heads, -1).transpose(1, 2)
+
+        # Written out: on a CPU the fused kernel is slower, backwards by far.
+        with torch.autocast("cpu", enabled=False):
+            scores = at(q, part.own) @ at(k, part.context).transpose(-1, -2)
+            seen = torch.softmax(scores + part.hidden, -1) @ at(v, part.context)
+        return seen.transpose(1, 2).flatten(2).flatten(0, 1).index_select(0, part.valid)
 
     def tensors(self):
         """The weights by llama.cpp's names."""

@@ -92,7 +92,7 @@ BALANCE = [
     "=Am I [rich|poor|broke|out of money|solvent]?", "=Are [we|you] [rich|poor|out of money|solvent|liquid|running low on money]?",
     "=[I want|I'd like|I need] to [know|see|check] [my|our|the] [balance|funds|wallet|account balance|budget|cash]", "=I wonder how much [money |]is left.",
     "=[How|What] [is|about] [the|my|our] [wallet|balance|account|budget|purse][ doing| today|]?", "=[Where|How] do [we|I] stand with [our|my|the] [money|funds|budget|finances]?",
-    "=[How full|How empty] is [the|my|our] [wallet|purse|account]?", "=Is [the|my|our] [wallet|purse|account] [full|empty|funded]?", "count [my|our|the] [money|coins|cash|funds]",
+    "=[How full|How empty] is [the|my|our] [wallet|purse|account]?", "=Is [the|our] [wallet|purse|account] [full|empty|funded]?", "count [my|our|the] [money|coins|cash|funds]",
 ]
 
 FETCH_VERB = "[fetch|fetch|read|get|open|download|load|check|visit|look up|look at|query|see|go to|access|retrieve|request|pull|call|view|browse|inspect|study|scan|crawl|poll|examine|consult|review|try|take|show|print|display|watch|follow|survey|explore|find|search|probe|obtain|collect|tap|monitor]"

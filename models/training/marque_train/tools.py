@@ -6,7 +6,7 @@ catalogue and from word lists, so that the model learns to read a line that it h
 
 from dataclasses import dataclass
 
-from . import grammar, words
+from . import everyday, grammar, words, workaday
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,10 @@ def built_in(rng, name):
     return Tool(name, arguments, optional, numbers, description)
 
 
-# Other people's tools: name, arguments (# for whole numbers), what the line says, how they are asked
-# for. Arguments are filled by kind, see `SLOTS`.
+# Other people's tools: names, arguments (# for whole numbers, `name=kind` where the kind is not the
+# name), what the line says, how they are asked for. Arguments are filled by kind (`argument_value`).
 CATALOGUE = [
+    *everyday.TOOLS, *workaday.TOOLS,
     ("get_weather", "city", "[weather|forecast] [for|in|of] a city", "[what is|how is|tell me|show me|check|get] the [weather|forecast] [in|for|of] <city>|=[Will|Does] it [rain|snow|be sunny|get cold|be warm] in <city>[ tomorrow| today| this week|]?|=Do I need [a coat|an umbrella|sunglasses] in <city>?"),
     ("post_message", "to,text", "[send|write] [a message|a text message] to someone", "[tell|message|text|write to|inform|notify] <to>[:|,] <text>|[send|write] <to> [a message|this message|the message][:| saying] <text>|[tell|inform|let] <to> that <text>"),
     ("lookup_contact", "name", "[find|look up|get] [a contact|the address of a contact|a contact address]", "[find|look up|get|show] [the contact|the address of|the contact of|contact details of] <name>|=[What is|Where is] the address of <name>?"),
@@ -163,6 +164,15 @@ VERBS = [
     ("describe", "describe explain"), ("compare", "compare"), ("sort", "sort order"), ("lock", "lock secure"), ("cancel", "cancel drop"), ("approve", "approve accept"), ("reject", "reject decline"), ("publish", "publish post"), ("schedule", "schedule plan"), ("track", "track follow"), ("rotate", "rotate turn"), ("merge", "merge join combine"), ("split", "split divide"), ("copy", "copy duplicate"), ("archive", "archive store"), ("feed", "feed"), ("read", "read"), ("draw", "draw sketch"), ("record", "record tape"), ("rate", "rate"), ("tag", "tag label mark"), ("block", "block ban"), ("invite", "invite ask"), ("heat", "heat warm"), ("cool", "cool chill"), ("connect", "connect link"), ("export", "export"), ("import", "import load"), ("enable", "enable switch on, turn on"), ("disable", "disable switch off, turn off"),
 ]
 KEYS = "name id code title number size colour day city person user room level file key label topic owner unit kind mode group place tag language format text date query".split()
+
+
+def parameters(arguments):
+    """The arguments of an entry of the catalogue: `(name, kind, whether it is a whole number)`."""
+    out = []
+    for argument in filter(None, arguments.split(",")):
+        name, _, kind = argument.rstrip("#").partition("=")
+        out.append((name.strip(), (kind or name).strip(), argument.endswith("#")))
+    return out
 
 
 def argument_value(entities, kind):

@@ -1,4 +1,4 @@
-"""Training on a CPU: Muon for the matrices, Adam for the rest, batches of equal length.
+"""Training on a CPU: Muon for the matrices, Adam for the rest.
 
 A run is a pure function of its settings and seed but for the order of floating-point sums. Every
 few minutes it writes a checkpoint, and takes it up again where it stopped.
@@ -11,58 +11,14 @@ import random
 import threading
 import time
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
-from . import episodes
 from .model import Network, Shape
+from .packing import batches, rounded
 
-# What other texts than calls count for in the loss, and which share of them is looked at.
-OTHER_WEIGHT, OTHER_SHARE = 0.05, 0.2
-# Episodes that are sorted by length together.
-POOL = 1200
-
-
-def encode(tokenizer, episode):
-    """Ids of an episode, and which of them are learned."""
-    ids, learned = [], []
-    for text, special, target in episodes.render(episode):
-        piece = [tokenizer.special(text)] if special else tokenizer.encode(text)
-        ids += piece
-        learned += [target] * len(piece)
-    return ids, learned
-
-
-def batches(tokenizer, seed, tokens, context, start=0):
-    """Batches of about `tokens` tokens without end, from pool number `start` on."""
-    pool_number = start
-    while True:
-        writer = episodes.Writer(seed * 1_000_003 + pool_number)
-        pool = [encode(tokenizer, writer.episode()) for _ in range(POOL)]
-        pool = sorted((item for item in pool if len(item[0]) <= context), key=lambda item: len(item[0]))
-        out, current = [], []
-        for item in pool:
-            if current and (len(current) + 1) * len(item[0]) > tokens:
-                out.append(current)
-                current = []
-            current.append(item)
-        out.append(current)
-        random.Random(pool_number).shuffle(out)
-        for number, batch in enumerate(out):
-            width = max(len(ids) for ids, _ in batch) - 1
-            inputs = np.zeros((len(batch), width), np.int64)
-            targets = np.zeros_like(inputs)
-            weights = np.zeros((len(batch), width), np.float32)
-            for row, (ids, learned) in enumerate(batch):
-                length = len(ids) - 1
-                inputs[row, :length] = ids[:-1]
-                targets[row, :length] = ids[1:]
-                weights[row, :length] = [1.0 if target else OTHER_WEIGHT for target in learned[1:]]
-            used = sum(len(ids) for ids, _ in batch)
-            last = number == len(out) - 1
-            yield torch.from_numpy(inputs), torch.from_numpy(targets), torch.from_numpy(weights), used, pool_number + last
-        pool_number += 1
+# Which share of what is not called is looked at.
+OTHER_SHARE = 0.2
 
 
 def ahead(generator, depth=8):
@@ -110,13 +66,13 @@ class Muon:
 def schedule(done):
     """The share of the learning rate at this share of the run: warm up, hold, fall."""
     warm = min(1.0, done / 0.02)
-    return warm * (1.0 if done < 0.45 else max(0.02, (1 - done) / 0.55))
+    return warm * (1.0 if done < 0.6 else max(0.02, (1 - done) / 0.4))
 
 
 class Run:
     """A training run that can be interrupted."""
 
-    def __init__(self, shape, tokenizer, folder, seed, total, batch=3200, rate=4e-3, threads=1):
+    def __init__(self, shape, tokenizer, folder, seed, total, batch=2400, rate=4e-3, threads=1):
         torch.set_num_threads(threads)
         torch.manual_seed(seed)
         self.shape, self.tokenizer, self.folder = shape, tokenizer, folder
@@ -161,17 +117,16 @@ class Run:
         self.noise.set_state(state["noise"])
         return True
 
-    def step(self, inputs, targets, weights, used):
+    def step(self, batch):
         factor = schedule(self.tokens / self.total)
         # Matrices are multiplied in bfloat16, which CPUs of today do twice as fast; all else is not.
         with torch.autocast("cpu", torch.bfloat16):
             table = self.network.embeddings()
-            hidden = self.network(inputs, table)
-        looked_at = (weights >= 1) | ((torch.rand(weights.shape, generator=self.noise) < OTHER_SHARE) & (weights > 0))
-        at = looked_at.view(-1).nonzero()[:, 0]
+            hidden = self.network(batch, table)
+        at = self.looked_at(batch.weights)
         with torch.autocast("cpu", torch.bfloat16):
-            logits = F.linear(hidden.reshape(-1, self.shape.width)[at], table).float()
-        wanted, weight = targets.view(-1)[at], weights.view(-1)[at]
+            logits = F.linear(hidden[at], table).float()
+        wanted, weight = batch.targets[at], batch.weights[at]
         losses = F.cross_entropy(logits, wanted, reduction="none")
         loss = (losses * weight).sum() / weight.sum()
         self.network.zero_grad()
@@ -181,12 +136,19 @@ class Run:
         for group in self.adam.param_groups:
             group["lr"] = self.rate * factor
         self.adam.step()
-        self.tokens += used
+        self.tokens += len(batch)
         self.steps += 1
         with torch.no_grad():
             calls = weight >= 1
             right = (logits.argmax(-1) == wanted)[calls].float().mean().item()
             return losses[calls].mean().item(), right
+
+    def looked_at(self, weights):
+        """All of the calls, and by chance a share of the rest."""
+        calls = (weights >= 1).nonzero()[:, 0]
+        rest = ((weights > 0) & (weights < 1)).nonzero()[:, 0]
+        count = rounded(len(calls) + int(OTHER_SHARE * len(rest)), 128) - len(calls)
+        return torch.cat((calls, rest[torch.randperm(len(rest), generator=self.noise)[:count]]))
 
     def go(self, minutes=math.inf, report=25, keep=120.0):
         """Trains to the end of the token budget, or of the minutes."""
@@ -194,8 +156,8 @@ class Run:
         started, kept, loss, right = time.monotonic(), time.monotonic(), None, None
         before = self.seconds
         while self.tokens < self.total:
-            inputs, targets, weights, used, self.pool = next(source)
-            new_loss, new_right = self.step(inputs, targets, weights, used)
+            batch, self.pool = next(source)
+            new_loss, new_right = self.step(batch)
             loss = new_loss if loss is None else 0.97 * loss + 0.03 * new_loss
             right = new_right if right is None else 0.97 * right + 0.03 * new_right
             now = time.monotonic()

@@ -4,7 +4,8 @@ import torch
 
 from marque_train import episodes, tokenizer
 from marque_train.model import Shape
-from marque_train.train import Run, batches
+from marque_train.packing import DRILLS, batches
+from marque_train.train import Run
 
 SHAPE = Shape(width=32, layers=1, heads=1, inner=32, context=512)
 
@@ -17,14 +18,14 @@ def small():
 def test_a_run_that_was_interrupted_has_the_state_that_it_left(tmp_path):
     tok = small()
     run = Run(SHAPE, tok, tmp_path, seed=1, total=10_000)
-    source = batches(tok, 1, 1500, 512)
+    source = batches(tok, 1, 1500, 512, DRILLS)
     for _ in range(3):
-        run.step(*next(source)[:4])
+        run.step(next(source)[0])
     run.save()
     again = Run(SHAPE, tok, tmp_path, seed=1, total=10_000)
     assert again.resume()
-    batch = next(source)[:4]
-    assert run.step(*batch) == again.step(*batch)
+    batch, _ = next(source)
+    assert run.step(batch) == again.step(batch)
     for mine, theirs in zip(run.network.parameters(), again.network.parameters()):
         assert torch.equal(mine, theirs)
 
@@ -42,13 +43,13 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
 
 def test_the_same_seed_gives_the_same_batches():
     tok = small()
-    one, two = batches(tok, 7, 2000, 512), batches(tok, 7, 2000, 512)
+    one, two = batches(tok, 7, 2000, 512, DRILLS), batches(tok, 7, 2000, 512, DRILLS)
     for _ in range(3):
-        assert torch.equal(next(one)[0], next(two)[0])
+        assert torch.equal(next(one)[0].ids, next(two)[0].ids)
 
 
 def test_a_call_is_learned_and_what_is_read_is_hardly(tmp_path):
     tok = small()
-    _, _, weights, _, _ = next(batches(tok, 7, 2000, 512))
-    assert set(weights.unique().tolist()) <= {0.0, weights[weights > 0].min().item(), 1.0}
-    assert (weights == 1).any()
+    batch, _ = next(batches(tok, 7, 2000, 512, DRILLS))
+    padding, hardly, whole, choice = batch.weights.unique().tolist()
+    assert padding == 0.0 and hardly < 0.1 and whole == 1.0 < choice

@@ -1,0 +1,141 @@
+"""Batches without waste: what several episodes have in common stands in them once.
+
+A group is a list of tools and the episodes that begin with it. Its tokens are the system text, and
+each episode's own as a row that continues it; a row sees the system text and itself, and is at the
+positions that it would have alone, so that an episode is learned as if it stood by itself
+(tests/test_packing.py). Rows lie one behind the other; only attention pads them, among rows of
+about the same length.
+"""
+
+import random
+from dataclasses import dataclass
+
+import torch
+
+from . import episodes
+
+# What counts for how much in the loss: other texts than calls, and where a tool is chosen. That is one token
+# of a call's forty, and what is hardest; with a weight of 1 a run of ten million tokens spelled every
+# name well and chose hardly any that was not built in.
+OTHER_WEIGHT, CHOICE_WEIGHT = 0.05, 8.0
+# Groups that are sorted by length together.
+POOL = 240
+# Pools of drills alone, which a run begins with: some three million tokens.
+DRILLS = 100
+# Rows that attend together.
+ROWS = 8
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows that attend together: which tokens are theirs, which they see, and where none is."""
+
+    own: torch.Tensor  # rows, tokens
+    context: torch.Tensor  # rows, tokens before and their own
+    hidden: torch.Tensor  # rows, 1, tokens, tokens before and their own
+    valid: torch.Tensor  # the tokens that are no padding, of all rows
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tokens, what comes after each, and what that counts for: nothing for those that fill it up."""
+
+    ids: torch.Tensor
+    positions: torch.Tensor
+    targets: torch.Tensor
+    weights: torch.Tensor
+    parts: list
+
+    def __len__(self):
+        return len(self.ids)
+
+
+def encode(tokenizer, episode):
+    """Ids of a system text, ids of what follows, and what each of these counts for."""
+    system, ids, counts = [], [], []
+    chosen = len(tokenizer.encode('{"tool":"'))
+    for number, (text, special, target) in enumerate(episodes.render(episode)):
+        piece = [tokenizer.special(text)] if special else tokenizer.encode(text)
+        if number < 2:
+            system += piece
+        else:
+            ids += piece
+            counts += [1.0 if target else OTHER_WEIGHT] * len(piece)
+            if target and not special:
+                counts[chosen - len(piece)] = CHOICE_WEIGHT
+    return system, ids, counts
+
+
+def rounded(size, step):
+    """Sizes that come again: kernels are made for a size once, which takes longer than to run them."""
+    return -(-size // step) * step
+
+
+def part(starts, lengths, before):
+    """Rows of the batch that begin at `starts`, each after a system text `before`: its start and length."""
+    width, reach = rounded(max(lengths), 16), rounded(max(length for _, length in before), 32)
+    steps, past = torch.arange(width), torch.arange(reach)
+    start, length = torch.tensor(starts)[:, None], torch.tensor(lengths)[:, None]
+    first, taken = (torch.tensor(column)[:, None] for column in zip(*before))
+    # Padding points at the batch's first token, and is hidden.
+    own = torch.where(steps < length, start + steps, 0)
+    context = torch.cat((torch.where(past < taken, first + past, 0), own), 1)
+    missing = (past >= taken)[:, None].expand(-1, width, -1)
+    later = (steps > steps[:, None]).expand(len(starts), -1, -1)
+    hidden = torch.zeros(len(starts), 1, width, reach + width, dtype=torch.bfloat16)
+    hidden[:, 0].masked_fill_(torch.cat((missing, later), 2), float("-inf"))
+    return Part(own, context, hidden, (steps < length).view(-1).nonzero()[:, 0])
+
+
+def pack(groups):
+    """One batch of groups `(system, [(ids, counts), ...])`."""
+    ids, positions, targets, weights = [], [], [], []
+    systems, rows = [], []
+    for system, members in groups:
+        systems.append((len(ids), len(system)))
+        ids += system
+        positions += range(len(system))
+        targets += [*system[1:], members[0][0][0]]
+        weights += [OTHER_WEIGHT] * len(system)
+        rows += [(systems[-1], *member) for member in members]
+    parts = [part([start for start, _ in systems], [length for _, length in systems], [(0, 0)] * len(systems))]
+    rows.sort(key=lambda row: len(row[1]))
+    for number in range(0, len(rows), ROWS):
+        some = rows[number : number + ROWS]
+        starts = []
+        for (_, length), row, counts in some:
+            starts.append(len(ids))
+            ids += row[:-1]
+            positions += range(length, length + len(row) - 1)
+            targets += row[1:]
+            weights += counts[1:]
+        parts.append(part(starts, [len(row) - 1 for _, row, _ in some], [before for before, _, _ in some]))
+    padding = [0] * (rounded(len(ids), 128) - len(ids))
+    columns = (torch.tensor(column + padding) for column in (ids, positions, targets, weights))
+    return Batch(*columns, parts)
+
+
+def batches(tokenizer, seed, tokens, context, start=0):
+    """Batches of about `tokens` tokens without end, from pool number `start` on, each with the number to go on from."""
+    number = start
+    while True:
+        writer = episodes.Writer(seed * 1_000_003 + number)
+        pool = []
+        for _ in range(POOL):
+            made = [encode(tokenizer, episode) for episode in (writer.drill() if number < DRILLS else writer.group())]
+            members = [(ids, counts) for system, ids, counts in made if len(system) + len(ids) <= context]
+            if members:
+                pool.append((made[0][0], members))
+        sizes = [len(system) + sum(len(ids) - 1 for ids, _ in members) for system, members in pool]
+        order = random.Random(number).sample(range(len(pool)), len(pool))
+        current, size, out = [], 0, []
+        for at in order:
+            if current and size + sizes[at] > tokens:
+                out.append(pack(current))
+                current, size = [], 0
+            current.append(pool[at])
+            size += sizes[at]
+        out.append(pack(current))
+        for index, batch in enumerate(out):
+            yield batch, number + (index == len(out) - 1)
+        number += 1
