@@ -124,6 +124,17 @@ pub enum OwnerError {
         /// and the most.
         most: u64,
     },
+    /// The endpoints are not of the same chain.
+    #[error(
+        "{} and {} say that the chain begins with different blocks: one of them lies, or is of another chain; \
+         nothing was signed: name others in the policy",
+        hosts[0],
+        hosts[1]
+    )]
+    Genesis {
+        /// Two that differ.
+        hosts: [String; 2],
+    },
     /// Not every endpoint sees a transaction that another one calls mined.
     #[error(
         "{transaction} is in a block by the word of one endpoint, and {host} does not see it: one of them lags \
@@ -141,6 +152,25 @@ pub enum OwnerError {
     /// The steward answered something that does not fit.
     #[error("{0}")]
     Unexpected(String),
+}
+
+/// The hash of a chain's block 0, on which all endpoints that answer agree: a journal is bound to it for good.
+///
+/// # Errors
+/// [`OwnerError::Genesis`] where two differ, and where none answers.
+pub async fn genesis_of(rpc: &Rpc) -> Result<B256, OwnerError> {
+    let (mut first, mut failure) = (None::<(String, B256)>, OwnerError::NoEndpoint);
+    for (host, said) in rpc.all(|each| async move { each.genesis_hash().await }).await {
+        match (said, &first) {
+            (Ok(hash), Some((other, said))) if hash != *said => {
+                return Err(OwnerError::Genesis { hosts: [other.clone(), host] });
+            }
+            (Ok(hash), None) => first = Some((host, hash)),
+            (Ok(_), Some(_)) => {}
+            (Err(error), _) => failure = OwnerError::from(error),
+        }
+    }
+    first.map(|(_, hash)| hash).ok_or(failure)
 }
 
 /// Coins as people count them; every chain that Marque knows has 18 digits.
@@ -362,7 +392,7 @@ impl Owner {
         let keys = KeyDir::open(home.keys())?;
         let state = if home.has_journal() { Some(audit::state(home)?) } else { None };
         let begins = match &state {
-            None => Some(rpc.genesis_hash().await?),
+            None => Some(genesis_of(rpc).await?),
             Some(_) => None,
         };
         let enrolled = state.is_some_and(|state| state.agent(agent).is_some());

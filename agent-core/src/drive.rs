@@ -24,6 +24,10 @@ use tracing::Instrument as _;
 /// What the built-in model was trained to say where it does not know what to do.
 const AT_A_LOSS: &str = "no tool for this";
 
+/// The longest reply that is taken down, in bytes: a longer one ends its task, as asking again would
+/// bring it again.
+const LONGEST_REPLY: usize = 32 * 1024;
+
 impl Agent {
     /// Runs a task to its end, or to where it has to stop for now.
     pub(crate) async fn drive<T>(&self, mut task: Task, claim: Claim) -> Result<T, AgentError>
@@ -97,6 +101,17 @@ impl Agent {
             Some(reply) => {
                 let usage = reply.usage;
                 let tokens = u64::from(usage.prompt_tokens) + u64::from(usage.completion_tokens);
+                if reply.text.len() > LONGEST_REPLY {
+                    task.count(tokens);
+                    let why = format!(
+                        "it has {} bytes, and at most {LONGEST_REPLY} are taken down",
+                        reply.text.len()
+                    );
+                    let text = reply.text.chars().take(200).collect();
+                    let failure = Failure::Unreadable { text, why };
+                    let said = Said::new(step, "call", failure.to_string())?;
+                    return self.take_down(task, Feed::Over(failure), began.elapsed(), &said).await;
+                }
                 (Feed::Thought { text: reply.text.clone(), tokens }, reply.text)
             }
             // Whichever of the two it was, the thought is not to be had.

@@ -55,6 +55,7 @@ pub struct Rpc {
 struct Endpoint {
     /// Host and port. The whole URL may hold an access key and is never shown.
     host: String,
+    url: Url,
     client: RpcClient,
     /// Whether it was waited for in vain last.
     late: Arc<AtomicBool>,
@@ -96,6 +97,20 @@ impl Rpc {
     pub const fn brief(mut self) -> Self {
         self.brief = true;
         self
+    }
+
+    /// These endpoints and those of `other`, which is of the same chain: whoever is in both is asked once.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let more = other
+            .endpoints
+            .iter()
+            .filter(|new| self.endpoints.iter().all(|old| old.url != new.url));
+        Self {
+            endpoints: self.endpoints.iter().chain(more).cloned().collect(),
+            preferred: Arc::default(),
+            brief: self.brief,
+        }
     }
 
     /// The endpoints one by one, for questions on which more than one must agree.
@@ -208,8 +223,8 @@ impl Endpoint {
             (Some(host), None) => host.to_owned(),
             (None, _) => return Err(wrong("it has no host".to_owned())),
         };
-        let client = RpcClient::new_http_with_client(http, url);
-        Ok(Self { host, client, late: Arc::default() })
+        let client = RpcClient::new_http_with_client(http, url.clone());
+        Ok(Self { host, url, client, late: Arc::default() })
     }
 }
 

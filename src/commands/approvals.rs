@@ -173,7 +173,7 @@ async fn chain_genesis(home: &Home) -> Done<Option<alloy_primitives::B256>> {
     for agent in home.agents() {
         if let Ok(policy) = super::policy::draft_of(home, &agent) {
             let (_, rpc) = super::policy::chain_of(&policy)?;
-            return Ok(Some(rpc.genesis_hash().await?));
+            return Ok(Some(marque::owner::genesis_of(&rpc).await?));
         }
     }
     Ok(None)

@@ -8,7 +8,7 @@
 //! followed by a higher one; a number that is too high is told, as it stays behind.
 
 use super::{
-    Owner, OwnerError,
+    MOST_FEE, Owner, OwnerError,
     send::{BEHIND, Call, Heard, PAUSE, Terms, spread},
 };
 use alloy_primitives::{Address, B256, Bytes, U256};
@@ -87,8 +87,10 @@ struct Out {
     hash: B256,
     number: u64,
     times: u128,
+    /// What it may cost.
+    fee: U256,
     /// By whose word.
-    host: String,
+    by: usize,
     at: Instant,
     /// Which endpoints took it,
     took: Vec<bool>,
@@ -167,7 +169,7 @@ impl End<'_> {
             if !due {
                 continue;
             }
-            match terms.and_then(|terms| Ok((self.offer(&terms)?, terms))) {
+            match terms.and_then(|terms| Ok((self.offer(index, &terms)?, terms))) {
                 Ok((times, terms)) => {
                     let turns = self.words.get(index).map_or(0, |word| word.turns);
                     offers.push((turns, index, times, terms));
@@ -180,7 +182,7 @@ impl End<'_> {
         };
         let Some((_, index, times, terms)) = offers.into_iter().min_by_key(order) else { return };
         if let Err(error) = self.sign(index, times, &terms).await {
-            self.failure = Some(error);
+            self.fails(error);
         }
         if let Some(word) = self.words.get_mut(index) {
             word.again |= seen;
@@ -193,11 +195,11 @@ impl End<'_> {
             return false;
         };
         let Some(out) = self.out.iter().rfind(|out| out.number == next) else {
+            let Some((last, at)) = word.last else { return !(seen && word.again) };
             // Another transaction has taken the place of what was signed before, or it says now something
             // else than it did.
-            return word
-                .last
-                .is_none_or(|(last, at)| next == last.saturating_add(1) || at.elapsed() >= OFFER);
+            let used = next == last.saturating_add(1) && self.used(index, last);
+            return if seen { !word.again } else { used || at.elapsed() >= OFFER };
         };
         let took = out.took.get(index).copied().unwrap_or_default();
         match seen {
@@ -207,8 +209,17 @@ impl End<'_> {
         }
     }
 
-    /// How many times an endpoint's terms are offered.
-    fn offer(&self, terms: &Terms) -> Result<u128, OwnerError> {
+    /// Whether a number is used up by the word of another endpoint, where there is one.
+    fn used(&self, index: usize, number: u64) -> bool {
+        let mut others = self.words.iter().enumerate().filter(|(other, _)| *other != index);
+        self.words.len() == 1
+            || others.any(|(_, other)| other.next.is_some_and(|next| next > number))
+    }
+
+    /// How many times an endpoint's terms are offered. INVARIANT: what is signed by the word of one endpoint
+    /// costs no more than [`MOST_FEE`] in all, of each number the dearest, as one of them is mined
+    /// (`tests/system/blocked.rs`, `no_endpoint_empties_the_owners_key_with_fees`).
+    fn offer(&self, index: usize, terms: &Terms) -> Result<u128, OwnerError> {
         let before = self.out.iter().rfind(|out| out.number == terms.mined);
         let times = match before {
             Some(out) => out.times.saturating_mul(2),
@@ -216,7 +227,16 @@ impl End<'_> {
             None => 1,
         };
         terms.affordable(self.owner.address(), &self.call, times)?;
-        Ok(times)
+        let mut fees = std::collections::BTreeMap::from([(terms.mined, terms.fee(times))]);
+        for out in self.out.iter().filter(|out| out.by == index) {
+            let fee = fees.entry(out.number).or_default();
+            *fee = out.fee.max(*fee);
+        }
+        let fee = fees.values().fold(U256::ZERO, |sum, fee| sum.saturating_add(*fee));
+        match fee > MOST_FEE {
+            true => Err(OwnerError::Fee { fee }),
+            false => Ok(times),
+        }
     }
 
     async fn sign(&mut self, index: usize, times: u128, terms: &Terms) -> Result<(), OwnerError> {
@@ -229,17 +249,19 @@ impl End<'_> {
         let Some(word) = self.words.get_mut(index) else { return Ok(()) };
         word.turns = word.turns.saturating_add(1);
         word.last = Some((number, at));
-        let host = word.host.clone();
         let hash = signed.hash;
         let (mut took, mut refused) = (Vec::new(), None);
         for (word, (_, said)) in self.words.iter_mut().zip(spread(self.rpc, &signed.raw).await) {
             took.push(said.is_ok());
             if let Err(error) = said {
-                word.why = Some(error.to_string());
+                if !word.done {
+                    word.why = Some(error.to_string());
+                }
                 refused = Some(error);
             }
         }
-        let out = Out { hash, number, times, host, at, took, mined: false };
+        let fee = terms.fee(times);
+        let out = Out { hash, number, times, fee, by: index, at, took, mined: false };
         let taken = out.taken();
         self.out.push(out);
         match refused {
@@ -264,7 +286,14 @@ impl End<'_> {
             }
             _ => word.done = true,
         }
-        self.failure = Some(error);
+        self.fails(error);
+    }
+
+    /// Remembers what went wrong last, or first that there are no coins, which nothing but coins mends.
+    fn fails(&mut self, error: OwnerError) {
+        if !matches!(self.failure, Some(OwnerError::Coins { .. })) {
+            self.failure = Some(error);
+        }
     }
 
     /// The endpoints that do not see the end, where there are others.
@@ -280,7 +309,7 @@ impl End<'_> {
         let out = self.out.iter().rfind(|out| out.taken());
         match (out, self.failure.take()) {
             (_, Some(error)) if self.out.is_empty() => error,
-            (_, Some(error @ OwnerError::Reverted(_))) => error,
+            (_, Some(error @ (OwnerError::Reverted(_) | OwnerError::Coins { .. }))) => error,
             (_, Some(error @ OwnerError::Chain(IdentityError::Reverted { .. }))) => error,
             (Some(out), _) => IdentityError::NotMined { transaction: out.hash, within }.into(),
             (None, error) => error.unwrap_or(OwnerError::NoEndpoint),
@@ -292,9 +321,12 @@ impl End<'_> {
         let least = self.words.iter().filter_map(|word| word.next).min();
         let later = |out: &&Out| !out.mined && least.is_some_and(|least| out.number > least);
         let left = self.out.iter().filter(later);
-        let mut left: Vec<_> = left.map(|out| (out.number, out.host.clone())).collect();
+        let mut left: Vec<_> = left.map(|out| (out.number, out.by)).collect();
         left.dedup();
-        left.into_iter().map(|(number, host)| Heard::Left { number, host })
+        left.into_iter().map(|(number, by)| {
+            let host = self.words.get(by).map(|word| word.host.clone()).unwrap_or_default();
+            Heard::Left { number, host }
+        })
     }
 }
 

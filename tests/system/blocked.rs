@@ -8,7 +8,7 @@ use crate::{
     robbed_host::{ask, between, lies},
     support::Town,
 };
-use alloy_primitives::{B256, U256};
+use alloy_primitives::{B256, U64, U256};
 use marque::{
     home::OwnerHome,
     owner::{Adopted, Note, Notes},
@@ -18,7 +18,10 @@ use serde_json::{Value, json};
 use std::{
     path::PathBuf,
     process::Output,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -33,6 +36,7 @@ impl Liar {
     fn before(honest: &str) -> Self {
         let says = Arc::new(Mutex::new("the truth"));
         let (of, honest) = (Arc::clone(&says), honest.to_owned());
+        let sent = AtomicU64::new(0);
         let url = lies(move |asked| {
             while *of.lock().unwrap() == "nothing" {
                 std::thread::sleep(Duration::from_millis(20));
@@ -40,6 +44,18 @@ impl Liar {
             let says = *of.lock().unwrap();
             lie(says, asked).unwrap_or_else(|| {
                 let said = ask(&honest, asked);
+                if says == "one more than was signed" {
+                    match asked["method"].as_str().unwrap() {
+                        "eth_sendRawTransaction" => drop(sent.fetch_add(1, Ordering::SeqCst)),
+                        "eth_getTransactionCount" => {
+                            let number: U64 =
+                                serde_json::from_value(said["result"].clone()).unwrap();
+                            let number = number.to::<u64>() + sent.load(Ordering::SeqCst);
+                            return json!({ "result": U64::from(number) });
+                        }
+                        _ => {}
+                    }
+                }
                 match said.get("error") {
                     Some(error) => json!({ "error": error }),
                     None => json!({ "result": said["result"] }),
@@ -73,6 +89,13 @@ fn lie(says: &str, asked: &Value) -> Option<Value> {
         ("little gas", "eth_estimateGas") => result(json!("0x5208")),
         ("it fails", "eth_estimateGas") => {
             Some(json!({ "error": { "code": 3, "message": "execution reverted" } }))
+        }
+        // It sees no end, and wants another at 600 gwei, with gas that does not suffice.
+        ("one more than was signed", "eth_getTransactionReceipt") => result(Value::Null),
+        ("one more than was signed", "eth_maxPriorityFeePerGas") => result(json!("0x8bb2c97000")),
+        ("one more than was signed", "eth_estimateGas") => result(json!("0x9c40")),
+        ("another beginning", "eth_getBlockByNumber") if asked["params"][0] == "0x0" => {
+            result(json!({ "number": "0x0", "hash": B256::repeat_byte(0x66), "timestamp": "0x1" }))
         }
         ("no transaction", "eth_sendRawTransaction") => Some(error),
         ("no code", "eth_getCode") => result(json!("0x")),
@@ -194,6 +217,68 @@ async fn what_is_signed_by_the_word_of_a_liar_stays_behind_with_a_word() {
     // The key's own next transactions have the numbers that the chain takes.
     ok(&estate.account(&["delegate", "scout", "--yes"]));
     ok(&estate.account(&["revoke", "scout"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_endpoint_empties_the_owners_key_with_fees() {
+    let (estate, liar) = Estate::beside_a_liar().await;
+    let owner = estate.owner.parse().unwrap();
+    let has = || async { estate.town.economy.rpc.balance(owner).await.unwrap() };
+    let before = has().await;
+    estate.ends_beside(&liar, "one more than was signed", &["scout"]).await;
+    // At most a tenth of a coin by the word of each of the two.
+    let tenth = U256::from(10).pow(U256::from(17));
+    let spent = before - has().await;
+    assert!(spent < tenth * U256::from(2), "{spent}");
+}
+
+/// The newest policy is another agent's, and leads to a liar alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_is_ended_through_the_endpoints_of_every_agent() {
+    let (estate, liar) = Estate::beside_a_liar().await;
+    ok(&estate.marque(&["new", "other"]));
+    let agents = estate.path().join("home/agents");
+    let policy = std::fs::read_to_string(agents.join("scout/policy.toml")).unwrap();
+    let honest = format!(", \"{}\"]", estate.town.economy.devnet.url());
+    assert!(policy.contains(&honest));
+    std::fs::write(agents.join("other/policy.toml"), policy.replace(&honest, "]")).unwrap();
+    ok(&estate.marque(&["policy", "adopt", "other"]));
+    estate.ends_beside(&liar, "no transaction", &["--all"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_journal_begins_with_the_word_of_one_endpoint() {
+    let estate = Estate::new().await;
+    let honest = estate.town.economy.devnet.url().to_owned();
+    let liar = Liar::before(&honest);
+    let home = estate.path().join("fresh");
+    estate.town.found_from(&home);
+    let fresh =
+        |args: &[&str]| estate.marque(&[&["--home", home.to_str().unwrap()], args].concat());
+    ok(&fresh(&["new", "scout"]));
+    let policy = std::fs::read_to_string(estate.path().join("home/agents/scout/policy.toml"));
+    let both = format!("[\"{}\", \"{honest}\"]", liar.url);
+    let policy = policy.unwrap().replace(&format!("[\"{honest}\"]"), &both);
+    std::fs::write(home.join("agents/scout/policy.toml"), policy).unwrap();
+    liar.says("another beginning");
+    let (text, code) = failure(&fresh(&["policy", "adopt", "scout", "--anew"]));
+    assert!(code == 1 && text.contains("begins with different blocks"), "{text}");
+    assert!(text.contains(liar.url.trim_start_matches("http://")), "{text}");
+    liar.says("the truth");
+    ok(&fresh(&["policy", "adopt", "scout", "--anew"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_without_the_owners_folder_calls_nobody_safe() {
+    let estate = Estate::delegated().await;
+    let files = estate.path().join("home/agents/scout");
+    std::fs::remove_file(files.join("delegation.json")).unwrap();
+    let nowhere = estate.path().join("nowhere");
+    let args = ["account", "status", "scout", "--owner-home", nowhere.to_str().unwrap()];
+    let out = estate.marque(&args);
+    let said = String::from_utf8_lossy(&out.stdout);
+    assert!(!out.status.success() && !said.contains("is safe"), "{out:?}");
+    assert!(said.contains("there is no owner's key in"), "{out:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -102,6 +102,7 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     };
     if let ([old], [], true, false) = (&alive[..], &others[..], known, args.anew)
         && site.drift(shared, old)?.is_empty()
+        && old.standing(rpc).await?.assets.iter().all(|asset| !asset.revoked)
     {
         old.write(&site.home.delegation(&args.agent))?;
         return told(shared, &site, old, None);

@@ -71,9 +71,19 @@ async fn look(shared: &Shared, agent: &str, doubts: &mut Vec<String>) -> Done<Ex
         ));
     }
     let Some(delegated) = delegated else {
+        // The files of a host are no word on which anybody is safe.
+        let known = me.map(|_| false);
         if shared.json {
             let account = site.account();
-            say!("{}", serde_json::json!({ "account": account, "delegated": false, "left": left }));
+            say!("{}", serde_json::json!({ "account": account, "delegated": known, "left": left }));
+        } else if me.is_none() {
+            say!(
+                "this host shows nothing that is delegated to {agent} from the account {}; whether \
+                 anything is, it does not say: there is no owner's key in {}",
+                site.account(),
+                shared.owner_home()?.path().display()
+            );
+            say!("  with the owner's folder: marque account status {agent} --owner-home DIR");
         } else {
             say!("nothing is delegated to {agent}: the account {} is safe from it", site.account());
             say!("  marque account explain {agent}@adopted, then marque account delegate {agent}");
@@ -96,7 +106,8 @@ async fn look(shared: &Shared, agent: &str, doubts: &mut Vec<String>) -> Done<Ex
         true => None,
         false => lost(&site, &delegated)?,
     };
-    let stands = !standing.is_over() && lost.is_none();
+    let whole = standing.assets.iter().all(|asset| !asset.revoked);
+    let stands = !standing.is_over() && lost.is_none() && whole;
     let well = sound && !handed && drift.is_empty() && beside.is_empty() && stands;
     let coins = coins(&site, &delegated).await?;
     if shared.json {
@@ -296,6 +307,10 @@ fn tell(
         (true, _) => say!("all delegations of the account were ended: nothing can be drawn"),
         (_, true) => say!("its time is over: nothing can be drawn"),
         _ if standing.is_over() => say!("it was revoked: nothing can be drawn"),
+        _ if standing.assets.iter().any(|asset| asset.revoked) => {
+            say!("a part of it was revoked, and the rest can be drawn");
+            say!("  marque account revoke {agent} ends the rest");
+        }
         _ if drift.is_empty() => {
             say!("the chain says what version {} of the policy says", policy.version);
         }

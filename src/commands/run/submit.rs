@@ -11,7 +11,7 @@ use crate::{
         mind::{MindEvent, Queue, Work, tell},
     },
     failure::{Context as _, Done, Failure},
-    story::{harmless, say},
+    story::{harmless, plain_json, say},
 };
 use marque::home::Home;
 use serde::Deserialize;
@@ -79,8 +79,14 @@ fn wait(shared: &Shared, queue: &Queue, mind: &Path, agent: &str, name: &str) ->
     loop {
         // In this order: what stopped after its answer has answered.
         let runs = served(mind, agent).is_ok();
+        let lies = queue.outcome(name, "goal").doing("the goal")?.is_some();
         if let Some(answer) = queue.outcome(name, "answer").doing("the answer")? {
             return show(shared, &answer);
+        }
+        if !lies {
+            let line = format!("{name} is in the queue no more, and nor is its answer");
+            return Err(Failure::new(line)
+                .help("somebody took the goal back, or the answer: nothing is waited for"));
         }
         if !runs {
             return Err(Failure::new(format!("the mind of {agent} stopped before it answered"))
@@ -103,7 +109,7 @@ fn wait(shared: &Shared, queue: &Queue, mind: &Path, agent: &str, name: &str) ->
 fn show(shared: &Shared, answer: &[u8]) -> Done<ExitCode> {
     let value: serde_json::Value = serde_json::from_slice(answer).doing("the answer")?;
     if shared.json {
-        say!("{value}");
+        say!("{}", plain_json(&value.to_string()));
     }
     let Answered { v, answer, error, again } = serde_json::from_value(value).doing("the answer")?;
     if v != 1 {

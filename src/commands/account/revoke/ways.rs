@@ -9,10 +9,12 @@ use crate::{
 use marque::owner::Notes;
 use marque_contracts::delegation::Framework;
 use marque_identity::Rpc;
+use std::collections::BTreeSet;
 
 /// Chains of the policies that the key here signed, and of what it delegated.
 pub(super) struct Ways {
-    /// Each with the endpoints of the newest policy that can be read.
+    /// Each with the endpoints of the newest policy that can be read, of every agent: whoever is named in one
+    /// of them is asked, as another one may lie.
     pub(super) known: Vec<(Rpc, Framework)>,
     /// Those to which no endpoint leads, and why.
     pub(super) lost: Vec<(u64, Failure)>,
@@ -24,15 +26,21 @@ impl Ways {
     pub(super) fn of(shared: &Shared) -> Done<Self> {
         let notes = Notes::readable(&shared.owner_home()?)?;
         let mut ways = Self { known: Vec::new(), lost: Vec::new(), doubts: Vec::new() };
-        let mut unread = Vec::new();
+        let (mut unread, mut newest) = (Vec::new(), BTreeSet::new());
         for noted in notes.adoptions().rev() {
             // Where Marque knows no framework nothing was delegated either.
             let Ok(framework) = framework_on(noted.chain) else { continue };
-            if ways.leads(noted.chain) {
+            if newest.contains(&(noted.chain, noted.origin, &noted.agent)) {
                 continue;
             }
             match read(noted).and_then(|policy| chain_of(&policy)) {
-                Ok((chain, rpc)) if chain == noted.chain => ways.known.push((rpc, framework)),
+                Ok((chain, rpc)) if chain == noted.chain => {
+                    newest.insert((chain, noted.origin, &noted.agent));
+                    match ways.known.iter_mut().find(|(_, known)| known.chain == chain) {
+                        Some((known, _)) => *known = known.and(&rpc),
+                        None => ways.known.push((rpc, framework)),
+                    }
+                }
                 Ok(_) => {}
                 Err(failure) => {
                     let why = format!(

@@ -18,8 +18,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The longest goal in the queue, in bytes.
-const LONGEST: u64 = 64 * 1024;
+/// The longest goal in the queue, in bytes: written as JSON it is still a value that the memory takes.
+const LONGEST: u64 = 16 * 1024;
 
 /// The longest answer that is read, in bytes.
 const LONGEST_ANSWER: u64 = 4 * 1024 * 1024;
