@@ -35,8 +35,8 @@ pub(crate) struct Args {
     /// another name and renamed; its answer lies beside it as NAME.answer.
     #[arg(long, conflicts_with_all = ["goal", "task", "every"])]
     serve: bool,
-    /// Put the goal into the queue of the mind that serves it, and print its name there; --task gives
-    /// it one.
+    /// Put the goal into the queue of the mind that serves it (marque run AGENT --serve, which has to
+    /// run), and print its name there; --task gives it one. A label is the server's: --serve --label.
     #[arg(long, requires = "goal", conflicts_with_all = ["serve", "every", "model", "label"])]
     submit: bool,
     /// Wait for the answer of the goal that is put in, and print it.

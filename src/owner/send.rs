@@ -187,7 +187,7 @@ impl Terms {
     }
 }
 
-/// The number of a key's next transaction, and the terms of the dearest endpoint. Where endpoints differ in
+/// The number of a key's next transaction, and the dearest terms. Where endpoints differ in
 /// the number, one of them lags, which passes, or lies. Which one, nobody can say: what pays is then not
 /// signed, as it could be mined under either. One that does not answer has not seen anything.
 async fn agreed(
@@ -212,12 +212,14 @@ async fn agreed(
         }
         let least = said.iter().map(|terms| terms.sent).min();
         let most = said.iter().map(|terms| terms.sent).max();
-        let dearest = said.into_iter().max_by_key(|terms| terms.fee(1));
-        let (Some(least), Some(most), Some(terms)) = (least, most, dearest) else {
+        // The most gas and the highest fee, whoever says them: with less it would fail, or not be mined.
+        let gas = said.iter().map(|terms| terms.gas).max();
+        let dearest = said.into_iter().max_by_key(|terms| terms.fees.max_fee_per_gas);
+        let (Some(least), Some(most), Some(gas), Some(terms)) = (least, most, gas, dearest) else {
             return Err(silent.map_or(OwnerError::NoEndpoint, OwnerError::from));
         };
         if least == most {
-            return Ok((least, terms));
+            return Ok((least, Terms { gas, ..terms }));
         }
         if start.elapsed() >= BEHIND {
             return Err(OwnerError::Nonces { key: from, least, most });

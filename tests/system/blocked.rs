@@ -94,6 +94,8 @@ fn lie(says: &str, asked: &Value) -> Option<Value> {
         ("one more than was signed", "eth_getTransactionReceipt") => result(Value::Null),
         ("one more than was signed", "eth_maxPriorityFeePerGas") => result(json!("0x8bb2c97000")),
         ("one more than was signed", "eth_estimateGas") => result(json!("0x9c40")),
+        ("little gas at much", "eth_estimateGas") => result(json!("0x9c40")),
+        ("little gas at much", "eth_maxPriorityFeePerGas") => result(json!("0x12a05f2000")),
         ("another beginning", "eth_getBlockByNumber") if asked["params"][0] == "0x0" => {
             result(json!({ "number": "0x0", "hash": B256::repeat_byte(0x66), "timestamp": "0x1" }))
         }
@@ -230,6 +232,13 @@ async fn no_endpoint_empties_the_owners_key_with_fees() {
     let tenth = U256::from(10).pow(U256::from(17));
     let spent = before - has().await;
     assert!(spent < tenth * U256::from(2), "{spent}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_pays_does_not_fail_by_the_gas_of_the_dearest_endpoint() {
+    let (estate, liar) = Estate::beside_a_liar().await;
+    liar.says("little gas at much");
+    ok(&estate.account(&["withdraw", "scout", "1.00 tUSD"]));
 }
 
 /// The newest policy is another agent's, and leads to a liar alone.

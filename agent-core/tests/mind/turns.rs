@@ -234,6 +234,22 @@ async fn a_task_ends_when_its_time_or_its_tokens_are_used_up() {
     assert_eq!(failure, Failure::Tokens(20), "the model is not even asked");
 }
 
+/// Asked again, the same model would say the same again.
+#[tokio::test]
+async fn a_reply_too_long_to_take_down_ends_its_task_and_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Arc::new(Desk::permitting(&[], &[]));
+    let long = FINISH.replace("done", &"long ".repeat(40 * 1024));
+    let agent = scout(&desk, dir.path(), &[&long]).build().await.unwrap();
+    let error = agent.run_as::<String>("t", "go").await.unwrap_err();
+    assert!(!error.is_passing(), "{error}");
+    let AgentError::Failed { failure: Failure::Unreadable { text, .. }, .. } = &error else {
+        panic!("{error:?}")
+    };
+    assert!(text.len() < 1_000 && error.to_string().contains("at most 32768"), "{error}");
+    assert!(agent.task("t").await.unwrap().unwrap().used().tokens > 0);
+}
+
 /// Why a reply does not end.
 type Why = fn() -> ModelError;
 
