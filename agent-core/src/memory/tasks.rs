@@ -98,12 +98,15 @@ pub(super) fn mark(store: &dyn Store) -> Result<(), AgentError> {
 }
 
 /// The keys of all that was written down of a task, the tasks below it included. The name of another may
-/// begin with this one's and a slash: that one is not below it.
+/// begin with this one's and a slash: that one is not below it. What a task below one that is kept elsewhere
+/// has spent stays: the one above counts it against its limit (`purse`).
 fn whole(store: &dyn Store, id: &str) -> Result<Vec<Vec<u8>>, StoreError> {
     let mut keys = vec![task_key(id)];
     // `task/ID/STEP.NAME`, `said/ID/STEP/WHAT` and `spent/ID/STEP/ORDINAL/ATTEMPT`: so many parts are
     // its own, and what has a step with a name is below it.
-    for (kind, parts) in [("task", 0), ("said", 2), ("spent", 3)] {
+    let mut kinds = vec![("task", 0), ("said", 2)];
+    kinds.extend((top(id) == id).then_some(("spent", 3)));
+    for (kind, parts) in kinds {
         let prefix = format!("{kind}/{id}/");
         for (key, _) in store.scan(prefix.as_bytes())? {
             let rest = key.get(prefix.len()..).and_then(|rest| str::from_utf8(rest).ok());
@@ -225,7 +228,8 @@ mod tests {
             begin(&memory, id, "goal").await;
             end(&memory, id, "goal").await;
         }
-        assert_eq!(keys(&memory, "far/0.0"), 0);
+        assert_eq!(keys(&memory, "far/0.0"), 1, "what it spent counts above it");
+        assert_eq!(memory.store.scan(b"spent/far/0.0/").unwrap().len(), 1);
         assert_eq!(keys(&memory, "far/0.1"), 3);
     }
 
