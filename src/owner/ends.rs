@@ -195,7 +195,7 @@ impl End<'_> {
             return false;
         };
         let Some(out) = self.out.iter().rfind(|out| out.number == next) else {
-            let Some((last, at)) = word.last else { return !(seen && word.again) };
+            let Some((last, at)) = word.last else { return true };
             // Another transaction has taken the place of what was signed before, or it says now something
             // else than it did.
             let used = next == last.saturating_add(1) && self.used(index, last);
