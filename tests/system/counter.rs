@@ -49,7 +49,7 @@ impl Street {
         let goods = self.goods();
         let args = ["sell", &goods, "--agent", "shop", "--price", "0.01 tUSD", "--listen", host];
         let shop = Steward(start(self.path(), &args));
-        eventually("the shop is open", 20, || async {
+        eventually("the shop is open", 60, || async {
             tokio::net::TcpStream::connect(host).await.is_ok()
         })
         .await;
@@ -176,7 +176,7 @@ async fn a_shop_is_found_by_the_name_that_new_gives_it_and_an_answer_that_is_non
     let goods = street.goods();
     let args = ["sell", &goods, "--agent", "shop", "--price", "0.01 tUSD", "--listen", &second];
     let child = Steward(start(street.path(), &args));
-    eventually("the second shop is open", 20, || async {
+    eventually("the second shop is open", 60, || async {
         tokio::net::TcpStream::connect(&second).await.is_ok()
     })
     .await;

@@ -129,7 +129,7 @@ async fn a_status_says_what_has_ended_what_is_on_its_way_and_what_coins_there_ar
     assert!(ok(&estate.account(&["status", "scout"])).contains("it holds 1.00 ETH"));
     devnet.set_interval(0).await.unwrap();
     let revoke = crate::command::start(estate.path(), &["account", "revoke", "scout"]);
-    eventually("sent", 30, || async { !estate.status().0["pending"].is_null() }).await;
+    eventually("sent", 60, || async { !estate.status().0["pending"].is_null() }).await;
     let out = estate.account(&["status", "scout"]);
     let told = String::from_utf8_lossy(&out.stderr);
     assert!(told.contains("is in no block yet: what it ends has not ended"), "{told}");

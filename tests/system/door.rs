@@ -20,11 +20,11 @@ async fn a_mind_outlives_a_restart_of_its_steward_behind_its_door() {
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    eventually("a purchase", 20, || async { scout.buy(&feed.goods(), "before").await.is_ok() })
+    eventually("a purchase", 60, || async { scout.buy(&feed.goods(), "before").await.is_ok() })
         .await;
     feed.kill().await;
     town.restart(&mut feed, &[]).await;
-    eventually("a purchase from the same mind", 40, || async {
+    eventually("a purchase from the same mind", 60, || async {
         scout.buy(&feed.goods(), "after").await.is_ok()
     })
     .await;

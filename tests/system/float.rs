@@ -148,7 +148,7 @@ async fn a_float_is_refilled_by_itself_until_its_window_is_used_up() {
         let outcome = estate.pay(&mind, task, 50).await.unwrap();
         assert!(matches!(outcome, Outcome::Allowed { .. }), "{task}: {outcome:?}");
     }
-    eventually("paid", 30, || async { estate.has(FEED).await == 2 * DOLLAR }).await;
+    eventually("paid", 60, || async { estate.has(FEED).await == 2 * DOLLAR }).await;
     assert_eq!(estate.account_has().await, 18 * DOLLAR, "what was paid, and nothing else");
     let Outcome::Refused { table, .. } = estate.pay(&mind, "five", 50).await.unwrap() else {
         panic!("the hour is used up");
@@ -156,7 +156,7 @@ async fn a_float_is_refilled_by_itself_until_its_window_is_used_up() {
     assert!(table.iter().any(|row| row.rule == "limits.tUSD.hour" && row.mend.is_some()));
 
     // The owner reads what the float is at, and why it stays there.
-    eventually("the reason", 30, || async {
+    eventually("the reason", 60, || async {
         let float = estate.json(&["status"])["agents"][0]["floats"][0].clone();
         float["trouble"]
             .to_string()
@@ -223,7 +223,7 @@ async fn a_revocation_ends_refills_and_what_comes_in_above_the_float_goes_back()
         assert!(matches!(outcome, Outcome::Allowed { .. }), "{outcome:?}");
     }
     let cents = |n: u64| n * 10_000;
-    eventually("paid", 30, || async { estate.has(FEED).await == cents(181) }).await;
+    eventually("paid", 60, || async { estate.has(FEED).await == cents(181) }).await;
 
     ok(&estate.account(&["revoke", "scout"]));
     let left = estate.account_has().await;
@@ -232,7 +232,7 @@ async fn a_revocation_ends_refills_and_what_comes_in_above_the_float_goes_back()
         let task = format!("{}", estate.has(scout).await);
         let before = estate.has(scout).await;
         estate.pay(&mind, &task, 45).await.unwrap();
-        eventually("paid", 30, || async { estate.has(scout).await < before }).await;
+        eventually("paid", 60, || async { estate.has(scout).await < before }).await;
     }
     let refused = estate.pay(&mind, "three", 50).await;
     let Err(ClientError::Fault(why)) = refused else { panic!("{refused:?}") };
@@ -287,7 +287,7 @@ async fn an_approval_of_permit2_waits_for_the_money_that_it_covers() {
     assert_eq!((estate.refills(), estate.account_has().await), (2, 18 * DOLLAR + DOLLAR / 2));
     let scout = estate.stolen().address();
     let rpc = &estate.town.economy.rpc;
-    eventually("approved", 30, || async {
+    eventually("approved", 60, || async {
         let allowed = rpc.permit2_allowance(estate.town.economy.dollar, scout).await.unwrap();
         allowed == U256::from(800_000)
     })

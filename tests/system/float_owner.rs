@@ -39,7 +39,7 @@ impl Estate {
 
     /// Waits until payments are refused, which a revocation is followed by within seconds.
     pub(crate) async fn noticed(&self, mind: &Client) {
-        eventually("noticed", 30, || async {
+        eventually("noticed", 60, || async {
             // What is still paid is missing later.
             tokio::time::sleep(Duration::from_millis(800)).await;
             let task = format!("{:?}", std::time::Instant::now());
@@ -125,7 +125,7 @@ async fn what_a_crash_left_reserved_is_released_where_the_chain_does_not_cover_i
     ok(&estate.account(&["revoke", "scout"]));
     let _steward = estate.steward(&[]);
     let entries = || estate.json_lines(&["audit", "show", "--kind", "released"]);
-    eventually("released", 30, || async { entries().len() == 1 }).await;
+    eventually("released", 60, || async { entries().len() == 1 }).await;
     let why = entries()[0]["body"]["why"].to_string();
     assert!(why.contains("before it was signed: what was delegated was revoked"), "{why}");
     assert_eq!((estate.has(FEED).await, estate.nonce().await), (0, 0), "nothing was signed");

@@ -82,9 +82,9 @@ async fn goals_from_the_queue_are_answered_once_each_over_stops_and_starts() {
     assert_eq!(first["goal"], GOAL);
     assert!(first["answer"].as_str().unwrap().starts_with("value is"), "{first}");
     assert_eq!(answer(&scout, "empty").unwrap()["error"], "the goal is empty");
-    eventually("done", 10, || async { folder(&scout).join("queue/first.done").exists() }).await;
-    let seen = status(&scout);
-    assert!(seen.contains("serves its queue; 1 answered, 0 failed"), "{seen}");
+    eventually("done", 60, || async { folder(&scout).join("queue/first.done").exists() }).await;
+    let served = "serves its queue; 1 answered, 0 failed";
+    eventually("its tally", 60, || async { status(&scout).contains(served) }).await;
 
     let out = stop(mind);
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
@@ -134,14 +134,14 @@ async fn a_goal_is_submitted_to_whoever_serves_the_queue_and_its_answer_waited_f
     assert!(!folder(&scout).join("queue").exists(), "nothing waits for nobody");
 
     let mind = marque(&scout, &["run", "scout", "--serve"]);
-    eventually("it serves", 30, || async { status(&scout).contains("serves its queue") }).await;
+    eventually("it serves", 60, || async { status(&scout).contains("serves its queue") }).await;
     let (code, said, why) = submit(&["--wait"]);
     assert!(code == Some(0) && said.contains("answers: value is"), "{said}{why}");
     let (code, name, _) = submit(&[]);
     let name = name.trim();
     assert!(code == Some(0) && name.starts_with("goal-"), "{name}");
     eventually("its answer", 60, || async { answer(&scout, name).is_some() }).await;
-    eventually("two are paid", 30, || async { town.dollars(&feed).await == 40_000 }).await;
+    eventually("two are paid", 60, || async { town.dollars(&feed).await == 40_000 }).await;
 
     let (code, _, why) = submit(&["--task", name]);
     assert!(code == Some(2) && why.contains("already; take another name"), "{why}");
@@ -153,7 +153,7 @@ async fn a_goal_is_submitted_to_whoever_serves_the_queue_and_its_answer_waited_f
     stop(mind);
 
     let mind = marque(&scout, &["run", "scout", GOAL, "--every", "1h"]);
-    eventually("a round", 30, || async { status(&scout).contains("every") }).await;
+    eventually("a round", 60, || async { status(&scout).contains("every") }).await;
     let (code, _, why) = submit(&[]);
     assert!(code == Some(1) && why.contains("and not on its queue"), "{why}");
     stop(mind);
@@ -216,7 +216,7 @@ async fn a_goal_is_pursued_again_and_again_and_no_sooner_after_a_new_start() {
     // What was signed is settled by and by; what is proposed is what counts.
     let paid = payments(&scout).await;
     let mind = marque(&scout, &["run", "scout", GOAL, "--every", "1h"]);
-    eventually("a mind at work", 30, || async { status(&scout).contains("every") }).await;
+    eventually("a mind at work", 60, || async { status(&scout).contains("every") }).await;
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     let out = stop(mind);
     let said = String::from_utf8(out.stdout).unwrap();
@@ -270,13 +270,18 @@ async fn an_answer_after_an_error_is_an_error_in_the_queue_and_in_a_round() {
     assert_eq!(closed.get("answer"), None, "{closed}");
     let lost = answer(&scout, "unheard-of").unwrap();
     assert!(lost["error"].as_str().unwrap().contains("no tool for the goal"), "{lost}");
-    eventually("both", 10, || async { status(&scout).contains("; 0 answered, 2 failed") }).await;
+    eventually("both", 60, || async { status(&scout).contains("; 0 answered, 2 failed") }).await;
     let said = String::from_utf8(stop(mind).stdout).unwrap();
     assert!(said.contains("answers after an error"), "{said}");
     assert!(said.contains("stopped; 0 answered, 2 failed; "), "{said}");
 
     let mind = marque(&scout, &["run", "scout", CLOSED, "--every", "1s"]);
-    eventually("a round", 60, || async { status(&scout).contains("; 0 answered, 1 failed") }).await;
+    // Whoever looks may miss the first round, and see the second.
+    eventually("a round", 60, || async {
+        let seen = status(&scout);
+        seen.contains("; 0 answered, ") && !seen.contains("; 0 answered, 0 failed")
+    })
+    .await;
     stop(mind);
     let answers = logged(&scout, "answer");
     assert!(!answers.is_empty() && answers.iter().all(|one| one["after_error"].is_string()));

@@ -174,7 +174,7 @@ async fn a_paid_task_killed_at_every_edge_answers_the_same_and_pays_for_each_ste
     for step in task.steps() {
         assert_eq!(step.result["paid"], true, "{:?}", step.result);
     }
-    eventually("paid for each once", 30, || async { town.dollars(&feed).await == STEPS * 20_000 })
+    eventually("paid for each once", 60, || async { town.dollars(&feed).await == STEPS * 20_000 })
         .await;
     assert_eq!(town.dollars(&scout).await, 5_000_000 - STEPS * 20_000);
 }
@@ -189,7 +189,7 @@ async fn a_task_that_has_spent_its_own_limit_proposes_no_payment_more_also_when_
     let cut = Cut::at(scout.client(), usize::MAX);
     let first = agent(&cut, dir.path(), &feed, "0.03 tUSD").await;
     let run = tokio::spawn(async move { first.run_as::<String>("few", "buy it all").await });
-    eventually("the first is paid", 30, || async { town.dollars(&feed).await == 20_000 }).await;
+    eventually("the first is paid", 60, || async { town.dollars(&feed).await == 20_000 }).await;
     run.abort();
     drop(run.await);
     let again = agent(&cut, dir.path(), &feed, "0.03 tUSD").await;

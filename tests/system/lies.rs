@@ -156,7 +156,7 @@ async fn a_seller_that_takes_the_money_and_does_not_deliver_is_held_the_next_tim
     assert_eq!(told[0]["body"]["said"]["why"], "status 500: out of wind");
 
     let seen = || async { !shown(&scout, &["--kind", "seen"]).is_empty() };
-    eventually("the chain shows the payment", 30, seen).await;
+    eventually("the chain shows the payment", 60, seen).await;
     let error = scout.buy(&feed.goods(), "second").await.unwrap_err();
     let PaymentError::Held { table, .. } = &error else { panic!("{error}") };
     let asks: Vec<_> = table.iter().filter(|row| row.mark == Mark::Ask).collect();

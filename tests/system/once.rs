@@ -48,7 +48,7 @@ async fn a_steward_killed_between_sent_and_seen_finds_the_payment_again() {
     let id = purchase_id(&scout, "task").await;
     scout.kill().await;
     town.restart(&mut scout, &[]).await;
-    eventually("final", 30, || async {
+    eventually("final", 60, || async {
         let wait = scout.client().wait(id, std::time::Duration::from_millis(100)).await;
         wait.is_ok_and(|state| state.state == PaymentState::Final)
     })

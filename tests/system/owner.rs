@@ -462,7 +462,7 @@ async fn a_watch_says_who_decided_and_a_hook_is_no_shell() {
     let Outcome::Held { id, .. } = mind.propose(hostile.clone()).await.unwrap() else { panic!() };
     let event = estate.run(|_| next());
     assert_eq!((&event["event"], &event["held"]["id"]), (&json!("held"), &json!(id.to_string())));
-    eventually("the hook", 20, || async {
+    eventually("the hook", 60, || async {
         std::fs::read_to_string(&told).is_ok_and(|it| it.ends_with("}\n"))
     })
     .await;

@@ -33,7 +33,7 @@ async fn look(host: &str, path: &str) -> marque_net::Response {
 }
 
 async fn up(host: &str) {
-    eventually("the shop is open", 20, || async {
+    eventually("the shop is open", 60, || async {
         net(host).send(Request::get(format!("http://{host}/").parse().unwrap())).await.is_ok()
     })
     .await;
@@ -226,7 +226,7 @@ async fn a_facilitator_settles_for_a_seller_and_pays_the_fees() {
     ];
     let shop = agent(&town, "shop", INCOME, &host, &mind).await;
     up(&host).await;
-    eventually("the desk is open", 20, || async {
+    eventually("the desk is open", 60, || async {
         net(&desk_host)
             .send(Request::get(format!("{facilitator}/supported").parse().unwrap()))
             .await
@@ -324,7 +324,7 @@ async fn what_was_delivered_on_credit_is_paid_though_the_steward_dies_at_once() 
     let hash: B256 = bought.paid.unwrap().transaction.unwrap();
     shop.kill().await;
     town.restart(&mut shop, &[]).await;
-    eventually("the money", 30, || async { town.dollars(&shop).await == 20_000 }).await;
+    eventually("the money", 60, || async { town.dollars(&shop).await == 20_000 }).await;
     let view = shop.client().view().await.unwrap();
     let [sale] =
         &view.intents.iter().filter(|it| it.intent.kind() == "settle").collect::<Vec<_>>()[..]
@@ -332,7 +332,7 @@ async fn what_was_delivered_on_credit_is_paid_though_the_steward_dies_at_once() 
         panic!("{:?}", view.intents)
     };
     let id = sale.status.id;
-    eventually("final", 30, || async {
+    eventually("final", 60, || async {
         let state = shop.client().wait(id, Duration::from_millis(100)).await;
         state.is_ok_and(|it| it.state == PaymentState::Final && it.transaction == Some(hash))
     })
