@@ -211,7 +211,7 @@ day = "0.05 ETH"
     /// Starts the party's steward as a process and, with arguments, its mind.
     ///
     /// # Errors
-    /// Where it does not come up within 20 seconds.
+    /// Where it does not come up within 60 seconds.
     pub async fn run(&self, party: &Party, mind: &[&str]) -> Result<Running, EconomyError> {
         self.run_with(party, mind, &[]).await
     }
@@ -219,7 +219,7 @@ day = "0.05 ETH"
     /// Like [`Economy::run`], with environment variables for the steward.
     ///
     /// # Errors
-    /// Where it does not come up within 20 seconds.
+    /// Where it does not come up within 60 seconds.
     pub async fn run_with(
         &self,
         party: &Party,
@@ -262,7 +262,7 @@ day = "0.05 ETH"
         }
         let socket = party.home.socket(&party.name);
         let client = tokio::select! {
-            client = connect(&socket, Duration::from_secs(20)) => client.map_err(OwnerError::from)?,
+            client = connect(&socket, Duration::from_secs(60)) => client.map_err(OwnerError::from)?,
             status = child.wait() => {
                 let said = self.log(&party.name);
                 return Err(EconomyError::Steward(

@@ -54,8 +54,8 @@ const DOORMAN: &str = "doorman";
 /// The value of [`ROLE`] for a process that tries a model file.
 const TRIAL: &str = "trial";
 
-/// How long a mind that was told to stop may take.
-pub const AT_ONCE: Duration = Duration::from_millis(600);
+/// How long a mind that was told to stop may take: hundredths of a second where the machine is not busy.
+pub const AT_ONCE: Duration = Duration::from_secs(5);
 
 /// How long what a mind's threads are at when it has ended is waited for; less than [`AT_ONCE`].
 const LEFT: Duration = Duration::from_millis(200);

@@ -30,7 +30,7 @@ use tokio::{
 const CHAIN_ID: u64 = 31337;
 
 /// How long a chain may take to answer after its start.
-const START: Duration = Duration::from_secs(20);
+const START: Duration = Duration::from_secs(60);
 
 /// How long one of our own transactions may take.
 const MINED: Duration = Duration::from_secs(30);

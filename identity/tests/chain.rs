@@ -98,7 +98,12 @@ async fn two_development_chains_run_side_by_side_and_end_with_their_value() {
     assert_ne!(one.rpc().block_number().await.unwrap(), two.rpc().block_number().await.unwrap());
     let rpc = one.rpc().clone();
     drop(one);
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    for _ in 0..300 {
+        if rpc.chain_id().await.is_err() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     assert!(matches!(rpc.chain_id().await, Err(IdentityError::Unreachable { .. })));
     assert!(two.rpc().chain_id().await.is_ok());
 }

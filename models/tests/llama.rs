@@ -200,7 +200,7 @@ async fn a_prompt_that_does_not_fit_is_refused_with_the_figures() {
     let error = model().generate(step(&endless)).await.unwrap_err();
     assert!(matches!(error, ModelError::PromptTooLong { .. }), "{error}");
     assert!(model().count_tokens(&endless).is_err());
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ use std::{
 use url::Url;
 
 /// What a steward needs to come up.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long an approval is good, in seconds.
 const GOOD_FOR: u64 = 3_600;
@@ -312,7 +312,7 @@ impl Citizen {
     /// Waits until something is held for the owner, and approves all that is; how much that was.
     ///
     /// # Errors
-    /// Where nothing is held within 20 s, or the steward refuses the approval.
+    /// Where nothing is held within 60 s, or the steward refuses the approval.
     pub async fn approves(&self) -> Result<usize> {
         self.decides(|view, held, now| Statement::Approve {
             agent: view.to_owned(),

@@ -108,11 +108,11 @@ async fn an_authorisation_that_nobody_settles_expires_only_when_the_chain_cannot
     let outcome = mind.propose(proposal("buy", 0, town.pay(shop, 20_000))).await.unwrap();
     let spent = mind.view().await.unwrap().budgets[0].spent;
     assert_eq!(spent, town.usdc(20_000), "a signature that is out is spent");
-    town.pass(100).await;
+    town.pass(60).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let early = mind.wait(id(&outcome), Duration::ZERO).await.unwrap();
     assert_eq!(early.state, PaymentState::Sent, "no timeout of ours releases it");
-    town.pass(30).await;
+    town.pass(70).await;
     until(&mind, id(&outcome), PaymentState::Expired).await;
     assert_eq!(mind.view().await.unwrap().budgets[0].spent, town.usdc(0));
     steward.stop().await.unwrap();
@@ -237,7 +237,7 @@ async fn a_key_that_pays_elsewhere_freezes_a_steward_that_has_nothing_to_do() {
     let intent = settle(&stolen, seller, 20_000, 5, town.token);
     let sold = feed_mind.propose(proposal("theft", 0, intent)).await.unwrap();
     until(&feed_mind, id(&sold), PaymentState::Final).await;
-    for _ in 0..50 {
+    for _ in 0..300 {
         if mind.view().await.unwrap().frozen_at.is_some() {
             break;
         }

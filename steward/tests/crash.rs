@@ -37,7 +37,7 @@ fn run(home: &Home, failpoint: Option<&str>) -> Child {
 }
 
 async fn connect(home: &Home) -> Client {
-    for _ in 0..200 {
+    for _ in 0..1_200 {
         if let Ok(client) = Client::connect(home.socket("scout")).await {
             return client;
         }

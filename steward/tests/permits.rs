@@ -155,11 +155,11 @@ async fn a_permit_that_nobody_settles_expires_only_when_the_chain_cannot_take_it
     let (steward, mind) = start(&home, "scout").await;
     approve(&town, &mind, 1_000_000).await;
     let (bought, made) = buy(&town, &mind, "buy", 20_000).await;
-    town.pass(100).await;
+    town.pass(60).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let early = mind.wait(bought, Duration::ZERO).await.unwrap();
     assert_eq!(early.state, PaymentState::Sent, "no timeout of ours releases it");
-    town.pass(30).await;
+    town.pass(70).await;
     until(&mind, bought, PaymentState::Expired).await;
     assert_eq!(mind.view().await.unwrap().budgets[0].spent, town.usdc(0));
     assert!(town.devnet.send(EXACT_PROXY, settling(&made)).await.is_err(), "nor does the chain");

@@ -343,12 +343,19 @@ impl Scene {
                 proxy.has(trouble, percent);
             }
         }
+        let before: u64 = proxies.iter().map(Proxy::hits).sum();
         let proxies = proxies.clone();
         let mend = tokio::spawn(async move {
             tokio::time::sleep(Duration::from_secs(4)).await;
+            // However slow the machine is: somebody meets it.
+            for _ in 0..1_200 {
+                if proxies.iter().map(Proxy::hits).sum::<u64>() > before {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
             proxies.iter().for_each(Proxy::mend);
         });
-        let before: u64 = proxies_of(self, who).iter().map(Proxy::hits).sum();
         self.shopping(2).await;
         mend.await.unwrap();
         let hits = proxies_of(self, who).iter().map(Proxy::hits).sum::<u64>() - before;
@@ -654,7 +661,7 @@ async fn run(town: &Town, party: &Party, host: Option<&str>) -> marque::economy:
 }
 
 async fn listens(host: &str) {
-    for _ in 0..200 {
+    for _ in 0..1_200 {
         if tokio::net::TcpStream::connect(host).await.is_ok() {
             return;
         }

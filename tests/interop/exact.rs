@@ -55,7 +55,7 @@ async fn our_buyer_buys_from_the_official_server() {
     assert_eq!(town.dollars(&scout).await, 5_000_000 - PRICE);
     let view = scout.client().view().await.unwrap();
     let id = IntentId::derive(view.origin, &view.agent, "task", 0, 1, 0);
-    eventually("final", 30, || async {
+    eventually("final", 60, || async {
         let state = scout.client().wait(id, Duration::from_millis(100)).await;
         state.is_ok_and(|state| state.state == PaymentState::Final)
     })

@@ -333,7 +333,7 @@ impl Live {
     }
 
     fn next(&self) -> String {
-        self.told.recv_timeout(Duration::from_secs(30)).unwrap()
+        self.told.recv_timeout(Duration::from_secs(60)).unwrap()
     }
 
     /// Ctrl-C, which is no failure.

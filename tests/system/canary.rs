@@ -436,7 +436,7 @@ impl Typist {
 
     /// Waits for a question with this word in it, and for the terminal to be silent; types.
     fn answer(&mut self, word: &str, secret: &str) {
-        for _ in 0..400 {
+        for _ in 0..1_200 {
             let flags = nix::sys::termios::tcgetattr(&self.master).unwrap().local_flags;
             let silent = !flags.contains(nix::sys::termios::LocalFlags::ECHO);
             if silent && self.transcript().contains(word) {
@@ -460,7 +460,7 @@ impl Typist {
 
 /// Waits until a steward listens.
 fn wait_for(socket: &Path, steward: &mut Child) {
-    for _ in 0..400 {
+    for _ in 0..1_200 {
         if std::os::unix::net::UnixStream::connect(socket).is_ok() {
             return;
         }

@@ -237,10 +237,10 @@ fn withdraws(dir: &Path) {
     let _steward = Steward(start(dir, &["steward", "run"]));
     let socket = dir.join("home/agents/scout/steward.sock");
     let up = || std::os::unix::net::UnixStream::connect(&socket).is_ok();
-    (0..200).any(|_| {
+    assert!((0..1_200).any(|_| {
         std::thread::sleep(std::time::Duration::from_millis(50));
         up()
-    });
+    }));
     let (text, _) = failure(&marque(dir, &sweep));
     assert!(text.contains("the chain's fee"), "{text}");
     let (text, _) = failure(&marque(dir, &["withdraw", "scout", "9 tUSD"]));

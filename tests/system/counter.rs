@@ -50,7 +50,7 @@ impl Street {
         let args = ["sell", &goods, "--agent", "shop", "--price", "0.01 tUSD", "--listen", host];
         let shop = Steward(start(self.path(), &args));
         eventually("the shop is open", 60, || async {
-            tokio::net::TcpStream::connect(host).await.is_ok()
+            reqwest::get(format!("http://{host}/")).await.is_ok()
         })
         .await;
         shop
@@ -107,9 +107,8 @@ async fn a_stop_that_is_heard_twice_at_once_closes_a_shop_in_order() {
     let street = Street::new().await;
     let mut shop = street.open(&free_address()).await;
     let pid = i32::try_from(shop.0.id()).ok().and_then(rustix::process::Pid::from_raw).unwrap();
-    for _ in 0..2 {
-        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-        tokio::time::sleep(Duration::from_millis(5)).await;
+    for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM] {
+        rustix::process::kill_process(pid, signal).unwrap();
     }
     let status = shop.0.wait().unwrap();
     let said = shop.stopped();
@@ -119,7 +118,11 @@ async fn a_stop_that_is_heard_twice_at_once_closes_a_shop_in_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_ctrl_c_ends_a_shop_at_once_and_says_so() {
     let street = Street::new().await;
-    let mut shop = street.open(&free_address()).await;
+    let host = free_address();
+    let mut shop = street.open(&host).await;
+    // Somebody who has not said all: without, it may be closed before the second signal.
+    let mut customer = tokio::net::TcpStream::connect(&host).await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut customer, b"GET").await.unwrap();
     let pid = i32::try_from(shop.0.id()).ok().and_then(rustix::process::Pid::from_raw).unwrap();
     // An echo within a moment is the same one; a person presses again later.
     let status = loop {
@@ -177,10 +180,9 @@ async fn a_shop_is_found_by_the_name_that_new_gives_it_and_an_answer_that_is_non
     let args = ["sell", &goods, "--agent", "shop", "--price", "0.01 tUSD", "--listen", &second];
     let child = Steward(start(street.path(), &args));
     eventually("the second shop is open", 60, || async {
-        tokio::net::TcpStream::connect(&second).await.is_ok()
+        reqwest::get(format!("http://{second}/")).await.is_ok()
     })
     .await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
     let said = child.stopped();
     assert!(said.contains(&format!("shop sells already, at http://{host}/")), "{said}");
     assert!(!said.contains("WARN"), "{said}");

@@ -79,7 +79,7 @@ impl Estate {
 
     pub(crate) async fn mind_of(&self, agent: &str) -> Client {
         let socket = self.path().join(format!("home/agents/{agent}/steward.sock"));
-        marque::owner::connect(&socket, Duration::from_secs(30)).await.unwrap()
+        marque::owner::connect(&socket, Duration::from_secs(60)).await.unwrap()
     }
 
     /// Pays the feed in a transaction.
@@ -99,7 +99,7 @@ impl Estate {
     pub(crate) async fn float_is(&self, cents: u64) {
         let scout = self.stolen().address();
         let what = format!("a float of {cents} cents");
-        eventually(&what, 30, || async { self.has(scout).await == cents * 10_000 }).await;
+        eventually(&what, 60, || async { self.has(scout).await == cents * 10_000 }).await;
     }
 
     /// The account, of which nobody but a refill takes.

@@ -504,10 +504,17 @@ pub(crate) fn between(
 
 /// What an endpoint answers to a question.
 pub(crate) fn ask(url: &str, question: &Value) -> Value {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    runtime.block_on(async {
-        client.post(url).json(question).send().await.unwrap().json().await.unwrap()
+    thread_local! {
+        // Made once: it takes longer than an answer may.
+        static CLIENT: (tokio::runtime::Runtime, reqwest::Client) = (
+            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
+            reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap(),
+        );
+    }
+    CLIENT.with(|(runtime, client)| {
+        runtime.block_on(async {
+            client.post(url).json(question).send().await.unwrap().json().await.unwrap()
+        })
     })
 }
 

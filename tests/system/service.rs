@@ -227,7 +227,7 @@ async fn the_units_command_runs_with_a_credential_and_says_when_it_is_ready() {
     std::fs::create_dir(&credentials).unwrap();
     std::fs::write(credentials.join(name), party.unlock.expose_secret()).unwrap();
     let manager = UnixDatagram::bind(dir.path().join("notify")).unwrap();
-    manager.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let hear = || {
         let mut bytes = [0; 256];
         let length = manager.recv(&mut bytes).unwrap();

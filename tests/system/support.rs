@@ -92,6 +92,10 @@ impl Town {
         ];
         let running = self.economy.run(&party, &mind).await.unwrap();
         let id = self.economy.register(&party, &running.client, "sells", None).await.unwrap();
+        eventually("the seller is open", 60, || async {
+            tokio::net::TcpStream::connect(&host).await.is_ok()
+        })
+        .await;
         Citizen { party, running: Some(running), id, host }
     }
 
@@ -193,10 +197,18 @@ pub(crate) async fn buy(steward: Client, url: &str, task: &str) -> Result<Purcha
     buyer.send(Request::get(url), &errand).await
 }
 
-/// A port that was free a moment ago.
+/// A port that is free, and that nobody is given who asks the system for any.
 pub(crate) fn free_address() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    loop {
+        // No two alike in a process, and another row of them in each.
+        let next = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let next = next.wrapping_add(std::process::id().wrapping_mul(97));
+        let address = format!("127.0.0.1:{}", 20_000 + next % 12_000);
+        if std::net::TcpListener::bind(&address).is_ok() {
+            return address;
+        }
+    }
 }
 
 /// Polls until `condition` holds; panics after `seconds`.

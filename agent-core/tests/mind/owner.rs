@@ -26,7 +26,9 @@ async fn a_held_call_waits_and_goes_on_once_it_is_approved() {
     let desk = Arc::new(Desk::permitting(&["add"], &[]));
     desk.says("add", [Say::Hold]);
     desk.states([PaymentState::Held, PaymentState::Approved]);
-    let agent = scout(&desk, dir.path(), &[ADD, FINISH]).build().await.unwrap().tool(add);
+    let agent =
+        scout(&desk, dir.path(), &[ADD, FINISH]).patience(std::time::Duration::from_secs(30));
+    let agent = agent.build().await.unwrap().tool(add);
     let mut events = agent.events();
     let answer: String = agent.run("add").await.unwrap();
     assert_eq!(answer, "done");

@@ -170,7 +170,7 @@ async fn a_transfer_that_outlives_its_call_is_never_made_again() {
     let desk = desk();
     desk.states(std::iter::repeat_n(PaymentState::Sent, 10_000));
     let pay = call("ana", "0.50 USD");
-    let limits = TaskLimits { timeout: Duration::from_millis(300), ..TaskLimits::default() };
+    let limits = TaskLimits { timeout: Duration::from_secs(2), ..TaskLimits::default() };
     let first = scout(&desk, dir.path(), &[&pay]).limits(limits).build().await.unwrap().tool(send);
     let error = first.run_as::<String>("t", "pay ana").await.unwrap_err();
     assert!(matches!(error, AgentError::Slow { .. }), "{error}");

@@ -74,14 +74,14 @@ async fn an_answer_grants_nothing_and_the_question_is_no_intent_of_its_own() {
 async fn an_owner_may_take_longer_than_a_call() {
     let dir = tempfile::tempdir().unwrap();
     let desk = Arc::new(Desk::permitting(&["ask"], &[]));
-    let limits = TaskLimits { timeout: Duration::from_millis(200), ..TaskLimits::default() };
+    let limits = TaskLimits { timeout: Duration::from_secs(2), ..TaskLimits::default() };
     let agent = scout(&desk, dir.path(), &[ASK, FINISH]).limits(limits);
-    let agent = agent.patience(Duration::from_secs(30)).build().await.unwrap().tool(ask);
+    let agent = agent.patience(Duration::from_secs(60)).build().await.unwrap().tool(ask);
     let mut events = agent.events();
     let owner = async {
         loop {
             if let Event::Asked { id, .. } = events.recv().await.unwrap() {
-                tokio::time::sleep(Duration::from_millis(600)).await;
+                tokio::time::sleep(Duration::from_secs(3)).await;
                 questions::answer(dir.path(), &id, "yes").unwrap();
                 return;
             }

@@ -140,7 +140,7 @@ async fn in_the_background_goods_come_before_the_chain_and_no_more_than_the_risk
     assert_eq!(world.made(), 2);
     *world.steward.state.lock().unwrap() = PaymentState::Seen;
     assert_eq!(world.get("/wind.csv", Some(&third)).await.status, 200);
-    for _ in 0..50 {
+    for _ in 0..600 {
         if world.seller.unsettled().is_zero() {
             break;
         }
@@ -182,7 +182,7 @@ async fn one_payer_has_its_own_part_of_the_risk() {
 /// Lets the settlements under way come to nothing, and the seller learn it.
 async fn expire(world: &World) {
     *world.steward.state.lock().unwrap() = PaymentState::Expired;
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    tokio::time::sleep(Duration::from_millis(4_000)).await;
     *world.steward.state.lock().unwrap() = PaymentState::Sent;
 }
 

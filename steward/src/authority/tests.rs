@@ -185,7 +185,7 @@ async fn damage_that_a_quick_start_did_not_read_freezes_the_steward() {
         let options = crate::Options::default();
         let steward = crate::Steward::start(home.clone(), unlock(), options).await.unwrap();
         let client = marque_steward_client::Client::connect(home.socket("scout")).await.unwrap();
-        for _ in 0..200 {
+        for _ in 0..2_400 {
             tokio::time::sleep(std::time::Duration::from_millis(25)).await;
             let frozen = client.view().await.unwrap().frozen_at.is_some();
             if frozen || (!damaged && tile.exists()) {

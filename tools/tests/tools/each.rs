@@ -256,7 +256,7 @@ async fn the_owner_is_asked_in_the_agents_words() {
     let mind = Mind::new(view(&[("ask_owner", "-")]));
     let folder = mind.path().join("mind");
     let owner = tokio::spawn(async move {
-        for _ in 0..200 {
+        for _ in 0..12_000 {
             if let Some(question) = questions::all(&folder).unwrap_or_default().first() {
                 questions::answer(&folder, &question.id, "Horta").unwrap();
                 return question.question.clone();
