@@ -79,22 +79,24 @@ pub(crate) async fn run(
 /// Speaks on one connection until it is lost or no client is left.
 async fn converse(stream: UnixStream, calls: &mut mpsc::Receiver<Call>, open: &mut Open) -> End {
     let (read, mut write) = stream.into_split();
-    for (bytes, _) in open.questions.values() {
-        if frame::write(&mut write, bytes).await.is_err() {
-            return End::Lost;
-        }
-    }
-    let (heard, mut answers) = mpsc::channel(64);
+    // INVARIANT: answers are read whatever is being written, or each side would wait for the other to
+    // read (pinned by `tests::thousands_may_ask_at_once`). No more wait here than were asked for.
+    let (heard, mut answers) = mpsc::unbounded_channel();
     // Reading a frame cannot be dropped half way, hence a task of its own.
     let reader = tokio::spawn(listen(read, heard));
+    let mut lost = false;
+    for (bytes, _) in open.questions.values() {
+        lost = lost || frame::write(&mut write, bytes).await.is_err();
+    }
     let end = loop {
+        if lost {
+            break End::Lost;
+        }
         tokio::select! {
             call = calls.recv() => {
                 let Some(call) = call else { break End::NobodyAsks };
                 let Some(bytes) = open.add(call) else { continue };
-                if frame::write(&mut write, bytes).await.is_err() {
-                    break End::Lost;
-                }
+                lost = frame::write(&mut write, bytes).await.is_err();
             }
             response = answers.recv() => {
                 let Some(Response { seq, answer: said, .. }) = response else { break End::Lost };
@@ -128,7 +130,7 @@ impl Open {
 }
 
 /// Reads answers until the connection ends or says something that is no answer.
-async fn listen(mut read: OwnedReadHalf, heard: mpsc::Sender<Response>) {
+async fn listen(mut read: OwnedReadHalf, heard: mpsc::UnboundedSender<Response>) {
     loop {
         let bytes = match frame::read(&mut read).await {
             Ok(Some(bytes)) => bytes,
@@ -137,7 +139,7 @@ async fn listen(mut read: OwnedReadHalf, heard: mpsc::Sender<Response>) {
         };
         match serde_json::from_slice::<Response>(&bytes) {
             Ok(response) => {
-                if heard.send(response).await.is_err() {
+                if heard.send(response).is_err() {
                     return;
                 }
             }
@@ -240,6 +242,37 @@ mod tests {
         let asked = hear(&mut stream).await;
         say(&mut stream, asked.seq, Answer::Noted { entry: 9 }).await;
         assert_eq!(question.await.unwrap().unwrap(), 9);
+    }
+
+    /// The steward reads a question once the last answer is taken, as one that is busy does.
+    #[tokio::test]
+    async fn thousands_may_ask_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let listener = bind(&path);
+        let client = Client::connect(&path).await.unwrap();
+        let mut asked = tokio::task::JoinSet::new();
+        for _ in 0..5_000 {
+            let client = client.clone();
+            asked.spawn(async move { client.freeze("x".repeat(200)).await });
+        }
+        // The first connection breaks when it has many open; the next is asked them all again.
+        let (mut stream, _) = listener.accept().await.unwrap();
+        for _ in 0..1_000 {
+            hear(&mut stream).await;
+        }
+        drop(stream);
+        let (mut stream, _) = listener.accept().await.unwrap();
+        tokio::spawn(async move {
+            loop {
+                let asked = hear(&mut stream).await;
+                let fault = Fault { code: "rate".into(), message: "y".repeat(2_000) };
+                say(&mut stream, asked.seq, Answer::Error(fault)).await;
+            }
+        });
+        let answers = tokio::time::timeout(Duration::from_secs(100), asked.join_all()).await;
+        let answers = answers.expect("each side waits for the other");
+        assert!(answers.iter().all(|it| matches!(it, Err(ClientError::Fault(_)))));
     }
 
     #[tokio::test]
