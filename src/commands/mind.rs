@@ -9,7 +9,7 @@ mod robber;
 mod seller;
 mod shop;
 
-pub(crate) use buyer::{MindEvent, tell};
+pub(crate) use buyer::{MindEvent, at_work, tell};
 pub(crate) use keep::{Queue, Work};
 pub(crate) use robber::Attempt;
 pub(crate) use shop::{Terms, answers};

@@ -3,9 +3,13 @@
 
 mod submit;
 
-use super::Shared;
+use super::{
+    Shared,
+    mind::{Work, at_work},
+};
 use crate::failure::{Done, Failure};
 use marque::process::LaunchError;
+use marque_agent_core::{AgentError, Task};
 use marque_policies::Label;
 use std::{
     ffi::OsString,
@@ -25,7 +29,7 @@ pub(crate) struct Args {
     )]
     goal: Option<String>,
     /// The task's name: the same name resumes the same task.
-    #[arg(long)]
+    #[arg(long, value_parser = task)]
     task: Option<String>,
     /// Work on the goal again and again, from the beginning of one round to that of the next: 90s,
     /// 15m, 1h, 1d.
@@ -44,7 +48,7 @@ pub(crate) struct Args {
     wait: bool,
     /// Where the words of the goals come from, if not from you, for the policy's rules on labels:
     /// web:HOST, peer:NAME.
-    #[arg(long, value_name = "LABEL")]
+    #[arg(long, value_name = "LABEL", value_parser = label)]
     label: Vec<Label>,
     /// A GGUF file instead of the agent's model.
     #[arg(long, value_name = "FILE")]
@@ -70,6 +74,23 @@ pub(crate) fn period(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A name for a task.
+fn task(text: &str) -> Result<String, AgentError> {
+    Task::vet_name(text).map(|()| text.to_owned())
+}
+
+/// A label that rules are about. Whose words are the owner's has none, and one that changes nothing would
+/// only be thought to protect.
+fn label(text: &str) -> Result<Label, String> {
+    match text.parse::<Label>().map_err(|error| error.to_string())? {
+        Label::Owner | Label::Policy | Label::Chain => Err(format!(
+            "no rule is about \"{text}\", so it would change nothing; write where the words come from: \
+             web:HOST, peer:NAME or memory"
+        )),
+        label => Ok(label),
+    }
+}
+
 pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     let home = shared.home()?;
     if !home.has(&args.agent) {
@@ -77,6 +98,10 @@ pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     }
     if let Some(goal) = args.goal.as_ref().filter(|_| args.submit) {
         return submit::submit(shared, &home, args, goal);
+    }
+    // A mind that rests between goals leaves its memory to others, and is at work all the same.
+    if let Some(work) = Work::under_way_in(&home.mind(&args.agent)) {
+        return Err(at_work(&args.agent, work.goal.is_none()));
     }
     let job = if args.serve || args.every.is_some() { "keep" } else { "run" };
     let mut mind: Vec<OsString> = vec!["mind".into(), job.into()];
@@ -122,6 +147,17 @@ pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_label_that_changes_nothing_is_none() {
+        for text in ["web:form.example", "peer:scout", "memory", "model"] {
+            assert_eq!(label(text).unwrap().to_string(), text);
+        }
+        for text in ["owner", "policy", "chain"] {
+            assert!(label(text).unwrap_err().contains("would change nothing"), "{text}");
+        }
+        assert!(label("a form").unwrap_err().contains("is no label"));
+    }
 
     #[test]
     fn a_period_is_a_number_with_its_unit() {

@@ -273,8 +273,8 @@ fn said(float: &FloatView, agent: &str, known: &Known) -> Vec<String> {
     lines
 }
 
-/// What a mind says that it does.
-fn doing(work: &Work) -> String {
+/// What a mind says that it does, and whether it can.
+fn doing(work: &Work, steward_runs: bool) -> String {
     let job = match (&work.goal, work.round) {
         (Some(goal), Some((_, period))) => format!("every {period} s: {}", harmless(goal)),
         (Some(goal), None) => harmless(goal),
@@ -282,7 +282,8 @@ fn doing(work: &Work) -> String {
     };
     let under_way = work.under_way.as_deref().filter(|_| work.goal.is_none());
     let now = under_way.map(|name| format!(", now {}", harmless(name))).unwrap_or_default();
-    format!("process {}, {job}{now}; {}", work.process, work.counts())
+    let wants = if steward_runs { "" } else { "; it waits for a steward: marque steward run" };
+    format!("process {}, {job}{now}; {}{wants}", work.process, work.counts())
 }
 
 fn print(home: &Home, report: &Report) {
@@ -339,7 +340,7 @@ fn print(home: &Home, report: &Report) {
             say!("  holds         {held}");
         }
         if let Some(work) = &agent.work {
-            say!("  mind          {}", doing(work));
+            say!("  mind          {}", doing(work, report.running));
         }
         match agent.held {
             0 => say!("  waiting       nothing for the owner; {} in flight", agent.live),

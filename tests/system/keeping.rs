@@ -132,9 +132,21 @@ async fn a_goal_is_submitted_to_whoever_serves_the_queue_and_its_answer_waited_f
     assert!(code == Some(1) && why.contains("nobody serves the queue of scout"), "{why}");
     assert!(why.contains("marque run scout --serve"), "{why}");
     assert!(!folder(&scout).join("queue").exists(), "nothing waits for nobody");
+    // Nor does another process that has the number of a mind that was killed.
+    let left = format!(
+        r#"{{"v":1,"process":{},"since":1,"goal":null,"under_way":null,"round":null,"answered":0,"failed":0}}"#,
+        std::process::id()
+    );
+    fs::write(folder(&scout).join("work.json"), left).unwrap();
+    let (code, _, why) = submit(&[]);
+    assert!(code == Some(1) && why.contains("nobody serves the queue of scout"), "{why}");
 
     let mind = marque(&scout, &["run", "scout", "--serve"]);
     eventually("it serves", 60, || async { status(&scout).contains("serves its queue") }).await;
+    let beside = marque(&scout, &["run", "scout", GOAL]).wait_with_output().unwrap();
+    let why = String::from_utf8(beside.stderr).unwrap();
+    assert!(why.contains("scout is at work already"), "{why}");
+    assert!(why.contains("marque run scout GOAL --submit"), "{why}");
     let (code, said, why) = submit(&["--wait"]);
     assert!(code == Some(0) && said.contains("answers: value is"), "{said}{why}");
     let (code, name, _) = submit(&[]);
@@ -237,6 +249,10 @@ async fn what_cannot_be_meant_is_wrong_usage() {
         &["run", "scout", "--submit"],
         &["run", "scout", GOAL, "--submit", "--every", "1h"],
         &["run", "scout", "--serve", "--submit"],
+        &["run", "scout", "--serve", "--label", "owner"],
+        &["run", "scout", GOAL, "--label", "chain"],
+        &["run", "scout", GOAL, "--task", "reports/2026.11"],
+        &["run", "scout", GOAL, "--task", "reports/2026.11", "--submit"],
     ] {
         let out = marque(&scout, args).wait_with_output().unwrap();
         assert_eq!(out.status.code(), Some(2), "{args:?}");
@@ -309,4 +325,26 @@ async fn what_waits_for_the_owner_is_neither_answered_nor_failed_and_is_told_onc
     assert_eq!(said.matches("is held for the owner").count(), 1, "{said}");
     let told = ["call", "held", "failed"].map(|kind| logged(&scout, kind).len());
     assert_eq!(told, [1, 1, 1], "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mind_whose_steward_is_gone_says_what_it_waits_for() {
+    let town = Town::new().await;
+    let (_feed, mut scout) = sailor(&town).await;
+    let mind = marque(&scout, &["run", "scout", "--serve"]);
+    eventually("it serves", 60, || async { status(&scout).contains("serves its queue") }).await;
+    assert!(!status(&scout).contains("waits for a steward"));
+    scout.stop().await;
+    let out = marque(&scout, &["status"]).wait_with_output().unwrap();
+    let seen = String::from_utf8(out.stdout).unwrap();
+    assert_eq!(out.status.code(), Some(1), "{seen}");
+    let wants = "0 answered, 0 failed; it waits for a steward: marque steward run";
+    assert!(seen.contains(wants), "{seen}");
+
+    queue(&scout, "wind", GOAL);
+    let later = folder(&scout).join("queue/wind.later");
+    eventually("it waits", 90, || async { later.exists() }).await;
+    let why = fs::read_to_string(&later).unwrap();
+    assert!(why.contains("marque steward run"), "{why}");
+    stop(mind);
 }

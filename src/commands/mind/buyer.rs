@@ -71,13 +71,22 @@ pub(super) async fn open(
         // It was started beside its steward, so that it is the policy that is wanting.
         AgentError::Unserved(name) => Failure::new(format!("no policy of {name} is in force yet"))
             .help(format!("read the draft, then adopt it: marque policy adopt {name}")),
-        AgentError::AtWork(name) => {
-            Failure::new(format!("{name} is at work already, in another process"))
-                .help("wait until it is done, or make another agent: marque new NAME")
-        }
+        AgentError::AtWork(name) => at_work(&name, false),
         error => Failure::new(error),
     })?;
     Ok(marque_tools::all(agent).labelled(&Labels(labels.iter().cloned().collect())))
+}
+
+/// One process works for an agent; one that serves its queue takes the goal there.
+pub(crate) fn at_work(name: &str, serves: bool) -> Failure {
+    let failure = Failure::new(format!("{name} is at work already, in another process"));
+    let other = "make another agent: marque new NAME";
+    match serves {
+        true => failure.help(format!(
+            "put the goal into its queue: marque run {name} GOAL --submit; or {other}"
+        )),
+        false => failure.help(format!("wait until it is done, or {other}")),
+    }
 }
 
 pub(super) async fn work(goal: Goal) -> Done<ExitCode> {

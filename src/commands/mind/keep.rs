@@ -23,14 +23,15 @@ use marque::{home::Home, process::stop_signal};
 use marque_agent_core::{Agent, AgentError, Event};
 use marque_models::ModelError;
 use marque_steward_client::View;
-use marque_store_files::{Folder, SHARED};
+use marque_store_files::{Access, Folder, SHARED};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs::{self, File, TryLockError},
+    io,
     path::{Path, PathBuf},
     process::ExitCode,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tokio::sync::broadcast::{Receiver, error::TryRecvError};
 
@@ -42,6 +43,13 @@ const AGAIN: Duration = Duration::from_secs(30);
 
 /// The file in a mind's folder that says what it does, for `marque status`.
 const RECORD: &str = "work.json";
+
+/// The file beside it that such a mind holds locked for as long as it works. A process may get the
+/// number of one that was killed; it does not get its lock.
+const LOCK: &str = "work.lock";
+
+/// Whoever only looks holds the lock for a moment.
+const LOOKERS: Duration = Duration::from_secs(2);
 
 /// The longest such file that is read, in bytes: a goal in it may be long.
 const LONGEST: u64 = 512 * 1024;
@@ -73,11 +81,31 @@ pub(crate) struct Work {
 impl Work {
     /// What the mind of this folder does, if it does anything now.
     pub(crate) fn under_way_in(folder: &Path) -> Option<Self> {
-        let work = Self::read(folder)?;
-        let id = rustix::process::Pid::from_raw(i32::try_from(work.process).ok()?)?;
-        // One of another user's is there as well.
-        let there = rustix::process::test_kill_process(id) != Err(rustix::io::Errno::SRCH);
-        there.then_some(work)
+        let lock = marque_store_files::open(&folder.join(LOCK), Access::Read).ok()?;
+        // Shared, so that those who only look are not in each other's way.
+        match lock.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => Self::read(folder).filter(|work| work.process != 0),
+            Ok(()) | Err(TryLockError::Error(_)) => None,
+        }
+    }
+
+    /// Shows others that the mind of this folder works, for as long as what is returned lives; `None`
+    /// where another does already.
+    fn begin(folder: &Path) -> io::Result<Option<File>> {
+        // The mind's folder may be a link to a volume of its own.
+        let folder = Folder::open(&fs::canonicalize(folder)?)?;
+        let lock = folder.file(LOCK, Access::Create(SHARED))?;
+        let began = Instant::now();
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(Some(lock)),
+                Err(TryLockError::WouldBlock) if began.elapsed() < LOOKERS => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        }
     }
 
     fn read(folder: &Path) -> Option<Self> {
@@ -162,6 +190,8 @@ pub(super) async fn work(home: Home, lasting: Lasting) -> Done<ExitCode> {
     let stop = stop_signal();
     let folder = home.mind(&lasting.agent);
     let agent = buyer::open(&lasting.agent, lasting.model.as_deref(), &lasting.label).await?;
+    let lock = Work::begin(&folder).doing(format!("{}", folder.join(LOCK).display()))?;
+    let _lock = lock.ok_or_else(|| buyer::at_work(&lasting.agent, false))?;
     let work = Work {
         v: 1,
         process: std::process::id(),
@@ -450,6 +480,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let work = Work { v: 1, process: std::process::id(), ..Work::default() };
         work.write(dir.path()).unwrap();
+        let _lock = Work::begin(dir.path()).unwrap().unwrap();
         assert!(Work::under_way_in(dir.path()).is_some());
         let record = dir.path().join(RECORD);
         let file = fs::File::options().write(true).open(&record).unwrap();
@@ -461,5 +492,22 @@ mod tests {
         // One that is written stands in place of a link, not behind it.
         work.write(dir.path()).unwrap();
         assert!(fs::symlink_metadata(&record).unwrap().is_file());
+    }
+    #[test]
+    fn whoever_holds_the_lock_works_and_not_who_has_the_number_of_a_process() {
+        let dir = tempfile::tempdir().unwrap();
+        // Killed: its record is there, and its number is another's by now.
+        let killed = Work { v: 1, process: std::process::id(), ..Work::default() };
+        killed.write(dir.path()).unwrap();
+        assert!(Work::under_way_in(dir.path()).is_none());
+        let lock = Work::begin(dir.path()).unwrap().unwrap();
+        assert!(Work::under_way_in(dir.path()).is_some());
+        assert!(Work::begin(dir.path()).unwrap().is_none(), "one at a time");
+        drop(lock);
+        assert!(Work::under_way_in(dir.path()).is_none());
+        fs::remove_file(dir.path().join(LOCK)).unwrap();
+        std::os::unix::fs::symlink("elsewhere", dir.path().join(LOCK)).unwrap();
+        assert!(Work::begin(dir.path()).is_err(), "no link is followed");
+        assert!(!dir.path().join("elsewhere").exists());
     }
 }

@@ -19,7 +19,9 @@ pub enum ClientError {
     #[error("{0} is not set; a mind is started by its steward, which sets it")]
     Environment(&'static str),
     /// The connection was lost and did not come back.
-    #[error("the steward has gone away and did not come back within {0} s")]
+    #[error(
+        "the steward has gone away and did not come back within {0} s; start one with `marque steward run`"
+    )]
     Lost(u64),
     /// Connected, but no answer.
     #[error("the steward has not answered within {0} s")]
