@@ -36,18 +36,20 @@ struct Done {
     labels: Labels,
     /// Time that it waited for the owner.
     waited: Duration,
-    /// Whether the task's own time ended it.
-    late: bool,
+    /// Why the task ends with it.
+    over: Option<Failure>,
     /// Tokens of the goals below it.
     tokens: u64,
 }
 
 impl Agent {
-    /// Makes calls and takes down what came of each as it comes.
+    /// Makes calls, `first` where none of them was made before, and takes down what came of each as it
+    /// comes.
     pub(crate) async fn act(
         &self,
         task: &mut Task,
         due: Vec<(u32, Call)>,
+        first: bool,
     ) -> Result<(), AgentError> {
         let info = self.core.model.info();
         let room = context::room_for_result(info.context_length) / due.len().max(1);
@@ -59,7 +61,7 @@ impl Agent {
         let calls = due.into_iter().map(|(step, call)| {
             let start = &start;
             async move {
-                let done = self.make(start, &call, step).await;
+                let done = self.make(start, &call, step, first).await;
                 (step, call, done)
             }
         });
@@ -67,7 +69,7 @@ impl Agent {
         let mut mark = Instant::now();
         let mut interruption = None;
         while let Some((step, call, done)) = calls.next().await {
-            let Done { result, labels, waited, late, tokens } = match done {
+            let Done { result, labels, waited, over, tokens } = match done {
                 Ok(done) => done,
                 // The others are let to their end, so that they are not made again.
                 Err(error) if together => {
@@ -80,9 +82,8 @@ impl Agent {
             let took = mark.elapsed().saturating_sub(waited);
             mark = Instant::now();
             let said = Said::new(step, "result", result.to_string())?;
-            if late {
-                let limit = task.limits().time.unwrap_or_default();
-                return self.take_down(task, Feed::Over(Failure::Time(limit)), took, &said).await;
+            if let Some(failure) = over {
+                return self.take_down(task, Feed::Over(failure), took, &said).await;
             }
             let rest = if built_in { Whole::Gone } else { Whole::At(step) };
             let result = context::shorten(result, room.max(context::LEAST_RESULT), rest);
@@ -104,14 +105,20 @@ impl Agent {
     }
 
     /// Makes one call.
-    async fn make(&self, task: &Task, call: &Call, step: u32) -> Result<Done, AgentError> {
+    async fn make(
+        &self,
+        task: &Task,
+        call: &Call,
+        step: u32,
+        first: bool,
+    ) -> Result<Done, AgentError> {
         let core = &self.core;
         core.emit(Event::Call { task: task.id().to_owned(), step, call: call.clone() });
         let done = |result| Done {
             result,
             labels: task.labels().clone(),
             waited: Duration::ZERO,
-            late: false,
+            over: None,
             tokens: 0,
         };
         if call.tool == READ_MORE && !core.model.info().built_in {
@@ -121,7 +128,7 @@ impl Agent {
             return Ok(done(json!({ "error": "no such tool" })));
         };
         let view = self.standing().await?;
-        let cx = Cx::new(self.scope(task, call, step, &view)?);
+        let cx = Cx::new(Scope { first, ..self.scope(task, call, step, &view)? });
         let scope = cx.scope();
         let left = task.limits().time.map(|time| time.saturating_sub(task.used().time));
         let limit = left.unwrap_or(Duration::MAX).min(task.limits().timeout);
@@ -148,7 +155,11 @@ impl Agent {
         };
         let labels = lock(&scope.labels).clone();
         let tokens = scope.tokens.load(Ordering::SeqCst);
-        Ok(Done { result, labels, waited, late, tokens })
+        let over = match late {
+            true => Some(Failure::Time(task.limits().time.unwrap_or_default())),
+            false => scope.used_before.load(Ordering::SeqCst).then_some(Failure::NameUsed),
+        };
+        Ok(Done { result, labels, waited, over, tokens })
     }
 
     /// A part of an earlier result of the same task that was shortened.
@@ -203,6 +214,8 @@ impl Agent {
             patience: core.patience,
             task: task.id().to_owned(),
             step,
+            first: false,
+            used_before: AtomicBool::new(false),
             tool: call.tool.clone(),
             arguments: constrained(call, view),
             ordinal: AtomicU32::new(0),

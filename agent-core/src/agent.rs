@@ -231,7 +231,8 @@ impl Agent {
     /// see [`AgentBuilder::keep`]. One that is begun anew after that pays nothing twice.
     ///
     /// # Errors
-    /// [`AgentError::OtherGoal`] where the name is taken by another goal; see [`AgentError`].
+    /// [`AgentError::TaskName`] for a name that no task can have, [`AgentError::OtherGoal`] where it is
+    /// taken by another goal; see [`AgentError`].
     pub async fn run_as<T>(&self, task: &str, goal: impl AsRef<str> + Send) -> Result<T, AgentError>
     where
         T: DeserializeOwned + JsonSchema,
@@ -285,6 +286,7 @@ impl Agent {
         task: &str,
         goal: &str,
     ) -> Result<(Task, Claim), AgentError> {
+        Task::vet_name(task)?;
         let id = self.place(task);
         let claim = self.core.claim(&id)?;
         let task = match self.core.memory.task(&id).await? {

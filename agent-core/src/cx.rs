@@ -31,7 +31,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -77,6 +77,10 @@ pub(crate) struct Scope {
     pub(crate) task: String,
     /// The step.
     pub(crate) step: u32,
+    /// Whether the call was never made before, as far as its task knows.
+    pub(crate) first: bool,
+    /// Whether it turned out that another task of this name had this place.
+    pub(crate) used_before: AtomicBool,
     /// The tool that was called.
     pub(crate) tool: String,
     /// Its arguments, as far as the policy constrains them.
@@ -463,6 +467,12 @@ impl Scope {
         loop {
             let outcome = self.purse.propose(proposal.clone()).await;
             round += 1;
+            if let Err(PaymentError::Fault(fault)) = &outcome
+                && fault.code == "id_reused"
+                && (self.first && round == 1)
+            {
+                self.used_before.store(true, Ordering::SeqCst);
+            }
             match outcome.map_err(|error| self.sort(error.into()))? {
                 Outcome::Allowed { id, artifact } => return Ok((id, artifact)),
                 Outcome::Held { id, table } => self.ask_owner(id, table, round).await?,

@@ -47,9 +47,12 @@ impl Agent {
         );
         task.tighten(&self.core.limits);
         let answer = async {
+            // Calls that are under way now may have been made before.
+            let mut first = false;
             loop {
                 match task.next() {
                     Want::Think => {
+                        first = true;
                         // A call under way keeps the labels that it was proposed with.
                         task.join(&self.labels);
                         self.take_thought::<T>(&mut task).await?;
@@ -57,7 +60,7 @@ impl Agent {
                     Want::Act(due) => {
                         let due =
                             due.into_iter().map(|(step, call)| (step, call.clone())).collect();
-                        self.act(&mut task, due).await?;
+                        self.act(&mut task, due, first).await?;
                     }
                     Want::Done(answer) => break Ok(answer.clone()),
                     Want::Failed(failure) => {

@@ -95,7 +95,10 @@ pub enum AgentError {
     #[error("a kept task cannot be read: {0}")]
     TaskUnreadable(String),
     /// The task's name cannot be one.
-    #[error("\"{0}\" is not a name for a task; use 1 to {MAX_ID} printable ASCII characters")]
+    #[error(
+        "\"{0}\" is not a name for a task; use 1 to {MAX_ID} printable ASCII characters without blanks, and \
+         no \"/\", which the tasks below others have"
+    )]
     TaskName(String),
     /// No task has this name.
     #[error("there is no task \"{0}\"")]

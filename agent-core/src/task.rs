@@ -160,7 +160,7 @@ impl Task {
     pub fn new(id: &str, goal: &str, limits: TaskLimits) -> Result<Self, AgentError> {
         let printable = id.bytes().all(|byte| byte.is_ascii_graphic());
         if id.is_empty() || id.len() > MAX_ID || !printable {
-            return Err(AgentError::TaskName(id.escape_debug().take(MAX_ID).collect()));
+            return Err(no_name(id));
         }
         Ok(Self {
             v: VERSION,
@@ -173,6 +173,16 @@ impl Task {
             checkpoint: None,
             state: State::Thinking,
         })
+    }
+
+    /// Refuses what whoever begins a task cannot call it: as [`Task::new`], and a name with a `/`, which
+    /// the tasks below others have.
+    ///
+    /// # Errors
+    /// [`AgentError::TaskName`].
+    pub fn vet_name(name: &str) -> Result<(), AgentError> {
+        let plain = name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
+        if plain && (1..=MAX_ID).contains(&name.len()) { Ok(()) } else { Err(no_name(name)) }
     }
 
     /// The same, where the goal was made from what has these labels.
@@ -412,6 +422,10 @@ impl Task {
     pub const fn is_over(&self) -> bool {
         matches!(self.state, State::Done(_) | State::Failed(_))
     }
+}
+
+fn no_name(name: &str) -> AgentError {
+    AgentError::TaskName(name.escape_debug().take(MAX_ID).collect())
 }
 
 #[cfg(test)]

@@ -44,6 +44,9 @@ pub enum Failure {
     Tokens(u64),
     /// Too much time without an answer: the limit.
     Time(Duration),
+    /// Its name had another task before, which is not kept any more, and of whose requests the steward
+    /// knows.
+    NameUsed,
     /// The model wrote something that is no call.
     Unreadable {
         /// What it wrote, shortened.
@@ -98,6 +101,10 @@ impl fmt::Display for Failure {
             }
             Self::Tokens(limit) => write!(f, "no answer within {limit} tokens"),
             Self::Time(limit) => write!(f, "no answer within {} s of work", limit.as_secs_f32()),
+            Self::NameUsed => f.write_str(
+                "its name was used before, for another goal or in another way, and what was asked then \
+                 stands; take another name",
+            ),
             Self::Unreadable { text, why } => {
                 write!(f, "the model wrote no call but {text:?} ({why})")
             }

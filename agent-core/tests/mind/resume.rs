@@ -1,7 +1,7 @@
 //! A mind that is killed goes on where it was.
 
 use crate::{
-    desk::Desk,
+    desk::{Desk, Say},
     scout,
     tools::{ENTERED, Feed, read},
 };
@@ -124,4 +124,59 @@ async fn one_task_is_never_run_twice_at_the_same_time() {
     assert!(first.await.unwrap_err().is_cancelled());
     desk.falls_silent_at(None);
     assert_eq!(agent.run_as::<String>("one", "goal").await.unwrap(), "value is 77");
+}
+
+#[tokio::test]
+async fn a_name_that_another_goal_had_before_is_said_to_be_used() {
+    let feed = Feed::answering("200 OK", r#"{"value":"7"}"#).await;
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Arc::new(Desk::permitting(&["read"], &[&feed.host]));
+    let script = [feed.call("read", "1"), FINISH.to_owned()];
+    let script: Vec<_> = script.iter().map(String::as_str).collect();
+    let agent = scout(&desk, dir.path(), &script).build().await.unwrap().tool(read);
+    // What a task of this name did before it went stands with the steward.
+    desk.says("read", [Say::Allow, Say::Fault("id_reused")]);
+    let error = agent.run_as::<String>("wind", "read it").await.unwrap_err();
+    assert!(!error.is_passing());
+    let line = "task \"wind\" failed: its name was used before, for another goal or in another way, and \
+                what was asked then stands; take another name";
+    assert_eq!(error.to_string(), line);
+    let questions = desk.questions();
+    let again = agent.run_as::<String>("wind", "read it").await.unwrap_err();
+    assert_eq!((again.to_string(), desk.questions()), (line.to_owned(), questions));
+}
+
+#[tokio::test]
+async fn a_call_that_is_made_again_and_asks_for_something_else_is_told_to_the_model() {
+    let feed = Feed::answering("200 OK", r#"{"value":"7"}"#).await;
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Arc::new(Desk::permitting(&["read"], &[&feed.host]));
+    let one = feed.call("read", "1");
+    let script = [one.as_str(), FINISH];
+    // The call is written down, and the steward is asked about it.
+    let mut edge = 0;
+    while !desk.proposals.lock().unwrap().iter().any(|it| it.task == format!("edge-{edge}")) {
+        edge += 1;
+        desk.falls_silent_at(Some(2 * edge + 1));
+        assert_eq!(run(&desk, dir.path(), &format!("edge-{edge}"), &script).await, None);
+    }
+    desk.falls_silent_at(None);
+    desk.says("read", [Say::Allow, Say::Fault("id_reused")]);
+    let answer = run(&desk, dir.path(), &format!("edge-{edge}"), &script).await;
+    assert_eq!(answer.as_deref(), Some("value is 77"));
+}
+
+#[tokio::test]
+async fn a_name_that_tasks_below_others_have_is_refused_from_outside() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Arc::new(Desk::permitting(&[], &[]));
+    let agent = scout(&desk, dir.path(), &[FINISH]).build().await.unwrap();
+    for name in ["reports/2026.11", "trip/0.0", "a/b", "", "two words", "ü", &"x".repeat(129)] {
+        let error = agent.run_as::<String>(name, "read it").await.unwrap_err();
+        assert!(matches!(error, AgentError::TaskName(_)), "{name}: {error}");
+        assert!(error.to_string().contains("no \"/\""), "{error}");
+        let watched = agent.run_stream_as::<String>(name, "read it").answer().await;
+        assert!(matches!(watched, Err(AgentError::TaskName(_))), "{name}");
+    }
+    let _: String = agent.run_as("reports-2026.11", "read it").await.unwrap();
 }
