@@ -20,7 +20,7 @@ mod sse;
 use self::{answer::Answer, ask::Wording};
 use crate::{Steward, cx::lock, purse::Purse, task::MAX_ID};
 use async_trait::async_trait;
-use marque_models::{Delta, Generation, Message, Model, ModelError, ModelInfo, Request};
+use marque_models::{Delta, Generation, Message, Model, ModelError, ModelInfo, Request, Usage};
 use marque_net::{
     Client as Net, Guard, HeaderValue, Method, NetError, Request as HttpRequest, bytes_out, header,
     host_port,
@@ -468,17 +468,24 @@ impl Remote {
         Ok(Some(Money::new(units, asset.id)))
     }
 
-    /// Holds what the server says it counted to what can be: a token rarely stands for more than eight
-    /// bytes, and is no less than one.
-    fn correct(&self, request: &Request, reply: &mut Generation) -> Result<(), ModelError> {
-        let bytes = self.count_prompt(request)?.saturating_mul(3);
-        let usage = &mut reply.usage;
-        usage.prompt_tokens = credible(usage.prompt_tokens, bytes, bytes);
-        usage.reused_tokens = usage.reused_tokens.min(usage.prompt_tokens);
-        let bytes = reply.text.len().saturating_add(reply.thinking.len());
+    /// What one asking took: what the server says it counted, held to what can be. A token rarely stands for
+    /// more than eight bytes, and is no less than one.
+    fn took(
+        &self,
+        request: &Request,
+        messages: &[Message],
+        answer: &Answer,
+    ) -> Result<Usage, ModelError> {
+        let asked = Request { messages: messages.to_vec(), ..request.clone() };
+        let bytes = self.count_prompt(&asked)?.saturating_mul(3);
+        let prompt_tokens = credible(answer.usage.prompt_tokens, bytes, bytes);
+        let bytes = answer.text.len().saturating_add(answer.thinking.len());
         let most = usize::try_from(request.max_tokens).unwrap_or(usize::MAX).max(bytes);
-        usage.completion_tokens = credible(usage.completion_tokens, bytes, most);
-        Ok(())
+        Ok(Usage {
+            prompt_tokens,
+            reused_tokens: answer.usage.reused_tokens.min(prompt_tokens),
+            completion_tokens: credible(answer.usage.completion_tokens, bytes, most),
+        })
     }
 
     /// What went wrong there. A server that repeats the key in its complaint is not quoted so far.
@@ -570,16 +577,15 @@ impl Model for Remote {
         // A reply that was told while it was written cannot be taken back.
         let replies = if request.sink.is_some() { 1 } else { REPLIES };
         let work = async {
-            let mut number = 0;
+            let (mut number, mut all) = (0, Usage::default());
             loop {
                 let answer = self.answer(&request, &messages, number).await?;
                 let cut = answer.cut;
                 let tokens = answer.usage.completion_tokens;
+                // A reply that is no use was read and written all the same.
+                all = sum(all, self.took(&request, &messages, &answer)?);
                 match answer.held_to(&request.constraint) {
-                    Ok(mut generation) => {
-                        self.correct(&request, &mut generation)?;
-                        return Ok(generation);
-                    }
+                    Ok(generation) => return Ok(Generation { usage: all, ..generation }),
                     Err(_) if cut => return Err(ModelError::Truncated { tokens }),
                     Err((text, why)) if number + 1 < replies => {
                         tracing::debug!(why, "the reply is no use, and is asked for again");
@@ -619,6 +625,14 @@ fn credible(said: u32, bytes: usize, most: usize) -> u32 {
     let number = |tokens: usize| u32::try_from(tokens).unwrap_or(u32::MAX);
     let least = number(bytes.div_ceil(BYTES_OF_A_LONG_TOKEN));
     said.clamp(least, number(most).max(least))
+}
+
+fn sum(one: Usage, other: Usage) -> Usage {
+    Usage {
+        prompt_tokens: one.prompt_tokens.saturating_add(other.prompt_tokens),
+        reused_tokens: one.reused_tokens.saturating_add(other.reused_tokens),
+        completion_tokens: one.completion_tokens.saturating_add(other.completion_tokens),
+    }
 }
 
 fn most_bytes(tokens: u32) -> usize {

@@ -6,11 +6,13 @@ use async_trait::async_trait;
 use marque_agent_core::{AgentError, Cx, Event, TaskLimits};
 use marque_macros::tool;
 use marque_models::{
-    Generation, Llama, Message, Model, ModelError, ModelInfo, Request, Role, Stop, Usage,
+    Generation, Llama, LlamaOptions, Message, Model, ModelError, ModelInfo, Request, Role, Stop,
+    Usage,
 };
 use serde_json::{Value, json};
 use std::{
     io,
+    path::Path,
     sync::{Arc, Mutex},
 };
 
@@ -29,7 +31,10 @@ struct Counting {
 
 impl Counting {
     fn new(context: u32, built_in: bool, steps: u32) -> Arc<Self> {
-        let llama = Llama::built_in().unwrap();
+        Self::with(Llama::built_in().unwrap(), context, built_in, steps)
+    }
+
+    fn with(llama: Llama, context: u32, built_in: bool, steps: u32) -> Arc<Self> {
         let info = ModelInfo { context_length: context, built_in, ..llama.info().clone() };
         Arc::new(Self { llama, info, steps, prompts: Mutex::default() })
     }
@@ -130,6 +135,49 @@ async fn the_fixed_part_of_a_prompt_with_five_tools_is_small() {
         let floor = prompts[0].0 - model.count_tokens(goal).unwrap();
         eprintln!("built-in {built_in}: {floor} tokens before the goal");
         assert!(floor <= FLOOR, "{floor} tokens");
+    }
+}
+
+/// The built-in model with another template in its file.
+fn templated(template: &str, dir: &Path) -> Llama {
+    const KEY: &[u8] = b"tokenizer.chat_template";
+    let mut file = std::fs::read(Llama::built_in_path().unwrap()).unwrap();
+    let key = file.windows(KEY.len()).position(|window| window == KEY).unwrap();
+    // After the key the kind of value, a string, and its length.
+    let length = key + KEY.len() + 4;
+    let text = length + 8;
+    assert_eq!(file[length - 4..length], 8_u32.to_le_bytes());
+    let old = u64::from_le_bytes(file[length..text].try_into().unwrap()) as usize;
+    // The weights stay where they are aligned.
+    let mut template = template.to_owned();
+    while template.len() % 32 != old % 32 {
+        template.push(' ');
+    }
+    file.splice(text..text + old, template.bytes());
+    file[length..text].copy_from_slice(&(template.len() as u64).to_le_bytes());
+    let path = dir.join("model.gguf");
+    std::fs::write(&path, file).unwrap();
+    Llama::load(path, LlamaOptions::default()).unwrap()
+}
+
+#[tokio::test]
+async fn the_fixed_part_of_a_prompt_whose_template_writes_tools_as_json_is_known() {
+    // Llama 3's form, indented by four, is longer than what this vocabulary has room for.
+    for (family, most, template) in [
+        ("Qwen3", 1_250, include_str!("../../../models/tests/templates/qwen3.jinja")),
+        ("gpt-oss", 760, include_str!("../../../models/tests/templates/gpt-oss.jinja")),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let desk = Arc::new(Desk::permitting(&TOOLS, &[]));
+        let model = Counting::with(templated(template, dir.path()), 2_048, false, 0);
+        let agent = scout(&desk, dir.path(), &[]).model(model.clone()).build().await.unwrap();
+        let agent = agent.tool(page).tool(fetch).tool(write_file).tool(recall).tool(pay);
+        let goal = "Is it worth sailing in Horta today?";
+        let _: String = agent.run(goal).await.unwrap();
+        let prompts = model.prompts.lock().unwrap();
+        let floor = prompts[0].0 - model.count_tokens(goal).unwrap();
+        eprintln!("{family}: {floor} tokens before the goal");
+        assert!(floor <= most, "{family}: {floor} tokens");
     }
 }
 

@@ -167,6 +167,10 @@ async fn a_reply_that_breaks_its_schema_is_asked_for_once_more_and_never_passed_
     world.server.says([r#"{"tool":"rob_bank"}"#, r#"{"tool":"finish"}"#]);
     let reply = world.model().generate(ask("Go")).await.unwrap();
     assert_eq!(reply.text, r#"{"tool":"finish"}"#);
+    world.server.says([r#"{"tool":"finish"}"#]);
+    let once = world.model().generate(ask("Go")).await.unwrap().usage;
+    assert!(reply.usage.prompt_tokens >= 2 * once.prompt_tokens, "{:?} {once:?}", reply.usage);
+    assert!(reply.usage.completion_tokens > once.completion_tokens, "{:?} {once:?}", reply.usage);
     let asked = world.server.asked();
     let objection = asked[1].body["messages"][3]["content"].as_str().unwrap();
     assert!(objection.contains("rob_bank") && objection.contains("/tool"), "{objection}");
