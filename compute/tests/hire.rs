@@ -5,22 +5,21 @@
     reason = "helpers of tests fail like tests"
 )]
 
-use alloy_primitives::{Address, B256, U256, address};
+#[path = "../../payments/tests/support/signer.rs"]
+mod signer;
+
+use alloy_primitives::{Address, U256};
 use async_trait::async_trait;
-use k256::ecdsa::SigningKey;
 use marque_compute::{ComputeError, Job, Worker, hire};
-use marque_contracts::{Authorization, TokenDomain, eip3009_digest};
 use marque_models::{
     Constraint, Generation, Message, Model, ModelError, ModelInfo, Request, Scripted,
 };
 use marque_net::{Client, Guard, Request as Get};
 use marque_payments::{Authority, Buyer, Errand, PaymentError, Rule, Seller};
-use marque_policies::{AssetId, Intent, IntentId, Labels, Money};
-use marque_steward_client::{
-    Artifact, AssetView, Authorisation, IntentState, Outcome, PayeeView, PaymentState, Proposal,
-    Report, View,
-};
+use marque_policies::{Intent, IntentId, Labels, Money};
+use marque_steward_client::{Artifact, IntentState, Outcome, PaymentState, Proposal, Report, View};
 use serde_json::{Value, json};
+use signer::{Signer, USDC};
 use std::{
     sync::{
         Arc, Mutex,
@@ -31,94 +30,26 @@ use std::{
 use tokio::net::TcpListener;
 use url::Url;
 
-const NOW: u64 = 1_800_000_000;
-const USDC: AssetId =
-    AssetId { chain: 31_337, token: address!("0x5fbdb2315678afecb367f032d93f642f64180aa3") };
-
 /// Signs what it is asked and settles what it is shown.
 #[derive(Debug)]
 struct Steward {
-    key: SigningKey,
-    view: View,
+    signer: Signer,
     proposals: Mutex<Vec<Proposal>>,
 }
 
 impl Steward {
-    fn new(name: &str, seed: u8, payee: Address, host: &str) -> Arc<Self> {
-        let key = SigningKey::from_slice(&[seed; 32]).unwrap();
-        let point = key.verifying_key().to_encoded_point(false);
-        let view = View {
-            agent: name.to_owned(),
-            address: Address::from_raw_public_key(&point.as_bytes()[1..]),
-            owner: Address::ZERO,
-            sub_agent: None,
-            owner_since: 0,
-            origin: B256::repeat_byte(seed),
-            policy_version: 1,
-            policy_hash: B256::ZERO,
-            now: NOW * 1000,
-            frozen_at: None,
-            tools: vec![],
-            payees: vec![PayeeView {
-                name: "muscle".to_owned(),
-                address: Some(payee),
-                host: Some(host.to_owned()),
-            }],
-            assets: vec![AssetView {
-                name: "USDC".to_owned(),
-                id: USDC,
-                decimals: 6,
-                domain: Some(("USD Coin".to_owned(), "2".to_owned())),
-            }],
-            budgets: vec![],
-            income: vec![USDC],
-            facilitates: vec![],
-            pools: vec![],
-            chains: vec![],
-            intents: vec![],
-        };
-        Arc::new(Self { key, view, proposals: Mutex::default() })
-    }
-
-    fn sign(&self, authorization: &Authorization) -> Vec<u8> {
-        let domain = TokenDomain {
-            name: "USD Coin".to_owned(),
-            version: "2".to_owned(),
-            chain: USDC.chain,
-            token: USDC.token,
-        };
-        let digest = eip3009_digest(&domain, authorization);
-        let (signature, recovery) = self.key.sign_prehash_recoverable(digest.as_slice()).unwrap();
-        let mut bytes = signature.to_vec();
-        bytes.push(27 + recovery.to_byte());
-        bytes
+    fn new(name: &str, seed: u8, muscle: Option<(String, Address)>) -> Arc<Self> {
+        let signer = Signer::new(name, seed, muscle.as_ref());
+        Arc::new(Self { signer, proposals: Mutex::default() })
     }
 }
 
 #[async_trait]
 impl Authority for Steward {
     async fn propose(&self, proposal: Proposal) -> Result<Outcome, PaymentError> {
-        let id = proposal.id(self.view.origin, &self.view.agent);
+        let id = self.signer.id(&proposal);
         let artifact = match &proposal.intent {
-            Intent::Authorise(authorise) => {
-                let signed = Authorization {
-                    from: self.view.address,
-                    to: authorise.to,
-                    value: authorise.amount.units,
-                    valid_after: 0,
-                    valid_before: NOW + 120,
-                    nonce: id.nonce(),
-                };
-                Artifact::Authorisation(Box::new(Authorisation {
-                    from: signed.from,
-                    to: signed.to,
-                    value: signed.value,
-                    valid_after: signed.valid_after,
-                    valid_before: signed.valid_before,
-                    nonce: signed.nonce,
-                    signature: self.sign(&signed).into(),
-                }))
-            }
+            Intent::Authorise(authorise) => self.signer.authorise(id, authorise),
             _ => Artifact::Transaction { hash: id.0 },
         };
         self.proposals.lock().unwrap().push(proposal);
@@ -126,7 +57,7 @@ impl Authority for Steward {
     }
 
     async fn view(&self) -> Result<View, PaymentError> {
-        Ok(self.view.clone())
+        Ok(self.signer.view.clone())
     }
 
     async fn report(&self, _: Report) -> Result<(), PaymentError> {
@@ -184,8 +115,8 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = listener.local_addr().unwrap().to_string();
         let base = Url::parse(&format!("http://{host}")).unwrap();
-        let muscle = Steward::new("muscle", 2, Address::ZERO, "");
-        let scout = Steward::new("scout", 1, muscle.view.address, &host);
+        let muscle = Steward::new("muscle", 2, None);
+        let scout = Steward::new("scout", 1, Some((host.clone(), muscle.signer.view.address)));
         let inner = Scripted::new(["{\"wind\":14.2}"]);
         let info =
             ModelInfo { name: "tiny".to_owned(), context_length: 512, ..inner.info().clone() };

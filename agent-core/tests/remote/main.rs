@@ -7,6 +7,8 @@
 )]
 
 mod server;
+#[path = "../../../payments/tests/support/signer.rs"]
+mod signer;
 mod till;
 
 use marque_agent_core::{Agent, AgentError, Cx, Remote, RemoteOptions, TaskLimits, ToolError};
