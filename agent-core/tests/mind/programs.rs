@@ -1,11 +1,21 @@
 //! What a program of one's own meets: an agent that is open twice, a tool that nobody permits, a model
 //! at a loss, what a task has cost, limits of its own, and recordings with accounts below.
 
-use crate::{desk::Desk, scout};
+use crate::{
+    desk::{Desk, Say},
+    scout,
+    tools::{Feed, read},
+};
+use alloy_primitives::{Address, B256, U256};
 use async_trait::async_trait;
-use marque_agent_core::{Agent, AgentError, Cx, TaskLimits, ToolError, notice, task::Failure};
+use marque_agent_core::{
+    Agent, AgentError, Cx, Event, TaskLimits, ToolError, notice, task::Failure,
+};
 use marque_macros::tool;
 use marque_models::{Generation, Model, ModelError, ModelInfo, Request, Role, Scripted};
+use marque_policies::{AssetId, Money};
+use marque_steward_client::AssetView;
+use serde_json::json;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Looks at a place.
@@ -127,6 +137,56 @@ async fn limits_of_the_programs_own_are_those_of_its_tasks() {
     let Err(AgentError::Failed { failure, .. }) = ended else { panic!("{ended:?}") };
     assert!(matches!(failure, Failure::Steps(0)), "{failure}");
     let _: String = agent.run("look around").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_task_that_is_taken_up_takes_on_limits_that_are_lower_by_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Arc::new(Desk::permitting(&["look", "look_out"], &[]));
+    desk.says("look", [Say::Hold]);
+    let script = [LOOK, r#"{"tool":"look_out","args":{}}"#, FINISH];
+    let agent = scout(&desk, dir.path(), &script).build().await.unwrap();
+    let agent = agent.tool(look).tool(look_out);
+    let held = agent.run_as::<String>("trip", "look around").await.unwrap_err();
+    assert!(matches!(held, AgentError::Held { .. }), "{held}");
+    let strict = agent.limits(TaskLimits { steps: 1, ..TaskLimits::default() });
+    let ended = strict.run_as::<String>("trip", "look around").await;
+    let Err(AgentError::Failed { failure, .. }) = ended else { panic!("{ended:?}") };
+    assert!(matches!(failure, Failure::Steps(1)), "{failure}");
+}
+
+#[tokio::test]
+async fn what_was_paid_is_told_and_counted_when_a_recording_is_repeated() {
+    let dir = tempfile::tempdir().unwrap();
+    let feed = Feed::answering("200 OK", r#"{"value":"7"}"#).await;
+    let desk = Arc::new(Desk::permitting(&["read"], &[&feed.host]));
+    let id = AssetId { chain: 1, token: Address::repeat_byte(1) };
+    let (name, decimals) = ("USDC".to_owned(), 6);
+    desk.change(|view| view.assets = vec![AssetView { name, id, decimals, domain: None }]);
+    let recording = dir.path().join("run.jsonl");
+    let (call, real) = (feed.call("read", "1"), dir.path().join("real"));
+    let agent = scout(&desk, &real, &[&call, FINISH]).record(&recording);
+    let agent = agent.build().await.unwrap().tool(read);
+    let _: String = agent.run("how windy?").await.unwrap();
+
+    // As if the feed had been paid for both answers.
+    let paid = json!({
+        "id": B256::repeat_byte(7), "payee": "feed", "to": Address::ZERO,
+        "amount": Money::new(U256::from(20_000), id), "charged": null, "transaction": null,
+    });
+    let lines = std::fs::read_to_string(&recording).unwrap();
+    let free = r#""ok":{"status":200,"#;
+    assert_eq!(lines.matches(free).count(), 2);
+    std::fs::write(&recording, lines.replace(free, &format!("{free}\"paid\":{paid},"))).unwrap();
+    let again = Agent::replaying("scout", &recording, dir.path().join("again")).await.unwrap();
+    let again = again.tool(read);
+    let mut events = again.events();
+    let _: String = again.run_as("trip", "how windy?").await.unwrap();
+    let mut told = 0;
+    while let Ok(event) = events.try_recv() {
+        told += usize::from(matches!(event, Event::Paid { .. }));
+    }
+    assert_eq!((told, again.cost("trip").await.unwrap().to_string()), (2, "0.04 USDC".to_owned()));
 }
 
 #[tokio::test]
