@@ -445,11 +445,18 @@ fn aside(heard: &Heard) {
              that one was to do, if it was anything else, is not done"
         )),
         Heard::Passed { host, why } => note(&format!("without {host}: {why}")),
-        Heard::Left { number, host } => note(&format!(
-            "{host} says that your key's next transaction has number {number}, and others say a lower one: \
-             what was signed for that is mined, if ever, once your key has sent so many, and does the same \
-             once more then"
-        )),
+        Heard::Left { number, count, hosts } => {
+            let (hosts, say) = (hosts.join(" and "), if hosts.len() > 1 { "say" } else { "says" });
+            let what = match count {
+                1 => "what was signed for that is".to_owned(),
+                more => format!("{more} that were signed for that and more are"),
+            };
+            note(&format!(
+                "{hosts} {say} that your key's next transaction has number {number}, and others say a lower \
+                 one: {what} mined, if ever, once your key has sent so many, and then do no more than was \
+                 done; name another endpoint instead of {hosts} in the policy"
+            ));
+        }
         _ => {}
     }
 }

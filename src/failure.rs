@@ -178,6 +178,9 @@ impl From<OwnerError> for Failure {
                 .help("make one: marque owner init; or say where it is: --owner-home DIR"),
             error @ OwnerError::Coins { .. } => Self::new(error)
                 .help("send it some; on a devnet: marque fund NAME \"0.1 ETH\" --faucet --owner"),
+            error @ OwnerError::TooDear { .. } => Self::new(error).help(
+                "let it cost more, in coins of the chain: marque account deploy or revoke, --most-fee 0.5",
+            ),
             error => Self::new(error),
         }
     }

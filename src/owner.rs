@@ -10,6 +10,7 @@ mod past;
 mod send;
 
 pub use account::account_of;
+pub use ends::Ends;
 pub use notes::{Adopted, Note, Notes, Turn};
 pub use past::{Holding, holding, succession};
 pub use send::{Heard, broadcast};
@@ -31,7 +32,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// The highest fee that is paid for one transaction of the owner's, in wei: 0.1 of the chain's coin.
+/// The highest fee that is paid for one transaction of the owner's, in wei: 0.1 of the chain's coin. Where
+/// nothing else is said it is also the most that the word of one endpoint costs in [`Ends`].
 pub const MOST_FEE: U256 = U256::from_limbs([100_000_000_000_000_000, 0, 0, 0]);
 
 /// The name of the owner's keystore in the owner's folder.
@@ -89,7 +91,8 @@ pub enum OwnerError {
     },
     /// The endpoint is of another chain.
     #[error(
-        "the endpoint says that it serves chain {found}, and this is for chain {chain}; nothing was signed"
+        "the endpoint says that it serves chain {found}, and this is for chain {chain}; nothing was signed for \
+         chain {found}"
     )]
     Chains {
         /// What it says.
@@ -107,6 +110,21 @@ pub enum OwnerError {
     Fee {
         /// In wei.
         fee: U256,
+    },
+    /// The word of an endpoint would cost too much, in what one command sends.
+    #[error(
+        "the endpoint wants up to {} of the chain's coin for this{}, and {} is the most that its word may cost",
+        coins(*fee),
+        besides(*before),
+        coins(*most)
+    )]
+    TooDear {
+        /// What it may cost, in wei,
+        fee: U256,
+        /// besides what was signed by its word before,
+        before: U256,
+        /// and the most in all.
+        most: U256,
     },
     /// There is nobody to ask.
     #[error("there is no endpoint to ask")]
@@ -176,6 +194,14 @@ pub async fn genesis_of(rpc: &Rpc) -> Result<B256, OwnerError> {
 /// Coins as people count them; every chain that Marque knows has 18 digits.
 fn coins(wei: U256) -> String {
     format_units(wei, 18)
+}
+
+/// What was signed before, where anything was.
+fn besides(before: U256) -> String {
+    match before.is_zero() {
+        true => String::new(),
+        false => format!(", besides {} for what was signed by its word before", coins(before)),
+    }
 }
 
 /// The owner's folder, which may not be there yet.

@@ -4,12 +4,15 @@
 //! one. An endpoint that answers, if only to refuse, has spoken for the chain. No proxy, no redirect:
 //! nobody else is asked, whatever the environment or an endpoint says.
 
+mod http;
+
 use crate::IdentityError;
 use alloy::{
     rpc::{client::RpcClient, json_rpc::ErrorPayload},
     transports::RpcError,
 };
 use alloy_primitives::Bytes;
+use http::Http;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::{
@@ -223,7 +226,7 @@ impl Endpoint {
             (Some(host), None) => host.to_owned(),
             (None, _) => return Err(wrong("it has no host".to_owned())),
         };
-        let client = RpcClient::new_http_with_client(http, url.clone());
+        let client = RpcClient::new(Http::new(http, url.clone()), false);
         Ok(Self { host, url, client, late: Arc::default() })
     }
 }

@@ -75,6 +75,18 @@ pub(super) fn amount(policy: &Policy, text: &str) -> Done<Money> {
     Ok(Money::new(units, asset.id))
 }
 
+/// What the word of one endpoint may cost where nothing else is said, in coins: [`marque::owner::MOST_FEE`].
+pub(super) const DEFAULT_MOST_FEE: &str = "0.1";
+
+/// Reads coins of a chain, whatever they are called there.
+pub(super) fn coins(text: &str) -> Result<U256, String> {
+    match parse_units(text, 18) {
+        Ok(wei) if wei.is_zero() => Err("nothing is sent for nothing".to_owned()),
+        Ok(wei) => Ok(wei),
+        Err(error) => Err(format!("{error}; write it in coins of the chain, as in 0.5")),
+    }
+}
+
 /// How much is to go: so much, or all there is.
 pub(super) enum Wanted {
     /// So much.
@@ -401,4 +413,17 @@ async fn can_withdraw(policy: &Policy, agent: &str, address: Address, money: Mon
         .help(format!("marque fund {agent} \"0.01 ETH\", on a devnet with --faucet")));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_word_may_cost_is_read_in_coins() {
+        assert_eq!(coins(DEFAULT_MOST_FEE), Ok(marque::owner::MOST_FEE));
+        for wrong in ["0", "", "1 ETH", "-1", "a lot"] {
+            assert!(coins(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! What the owner does with the account on chain: signs delegations, has it act, and keeps the message
 //! ready that ends everything.
 
-use super::{Owner, OwnerError};
+use super::{Ends, Owner, OwnerError};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use marque_contracts::delegation::{
     Delegation, Execution, Framework, OwnerAccount, Permission, SignedDelegation, kill_switch,
@@ -11,7 +11,7 @@ use marque_identity::{
     Receipt, Rpc,
     account::{self, Grant, Ground, Permissions, SignedGrant},
 };
-use marque_policies::Policy;
+use marque_policies::{AssetId, Policy};
 
 /// The account of one owner: there is one a key.
 ///
@@ -35,57 +35,6 @@ impl Owner {
         let grants = account::compile(policy, ground)?;
         let grants = grants.into_iter().map(sign).collect::<Result<_, OwnerError>>()?;
         Ok(Permissions::new(policy, ground, grants)?)
-    }
-
-    /// Ends what was delegated to one agent, as far as it is not over; answers the transactions.
-    ///
-    /// # Errors
-    /// Where the chain does not take it.
-    pub async fn revoke(
-        &self,
-        rpc: &Rpc,
-        delegated: &Permissions,
-    ) -> Result<Vec<Receipt>, OwnerError> {
-        let standing = delegated.standing(rpc).await?;
-        let (mut receipts, mut failure) = (Vec::new(), None);
-        if standing.ended {
-            return Ok(receipts);
-        }
-        let framework = &delegated.framework;
-        for grant in delegated.unsigned() {
-            let revoked = standing.assets.iter().any(|it| it.asset == grant.asset && it.revoked);
-            if revoked {
-                continue;
-            }
-            let execution = revoke(framework, &grant.leaf);
-            // A link's delegate is this key itself.
-            let (to, data) = match grant.leaf.delegator == self.address() {
-                true => (execution.target, execution.data),
-                false => {
-                    (framework.manager, self.acting(framework, delegated.account, &execution)?)
-                }
-            };
-            match self.send_again(rpc, framework.chain, to, data).await {
-                Ok(receipt) => receipts.push(receipt),
-                // What cannot be ended of one asset keeps nothing alive of another.
-                Err(error) => failure = Some(error),
-            }
-        }
-        failure.map_or(Ok(receipts), Err)
-    }
-
-    /// Ends all delegations of the account.
-    ///
-    /// # Errors
-    /// Where the chain does not take it.
-    pub async fn revoke_all(
-        &self,
-        rpc: &Rpc,
-        framework: &Framework,
-        account: Address,
-    ) -> Result<Receipt, OwnerError> {
-        let redeemed = self.acting(framework, account, &revoke_all(framework))?;
-        self.send_again(rpc, framework.chain, framework.manager, redeemed).await
     }
 
     /// The call to the manager by which anybody ends all delegations of the account, once.
@@ -151,5 +100,76 @@ impl Owner {
         }
         let signature = account.signature(digest, [&signature[..]])?;
         Ok(delegation.clone().signed(signature))
+    }
+}
+
+impl Ends<'_> {
+    /// Ends what was delegated to one agent, as far as it is not over by the word of any endpoint; answers
+    /// the transactions.
+    ///
+    /// # Errors
+    /// Where the chain does not take it.
+    pub async fn revoke(&mut self, delegated: &Permissions) -> Result<Vec<Receipt>, OwnerError> {
+        let standing = delegated.standing(self.rpc()).await?;
+        if standing.ended {
+            return Ok(Vec::new());
+        }
+        let revoked: Vec<_> =
+            standing.assets.iter().filter(|it| it.revoked).map(|it| it.asset).collect();
+        self.revoke_but(delegated, &revoked).await
+    }
+
+    /// The same whatever endpoints say of it: those that call it over may lie, and what does nothing twice
+    /// may be sent.
+    ///
+    /// # Errors
+    /// Where the chain does not take it, as it does where all of it is over.
+    pub async fn revoke_anyway(
+        &mut self,
+        delegated: &Permissions,
+    ) -> Result<Vec<Receipt>, OwnerError> {
+        self.revoke_but(delegated, &[]).await
+    }
+
+    async fn revoke_but(
+        &mut self,
+        delegated: &Permissions,
+        revoked: &[AssetId],
+    ) -> Result<Vec<Receipt>, OwnerError> {
+        let (mut receipts, mut failure) = (Vec::new(), None);
+        let framework = &delegated.framework;
+        for grant in delegated.unsigned() {
+            if revoked.contains(&grant.asset) {
+                continue;
+            }
+            let owner = self.owner();
+            let execution = revoke(framework, &grant.leaf);
+            // A link's delegate is this key itself.
+            let (to, data) = match grant.leaf.delegator == owner.address() {
+                true => (execution.target, execution.data),
+                false => {
+                    (framework.manager, owner.acting(framework, delegated.account, &execution)?)
+                }
+            };
+            match self.send(to, data).await {
+                Ok(receipt) => receipts.push(receipt),
+                // What cannot be ended of one asset keeps nothing alive of another.
+                Err(error) => failure = Some(error),
+            }
+        }
+        failure.map_or(Ok(receipts), Err)
+    }
+
+    /// Ends all delegations of the account.
+    ///
+    /// # Errors
+    /// Where the chain does not take it.
+    pub async fn revoke_all(
+        &mut self,
+        framework: &Framework,
+        account: Address,
+    ) -> Result<Receipt, OwnerError> {
+        let redeemed = self.owner().acting(framework, account, &revoke_all(framework))?;
+        self.send(framework.manager, redeemed).await
     }
 }

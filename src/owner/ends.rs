@@ -8,12 +8,15 @@
 //! followed by a higher one; a number that is too high is told, as it stays behind.
 
 use super::{
-    MOST_FEE, Owner, OwnerError,
+    Owner, OwnerError,
     send::{BEHIND, Call, Heard, PAUSE, Terms, spread},
 };
 use alloy_primitives::{Address, B256, Bytes, U256};
 use marque_identity::{IdentityError, Receipt, Rpc};
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 /// So long a transaction may take into a block before another takes its place that offers twice as much,
 const OFFER: Duration = Duration::from_secs(20);
@@ -27,27 +30,101 @@ const MOST: u128 = 64;
 /// and so often, whatever number it has, by the word of one endpoint.
 const TURNS: u32 = 7;
 
+/// What one command sends to one chain of what does no more when it is mined twice, such as the ends of
+/// delegations: what all of it may cost, and what is told of it once.
+#[derive(Debug)]
+pub struct Ends<'a> {
+    owner: &'a Owner,
+    rpc: &'a Rpc,
+    chain: u64,
+    /// What the word of one endpoint may cost, in wei.
+    most: U256,
+    /// What it has cost so far, by its host.
+    above: BTreeMap<String, U256>,
+    /// Who was told to be passed over.
+    passed: Vec<Heard>,
+    /// What was signed by the word of one endpoint and is mined by that of none: the number and the host.
+    behind: Vec<(u64, String)>,
+    /// The lowest number that any endpoint called the key's next one at last.
+    next: Option<u64>,
+}
+
 impl Owner {
-    /// Sends what does no more when it is mined twice, such as the end of a delegation, and waits until
-    /// every endpoint that answers sees it in a block, or one for 15 seconds. It goes before what this key
-    /// sent earlier and no block took: that one's number is taken, at a higher fee. Whoever calls looks at
-    /// what it did.
+    /// Begins to send to `chain` what does no more when it is mined twice. INVARIANT: all that is signed by
+    /// the word of one endpoint costs no more than `most` above what the others ask for it, and a single
+    /// one no more than `most` (`tests/system/dear.rs`,
+    /// `the_word_of_one_endpoint_costs_no_more_however_much_is_ended`).
+    #[must_use]
+    pub const fn ends<'a>(&'a self, rpc: &'a Rpc, chain: u64, most: U256) -> Ends<'a> {
+        Ends {
+            owner: self,
+            rpc,
+            chain,
+            most,
+            above: BTreeMap::new(),
+            passed: Vec::new(),
+            behind: Vec::new(),
+            next: None,
+        }
+    }
+}
+
+impl Ends<'_> {
+    /// Whose they are.
+    #[must_use]
+    pub const fn owner(&self) -> &Owner {
+        self.owner
+    }
+
+    /// The endpoints.
+    #[must_use]
+    pub const fn rpc(&self) -> &Rpc {
+        self.rpc
+    }
+
+    /// Sends one, and waits until every endpoint that answers sees it in a block, or one for 15 seconds. It
+    /// goes before what this key sent earlier and no block took: that one's number is taken, at a higher
+    /// fee. Whoever calls looks at what it did.
     ///
     /// # Errors
-    /// As [`Self::send`], where no endpoint gets it into a block.
-    pub async fn send_again(
-        &self,
-        rpc: &Rpc,
-        chain: u64,
-        to: Address,
-        data: Bytes,
-    ) -> Result<Receipt, OwnerError> {
+    /// As [`Owner::send`], where no endpoint gets it into a block.
+    pub async fn send(&mut self, to: Address, data: Bytes) -> Result<Receipt, OwnerError> {
         let call = Call { to, value: U256::ZERO, data };
-        let words = rpc.hosts().map(Word::new).collect();
-        let mut end = End { owner: self, rpc, chain, call, words, out: Vec::new(), failure: None };
+        let words = self.rpc.hosts().map(|host| Word::new(host, self.above(host))).collect();
+        let (owner, rpc, chain, most) = (self.owner, self.rpc, self.chain, self.most);
+        let mut end = End { owner, rpc, chain, most, call, words, out: Vec::new(), failure: None };
         let done = end.run().await;
-        end.passed().chain(end.left()).for_each(|heard| self.tell(&heard));
+        for heard in end.passed() {
+            if !self.passed.contains(&heard) {
+                owner.tell(&heard);
+                self.passed.push(heard);
+            }
+        }
+        for (index, word) in end.words.iter().enumerate() {
+            self.above.insert(word.host.clone(), end.above(index));
+        }
+        self.behind.extend(end.behind());
+        self.next = end.words.iter().filter_map(|word| word.next).min().or(self.next);
         done
+    }
+
+    fn above(&self, host: &str) -> U256 {
+        self.above.get(host).copied().unwrap_or_default()
+    }
+}
+
+/// What stays behind is told once, whatever became of the command.
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        let later = |(number, _): &&(u64, String)| self.next.is_some_and(|next| *number > next);
+        let mut behind: Vec<_> = self.behind.iter().filter(later).collect();
+        behind.sort();
+        behind.dedup();
+        let Some(number) = behind.iter().map(|(number, _)| *number).min() else { return };
+        let mut hosts: Vec<String> = behind.iter().map(|(_, host)| host.clone()).collect();
+        hosts.sort();
+        hosts.dedup();
+        self.owner.tell(&Heard::Left { number, count: behind.len(), hosts });
     }
 }
 
@@ -56,6 +133,7 @@ struct End<'a> {
     owner: &'a Owner,
     rpc: &'a Rpc,
     chain: u64,
+    most: U256,
     call: Call,
     words: Vec<Word>,
     out: Vec<Out>,
@@ -66,6 +144,8 @@ struct End<'a> {
 /// How it stands with one endpoint.
 struct Word {
     host: String,
+    /// What its word has cost in what was sent before, above what others asked.
+    before: U256,
     /// The number of the key's next transaction, where it answers.
     next: Option<u64>,
     /// Whether it sees one of these transactions in a block.
@@ -82,13 +162,26 @@ struct Word {
     again: bool,
 }
 
+/// What could be signed by the word of an endpoint.
+#[derive(Clone, Copy)]
+struct Offer {
+    by: usize,
+    terms: Terms,
+    /// So many times what it asks.
+    times: u128,
+    fee: U256,
+    above: U256,
+}
+
 /// A transaction that was signed.
 struct Out {
     hash: B256,
     number: u64,
     times: u128,
-    /// What it may cost.
+    /// What it may cost,
     fee: U256,
+    /// and how much of that is above what another endpoint asks, where one does.
+    above: U256,
     /// By whose word.
     by: usize,
     at: Instant,
@@ -164,24 +257,26 @@ impl End<'_> {
         }
         let (chain, from, call) = (self.chain, self.owner.address(), &self.call);
         let said = self.rpc.all(|each| async move { Terms::of(&each, chain, from, call).await });
+        let said: Vec<_> = said.await.into_iter().map(|(_, terms)| terms).collect();
+        let asked: Vec<Option<U256>> =
+            said.iter().map(|terms| terms.as_ref().ok().map(|terms| terms.fee(1))).collect();
         let mut offers = Vec::new();
-        for (index, ((_, terms), due)) in said.await.into_iter().zip(due).enumerate() {
+        for (index, (terms, due)) in said.into_iter().zip(due).enumerate() {
             if !due {
                 continue;
             }
-            match terms.and_then(|terms| Ok((self.offer(index, &terms)?, terms))) {
-                Ok((times, terms)) => {
-                    let turns = self.words.get(index).map_or(0, |word| word.turns);
-                    offers.push((turns, index, times, terms));
-                }
+            let others = asked.iter().enumerate().filter(|(other, _)| *other != index);
+            let least = others.filter_map(|(_, fee)| *fee).min().unwrap_or_default();
+            match terms.and_then(|terms| self.offer(index, terms, least)) {
+                Ok(offer) => offers.push(offer),
                 Err(error) => self.without(index, error),
             }
         }
-        let order = |(turns, _, times, terms): &(u32, usize, u128, Terms)| {
-            (*turns, terms.mined, terms.fee(*times))
-        };
-        let Some((_, index, times, terms)) = offers.into_iter().min_by_key(order) else { return };
-        if let Err(error) = self.sign(index, times, &terms).await {
+        let turns = |index: usize| self.words.get(index).map_or(0, |word| word.turns);
+        let order = |offer: &Offer| (turns(offer.by), offer.terms.mined, offer.fee);
+        let Some(offer) = offers.into_iter().min_by_key(order) else { return };
+        let index = offer.by;
+        if let Err(error) = self.sign(&offer).await {
             self.fails(error);
         }
         if let Some(word) = self.words.get_mut(index) {
@@ -216,37 +311,59 @@ impl End<'_> {
             || others.any(|(_, other)| other.next.is_some_and(|next| next > number))
     }
 
-    /// How many times an endpoint's terms are offered. INVARIANT: what is signed by the word of one endpoint
-    /// costs no more than [`MOST_FEE`] in all, of each number the dearest, as one of them is mined
-    /// (`tests/system/blocked.rs`, `no_endpoint_empties_the_owners_key_with_fees`).
-    fn offer(&self, index: usize, terms: &Terms) -> Result<u128, OwnerError> {
+    /// What is offered by the word of an endpoint, and refused where that would cost too much: of each
+    /// number the dearest counts, as one of them is mined. `least` is what another one asks.
+    fn offer(&self, by: usize, terms: Terms, least: U256) -> Result<Offer, OwnerError> {
         let before = self.out.iter().rfind(|out| out.number == terms.mined);
         let times = match before {
             Some(out) => out.times.saturating_mul(2),
             None if terms.sent > terms.mined => 2,
             None => 1,
         };
+        let fee = terms.fee(times);
+        let above = fee.saturating_sub(least);
+        let offer = Offer { by, terms, times, fee, above };
+        let new = (terms.mined, fee, above);
+        let (fees, extra) = self.cost(by, Some(new));
+        let earlier = self.words.get(by).map_or(U256::ZERO, |word| word.before);
+        if fees.max(earlier.saturating_add(extra)) > self.most {
+            let before = self.cost(by, None).0.max(self.above(by));
+            return Err(OwnerError::TooDear { fee, before, most: self.most });
+        }
         terms.affordable(self.owner.address(), &self.call, times)?;
-        let mut fees = std::collections::BTreeMap::from([(terms.mined, terms.fee(times))]);
-        for out in self.out.iter().filter(|out| out.by == index) {
-            let fee = fees.entry(out.number).or_default();
-            *fee = out.fee.max(*fee);
-        }
-        let fee = fees.values().fold(U256::ZERO, |sum, fee| sum.saturating_add(*fee));
-        match fee > MOST_FEE {
-            true => Err(OwnerError::Fee { fee }),
-            false => Ok(times),
-        }
+        Ok(offer)
     }
 
-    async fn sign(&mut self, index: usize, times: u128, terms: &Terms) -> Result<(), OwnerError> {
+    /// What all that was signed by the word of an endpoint may cost, with one more, and how much of that is
+    /// above what others ask.
+    fn cost(&self, by: usize, more: Option<(u64, U256, U256)>) -> (U256, U256) {
+        let signed = self.out.iter().filter(|out| out.by == by);
+        let signed = signed.map(|out| (out.number, out.fee, out.above));
+        let mut numbers = BTreeMap::<u64, (U256, U256)>::new();
+        for (number, fee, above) in signed.chain(more) {
+            let (dearest, most) = numbers.entry(number).or_default();
+            (*dearest, *most) = (fee.max(*dearest), above.max(*most));
+        }
+        numbers.values().fold((U256::ZERO, U256::ZERO), |(fees, extra), (fee, above)| {
+            (fees.saturating_add(*fee), extra.saturating_add(*above))
+        })
+    }
+
+    /// What the word of an endpoint has cost above what others ask, with what was sent before.
+    fn above(&self, by: usize) -> U256 {
+        let before = self.words.get(by).map_or(U256::ZERO, |word| word.before);
+        before.saturating_add(self.cost(by, None).1)
+    }
+
+    async fn sign(&mut self, offer: &Offer) -> Result<(), OwnerError> {
+        let Offer { by, terms, times, fee, above } = *offer;
         let number = terms.mined;
-        let signed = self.owner.sign_call(self.chain, number, &self.call, terms, times)?;
+        let signed = self.owner.sign_call(self.chain, number, &self.call, &terms, times)?;
         if terms.sent > number && self.out.iter().all(|out| out.number != number) {
             self.owner.tell(&Heard::Overtakes(number));
         }
         let at = Instant::now();
-        let Some(word) = self.words.get_mut(index) else { return Ok(()) };
+        let Some(word) = self.words.get_mut(by) else { return Ok(()) };
         word.turns = word.turns.saturating_add(1);
         word.last = Some((number, at));
         let hash = signed.hash;
@@ -260,8 +377,7 @@ impl End<'_> {
                 refused = Some(error);
             }
         }
-        let fee = terms.fee(times);
-        let out = Out { hash, number, times, fee, by: index, at, took, mined: false };
+        let out = Out { hash, number, times, fee, above, by, at, took, mined: false };
         let taken = out.taken();
         self.out.push(out);
         match refused {
@@ -281,7 +397,7 @@ impl End<'_> {
             // It may answer yet.
             OwnerError::Chain(IdentityError::Unreachable { .. }) => {}
             // What it offered before may be taken yet.
-            OwnerError::Fee { .. } | OwnerError::Coins { .. } if word.turns > 0 => {
+            OwnerError::TooDear { .. } | OwnerError::Coins { .. } if word.turns > 0 => {
                 word.turns = u32::MAX;
             }
             _ => word.done = true,
@@ -309,23 +425,28 @@ impl End<'_> {
         let out = self.out.iter().rfind(|out| out.taken());
         match (out, self.failure.take()) {
             (_, Some(error)) if self.out.is_empty() => error,
-            (_, Some(error @ (OwnerError::Reverted(_) | OwnerError::Coins { .. }))) => error,
+            (
+                _,
+                Some(
+                    error @ (OwnerError::Reverted(_)
+                    | OwnerError::Coins { .. }
+                    | OwnerError::TooDear { .. }),
+                ),
+            ) => error,
             (_, Some(error @ OwnerError::Chain(IdentityError::Reverted { .. }))) => error,
             (Some(out), _) => IdentityError::NotMined { transaction: out.hash, within }.into(),
             (None, error) => error.unwrap_or(OwnerError::NoEndpoint),
         }
     }
 
-    /// What stays behind: it has a higher number than an endpoint says that the key's next one has.
-    fn left(&self) -> impl Iterator<Item = Heard> {
-        let least = self.words.iter().filter_map(|word| word.next).min();
-        let later = |out: &&Out| !out.mined && least.is_some_and(|least| out.number > least);
-        let left = self.out.iter().filter(later);
-        let mut left: Vec<_> = left.map(|out| (out.number, out.by)).collect();
-        left.dedup();
-        left.into_iter().map(|(number, by)| {
-            let host = self.words.get(by).map(|word| word.host.clone()).unwrap_or_default();
-            Heard::Left { number, host }
+    /// What no endpoint sees in a block, and by whose word it was signed.
+    fn behind(&self) -> impl Iterator<Item = (u64, String)> {
+        let mut behind: Vec<_> =
+            self.out.iter().filter(|out| !out.mined).map(|out| (out.number, out.by)).collect();
+        behind.sort_unstable();
+        behind.dedup();
+        behind.into_iter().map(|(number, by)| {
+            (number, self.words.get(by).map(|word| word.host.clone()).unwrap_or_default())
         })
     }
 }
@@ -337,10 +458,11 @@ impl Out {
 }
 
 impl Word {
-    fn new(host: &str) -> Self {
+    fn new(host: &str, before: U256) -> Self {
         let host = host.to_owned();
         Self {
             host,
+            before,
             next: None,
             sees: false,
             done: false,

@@ -35,13 +35,15 @@ pub enum Heard {
         /// What is wrong with what it says.
         why: String,
     },
-    /// A transaction was signed by the word of one endpoint alone, and others say that the key's next one
-    /// has a lower number: it is mined, if ever, once the key has sent so many.
+    /// Transactions were signed by the word of one endpoint alone, and others say that the key's next one
+    /// has a lower number: they are mined, if ever, once the key has sent so many.
     Left {
-        /// Its number.
+        /// The lowest number that one of them has,
         number: u64,
-        /// The endpoint.
-        host: String,
+        /// how many there are,
+        count: usize,
+        /// and the endpoints.
+        hosts: Vec<String>,
     },
 }
 
@@ -83,6 +85,10 @@ impl Owner {
     ) -> Result<Receipt, OwnerError> {
         let call = Call { to, value, data };
         let (number, terms) = agreed(rpc, chain, self.address(), &call).await?;
+        let fee = terms.fee(1);
+        if fee > MOST_FEE {
+            return Err(OwnerError::Fee { fee });
+        }
         terms.affordable(self.address(), &call, 1)?;
         let signed = self.sign_call(chain, number, &call, &terms, 1)?;
         hand_out(rpc, &signed.raw).await?;
@@ -168,18 +174,14 @@ impl Terms {
         U256::from(self.gas).saturating_mul(U256::from(self.offer(times).0))
     }
 
-    /// Refuses what no transaction of an owner's is worth, and what the key cannot pay.
+    /// Refuses what the key cannot pay.
     pub(super) fn affordable(
         &self,
         owner: Address,
         call: &Call,
         times: u128,
     ) -> Result<(), OwnerError> {
-        let fee = self.fee(times);
-        if fee > MOST_FEE {
-            return Err(OwnerError::Fee { fee });
-        }
-        let needs = call.value.saturating_add(fee);
+        let needs = call.value.saturating_add(self.fee(times));
         match self.has < needs {
             true => Err(OwnerError::Coins { owner, has: self.has, needs }),
             false => Ok(()),

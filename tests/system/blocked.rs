@@ -27,8 +27,8 @@ use std::{
 
 /// An endpoint before an honest one that does what it is told to do.
 #[derive(Clone)]
-struct Liar {
-    url: String,
+pub(crate) struct Liar {
+    pub(crate) url: String,
     says: Arc<Mutex<&'static str>>,
 }
 
@@ -66,7 +66,7 @@ impl Liar {
         Self { url, says }
     }
 
-    fn says(&self, says: &'static str) {
+    pub(crate) fn says(&self, says: &'static str) {
         *self.says.lock().unwrap() = says;
     }
 }
@@ -135,7 +135,7 @@ fn told(out: &Output) -> String {
 
 impl Estate {
     /// With a liar before the honest endpoint in the policy, and something delegated.
-    async fn beside_a_liar() -> (Self, Liar) {
+    pub(crate) async fn beside_a_liar() -> (Self, Liar) {
         let estate = Self::new().await;
         let honest = estate.town.economy.devnet.url().to_owned();
         let liar = Liar::before(&honest);
@@ -146,7 +146,12 @@ impl Estate {
     }
 
     /// Ends what is delegated beside a liar, and looks at the chain itself.
-    async fn ends_beside(&self, liar: &Liar, says: &'static str, args: &[&str]) -> (String, i32) {
+    pub(crate) async fn ends_beside(
+        &self,
+        liar: &Liar,
+        says: &'static str,
+        args: &[&str],
+    ) -> (String, i32) {
         let living = self.permissions();
         assert!(!self.over(&living).await);
         liar.says(says);
@@ -217,6 +222,7 @@ async fn what_is_signed_by_the_word_of_a_liar_stays_behind_with_a_word() {
         text.contains(&format!("{host} says that your key's next transaction has number 65536"))
     );
     assert!(text.contains("once your key has sent so many"), "{text}");
+    assert!(text.contains(&format!("name another endpoint instead of {host} in the policy")));
     // The key's own next transactions have the numbers that the chain takes.
     ok(&estate.account(&["delegate", "scout", "--yes"]));
     ok(&estate.account(&["revoke", "scout"]));

@@ -15,6 +15,7 @@ mod canary;
 mod command;
 mod counter;
 mod covers;
+mod dear;
 mod demo;
 mod doctor;
 mod door;

@@ -6,7 +6,7 @@ use crate::{
     command::{failure, ok},
     robbed_host::between,
 };
-use alloy_primitives::{Address, hex};
+use alloy_primitives::{Address, U256, hex};
 use marque_contracts::{
     IERC20,
     delegation::binding::{IDelegationManager, INonceEnforcer},
@@ -237,4 +237,74 @@ async fn what_one_endpoint_says_has_ended_is_not_over_while_another_is_silent() 
     let said = ok(&estate.account(&["revoke", "--all", "--rpc", &honest]));
     assert!(said.contains("on eip155:31337 has ended"), "{said}");
     assert!(estate.over(&living).await);
+}
+
+/// By the word of the one that answers it is over, and the other one is silent: it is ended anyway. Where
+/// that does not get through either, the message does, wherever its owner takes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_live_is_ended_anyway_and_its_owner_gets_the_message() {
+    let estate = Estate::delegated().await;
+    let honest = estate.town.economy.devnet.url().to_owned();
+    let says = Arc::new(std::sync::Mutex::new("the truth"));
+    let liar = {
+        let says = Arc::clone(&says);
+        between(honest.clone(), move |asked| match *says.lock().unwrap() {
+            "the truth" => None,
+            _ if calls::<IDelegationManager::disabledDelegationsCall>(asked) => {
+                Some(json!(format!("0x{:064x}", 1)))
+            }
+            "it is over and mined" => swallows(asked),
+            _ => None,
+        })
+    };
+    let silent = {
+        let says = Arc::clone(&says);
+        between(honest.clone(), move |_| (*says.lock().unwrap() != "the truth").then(|| json!(17)))
+    };
+    estate.adopt_on(2, &[&liar, &silent]);
+    let message = estate.path().join("owner/end-31337-0.json");
+    let message = message.to_str().unwrap();
+    for (word, ends) in [("it is over", true), ("it is over and mined", false)] {
+        ok(&estate.account(&["delegate", "scout", "--yes"]));
+        let living = estate.permissions();
+        *says.lock().unwrap() = word;
+        let (text, code) = failure(&estate.account(&["revoke", "scout"]));
+        *says.lock().unwrap() = "the truth";
+        assert!(code == 1 && text.contains("may live"), "{text}");
+        assert!(text.contains("does not answer") && text.contains(message), "{text}");
+        assert_eq!(estate.over(&living).await, ends, "{word}: {text}");
+    }
+    // Nobody needs its owner's key for it.
+    let friend = ["--owner-home", "friend"].map(|it| match it {
+        "friend" => estate.path().join(it).to_str().unwrap().to_owned(),
+        it => it.to_owned(),
+    });
+    let friend = friend.each_ref().map(String::as_str);
+    let made = ok(&estate.marque(&[&friend[..], &["--json", "owner", "init"]].concat()));
+    let made: Value = serde_json::from_str(&made).unwrap();
+    let friends: Address = made["address"].as_str().unwrap().parse().unwrap();
+    let ether = U256::from(10).pow(U256::from(18));
+    estate.town.economy.devnet.give_eth(friends, ether).await.unwrap();
+    let account = estate.permissions().account.to_string();
+    let send = ["account", "revoke", "--send", message, "--rpc", &honest, "--of", &account];
+    assert!(ok(&estate.marque(&[&friend[..], &send].concat())).contains("has ended"));
+    assert!(estate.over(&estate.permissions()).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_is_not_used_up_by_one_word_while_another_endpoint_is_silent() {
+    let estate = Estate::delegated().await;
+    let (honest, living) = (estate.town.economy.devnet.url().to_owned(), estate.permissions());
+    let switch = estate.path().join("switch.json");
+    let switch = switch.to_str().unwrap();
+    ok(&estate.account(&["revoke", "scout", "--prepare", switch]));
+    // It says from the first that the account is far beyond it.
+    let liar = between(honest.clone(), |asked| {
+        calls::<INonceEnforcer::currentNonceCall>(asked).then(|| json!(format!("0x{:064x}", 9)))
+    });
+    let silent = between(honest, |_| Some(json!(17)));
+    estate.adopt_on(2, &[&liar, &silent]);
+    let (text, code) = failure(&estate.account(&["revoke", "--send", switch]));
+    assert!(code == 1 && text.contains("may live") && !text.contains("used up"), "{text}");
+    assert!(estate.over(&living).await, "{text}");
 }

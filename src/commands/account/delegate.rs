@@ -11,7 +11,7 @@ use crate::{
     story::{note, say},
 };
 use alloy_primitives::{Address, B256, U256};
-use marque::owner::{Note, Notes};
+use marque::owner::{MOST_FEE, Note, Notes};
 use marque_contracts::delegation::Framework;
 use marque_identity::{
     BlockTag, Rpc,
@@ -161,14 +161,15 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     let owner = shared.sender(&folder)?;
     let mut notes = Notes::of(&folder)?;
     let mut revoked = Vec::new();
+    let mut ends = owner.ends(rpc, framework.chain, MOST_FEE);
     if known {
         for old in alive.iter().chain(others.iter().map(|(_, other)| other)) {
-            revoked.extend(end_one(&owner, rpc, old).await?);
+            revoked.extend(end_one(&mut ends, old).await?);
         }
     } else {
         let Site { framework, .. } = &site;
         let noted: Vec<_> = notes.delegated(framework.chain, site.account()).cloned().collect();
-        revoked = end_all(&owner, &noted, rpc, framework, site.account()).await?;
+        revoked = end_all(&mut ends, &noted, framework, site.account()).await?;
         if self::nonce(rpc, framework, site.account()).await? != ground.nonce {
             return Err(Failure::new("the account's nonce moved meanwhile; nothing was signed")
                 .help(format!("once more: marque account delegate {}", args.agent)));

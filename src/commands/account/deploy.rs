@@ -5,9 +5,11 @@ use super::{
     waits::{BEHIND, Patience, settled},
 };
 use crate::{
+    commands::funds::{DEFAULT_MOST_FEE, coins},
     failure::{Done, Failure},
     story::{note, say},
 };
+use alloy_primitives::U256;
 use marque::owner::{Note, Notes};
 use marque_contracts::delegation::{DEPLOYER, DelegationError, Part, rolling_spend_enforcer};
 use marque_identity::devnet;
@@ -20,6 +22,9 @@ pub(super) struct Args {
     /// Where nothing is adopted for the agent yet: go by its draft without asking.
     #[arg(long)]
     yes: bool,
+    /// What the word of one endpoint may cost in fees, in coins of the chain.
+    #[arg(long, value_name = "COINS", value_parser = coins, default_value = DEFAULT_MOST_FEE)]
+    most_fee: U256,
 }
 
 pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
@@ -70,8 +75,9 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         }
         let owner = site.unlock(shared).await?;
         settled(shared, rpc, owner.address()).await?;
+        let mut ends = owner.ends(rpc, framework.chain, args.most_fee);
         for (what, data) in wanted {
-            let receipt = owner.send_again(rpc, framework.chain, DEPLOYER, data).await?;
+            let receipt = ends.send(DEPLOYER, data).await?;
             if !shared.json {
                 say!("  {what} is deployed: {} gas, {}", receipt.gas_used, receipt.transaction);
             }

@@ -10,17 +10,23 @@ pub(super) use ends::{end_all, end_one};
 
 use super::{Shared, Signed, Site, waits::go_first};
 use crate::{
-    commands::{funds::gas, policy::account_address},
+    commands::{
+        funds::{DEFAULT_MOST_FEE, coins, gas},
+        policy::account_address,
+    },
     failure::{Done, Failure},
     story::{note, say},
 };
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
+use ends::{end_anyway, lives};
+use everywhere::How;
 use futures::future::join_all;
-use marque::owner::{Notes, Owner};
+use marque::owner::{Ends, Notes, Owner};
 use marque_identity::{
     Rpc,
     account::{Permissions, Standing},
 };
+use prepare::with_message;
 use std::{path::PathBuf, process::ExitCode};
 use ways::Ways;
 
@@ -56,11 +62,18 @@ pub(super) struct Args {
     /// no agent: your key and this endpoint are enough.
     #[arg(long, value_name = "URL", conflicts_with_all = ["agent", "prepare"])]
     rpc: Option<String>,
+    /// What the word of one endpoint may cost, on each chain, in coins of the chain: for all that this
+    /// command ends, above what the others ask for it.
+    #[arg(
+        long, value_name = "COINS", value_parser = coins, default_value = DEFAULT_MOST_FEE,
+        conflicts_with = "prepare"
+    )]
+    most_fee: U256,
 }
 
 pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     let done = match &args.send {
-        Some(file) => send::run(shared, file, args.of, args.rpc.as_deref()).await,
+        Some(file) => send::run(shared, file, args.of, (args.rpc.as_deref(), args.most_fee)).await,
         None => with_key(shared, args).await,
     };
     // Whatever became of an endpoint, there may be another one.
@@ -92,8 +105,9 @@ async fn with_key(shared: &Shared, args: &Args) -> Done<ExitCode> {
              yours: marque account revoke --send FILE",
         )
     })?;
+    let how = How { again: args.again, most: args.most_fee };
     let Some(agent) = args.agent.as_deref() else {
-        return everywhere::run(shared, args.rpc.as_deref(), args.again).await;
+        return everywhere::run(shared, args.rpc.as_deref(), how).await;
     };
     // Whatever became of the home, what your folder knows can be ended.
     let site = Site::ending(shared, agent).map_err(|failure| {
@@ -112,14 +126,14 @@ async fn with_key(shared: &Shared, args: &Args) -> Done<ExitCode> {
     }
     if args.all {
         site.of_the_key(shared)?;
-        return all(shared, &site, args.again).await;
+        return all(shared, &site, how).await;
     }
-    one(shared, &site, agent).await
+    one(shared, &site, agent, how.most).await
 }
 
 /// Ends what was delegated to one agent from the account of the key here, on every chain on which the
 /// owner's folder or the agent's home knows of any.
-async fn one(shared: &Shared, site: &Site, agent: &str) -> Done<ExitCode> {
+async fn one(shared: &Shared, site: &Site, agent: &str, most: U256) -> Done<ExitCode> {
     let me = Owner::address_in(&shared.owner_home()?)?;
     let Signed { mine, elsewhere, theirs, doubt, known, broken } = site.signed(shared)?;
     let theirs = Signed::alive(&site.rpc, theirs).await.map(|mut alive| alive.pop());
@@ -148,7 +162,7 @@ async fn one(shared: &Shared, site: &Site, agent: &str) -> Done<ExitCode> {
         }
     };
     let chains = chains(shared, site, mine, elsewhere)?;
-    let ended = end_of(shared, me, agent, (chains, again)).await?;
+    let ended = end_of(shared, me, agent, (chains, again, most)).await?;
     let (mut lines, mut hashes, mut failures) = (Vec::new(), Vec::new(), Vec::new());
     for ended in ended {
         match ended {
@@ -204,61 +218,69 @@ async fn end_of(
     shared: &Shared,
     me: Address,
     agent: &str,
-    (chains, again): (Vec<OnChain>, &str),
+    (chains, again, most): (Vec<OnChain>, &str, U256),
 ) -> Done<Vec<Done<(String, Vec<B256>)>>> {
     let looks = chains.into_iter().map(|(chain, rpc, all)| async move {
         let rpc = rpc?;
         let account = all.last().map(|newest| newest.account).unwrap_or_default();
         // The newest first: of those before, most have ended.
         let looked = Signed::looked_at(&rpc, all.into_iter().rev()).await?;
-        let (unsure, alive): (Vec<_>, Vec<_>) =
-            looked.into_iter().partition(|(_, standing)| standing.is_over());
-        if !alive.is_empty() {
+        if looked.iter().any(|(_, standing)| !standing.is_over()) {
             gas(&rpc, me, agent).await?;
         }
-        Ok(OneChain { chain, rpc, account, alive, unsure })
+        Ok(OneChain { chain, rpc, account, looked })
     });
     let looks: Vec<Done<OneChain>> = join_all(looks).await;
+    let folder = &shared.owner_home()?;
     // The passphrase is asked for once, and only where there is something to end.
-    let owner = match looks.iter().flatten().any(|look| !look.alive.is_empty()) {
-        true => Some(shared.sender(&shared.owner_home()?)?),
+    let owner = match looks.iter().flatten().any(|look| !look.looked.is_empty()) {
+        true => Some(shared.sender(folder)?),
         false => None,
     };
     let owner = owner.as_ref();
     let ends = looks.into_iter().map(|look| async move {
-        let OneChain { chain, rpc, account, alive, unsure } = look?;
-        let (mut hashes, mut failure) = (Vec::new(), None);
-        let what = match owner.filter(|_| !alive.is_empty()) {
-            None => {
-                format!("what was delegated to {agent} on eip155:{chain} has ended already{again}")
-            }
-            Some(owner) => {
-                go_first(shared, &rpc, me).await?;
-                for (delegated, _) in &alive {
-                    match end_one(owner, &rpc, delegated).await {
-                        Ok(sent) => hashes.extend(sent),
-                        Err(error) => failure = Some(error),
-                    }
-                }
-                format!("{agent} can draw nothing on {account} on eip155:{chain} any more")
-            }
+        let OneChain { chain, rpc, account, looked } = look?;
+        let (Some(owner), Some((newest, _))) = (owner, looked.first()) else {
+            let what =
+                format!("what was delegated to {agent} on eip155:{chain} has ended already{again}");
+            return Ok((what, Vec::new()));
         };
-        // Where all that answer say that it is over there is nothing to send.
-        let unsure =
-            unsure.first().map(|(delegated, standing)| ends::lives(delegated, standing, ""));
-        failure.or(unsure).map_or(Ok((what, hashes)), Err)
+        go_first(shared, &rpc, me).await?;
+        let mut ends = owner.ends(&rpc, chain, most);
+        let hashes = end_each(&mut ends, &looked).await.map_err(|failure| {
+            let of = (newest.account, newest.nonce);
+            with_message(failure, folder, owner, &newest.framework, of)
+        })?;
+        Ok((format!("{agent} can draw nothing on {account} on eip155:{chain} any more"), hashes))
     });
     Ok(join_all(ends).await)
 }
 
-/// What was delegated to an agent on one chain and is not over for certain: what lives, and what is over by
-/// the word of those that answer.
+/// What was delegated to an agent on one chain and is not over for certain, the newest first.
 struct OneChain {
     chain: u64,
     rpc: Rpc,
     account: Address,
-    alive: Vec<(Permissions, Standing)>,
-    unsure: Vec<(Permissions, Standing)>,
+    looked: Vec<(Permissions, Standing)>,
+}
+
+/// Ends all of it. One that is over by the word of those that answer, while another endpoint is silent, may
+/// live: the newest is ended anyway, as each one before was over by the word of all when it was signed.
+async fn end_each(ends: &mut Ends<'_>, looked: &[(Permissions, Standing)]) -> Done<Vec<B256>> {
+    let (mut hashes, mut failure, mut doubt) = (Vec::new(), None, None);
+    for (index, (delegated, standing)) in looked.iter().enumerate() {
+        let ended = match (standing.is_over(), index) {
+            (false, _) => end_one(ends, delegated).await,
+            (true, 0) => end_anyway(ends, delegated).await,
+            (true, _) => Err(lives(delegated, standing, "")),
+        };
+        match (ended, standing.is_over()) {
+            (Ok(sent), _) => hashes.extend(sent),
+            (Err(error), false) => failure = Some(error),
+            (Err(error), true) => doubt = doubt.or(Some(error)),
+        }
+    }
+    failure.or(doubt).map_or(Ok(hashes), Err)
 }
 
 /// What another owner's key alone ends.
@@ -270,13 +292,13 @@ fn stays(agent: &str, theirs: &Permissions) -> Failure {
 }
 
 /// Ends all that the account of this key gave away, on the chain of an agent's policy.
-async fn all(shared: &Shared, site: &Site, again: bool) -> Done<ExitCode> {
+async fn all(shared: &Shared, site: &Site, how: How) -> Done<ExitCode> {
     if nothing_there(shared, site).await? {
         return undeployed(shared, site);
     }
     site.deployed().await?;
     let chains = [(site.rpc.clone(), site.framework)];
-    let told = match everywhere::end_on(shared, &chains, again).await?.pop() {
+    let told = match everywhere::end_on(shared, &chains, how).await?.pop() {
         Some(ended) => ended.and_then(|(what, hashes)| told(shared, &what, &hashes)),
         None => Ok(ExitCode::FAILURE),
     };

@@ -1,9 +1,12 @@
 //! The end of delegations on every endpoint of a chain: none alone says that something is over.
 
 use super::super::waits::{BEHIND, Patience};
-use crate::failure::{Done, Failure};
+use crate::{
+    failure::{Done, Failure},
+    story::note,
+};
 use alloy_primitives::{Address, B256, U256};
-use marque::owner::{Owner, OwnerError};
+use marque::owner::{Ends, OwnerError};
 use marque_contracts::delegation::Framework;
 use marque_identity::{
     IdentityError, Rpc,
@@ -23,15 +26,15 @@ pub(super) type Said = (String, Done<U256>);
 /// Raises an account's nonce, on every endpoint, and ends what was signed for a later one: it would
 /// wake now, or one day.
 pub(in super::super) async fn end_all(
-    owner: &Owner,
+    ends: &mut Ends<'_>,
     noted: &[Permissions],
-    rpc: &Rpc,
     framework: &Framework,
     account: Address,
 ) -> Done<Vec<B256>> {
+    let rpc = &ends.rpc().clone();
     let before = nonces(rpc, framework, account).await;
     let least = lowest(&before)?;
-    let receipt = owner.revoke_all(rpc, framework, account).await.map_err(unsent)?;
+    let receipt = ends.revoke_all(framework, account).await.map_err(unsent)?;
     let mut hashes = vec![receipt.transaction];
     // A node behind others may take a moment to know what is mined.
     let (patience, brief) = (Patience::of(BEHIND), Patience::of(QUIET));
@@ -46,18 +49,17 @@ pub(in super::super) async fn end_all(
     }
     // By the nonce alone: what it ended is over, whatever an endpoint does not say now.
     for later in noted.iter().filter(|signed| signed.nonce > least) {
-        hashes.extend(end_one(owner, rpc, later).await?);
+        hashes.extend(end_one(ends, later).await?);
     }
     Ok(hashes)
 }
 
 /// Revokes one delegation, and makes sure on every endpoint that it is over.
 pub(in super::super) async fn end_one(
-    owner: &Owner,
-    rpc: &Rpc,
+    ends: &mut Ends<'_>,
     delegated: &Permissions,
 ) -> Done<Vec<B256>> {
-    let (receipts, reverted) = match owner.revoke(rpc, delegated).await {
+    let (receipts, reverted) = match ends.revoke(delegated).await {
         Ok(receipts) => (receipts, None),
         // Another command may be ending the same at this moment.
         Err(
@@ -68,7 +70,7 @@ pub(in super::super) async fn end_one(
     let hashes: Vec<B256> = receipts.iter().map(|receipt| receipt.transaction).collect();
     let (patience, brief) = (Patience::of(BEHIND), Patience::of(QUIET));
     loop {
-        let standing = delegated.standing(rpc).await?;
+        let standing = delegated.standing(ends.rpc()).await?;
         if standing.is_over_for_certain() {
             break;
         }
@@ -80,6 +82,28 @@ pub(in super::super) async fn end_one(
         }
     }
     Ok(hashes)
+}
+
+/// Sends the end of one delegation that is over by the word of those that answer, while another is silent:
+/// they may lie. What came of it is looked at once more.
+pub(super) async fn end_anyway(ends: &mut Ends<'_>, delegated: &Permissions) -> Done<Vec<B256>> {
+    let sent = match ends.revoke_anyway(delegated).await {
+        Ok(receipts) => receipts.iter().map(|receipt| receipt.transaction).collect(),
+        // By their word there is nothing left to end.
+        Err(OwnerError::Reverted(_) | OwnerError::Chain(IdentityError::Reverted { .. })) => {
+            Vec::new()
+        }
+        Err(error) => {
+            note(&error.to_string());
+            Vec::new()
+        }
+    };
+    let standing = delegated.standing(ends.rpc()).await?;
+    match standing.is_over_for_certain() {
+        true => Ok(sent),
+        false if sent.is_empty() => Err(lives(delegated, &standing, "")),
+        false => Err(lives(delegated, &standing, ", whatever was sent")),
+    }
 }
 
 /// Why something that was delegated is not called over.
@@ -94,7 +118,7 @@ pub(super) fn lives(delegated: &Permissions, standing: &Standing, sent: &str) ->
 
 /// Why the chain did not take it, and the way out whatever an endpoint does.
 pub(super) fn unsent(error: OwnerError) -> Failure {
-    let short = matches!(error, OwnerError::Coins { .. });
+    let short = matches!(error, OwnerError::Coins { .. } | OwnerError::TooDear { .. });
     let failure = Failure::from(error);
     match (short, failure.help.clone()) {
         (true, Some(help)) => failure.help(format!("{help}; or {TRUSTED}")),

@@ -4,6 +4,7 @@
 use super::{
     super::{Signed, framework_on, keeper, waits::go_first},
     end_all,
+    prepare::with_message,
     send::named,
     stays, told,
     ways::{Ways, through},
@@ -13,7 +14,7 @@ use crate::{
     failure::{Done, Failure},
     story::note,
 };
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 use futures::future::join_all;
 use marque::{
     home::Home,
@@ -32,16 +33,25 @@ const MOST: usize = 16;
 /// What was ended, in words, and the transactions.
 type Ended = (String, Vec<B256>);
 
+/// How everything is ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct How {
+    /// Also where nothing is left that is known here.
+    pub(super) again: bool,
+    /// What the word of one endpoint may cost, in wei.
+    pub(super) most: U256,
+}
+
 /// What needs no notes either.
 pub(super) const WITHOUT_NOTES: &str =
     "your key and an endpoint of the chain are enough: marque account revoke --all --rpc URL";
 
-pub(super) async fn run(shared: &Shared, url: Option<&str>, again: bool) -> Done<ExitCode> {
+pub(super) async fn run(shared: &Shared, url: Option<&str>, how: How) -> Done<ExitCode> {
     if let Some(url) = url {
         let rpc = named(url)?;
         let framework = framework_on(rpc.chain_id().await?)?;
         let chains = [(rpc, framework)];
-        let mut ended = end_on(shared, &chains, again).await?;
+        let mut ended = end_on(shared, &chains, how).await?;
         let (what, hashes) = ended.pop().unwrap_or_else(|| Err(nobody()))?;
         told(shared, &what, &hashes)?;
         others(shared, &chains).await;
@@ -69,7 +79,7 @@ pub(super) async fn run(shared: &Shared, url: Option<&str>, again: bool) -> Done
     // nothing is no failure where something else has ended.
     let (mut lines, mut sent, mut failures, mut doubts) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for ((_, framework), ended) in chains.iter().zip(end_on(shared, &chains, again).await?) {
+    for ((_, framework), ended) in chains.iter().zip(end_on(shared, &chains, how).await?) {
         match ended {
             Ok((what, hashes)) => {
                 lines.push(what);
@@ -153,7 +163,7 @@ async fn elsewhere(shared: &Shared, chain: u64) -> Done<ExitCode> {
 pub(super) async fn end_on(
     shared: &Shared,
     chains: &[(Rpc, Framework)],
-    again: bool,
+    How { again, most }: How,
 ) -> Done<Vec<Done<Ended>>> {
     let folder = shared.owner_home()?;
     let me = Owner::address_in(&folder)?;
@@ -185,9 +195,12 @@ pub(super) async fn end_on(
         if !again && last_ended(&noted, rpc).await? {
             return Ok(has_ended(account, chain));
         }
-        let hashes = end_all(owner, &noted, rpc, framework, account).await?;
-        let what = format!("all that was delegated from {account} on eip155:{chain} has ended");
-        Ok((what, hashes))
+        let mut ends = owner.ends(rpc, chain, most);
+        let ended = end_all(&mut ends, &noted, framework, account).await;
+        let Some(newest) = noted.last() else { return Ok((has(account, chain), ended?)) };
+        let of = (account, newest.nonce);
+        let hashes = ended.map_err(|error| with_message(error, folder, owner, framework, of))?;
+        Ok((has(account, chain), hashes))
     });
     let ended: Vec<Done<Ended>> = join_all(ends).await;
     let named = |(ended, (_, framework)): (Done<Ended>, &(Rpc, Framework))| {
@@ -199,10 +212,14 @@ pub(super) async fn end_on(
     Ok(ended.into_iter().zip(chains).map(named).collect())
 }
 
+fn has(account: Address, chain: u64) -> String {
+    format!("all that was delegated from {account} on eip155:{chain} has ended")
+}
+
 fn has_ended(account: Address, chain: u64) -> Ended {
     let what = format!(
-        "all that was delegated from {account} on eip155:{chain} has ended already; for what may have been \
-         signed on another machine since: --all --again"
+        "{} already; for what may have been signed on another machine since: --all --again",
+        has(account, chain)
     );
     (what, Vec::new())
 }

@@ -8,14 +8,21 @@ use super::super::{
 use crate::{
     commands::{Shared, funds::amount},
     failure::{Context as _, Done, Failure},
-    story::say,
+    story::{note, say},
 };
 use alloy_primitives::{Address, Bytes, U256};
-use marque::owner::OwnerError;
+use marque::{
+    home::OwnerHome,
+    owner::{Owner, OwnerError},
+};
+use marque_contracts::delegation::Framework;
 use marque_identity::Rpc;
 use marque_identity_keys::{KeyDir, UnsignedTransaction, secret};
 use marque_policies::{Money, Policy};
-use std::{path::Path, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 /// Gas of the kill switch, with room: 186,808 were measured.
 const GAS: u64 = 260_000;
@@ -95,6 +102,50 @@ pub(super) async fn run(
     say!("  keep it where you reach it without this machine; whoever has it can do that alone");
     say!("  once it was sent, or after marque account revoke --all, prepare another one");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Puts the message that ends all that names `nonce` into the owner's folder, for whoever has an endpoint that
+/// nobody here has. It needs no word of any chain's: that nonce is one that was signed for.
+pub(super) fn put_away(
+    folder: &OwnerHome,
+    owner: &Owner,
+    framework: &Framework,
+    (account, nonce): (Address, U256),
+) -> Done<PathBuf> {
+    let chain = framework.chain;
+    let file = folder.path().join(format!("end-{chain}-{nonce}.json"));
+    let data = owner.kill_switch(framework, account, nonce)?;
+    let switch = Switch::new(chain, account, nonce, framework.manager, data);
+    // The same one was put there before.
+    if !Switch::read(&file).is_ok_and(|there| there.to == switch.to && there.data == switch.data) {
+        switch.write(&file)?;
+    }
+    Ok(file)
+}
+
+/// The same, named in the help of what failed. What cannot be written is told, and the failure stays as it is.
+pub(super) fn with_message(
+    failure: Failure,
+    folder: &OwnerHome,
+    owner: &Owner,
+    framework: &Framework,
+    of: (Address, U256),
+) -> Failure {
+    match put_away(folder, owner, framework, of) {
+        Ok(file) => {
+            let way = format!(
+                "send the message that ends all of it from wherever the chain is reached: marque account \
+                 revoke --send {} --rpc URL",
+                file.display()
+            );
+            let help = failure.help.clone().map_or(way.clone(), |help| format!("{help}; or {way}"));
+            failure.help(help)
+        }
+        Err(error) => {
+            note(&error.message);
+            failure
+        }
+    }
 }
 
 /// Whether a payment failed before anything of it left this machine.

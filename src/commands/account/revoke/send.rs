@@ -15,7 +15,7 @@ use crate::{
     failure::{Done, Failure},
     story::note,
 };
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 use marque::owner::{Notes, Owner, OwnerError, account_of, broadcast};
 use marque_contracts::delegation::Framework;
 use marque_identity::{IdentityError, Rpc};
@@ -25,7 +25,7 @@ pub(super) async fn run(
     shared: &Shared,
     file: &Path,
     of: Option<Address>,
-    url: Option<&str>,
+    (url, most): (Option<&str>, U256),
 ) -> Done<ExitCode> {
     let switch = Switch::read(file)?;
     if let Some(of) = of.filter(|of| *of != switch.account) {
@@ -89,7 +89,7 @@ pub(super) async fn run(
                 "its transaction does not end it ({why}); your key pays for the message instead"
             ));
         }
-        match pay(shared, &rpc, &switch).await {
+        match pay(shared, &rpc, &switch, most).await {
             Ok(paid) => {
                 hash = Some(paid);
                 doubt = over(&rpc, &framework, &switch).await;
@@ -161,7 +161,7 @@ fn theirs(shared: &Shared, framework: &Framework) -> Done<Option<Vec<Address>>> 
 }
 
 /// Sends the message with the key that is here, whosever that is.
-async fn pay(shared: &Shared, rpc: &Rpc, switch: &Switch) -> Done<B256> {
+async fn pay(shared: &Shared, rpc: &Rpc, switch: &Switch, most: U256) -> Done<B256> {
     let folder = shared.owner_home()?;
     // Looked at before a passphrase is asked for.
     Owner::address_in(&folder).map_err(|error| {
@@ -172,8 +172,8 @@ async fn pay(shared: &Shared, rpc: &Rpc, switch: &Switch) -> Done<B256> {
     })?;
     let owner = shared.sender(&folder)?;
     go_first(shared, rpc, owner.address()).await?;
-    let sent = owner.send_again(rpc, switch.chain, switch.to, switch.data.clone()).await;
-    let receipt = sent.map_err(|error| match error {
+    let mut ends = owner.ends(rpc, switch.chain, most);
+    let receipt = ends.send(switch.to, switch.data.clone()).await.map_err(|error| match error {
         OwnerError::Coins { owner, .. } => Failure::new(error).help(format!(
             "send {owner} some, or let anybody who has some send it: `data` to `to`, on chain {}",
             switch.chain
