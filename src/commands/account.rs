@@ -131,6 +131,17 @@ impl Site {
         Self::of(shared.home()?, agent, policy)
     }
 
+    /// The same where there is no home, whose place is then known to nobody.
+    fn by_folder(shared: &Shared, agent: &str) -> Done<Self> {
+        let (policy, _) = ending_policy(shared, agent).map_err(|failure| {
+            Failure::new(&failure.message).help(
+                "is it the right home (--home DIR)? What was delegated to all agents needs none: marque \
+                 account revoke --all",
+            )
+        })?;
+        Self::of(shared.home()?, agent, policy)
+    }
+
     /// As [`Self::own`], and by the draft of an agent for which nothing was adopted yet; whether
     /// something was.
     fn own_or_draft(shared: &Shared, agent: &str) -> Done<(Self, bool)> {
@@ -170,7 +181,11 @@ impl Site {
 
     /// Where what was delegated and the policy differ.
     fn drift(&self, shared: &Shared, delegated: &Permissions) -> Done<Vec<Drift>> {
-        let key = agent_address(shared, &self.agent)?;
+        let key = match agent_address(shared, &self.agent) {
+            // The owner's folder knows whom it was delegated to.
+            Err(_) if !self.home.path().exists() => delegated.agent,
+            key => key?,
+        };
         Ok(account::drift(&self.policy, key, delegated)?)
     }
 

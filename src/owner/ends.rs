@@ -480,10 +480,7 @@ impl Word {
 }
 
 async fn look(rpc: &Rpc, from: Address, hashes: &[B256]) -> Result<Look, IdentityError> {
-    let next = rpc.transaction_count(from, false).await?;
-    let mut receipts = Vec::new();
-    for hash in hashes {
-        receipts.extend(rpc.receipt(*hash).await?);
-    }
-    Ok((next, receipts))
+    let receipts = futures::future::try_join_all(hashes.iter().map(|hash| rpc.receipt(*hash)));
+    let (next, receipts) = tokio::try_join!(rpc.transaction_count(from, false), receipts)?;
+    Ok((next, receipts.into_iter().flatten().collect()))
 }

@@ -42,6 +42,9 @@ impl Liar {
                 std::thread::sleep(Duration::from_millis(20));
             }
             let says = *of.lock().unwrap();
+            if says == "the truth, slowly" {
+                std::thread::sleep(Duration::from_millis(900));
+            }
             lie(says, asked).unwrap_or_else(|| {
                 let said = ask(&honest, asked);
                 if says == "one more than was signed" {
@@ -77,14 +80,22 @@ fn lie(says: &str, asked: &Value) -> Option<Value> {
     let error = json!({ "error": { "code": -32000, "message": "not here" } });
     match (says, method) {
         ("no", _) => Some(error),
-        ("another chain", "eth_chainId") => result(json!("0x1")),
+        ("another chain" | "another chain, and it hides all", "eth_chainId") => {
+            result(json!("0x1"))
+        }
         ("no coins", "eth_getBalance") => result(json!("0x0")),
         ("a number far ahead", "eth_getTransactionCount") => result(json!("0x10000")),
         ("a number long gone", "eth_getTransactionCount") => result(json!("0x0")),
         ("much is pending", "eth_getTransactionCount") if asked["params"][1] == "pending" => {
             result(json!("0x10000"))
         }
-        ("wild fees", "eth_maxPriorityFeePerGas") => result(json!("0x10000000000000000")),
+        ("wild fees" | "wild fees for what it hides", "eth_maxPriorityFeePerGas") => {
+            result(json!("0x10000000000000000"))
+        }
+        (
+            "wild fees for what it hides" | "another chain, and it hides all",
+            "eth_getTransactionReceipt",
+        ) => result(Value::Null),
         ("no fees", "eth_maxPriorityFeePerGas") => result(json!("0x0")),
         ("much gas", "eth_estimateGas") => result(json!("0x1000000000")),
         ("little gas", "eth_estimateGas") => result(json!("0x5208")),
@@ -325,6 +336,23 @@ async fn an_endpoint_that_is_silent_costs_seconds() {
     assert!(!said.contains("nothing can be drawn"), "{said}");
     let (said, code) = estate.status();
     assert_eq!((code, &said["delegated"]), (1, &json!(true)), "{said}");
+}
+
+/// It is never so late with one answer that it is not waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_takes_its_time_costs_seconds() {
+    let (estate, liar) = Estate::beside_a_liar().await;
+    let within = |seconds: u64, args: &[&str]| {
+        let start = Instant::now();
+        let out = estate.account(args);
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(seconds), "{args:?}: {took:?}, {}", told(&out));
+        out
+    };
+    liar.says("the truth, slowly");
+    within(12, &["status", "scout"]);
+    ok(&within(26, &["revoke", "scout"]));
+    assert!(estate.over(&estate.permissions()).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -139,3 +139,33 @@ async fn a_status_says_what_has_ended_what_is_on_its_way_and_what_coins_there_ar
     assert_eq!((code, &said["delegated"]), (1, &json!(false)), "{said}");
     assert_eq!(said["assets"][0]["revoked"], json!(true), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delegation_of_which_a_part_was_revoked_is_told_and_signed_anew() {
+    let estate = Estate::new().await;
+    estate.draft(2, "day = \"3.00\"", "");
+    let file = estate.path().join("home/agents/scout/policy.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains("[limits.gas]"));
+    std::fs::write(&file, text.replace("[limits.gas]", "[limits.ETH]")).unwrap();
+    ok(&estate.marque(&["policy", "adopt", "scout"]));
+    ok(&estate.account(&["deploy", "scout"]));
+    ok(&estate.account(&["delegate", "scout", "--yes"]));
+    let half = estate.permissions();
+    let [first, second] = &half.unsigned()[..] else { panic!("{half:?}") };
+    assert_ne!(first.asset, second.asset);
+    let (framework, rpc) = (&half.framework, &estate.town.economy.rpc);
+    let end = marque_contracts::delegation::revoke(framework, &first.leaf);
+    estate.unlocked().act(rpc, framework, half.account, &end).await.unwrap();
+    let out = estate.account(&["status", "scout"]);
+    let told = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.code() == Some(1), "{told}");
+    assert!(told.contains("a part of it was revoked, and the rest can be drawn"), "{told}");
+    assert!(told.contains("marque account revoke scout ends the rest"), "{told}");
+    assert!(!estate.over(&half).await);
+    // What stands is not what the policy says, whatever its caveats are.
+    let said = ok(&estate.account(&["delegate", "scout", "--yes"]));
+    assert!(said.contains("what it had before is revoked"), "{said}");
+    assert!(estate.over(&half).await && estate.permissions() != half);
+    assert_eq!(estate.status().1, 0);
+}

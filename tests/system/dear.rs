@@ -3,7 +3,6 @@
 
 use crate::{
     account::Estate,
-    blocked::Liar,
     command::{failure, ok},
     robbed_host::between,
 };
@@ -95,8 +94,8 @@ async fn an_end_that_is_too_dear_says_which_option_pays_for_it() {
 async fn nobody_is_told_that_nothing_was_signed_where_something_was() {
     let (estate, liar) = Estate::beside_a_liar().await;
     for (says, why) in [
-        ("wild fees", "is the most that its word may cost"),
-        ("another chain", "nothing was signed for chain 1\n"),
+        ("wild fees for what it hides", "is the most that its word may cost"),
+        ("another chain, and it hides all", "nothing was signed for chain 1\n"),
     ] {
         let (text, _) = estate.ends_beside(&liar, says, &["scout"]).await;
         assert!(text.contains(why), "{text}");
@@ -115,7 +114,7 @@ async fn what_stays_behind_is_told_once_however_much_is_ended() {
     let rpc = estate.through(&[&liar.url, estate.town.economy.devnet.url()]);
     liar.says("it lives");
     let mut ends = owner.ends(&rpc, permissions.framework.chain, MOST_FEE);
-    for _ in 0..2 {
+    for _ in 0..3 {
         ends.revoke_all(&permissions.framework, permissions.account).await.unwrap();
     }
     drop(ends);
@@ -123,5 +122,7 @@ async fn what_stays_behind_is_told_once_however_much_is_ended() {
     let host = liar.url.trim_start_matches("http://").to_owned();
     let left: Vec<_> = told.iter().filter(|it| matches!(it, Heard::Left { .. })).collect();
     assert_eq!(left, [&Heard::Left { number: 65_536, count: 1, hosts: vec![host] }], "{told:?}");
-    assert_eq!(told.iter().filter(|it| matches!(it, Heard::Passed { .. })).count(), 1, "{told:?}");
+    let passed: Vec<_> = told.iter().filter(|it| matches!(it, Heard::Passed { .. })).collect();
+    let once = passed.iter().enumerate().all(|(index, it)| !passed[..index].contains(it));
+    assert!(once && !passed.is_empty(), "{told:?}");
 }

@@ -59,10 +59,10 @@ async fn a_script_is_told_of_every_error_of_a_run_as_an_object_with_its_code() {
 }
 
 /// A devnet of the command's own, ended in order.
-struct Devnet(std::process::Child);
+pub(crate) struct Devnet(std::process::Child);
 
 impl Devnet {
-    fn start(dir: &std::path::Path, more: &[&str]) -> Self {
+    pub(crate) fn start(dir: &std::path::Path, more: &[&str]) -> Self {
         let mut devnet = start(dir, &[&["devnet"], more].concat());
         let said = std::io::BufReader::new(devnet.stdout.take().unwrap());
         let mut said = std::io::BufRead::lines(said).map(Result::unwrap);

@@ -82,6 +82,32 @@ async fn all_is_ended_by_the_owners_folder_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_status_without_a_home_goes_by_the_owners_folder() {
+    let estate = Estate::delegated().await;
+    std::fs::rename(estate.path().join("home"), estate.path().join("gone")).unwrap();
+    let elsewhere = estate.path().join("another");
+    let status = ["account", "status", "scout"];
+    for home in [None, Some(["--home", elsewhere.to_str().unwrap()])] {
+        let home = home.as_ref().map_or(&[][..], |home| &home[..]);
+        let out = estate.marque(&[home, &status].concat());
+        let (said, told) =
+            (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        assert_eq!(out.status.code(), Some(1), "{told}");
+        assert!(said.contains("it holds 20.00 tUSD") && said.contains("3.00 tUSD left"), "{said}");
+        assert!(said.contains("the chain says what version 1 of the policy says"), "{said}");
+        assert!(told.contains("there is no home at ") && !told.contains("error: "), "{told}");
+        assert!(told.contains("marque account revoke scout ends what may live"), "{told}");
+    }
+    // Of an agent that the folder does not know there is nothing to say.
+    let (text, code) = failure(&estate.account(&["status", "other"]));
+    assert!(code == 1 && text.contains("marque account revoke --all"), "{text}");
+    ok(&estate.account(&["revoke", "scout"]));
+    let out = estate.account(&["status", "scout"]);
+    let said = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.code() == Some(1) && said.contains("it was revoked"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_that_fails_says_what_is_wrong_and_no_way_that_does_not_help() {
     let estate = Estate::delegated().await;
     const HOMELESS: &str = "marque account revoke --all";

@@ -488,7 +488,7 @@ impl Estate {
 /// An endpoint before an honest one, which sometimes knows better.
 pub(crate) fn between(
     honest: String,
-    lie: impl Fn(&Value) -> Option<Value> + Send + 'static,
+    lie: impl Fn(&Value) -> Option<Value> + Send + Sync + 'static,
 ) -> String {
     lies(move |asked| {
         if let Some(lie) = lie(asked) {
@@ -518,34 +518,39 @@ pub(crate) fn ask(url: &str, question: &Value) -> Value {
     })
 }
 
-/// An endpoint that answers as it likes.
-pub(crate) fn lies(answer: impl Fn(&Value) -> Value + Send + 'static) -> String {
+/// An endpoint that answers as it likes, everybody at the same time.
+pub(crate) fn lies(answer: impl Fn(&Value) -> Value + Send + Sync + 'static) -> String {
     let liar = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", liar.local_addr().unwrap());
+    let answer = std::sync::Arc::new(answer);
     std::thread::spawn(move || {
         for stream in liar.incoming() {
-            let mut stream = BufReader::new(stream.unwrap());
-            let (mut length, mut line) = (0, String::new());
-            while stream.read_line(&mut line).is_ok_and(|read| read > 2) {
-                if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-                    length = value.trim().parse().unwrap();
-                }
-                line.clear();
-            }
-            let mut body = vec![0; length];
-            // Whoever asked may be gone.
-            let read = stream.read_exact(&mut body).ok();
-            let Some(asked) = read.and_then(|()| serde_json::from_slice::<Value>(&body).ok())
-            else {
-                continue;
-            };
-            let mut said = json!({ "jsonrpc": "2.0", "id": asked["id"] });
-            said.as_object_mut().unwrap().extend(answer(&asked).as_object().unwrap().clone());
-            let said = said.to_string();
-            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close";
-            let said = format!("{head}\r\nContent-Length: {}\r\n\r\n{said}", said.len());
-            drop(stream.into_inner().write_all(said.as_bytes()));
+            let (stream, answer) = (stream.unwrap(), std::sync::Arc::clone(&answer));
+            std::thread::spawn(move || lies_to(stream, &*answer));
         }
     });
     url
+}
+
+fn lies_to(stream: std::net::TcpStream, answer: &impl Fn(&Value) -> Value) {
+    let mut stream = BufReader::new(stream);
+    let (mut length, mut line) = (0, String::new());
+    while stream.read_line(&mut line).is_ok_and(|read| read > 2) {
+        if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        line.clear();
+    }
+    let mut body = vec![0; length];
+    // Whoever asked may be gone.
+    let read = stream.read_exact(&mut body).ok();
+    let Some(asked) = read.and_then(|()| serde_json::from_slice::<Value>(&body).ok()) else {
+        return;
+    };
+    let mut said = json!({ "jsonrpc": "2.0", "id": asked["id"] });
+    said.as_object_mut().unwrap().extend(answer(&asked).as_object().unwrap().clone());
+    let said = said.to_string();
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close";
+    let said = format!("{head}\r\nContent-Length: {}\r\n\r\n{said}", said.len());
+    drop(stream.into_inner().write_all(said.as_bytes()));
 }

@@ -6,12 +6,20 @@ use super::{
 };
 use crate::{BlockTag, IdentityError, Rpc};
 use alloy_primitives::{Address, U256, keccak256};
+use futures::{
+    future::try_join_all,
+    stream::{self, StreamExt as _, TryStreamExt as _},
+};
 use marque_contracts::delegation::{
-    ACCOUNT_PROXY, DelegationError, Framework, OwnerAccount, Package, Part,
+    ACCOUNT_PROXY, Delegation, DelegationError, Framework, OwnerAccount, Package, Part,
     binding::{IDelegationManager, IMultiSigAccount, INonceEnforcer, IRollingSpendEnforcer},
 };
 use marque_policies::{AssetId, Money};
 use serde::Serialize;
+
+/// So many questions are asked of one endpoint at a time: one that takes long to answer keeps nobody waiting
+/// for each, and none is stormed.
+const TOGETHER: usize = 4;
 
 /// How permissions stand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -109,13 +117,14 @@ pub async fn lacking(
     rpc: &Rpc,
     framework: &Framework,
 ) -> Result<Vec<(Part, DelegationError)>, IdentityError> {
-    let mut lacking = Vec::new();
-    for (part, at) in framework.parts() {
-        if let Err(error) = framework.check(part, &rpc.code(at).await?) {
-            lacking.push((part, error));
-        }
-    }
-    Ok(lacking)
+    let codes = framework.parts().into_iter().map(|(part, at)| async move {
+        let code = rpc.code(at).await?;
+        Ok((part, framework.check(part, &code).err()))
+    });
+    let checked = stream::iter(codes).buffered(TOGETHER);
+    let lacking =
+        checked.try_filter_map(|(part, error)| async move { Ok(error.map(|it| (part, it))) });
+    lacking.try_collect().await
 }
 
 /// Whether an account is deployed; `false` where there is nothing yet.
@@ -137,13 +146,14 @@ pub async fn is_deployed(
     if keccak256(&code) != ACCOUNT_PROXY {
         return other(format!("the code at {at} is no account of Marque's"));
     }
-    let runs =
-        rpc.view("getImplementation", at, IMultiSigAccount::getImplementationCall {}).await?;
+    let (runs, signers, most) = tokio::try_join!(
+        rpc.view("getImplementation", at, IMultiSigAccount::getImplementationCall {}),
+        rpc.view("getSigners", at, IMultiSigAccount::getSignersCall {}),
+        rpc.view("getThreshold", at, IMultiSigAccount::getThresholdCall {}),
+    )?;
     if runs != framework.account {
         return other(format!("the account {at} runs other code, that at {runs}"));
     }
-    let signers = rpc.view("getSigners", at, IMultiSigAccount::getSignersCall {}).await?;
-    let most = rpc.view("getThreshold", at, IMultiSigAccount::getThresholdCall {}).await?;
     let same = account.signers().iter().all(|signer| signers.contains(signer));
     if !same || signers.len() != account.signers().len() || most != U256::from(account.threshold())
     {
@@ -196,39 +206,25 @@ impl Permissions {
 
     /// How they stand, as one endpoint says.
     async fn standing_at(&self, rpc: &Rpc) -> Result<Standing, IdentityError> {
-        let now = rpc.block(BlockTag::Latest).await?.timestamp;
-        let nonce = nonce(rpc, &self.framework, self.account).await?;
-        let call = IDelegationManager::pausedCall {};
-        let paused = rpc.view("paused", self.framework.manager, call).await?;
+        let (block, nonce, paused) = tokio::try_join!(
+            rpc.block(BlockTag::Latest),
+            nonce(rpc, &self.framework, self.account),
+            rpc.view("paused", self.framework.manager, IDelegationManager::pausedCall {}),
+        )?;
+        let now = block.timestamp;
         let mut assets = Vec::new();
         for grant in &self.grants {
             let asset = grant.asset;
             let money = |units| Money::new(units, asset);
-            let mut revoked = false;
-            let mut windows = Vec::new();
-            for signed in &grant.delegations {
-                let delegation = &signed.delegation;
-                let hash = delegation.hash();
-                let call = IDelegationManager::disabledDelegationsCall { delegationHash: hash };
-                revoked |= rpc.view("disabledDelegations", self.framework.manager, call).await?;
-                let Some(limits) = rolling(delegation) else { continue };
-                let caveat = marque_contracts::delegation::Terms::encode(&limits);
-                let call = IRollingSpendEnforcer::usedCall {
-                    manager: self.framework.manager,
-                    delegationHash: hash,
-                    terms: caveat,
-                };
-                let used = rpc.view("used", self.framework.rolling_spend, call).await?;
-                let path =
-                    if delegation.delegate == self.agent { "limits" } else { "owner.limits" };
-                windows.extend(limits.limits().iter().zip(used).map(|(limit, used)| Used {
-                    rule: format!("{path}.{}", called(limit.window)),
-                    used: money(used),
-                    limit: money(limit.most),
-                }));
-            }
-            let (account, float) =
-                (held(rpc, asset, self.account).await?, held(rpc, asset, self.agent).await?);
+            let delegations =
+                grant.delegations.iter().map(|it| self.used(rpc, asset, &it.delegation));
+            let (said, account, float) = tokio::try_join!(
+                try_join_all(delegations),
+                held(rpc, asset, self.account),
+                held(rpc, asset, self.agent),
+            )?;
+            let revoked = said.iter().any(|(disabled, _)| *disabled);
+            let windows = said.into_iter().flat_map(|(_, windows)| windows).collect();
             let (account, float) = (money(account), money(float));
             assets.push(AssetStanding { asset, revoked, account, float, windows });
         }
@@ -236,6 +232,35 @@ impl Permissions {
         // One that names a later nonce sleeps, and wakes when all others are ended.
         let ended = nonce > self.nonce;
         Ok(Standing { ended, paused, now, expired, assets, silent: Vec::new(), disputed: false })
+    }
+}
+
+impl Permissions {
+    /// Whether one of their delegations is disabled, and what is used of its windows.
+    async fn used(
+        &self,
+        rpc: &Rpc,
+        asset: AssetId,
+        delegation: &Delegation,
+    ) -> Result<(bool, Vec<Used>), IdentityError> {
+        let hash = delegation.hash();
+        let call = IDelegationManager::disabledDelegationsCall { delegationHash: hash };
+        let disabled = rpc.view("disabledDelegations", self.framework.manager, call);
+        let Some(limits) = rolling(delegation) else { return Ok((disabled.await?, Vec::new())) };
+        let call = IRollingSpendEnforcer::usedCall {
+            manager: self.framework.manager,
+            delegationHash: hash,
+            terms: marque_contracts::delegation::Terms::encode(&limits),
+        };
+        let used = rpc.view("used", self.framework.rolling_spend, call);
+        let (disabled, used) = tokio::try_join!(disabled, used)?;
+        let path = if delegation.delegate == self.agent { "limits" } else { "owner.limits" };
+        let windows = limits.limits().iter().zip(used).map(|(limit, used)| Used {
+            rule: format!("{path}.{}", called(limit.window)),
+            used: Money::new(used, asset),
+            limit: Money::new(limit.most, asset),
+        });
+        Ok((disabled, windows.collect()))
     }
 }
 

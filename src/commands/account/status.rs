@@ -39,6 +39,16 @@ async fn look(shared: &Shared, agent: &str, doubts: &mut Vec<String>) -> Done<Ex
                 Err(_) if !mine => {
                     Site::stated(shared, agent).or_else(|_| Site::own(shared, agent))?
                 }
+                Err(_) if gone(shared)? => {
+                    sound = false;
+                    let site = Site::by_folder(shared, agent)?;
+                    doubts.push(format!(
+                        "there is no home at {}, and this goes by your own folder: marque account revoke {agent} \
+                         ends what may live",
+                        site.home.path().display()
+                    ));
+                    site
+                }
                 Err(why) => {
                     let own = Site::own(shared, agent);
                     if own.is_ok() {
@@ -163,6 +173,11 @@ async fn look(shared: &Shared, agent: &str, doubts: &mut Vec<String>) -> Done<Ex
         succeeded(&site, now, &left);
     }
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Whether there is no home any more, or none yet.
+fn gone(shared: &Shared) -> Done<bool> {
+    Ok(!shared.home()?.path().exists())
 }
 
 /// Why the steward cannot use what stands: it reads the file in its home.
