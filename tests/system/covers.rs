@@ -40,18 +40,23 @@ async fn a_cover_that_is_lost_is_told_while_the_float_is_full() {
     assert!(!ok(&estate.marque(&["status"])).contains("NOTHING IS PAID"));
     ok(&estate.account(&["revoke", "--all"]));
     // Nobody pays, and nothing has to be refilled.
-    let text = ok(&estate.marque(&["status"]));
     let why = "all delegations of the account were ended; marque account delegate scout";
-    assert!(text.contains(&format!("NOTHING IS PAID: {why}")), "{text}");
+    let told = format!("NOTHING IS PAID: {why}");
+    eventually("it is told", 60, || async { ok(&estate.marque(&["status"])).contains(&told) })
+        .await;
     let log = tokio::task::block_in_place(|| steward.logs("it pays nothing", 60));
     assert_eq!(log.matches("all delegations of the account were ended").count(), 1, "{log}");
     assert!(log.contains("tUSD") && !log.contains("erc20:"), "{log}");
 
     // The same of one that does without.
     estate.floats(3, (25, 100), "5.00");
-    let text = ok(&estate.marque(&["status"]));
+    let mut text = String::new();
+    eventually("it is told", 60, || {
+        text = ok(&estate.marque(&["status"]));
+        std::future::ready(text.contains("it would not be refilled: "))
+    })
+    .await;
     assert!(!text.contains("NOTHING IS PAID"), "{text}");
-    assert!(text.contains("it would not be refilled: "), "{text}");
     assert!(text.contains("marque account delegate scout"), "{text}");
     ok(&estate.account(&["delegate", "scout", "--yes"]));
     assert!(!ok(&estate.marque(&["status"])).contains("refilled: "));
