@@ -348,3 +348,30 @@ async fn a_mind_whose_steward_is_gone_says_what_it_waits_for() {
     assert!(why.contains("marque steward run"), "{why}");
     stop(mind);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_whose_task_went_is_said_to_be_used_where_another_goal_takes_it() {
+    let town = Town::new().await;
+    let (feed, scout) = sailor(&town).await;
+    let file = scout.party.home.agent("scout").join("agent.toml");
+    let settings = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{settings}\n[options]\nkeep = 1\n")).unwrap();
+    let run = |goal: &str, task: &str| {
+        let out = marque(&scout, &["run", "scout", goal, "--task", task]).wait_with_output();
+        let out = out.unwrap();
+        (out.status.code(), String::from_utf8(out.stderr).unwrap())
+    };
+    for task in ["wind", "later"] {
+        let (code, why) = run(GOAL, task);
+        assert_eq!(code, Some(0), "{why}");
+    }
+    // What it did stands with the steward, whoever has forgotten the goal.
+    let rain = GOAL.replace("wind", "rain");
+    for _ in 0..2 {
+        let (code, why) = run(&rain, "wind");
+        assert_eq!(code, Some(1), "{why}");
+        assert!(why.contains("task \"wind\" failed: its name was used before"), "{why}");
+        assert!(why.contains("take another name") && !why.contains("id_reused"), "{why}");
+    }
+    eventually("two are paid", 60, || async { town.dollars(&feed).await == 40_000 }).await;
+}

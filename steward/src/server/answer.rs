@@ -176,7 +176,9 @@ fn remember(told: &Told, answer: &Answer) {
     told.lock().unwrap_or_else(PoisonError::into_inner).insert(id, state);
 }
 
-/// The tool of a mind that asks a chain itself, and so must know whom.
+/// The tool of a mind that asks a chain itself, and so must know whom. By its name: a word for it in
+/// `[[tool]]` would be one of the signed language, for its schema, its differences, its replay and its second
+/// evaluator to know, for the one tool that there is.
 const READS_THE_CHAIN: &str = "find_agents";
 
 /// Which intents a view has.
