@@ -493,6 +493,7 @@ mod tests {
         work.write(dir.path()).unwrap();
         assert!(fs::symlink_metadata(&record).unwrap().is_file());
     }
+
     #[test]
     fn whoever_holds_the_lock_works_and_not_who_has_the_number_of_a_process() {
         let dir = tempfile::tempdir().unwrap();
