@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     path::Path,
+    sync::LazyLock,
 };
 
 pub(crate) fn edit(path: &Path, key: &str, value: Value) {
@@ -502,19 +503,17 @@ pub(crate) fn between(
     })
 }
 
+/// One client for whatever liars ask: one for each question costs more than the question.
+static ASKING: LazyLock<(tokio::runtime::Runtime, reqwest::Client)> = LazyLock::new(|| {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all();
+    (runtime.build().unwrap(), reqwest::Client::builder().no_proxy().build().unwrap())
+});
+
 /// What an endpoint answers to a question.
 pub(crate) fn ask(url: &str, question: &Value) -> Value {
-    thread_local! {
-        // Made once: it takes longer than an answer may.
-        static CLIENT: (tokio::runtime::Runtime, reqwest::Client) = (
-            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
-            reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap(),
-        );
-    }
-    CLIENT.with(|(runtime, client)| {
-        runtime.block_on(async {
-            client.post(url).json(question).send().await.unwrap().json().await.unwrap()
-        })
+    let (runtime, client) = &*ASKING;
+    runtime.block_on(async {
+        client.post(url).json(question).send().await.unwrap().json().await.unwrap()
     })
 }
 

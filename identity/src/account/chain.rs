@@ -117,7 +117,7 @@ pub async fn lacking(
     rpc: &Rpc,
     framework: &Framework,
 ) -> Result<Vec<(Part, DelegationError)>, IdentityError> {
-    let codes = framework.parts().into_iter().map(|(part, at)| async move {
+    let codes = framework.parts().map(|(part, at)| async move {
         let code = rpc.code(at).await?;
         Ok((part, framework.check(part, &code).err()))
     });
