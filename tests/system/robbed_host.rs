@@ -505,8 +505,8 @@ pub(crate) fn between(
 
 /// One client for whatever liars ask: one for each question costs more than the question.
 static ASKING: LazyLock<(tokio::runtime::Runtime, reqwest::Client)> = LazyLock::new(|| {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all();
-    (runtime.build().unwrap(), reqwest::Client::builder().no_proxy().build().unwrap())
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    (tokio::runtime::Runtime::new().unwrap(), client)
 });
 
 /// What an endpoint answers to a question.
