@@ -116,13 +116,13 @@ def main():
         command = steps.add_parser(name, help=step.__doc__)
         command.set_defaults(step=step)
         if name in ("train", "all"):
-            command.add_argument("--tokens", type=float, default=34.0, help="millions of tokens to train on")
+            command.add_argument("--tokens", type=float, default=18.0, help="millions of tokens to train on")
             command.add_argument("--minutes", type=float, help="stop after so long; the same command goes on later")
             command.add_argument("--threads", type=int, default=1)
-            command.add_argument("--width", type=int, default=192)
-            command.add_argument("--layers", type=int, default=4)
-            command.add_argument("--heads", type=int, default=6)
-            command.add_argument("--inner", type=int, default=512)
+            command.add_argument("--width", type=int, default=160)
+            command.add_argument("--layers", type=int, default=6)
+            command.add_argument("--heads", type=int, default=5)
+            command.add_argument("--inner", type=int, default=448)
         if name in ("export", "all"):
             command.add_argument("--name", default="tiny-agent")
         if name == "show":

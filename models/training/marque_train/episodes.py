@@ -538,8 +538,8 @@ class Writer:
             if value != head and slot in ARGUMENTS and len(arguments) < 2 and self.chance(0.8):
                 arguments.setdefault(self.choice(ARGUMENTS[slot].split()), value)
         more = self.choice(rest) if rest else head
-        name = self.choice((f"{verb}_{head}",) * 4 + (f"{head}_{verb}", f"{verb}_{more}", f"{head}", f"{verb}")).strip("_")
-        about = self.choice((f"{verb} a {head}", f"{verb} the {head}", f"{verb} {more} {head}", f"{head}: {verb}", f"{verb} something", f"{verb} {head}s", "")).strip()
+        name = self.choice((f"{verb}_{head}",) * 4 + (f"{head}_{verb}", f"{verb}_{more}", f"{head}", f"{verb}")).strip("_") or verb
+        about = self.choice((f"{verb} a {head}", f"{verb} the {head}", f"{verb} {more} {head}", f"{head}: {verb}", f"{verb} something", f"{verb} {head}s", "")).strip(" :")
         if self.chance(0.15):
             # What it is for stands in its description alone.
             name, about = f"{self.e.syllables(1, 2)}", f"{verb} {head}".strip()
@@ -617,11 +617,9 @@ class Writer:
     def group(self):
         """Episodes that share their list of tools, or one alone."""
         draw = self.rng.random()
-        if draw < 0.25:
-            return self.drill()
-        if draw < 0.4:
+        if draw < 0.2:
             return [self.episode()]
-        return self.together() if draw < 0.7 else self.strangers()
+        return self.together() if draw < 0.6 else self.strangers()
 
     def drill(self):
         """Bare words and bare tools: nothing decides but which line has them. Without them a run of
@@ -647,12 +645,12 @@ class Writer:
         self.rng.shuffle(tools)
         return [Episode("drill", goal, [(made, None)], tools) for goal, made in asked]
 
-    def together(self):
-        """Goals for the tools that everybody has."""
+    def together(self, quiet=False):
+        """Goals for the tools that everybody has; with `quiet` most of them ask for nothing, and some for a payment."""
         self.begin(self.chance(0.12))
         made = []
         while len(made) < 7:
-            kind = self.kind(but=("other", "structured", "job_done"))
+            kind = self.choice(("idle", "idle", "idle", "pay")) if quiet else self.kind(but=("other", "structured", "job_done"))
             made.append((kind, getattr(self, kind)()))
         needed = [[step["tool"] for step, _ in episode.steps] for _, episode in made]
         missing = None

@@ -16,12 +16,12 @@ from torch import nn
 class Shape:
     """How large a model is."""
 
-    width: int = 192
-    layers: int = 4
-    heads: int = 6
-    inner: int = 512
+    width: int = 160
+    layers: int = 6
+    heads: int = 5
+    inner: int = 448
     context: int = 2048
-    rope: float = 10_000.0
+    rope: float = 1_000_000.0
     epsilon: float = 1e-5
 
     @property
@@ -61,6 +61,8 @@ class Network(nn.Module):
         self.mark_vectors = normal(2, shape.width, scale=0.02)
         self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
         self.norm = nn.Parameter(torch.ones(shape.width))
+        # What reads the tokens' knowledge out of the middle while training; no part of the file.
+        self.probes = nn.ParameterList(normal(shape.width, shape.width, scale=shape.width**-0.5) for _ in range(2))
         rates = shape.rope ** (-torch.arange(0, shape.head, 2) / shape.head)
         angles = torch.arange(shape.context)[:, None, None] * rates
         self.register_buffer("turns", torch.polar(torch.ones_like(angles), angles), persistent=False)
@@ -69,7 +71,8 @@ class Network(nn.Module):
         return self.words[self.base] + self.marks @ self.mark_vectors
 
     def forward(self, batch, table):
-        """Hidden states of a batch's tokens (`packing`), which lie one behind the other without padding."""
+        """Hidden states of a batch's tokens (`packing`), which lie one behind the other without padding, and what each
+        layer left."""
         shape = self.shape
         turns = self.turns[batch.positions]
         rows = (-1, shape.heads, shape.head)
@@ -78,7 +81,7 @@ class Network(nn.Module):
             pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
             return torch.view_as_real(pairs * turns).flatten(-2)
 
-        state = F.embedding(batch.ids, table)
+        state, left = F.embedding(batch.ids, table), []
         for layer in self.layers:
             normed = F.rms_norm(state, (shape.width,), layer.attention_norm, shape.epsilon)
             q, k, v = F.linear(normed, layer.qkv).chunk(3, -1)
@@ -90,7 +93,12 @@ class Network(nn.Module):
             normed = F.rms_norm(state, (shape.width,), layer.inner_norm, shape.epsilon)
             gate, up = F.linear(normed, layer.gate_up).chunk(2, -1)
             state = state + F.linear(F.silu(gate) * up, layer.down)
-        return F.rms_norm(state, (shape.width,), self.norm, shape.epsilon)
+            left.append(state)
+        return F.rms_norm(state, (shape.width,), self.norm, shape.epsilon), left
+
+    def probed(self, which, state, table):
+        """Scores of what a layer's states know: 0 for the line, 1 for the goal."""
+        return F.linear(F.linear(F.rms_norm(state, state.shape[-1:]), self.probes[which]), table)
 
     def attend(self, part, q, k, v):
         """What the rows of a part see: themselves up to each token, after what they continue."""

@@ -14,16 +14,20 @@ import torch
 
 from . import episodes
 
-# What counts for how much in the loss: other texts than calls, and where a tool is chosen. That is one token
-# of a call's forty, and what is hardest; with a weight of 1 a run of ten million tokens spelled every
-# name well and chose hardly any that was not built in.
+# What counts for how much in the loss: other texts than calls, and where a tool is chosen, which is one token
+# of a call's forty.
 OTHER_WEIGHT, CHOICE_WEIGHT = 0.05, 8.0
 # Groups that are sorted by length together.
 POOL = 240
-# Pools of drills alone, which a run begins with: some three million tokens.
-DRILLS = 100
+# Pools of drills alone, which a run begins with: some million tokens; and how many groups of the later ones are.
+DRILLS, DRILLED = 30, 0.34
+# From this pool on, where lines are read well, so few groups are drills, and so many are of goals that mostly
+# ask for nothing.
+QUIET, REFRESHED, QUIETED = 200, 0.05, 0.25
 # Rows that attend together.
 ROWS = 8
+# Where a token has nothing to know.
+NONE = -1
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Batch:
     positions: torch.Tensor
     targets: torch.Tensor
     weights: torch.Tensor
+    lines: torch.Tensor
+    hints: torch.Tensor
     parts: list
 
     def __len__(self):
@@ -51,19 +57,30 @@ class Batch:
 
 
 def encode(tokenizer, episode):
-    """Ids of a system text, ids of what follows, and what each of these counts for."""
-    system, ids, counts = [], [], []
+    """A text in ids: `(system, lines)` and `(ids, counts, hints)`.
+
+    `counts` is what each id counts for in the loss, `lines` and `hints` are what a token should know at
+    half of the network's depth: the name of the line that it stands in, and the tool that its goal is for.
+    """
+    system, ids, counts, lines, hints = [], [], [], [], []
     chosen = len(tokenizer.encode('{"tool":"'))
+    wanted = (tokenizer.encode(episode.steps[0][0]["tool"]) or [NONE])[0]
     for number, (text, special, target) in enumerate(episodes.render(episode)):
         piece = [tokenizer.special(text)] if special else tokenizer.encode(text)
-        if number < 2:
-            system += piece
+        if number == 0:
+            system, lines = piece, [NONE]
+        elif number == 1:
+            for at, tool in enumerate(episode.tools):
+                name, line = tokenizer.encode(tool.name), tokenizer.encode("\n" * (at > 0) + tool.line())
+                system += line
+                lines += [NONE] * (len(name) + (at > 0)) + [name[0]] * (len(line) - len(name) - (at > 0))
         else:
             ids += piece
+            hints += [wanted if number == 3 else NONE] * len(piece)
             counts += [1.0 if target else OTHER_WEIGHT] * len(piece)
             if target and not special:
                 counts[chosen - len(piece)] = CHOICE_WEIGHT
-    return system, ids, counts
+    return (system, lines), (ids, counts, hints)
 
 
 def rounded(size, step):
@@ -88,31 +105,48 @@ def part(starts, lengths, before):
 
 
 def pack(groups):
-    """One batch of groups `(system, [(ids, counts), ...])`."""
-    ids, positions, targets, weights = [], [], [], []
+    """One batch of groups `((system, lines), [(ids, counts, hints), ...])`."""
+    ids, positions, targets, weights, lines, hints = [], [], [], [], [], []
     systems, rows = [], []
-    for system, members in groups:
+    for (system, names), members in groups:
         systems.append((len(ids), len(system)))
         ids += system
         positions += range(len(system))
         targets += [*system[1:], members[0][0][0]]
         weights += [OTHER_WEIGHT] * len(system)
+        lines += names
+        hints += [NONE] * len(system)
         rows += [(systems[-1], *member) for member in members]
     parts = [part([start for start, _ in systems], [length for _, length in systems], [(0, 0)] * len(systems))]
     rows.sort(key=lambda row: len(row[1]))
     for number in range(0, len(rows), ROWS):
         some = rows[number : number + ROWS]
         starts = []
-        for (_, length), row, counts in some:
+        for (_, length), row, counts, goal in some:
             starts.append(len(ids))
             ids += row[:-1]
             positions += range(length, length + len(row) - 1)
             targets += row[1:]
             weights += counts[1:]
-        parts.append(part(starts, [len(row) - 1 for _, row, _ in some], [before for before, _, _ in some]))
+            lines += [NONE] * (len(row) - 1)
+            hints += goal[:-1]
+        parts.append(part(starts, [len(row) - 1 for _, row, _, _ in some], [before for before, *_ in some]))
     padding = [0] * (rounded(len(ids), 128) - len(ids))
-    columns = (torch.tensor(column + padding) for column in (ids, positions, targets, weights))
-    return Batch(*columns, parts)
+    columns = [torch.tensor(column + padding) for column in (ids, positions, targets, weights)]
+    known = [torch.tensor(column + [NONE] * len(padding)) for column in (lines, hints)]
+    return Batch(*columns, *known, parts)
+
+
+def group(writer, number):
+    """The episodes of a group in this pool."""
+    if number < DRILLS:
+        return writer.drill()
+    if number < QUIET:
+        return writer.drill() if writer.chance(DRILLED) else writer.group()
+    draw = writer.rng.random()
+    if draw < REFRESHED:
+        return writer.drill()
+    return writer.together(quiet=True) if draw < REFRESHED + QUIETED else writer.group()
 
 
 def batches(tokenizer, seed, tokens, context, start=0):
@@ -122,11 +156,11 @@ def batches(tokenizer, seed, tokens, context, start=0):
         writer = episodes.Writer(seed * 1_000_003 + number)
         pool = []
         for _ in range(POOL):
-            made = [encode(tokenizer, episode) for episode in (writer.drill() if number < DRILLS else writer.group())]
-            members = [(ids, counts) for system, ids, counts in made if len(system) + len(ids) <= context]
+            made = [encode(tokenizer, episode) for episode in group(writer, number)]
+            members = [row for (system, _), row in made if len(system) + len(row[0]) <= context]
             if members:
                 pool.append((made[0][0], members))
-        sizes = [len(system) + sum(len(ids) - 1 for ids, _ in members) for system, members in pool]
+        sizes = [len(system) + sum(len(ids) - 1 for ids, *_ in members) for (system, _), members in pool]
         order = random.Random(number).sample(range(len(pool)), len(pool))
         current, size, out = [], 0, []
         for at in order:

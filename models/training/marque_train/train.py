@@ -19,6 +19,8 @@ from .packing import batches, rounded
 
 # Which share of what is not called is looked at.
 OTHER_SHARE = 0.2
+# How many tokens of a batch say what they know in the middle, of each kind, and what that counts for.
+PROBED, PROBE_WEIGHT = 256, 0.3
 
 
 def ahead(generator, depth=8):
@@ -85,6 +87,7 @@ class Run:
         self.adam = torch.optim.AdamW(self.rest, lr=rate, betas=(0.9, 0.95), weight_decay=0.0)
         self.tokens = self.steps = self.pool = 0
         self.seconds = 0.0
+        self.read = [0.0, 0.0]
         self.curve = []
         self.noise = torch.Generator().manual_seed(seed)
 
@@ -122,13 +125,22 @@ class Run:
         # Matrices are multiplied in bfloat16, which CPUs of today do twice as fast; all else is not.
         with torch.autocast("cpu", torch.bfloat16):
             table = self.network.embeddings()
-            hidden = self.network(batch, table)
+            hidden, left = self.network(batch, table)
         at = self.looked_at(batch.weights)
         with torch.autocast("cpu", torch.bfloat16):
             logits = F.linear(hidden[at], table).float()
         wanted, weight = batch.targets[at], batch.weights[at]
         losses = F.cross_entropy(logits, wanted, reduction="none")
         loss = (losses * weight).sum() / weight.sum()
+        middle = self.shape.layers // 2
+        for which, (known, state) in enumerate(((batch.lines, left[max(middle - 1, 0)]), (batch.hints, left[middle]))):
+            some = (known >= 0).nonzero()[:, 0]
+            some = some[torch.randperm(len(some), generator=self.noise)[:PROBED]]
+            with torch.autocast("cpu", torch.bfloat16):
+                scores = self.network.probed(which, state[some], table).float()
+            read = F.cross_entropy(scores, known[some])
+            self.read[which] = read.item()
+            loss = loss + PROBE_WEIGHT * read
         self.network.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.rest, 1.0)
@@ -165,7 +177,7 @@ class Run:
             if self.steps % report == 0:
                 speed = self.tokens / self.seconds
                 left = (self.total - self.tokens) / speed / 60
-                print(f"step {self.steps}  {self.tokens / 1e6:.2f} of {self.total / 1e6:.1f} M tokens  loss {loss:.4f}  call tokens right {right:.4f}  {speed:.0f} tokens/s  {left:.0f} min left", flush=True)
+                print(f"step {self.steps}  {self.tokens / 1e6:.2f} of {self.total / 1e6:.1f} M tokens  loss {loss:.4f}  call tokens right {right:.4f}  lines {self.read[0]:.2f}  goals {self.read[1]:.2f}  {speed:.0f} tokens/s  {left:.0f} min left", flush=True)
                 self.curve.append([self.tokens, round(loss, 4), round(right, 4)])
             if now - kept > keep:
                 self.save()
