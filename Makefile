@@ -23,7 +23,7 @@ help:
 	@echo 'make fuzz    every reader of untrusted text under a fuzzer (nightly Rust, cargo-fuzz are added; RUNS=N)'
 	@echo 'make sanitize  the engine and llama.cpp under AddressSanitizer (nightly Rust is added; builds'
 	@echo '             llama.cpp once more, about 10 minutes and 2 GB in target/sanitize)'
-	@echo 'make train-model  the built-in model from nothing (Python, torch; an hour or two of one core)'
+	@echo 'make train-model  the built-in model from nothing (Python, torch; some three hours of one core)'
 	@echo 'make eval-model   its figures, or those of MODEL=file.gguf'
 	@echo 'make setup   only install what is missing'
 

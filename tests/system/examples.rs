@@ -70,9 +70,8 @@ prints! {
     typed_answer: "sail: true, at 14 knots, for a steady breeze";
 }
 
-/// The one of the front page, in a home as people have it.
-#[tokio::test(flavor = "multi_thread")]
-async fn hello() {
+/// One that opens a home as people have it: what it said, and what was paid.
+async fn at_home(example: &str) -> (String, u64) {
     let town = Town::new().await;
     let feed = town.seller("feed", "0.02 tUSD").await;
     let mut scout = town.buyer("scout", &[&feed], "").await;
@@ -82,16 +81,30 @@ async fn hello() {
     let credentials = town.dir.path().join("credentials");
     fs::create_dir(&credentials).unwrap();
     fs::write(credentials.join("marque-unlock"), scout.party.unlock.expose_secret()).unwrap();
-    let output = tokio::process::Command::new(built("hello"))
+    let output = tokio::process::Command::new(built(example))
         .env("MARQUE_HOME", scout.party.home.path())
         .env("CREDENTIALS_DIRECTORY", &credentials)
         .output()
         .await
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    let troubles = String::from_utf8_lossy(&output.stderr);
-    assert!(said.ends_with(" rows; 0.02 tUSD spent so far\n"), "{said}{troubles}");
-    assert_eq!(town.dollars(&feed).await, 20_000);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    (said, town.dollars(&feed).await)
+}
+
+/// The one of the front page.
+#[tokio::test(flavor = "multi_thread")]
+async fn hello() {
+    let (said, paid) = at_home("hello").await;
+    assert!(said.ends_with(" rows; 0.02 tUSD spent so far\n"), "{said}");
+    assert_eq!(paid, 20_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shortest() {
+    let (said, paid) = at_home("shortest").await;
+    assert!(said.starts_with("value is "), "{said}");
+    assert_eq!(paid, 20_000);
 }
 
 /// The test that `marque new --rust` puts beside that program in a project of one's own.
@@ -122,6 +135,6 @@ fn every_example_is_short_and_is_run() {
         assert!(text.starts_with("//! "), "{} does not say what it shows", path.display());
         names.insert(path.file_stem().unwrap().to_str().unwrap().to_owned());
     }
-    let run = RUN.iter().chain(&["hello"]).map(|name| (*name).to_owned());
+    let run = RUN.iter().chain(&["hello", "shortest"]).map(|name| (*name).to_owned());
     assert_eq!(names, run.collect());
 }

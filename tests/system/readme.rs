@@ -36,6 +36,7 @@ fn the_comparison_states_the_lines_that_its_script_counts() {
     let page = read("docs/comparison.md");
     for (named, program) in [
         ("[`examples/hello.rs`]", "examples/hello.rs"),
+        ("[`examples/shortest.rs`]", "examples/shortest.rs"),
         ("[the same in rig]", "docs/comparison/src/bin/agent.rs"),
     ] {
         let counted =

@@ -23,7 +23,7 @@ POOL = 240
 DRILLS, DRILLED = 30, 0.34
 # From this pool on, where lines are read well, so few groups are drills, and so many are of goals that mostly
 # ask for nothing.
-QUIET, REFRESHED, QUIETED = 200, 0.05, 0.25
+QUIET, REFRESHED, QUIETED = 100, 0.05, 0.2
 # Rows that attend together.
 ROWS = 8
 # Where a token has nothing to know.
