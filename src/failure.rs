@@ -2,6 +2,7 @@
 //! it, and an exit code that a script can tell apart.
 
 use crate::story::harmless;
+use alloy_primitives::U256;
 use marque::{
     owner::OwnerError,
     process::{LaunchError, Stop},
@@ -178,9 +179,14 @@ impl From<OwnerError> for Failure {
                 .help("make one: marque owner init; or say where it is: --owner-home DIR"),
             error @ OwnerError::Coins { .. } => Self::new(error)
                 .help("send it some; on a devnet: marque fund NAME \"0.1 ETH\" --faucet --owner"),
-            error @ OwnerError::TooDear { .. } => Self::new(error).help(
-                "let it cost more, in coins of the chain: marque account deploy or revoke, --most-fee 0.5",
-            ),
+            error @ OwnerError::TooDear { fee, before, .. } => {
+                // Twice, as the next block may ask for more.
+                let enough = fee.saturating_add(before).saturating_mul(U256::from(2));
+                let enough = marque_policies::money::format_units(enough, 18);
+                Self::new(error).help(format!(
+                    "let it cost more, in coins of the chain: marque account deploy or revoke, --most-fee {enough}"
+                ))
+            }
             error => Self::new(error),
         }
     }

@@ -8,7 +8,7 @@ use marque_contracts::delegation::{
     ANYBODY, Framework, Permission, binding::IDelegationManager, revoke_all,
 };
 use serde::{Deserialize, Serialize};
-use std::{fs, io::Write as _, path::Path};
+use std::{fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path};
 
 const FORMAT: u32 = 1;
 
@@ -54,7 +54,8 @@ impl Switch {
     /// Writes it to a file that is not there yet.
     pub(super) fn write(&self, path: &Path) -> Done {
         let text = serde_json::to_vec_pretty(self).doing(path.display())?;
-        let file = fs::File::options().write(true).create_new(true).open(path);
+        // Whoever has it can send it.
+        let file = fs::File::options().write(true).create_new(true).mode(0o600).open(path);
         let mut file = file.map_err(|error| match error.kind() {
             std::io::ErrorKind::AlreadyExists => taken(path),
             _ => Failure::new(format!("{}: {error}", path.display())),

@@ -129,13 +129,14 @@ pub(super) fn with_message(
     folder: &OwnerHome,
     owner: &Owner,
     framework: &Framework,
-    of: (Address, U256),
+    of @ (account, _): (Address, U256),
 ) -> Failure {
     match put_away(folder, owner, framework, of) {
         Ok(file) => {
             let way = format!(
-                "send the message that ends all of it from wherever the chain is reached: marque account \
-                 revoke --send {} --rpc URL",
+                "send the message that ends everything on {account}, of all its agents, also what is delegated \
+                 there until it is sent, from wherever the chain is reached: marque account revoke --send {} \
+                 --rpc URL",
                 file.display()
             );
             let help = failure.help.clone().map_or(way.clone(), |help| format!("{help}; or {way}"));
