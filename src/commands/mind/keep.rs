@@ -244,6 +244,7 @@ impl Keeper {
             let ended = self.pursue("", None, goal).await?;
             self.end("", &ended)?;
             self.work.under_way = None;
+            self.work.write(&self.folder)?;
         }
     }
 
@@ -256,6 +257,10 @@ impl Keeper {
         loop {
             let names = queue.goals().doing(format!("{}", place.display()))?;
             self.waiting.retain(|name, _| names.contains(name));
+            if self.work.waiting != self.waiting.len() as u64 {
+                self.work.waiting = self.waiting.len() as u64;
+                self.work.write(&self.folder)?;
+            }
             let is_due = |name: &String| {
                 self.waiting.get(name).is_none_or(|one| one.due <= tokio::time::Instant::now())
             };
@@ -282,8 +287,8 @@ impl Keeper {
                 return Ok(());
             }
             Err(error) => {
-                let error = Some(error.to_string());
-                Answered { v: 1, task: name, error, ..Answered::default() }.write(queue, name)?;
+                let (error, task) = (Some(error.to_string()), &*format!("queue-{name}"));
+                Answered { v: 1, task, error, ..Answered::default() }.write(queue, name)?;
                 return queue.finish(name).doing("what is no goal");
             }
         };
@@ -303,8 +308,12 @@ impl Keeper {
             Ended::Unreliable { why, .. } => Some(Err(buyer::unreliable(why).message)),
             Ended::Failed(error) => Some(Err(error.to_string())),
             Ended::Waits(error) => {
-                let ending = if is_the_owners(error) { "held" } else { "later" };
+                let (ending, before) = match is_the_owners(error) {
+                    true => ("held", "later"),
+                    false => ("later", "held"),
+                };
                 queue.put(name, ending, error.to_string().as_bytes()).doing("why it waits")?;
+                queue.remove(&format!("{name}.{before}")).doing("why it waited")?;
                 None
             }
         };

@@ -171,16 +171,22 @@ impl Queue {
         new.sync_all()
     }
 
-    /// Makes a goal that is over `NAME.done`, and takes away what it waited for.
+    /// Makes a goal that is over `NAME.done`, and takes away what it waited for. A link or a pipe in a goal's
+    /// place goes.
     pub(super) fn finish(&self, name: &str) -> io::Result<()> {
         for ending in ["held", "later"] {
             self.remove(&format!("{name}.{ending}"))?;
         }
         let (goal, done) = (format!("{name}.goal"), format!("{name}.done"));
+        let is_kept = |kind: FileType| matches!(kind, FileType::RegularFile | FileType::Directory);
+        // A fence lets nobody make a link or a pipe, under another name either.
+        if self.about(&goal)?.is_some_and(|it| !is_kept(FileType::from_raw_mode(it.st_mode))) {
+            return self.remove(&goal);
+        }
         Ok(fs::renameat(&self.held, goal, &self.held, done)?)
     }
 
-    fn remove(&self, file: &str) -> io::Result<()> {
+    pub(super) fn remove(&self, file: &str) -> io::Result<()> {
         match fs::unlinkat(&self.held, file, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(error.into()),
