@@ -157,11 +157,18 @@ async fn a_goal_is_submitted_to_whoever_serves_the_queue_and_its_answer_waited_f
 
     let (code, _, why) = submit(&["--task", name]);
     assert!(code == Some(2) && why.contains("already; take another name"), "{why}");
+    // Who waits again in the same words gets what came of it, and nothing is bought again.
+    let (code, said, why) = submit(&["--task", name, "--wait"]);
+    assert!(code == Some(0) && said.contains("answers: value is"), "{said}{why}");
+    assert!(why.contains("is in the queue already"), "{why}");
     let closed = ["run", "scout", CLOSED, "--submit", "--wait", "--task", "closed", "--json"];
     let out = marque(&scout, &closed).wait_with_output().unwrap();
     assert_eq!(out.status.code(), Some(1));
     let said: Value = serde_json::from_slice(&out.stdout).unwrap();
     assert!(said["error"].as_str().unwrap().contains("follows an error"), "{said}");
+    let (code, _, why) = submit(&["--task", "closed", "--wait"]);
+    assert!(code == Some(2) && why.contains("already; take another name"), "{why}");
+    assert_eq!(town.dollars(&feed).await, 40_000);
     stop(mind);
 
     let mind = marque(&scout, &["run", "scout", GOAL, "--every", "1h"]);

@@ -41,13 +41,20 @@ pub(super) fn submit(shared: &Shared, home: &Home, args: &Args, goal: &str) -> D
     served(&mind, agent)?;
     let queue = Queue::open(&mind).map_err(|error| closed(&mind, &error))?;
     let name = args.task.clone().unwrap_or_else(unused);
-    queue.submit(&name, goal).map_err(|error| match error.kind() {
-        io::ErrorKind::InvalidInput | io::ErrorKind::AlreadyExists => Failure::usage(error),
-        _ => closed(&mind, &error),
-    })?;
+    // Whose waiting ended waits again by the same command, and buys nothing a second time.
+    let again = args.wait && queue.has(&name, goal);
+    if !again {
+        queue.submit(&name, goal).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidInput | io::ErrorKind::AlreadyExists => Failure::usage(error),
+            _ => closed(&mind, &error),
+        })?;
+    }
     let answer = queue.path().join(format!("{name}.answer"));
     if args.wait {
-        anstream::eprintln!("{name} is in the queue; Ctrl-C stops the waiting, not the goal");
+        let already = if again { " already" } else { "" };
+        anstream::eprintln!(
+            "{name} is in the queue{already}; Ctrl-C stops the waiting, not the goal"
+        );
         return wait(shared, &queue, &mind, agent, &name);
     }
     if shared.json {

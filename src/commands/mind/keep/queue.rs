@@ -87,6 +87,15 @@ impl Queue {
         }
     }
 
+    /// Whether a goal of this name was put in, in the same words.
+    pub(crate) fn has(&self, name: &str, goal: &str) -> bool {
+        is_name(name)
+            && ["goal", "done"].iter().any(|ending| {
+                let there = self.outcome(name, ending).ok().flatten();
+                there.is_some_and(|there| goal_in(&there).is_ok_and(|there| there == goal.trim()))
+            })
+    }
+
     /// Puts a goal in, whole or not at all; never over one of this name, or over what became of it.
     pub(crate) fn submit(&self, name: &str, goal: &str) -> io::Result<()> {
         let goal = goal_in(goal.as_bytes())?;
