@@ -121,18 +121,22 @@ async fn pay(
 
 const TOOLS: [&str; 5] = ["page", "fetch", "write_file", "recall", "pay"];
 
+/// The tokens of a prompt before its goal.
+async fn floor_of(model: Arc<Counting>) -> usize {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Arc::new(Desk::permitting(&TOOLS, &[]));
+    let agent = scout(&desk, dir.path(), &[]).model(model.clone()).build().await.unwrap();
+    let agent = agent.tool(page).tool(fetch).tool(write_file).tool(recall).tool(pay);
+    let goal = "Is it worth sailing in Horta today?";
+    let _: String = agent.run(goal).await.unwrap();
+    let prompts = model.prompts.lock().unwrap();
+    prompts[0].0 - model.count_tokens(goal).unwrap()
+}
+
 #[tokio::test]
 async fn the_fixed_part_of_a_prompt_with_five_tools_is_small() {
     for built_in in [true, false] {
-        let dir = tempfile::tempdir().unwrap();
-        let desk = Arc::new(Desk::permitting(&TOOLS, &[]));
-        let model = Counting::new(2_048, built_in, 0);
-        let agent = scout(&desk, dir.path(), &[]).model(model.clone()).build().await.unwrap();
-        let agent = agent.tool(page).tool(fetch).tool(write_file).tool(recall).tool(pay);
-        let goal = "Is it worth sailing in Horta today?";
-        let _: String = agent.run(goal).await.unwrap();
-        let prompts = model.prompts.lock().unwrap();
-        let floor = prompts[0].0 - model.count_tokens(goal).unwrap();
+        let floor = floor_of(Counting::new(2_048, built_in, 0)).await;
         eprintln!("built-in {built_in}: {floor} tokens before the goal");
         assert!(floor <= FLOOR, "{floor} tokens");
     }
@@ -168,14 +172,8 @@ async fn the_fixed_part_of_a_prompt_whose_template_writes_tools_as_json_is_known
         ("gpt-oss", 760, include_str!("../../../models/tests/templates/gpt-oss.jinja")),
     ] {
         let dir = tempfile::tempdir().unwrap();
-        let desk = Arc::new(Desk::permitting(&TOOLS, &[]));
-        let model = Counting::with(templated(template, dir.path()), 2_048, false, 0);
-        let agent = scout(&desk, dir.path(), &[]).model(model.clone()).build().await.unwrap();
-        let agent = agent.tool(page).tool(fetch).tool(write_file).tool(recall).tool(pay);
-        let goal = "Is it worth sailing in Horta today?";
-        let _: String = agent.run(goal).await.unwrap();
-        let prompts = model.prompts.lock().unwrap();
-        let floor = prompts[0].0 - model.count_tokens(goal).unwrap();
+        let model = templated(template, dir.path());
+        let floor = floor_of(Counting::with(model, 2_048, false, 0)).await;
         eprintln!("{family}: {floor} tokens before the goal");
         assert!(floor <= most, "{family}: {floor} tokens");
     }
