@@ -14,7 +14,7 @@ use alloy::{
 use alloy_primitives::Bytes;
 use http::Http;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use std::{
     error::Error,
     fmt,
@@ -163,7 +163,7 @@ impl Rpc {
         let order = self.endpoints.iter().enumerate().cycle();
         for (index, endpoint) in order.skip(first).take(self.endpoints.len()) {
             let within = self.patience(endpoint);
-            let asked = endpoint.client.request::<_, Value>(method, params.clone());
+            let asked = endpoint.client.request::<_, Box<RawValue>>(method, params.clone());
             let said = tokio::time::timeout(within, asked).await;
             endpoint.late.store(said.is_err(), Ordering::Relaxed);
             let Ok(said) = said else {
@@ -171,7 +171,7 @@ impl Rpc {
                 continue;
             };
             let failure = match said {
-                Ok(answer) => match serde_json::from_value(answer) {
+                Ok(answer) => match serde_json::from_str(answer.get()) {
                     Ok(answer) => {
                         self.preferred.store(index, Ordering::Relaxed);
                         return Ok(answer);

@@ -268,15 +268,14 @@ async fn alone(
 ) -> Result<(), StewardError> {
     let id = record.decided.id;
     let mut memory = Memory::default();
-    match (told, record.state, &record.order) {
-        (Some(told), PaymentState::Sent, Some(Order::Authorisation(order))) => {
-            match told.of(id, order).await? {
-                many::Word::Moved(body) => note(shared, link, id, body, &mut memory).await,
-                many::Word::Waits => Ok(()),
-                many::Word::Ask => advance(shared, link, record, &mut memory).await,
-            }
-        }
-        _ => advance(shared, link, record, &mut memory).await,
+    let word = match told {
+        Some(told) => told.of(record, shared.home.chain()).await?,
+        None => many::Word::Ask,
+    };
+    match word {
+        many::Word::Moved(body) => note(shared, link, id, body, &mut memory).await,
+        many::Word::Waits => Ok(()),
+        many::Word::Ask => advance(shared, link, record, &mut memory).await,
     }
 }
 
@@ -607,11 +606,11 @@ async fn confirm(
     let Some(seen) = record.seen else { return Ok(None) };
     let mut said = Vec::new();
     for (rpc, last) in link.witnesses().await? {
-        let carried = rpc.receipt(seen.transaction).await.map_err(chain_error)?;
+        let receipt = rpc.receipt(seen.transaction).await.map_err(chain_error)?;
         let mut ours = None;
         for hash in record.hashes() {
             ours = match hash == seen.transaction {
-                true => carried.clone(),
+                true => receipt.clone(),
                 false => rpc.receipt(hash).await.map_err(chain_error)?,
             };
             if ours.is_some() {
@@ -624,7 +623,7 @@ async fn confirm(
             }
             _ => None,
         };
-        said.push(Sight { carried, ours, taken, last });
+        said.push(Sight { carried: news::carried(receipt.as_ref()), ours, taken, last });
     }
     let body = news::confirmed(record, shared.home.chain(), &said);
     let lost = said.iter().all(|sight| sight.ours.is_none());

@@ -45,7 +45,7 @@ fn a_clock_that_was_set_back_takes_nothing_out_of_a_window_early() {
 }
 
 fn sight(success: bool, last: u64, gas_used: u64) -> Sight {
-    let carried = Some(Receipt {
+    let receipt = Receipt {
         transaction: PLACE.transaction,
         block_number: PLACE.block,
         block_hash: PLACE.block_hash,
@@ -54,9 +54,9 @@ fn sight(success: bool, last: u64, gas_used: u64) -> Sight {
         effective_gas_price: 1,
         contract_address: None,
         logs: Vec::new(),
-    });
+    };
     let last = Block { number: last, hash: B256::ZERO, timestamp: last };
-    Sight { ours: carried.clone(), carried, taken: None, last }
+    Sight { carried: news::carried(Some(&receipt)), ours: Some(receipt), taken: None, last }
 }
 
 /// One endpoint of two was enough to settle a payment for good, and to have its gas counted as
@@ -88,8 +88,8 @@ fn one_endpoint_of_two_settles_nothing_and_the_dearer_one_is_believed() {
 fn one_endpoint_of_two_cancels_nothing() {
     let id = allowed(Bench::new().propose(proposal("t", 0, pay(1))));
     let said = |success, last| {
-        let Sight { carried, last, .. } = sight(success, last, 1);
-        (carried, last)
+        let Sight { ours, last, .. } = sight(success, last, 1);
+        (ours, last)
     };
     let heard = |said: &[_]| news::cancelled(id, said);
     assert_eq!(heard(&[said(true, 9), said(true, 4)]), None, "one is not so far");

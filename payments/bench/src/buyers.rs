@@ -117,8 +117,6 @@ pub(crate) async fn measure() {
             followed / 1e3,
         ),
     );
-    // A block for each settlement would carry block time past what the later ones are valid for.
-    town.devnet.set_interval(1).await.unwrap();
     ours.many(&url).await;
     // The shop settles one after the other, and everybody's payments wait in its line.
     ours.peer.ask(&json!({ "rest": true })).await;

@@ -18,6 +18,9 @@ use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
+/// 1,000 gwei a unit of gas.
+const MAX_FEE: &str = "0xe8d4a51000";
+
 struct Shop {
     required: String,
     network: String,
@@ -57,7 +60,9 @@ pub(crate) async fn serve() {
         let from = ask("eth_accounts", json!([])).await.unwrap()[3].clone();
         while let Some(payload) = waiting.recv().await {
             let data = call(&payload);
-            let settle = json!([{ "from": from, "to": token, "data": data, "gas": "0x30000" }]);
+            // A full block raises the base fee, and a node drops what then bids less.
+            let settle = json!([{ "from": from, "to": token, "data": data, "gas": "0x30000",
+                "maxFeePerGas": MAX_FEE, "maxPriorityFeePerGas": "0x1" }]);
             // A node with much to do refuses, or forgets to answer; who waits for money asks again.
             let mut tries = 0;
             while let Err(why) = ask("eth_sendTransaction", settle.clone()).await {

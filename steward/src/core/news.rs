@@ -18,8 +18,8 @@ use marque_policies::{AssetId, Intent, IntentId, Money};
 /// What one witness says of something that a block carries.
 #[derive(Clone, Debug)]
 pub struct Sight {
-    /// Its receipt of the transaction that was seen.
-    pub carried: Option<Receipt>,
+    /// Where it has the transaction that was seen, if that did what it should.
+    pub carried: Option<OnChain>,
     /// Its receipt of our own transaction, where there is one.
     pub ours: Option<Receipt>,
     /// What the transaction took of our permit, where it is one and the call data say so.
@@ -115,9 +115,7 @@ pub fn cancelled(id: IntentId, said: &[(Option<Receipt>, Block)]) -> Option<Body
 pub fn confirmed(record: &Record, chain: u64, said: &[Sight]) -> Option<Body> {
     let id = record.decided.id;
     let seen = record.seen?;
-    let carries = |sight: &Sight| {
-        sight.carried.as_ref().is_some_and(|it| it.success && it.block_hash == seen.block_hash)
-    };
+    let carries = |sight: &Sight| sight.carried.is_some_and(|it| it.block_hash == seen.block_hash);
     if said.is_empty() {
         return None;
     }
@@ -178,6 +176,12 @@ fn newest<'a>(blocks: impl Iterator<Item = &'a Block>) -> Option<u64> {
 
 fn gas_of(receipt: &Receipt) -> U256 {
     U256::from(receipt.gas_used).saturating_mul(U256::from(receipt.effective_gas_price))
+}
+
+/// Where a transaction is that did what it should.
+#[must_use]
+pub fn carried(receipt: Option<&Receipt>) -> Option<OnChain> {
+    receipt.filter(|it| it.success).map(place)
 }
 
 /// Where a receipt says that its transaction is.

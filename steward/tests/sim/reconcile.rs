@@ -327,17 +327,18 @@ impl World {
         let mut said = Vec::new();
         for node in self.nodes.clone() {
             let last = node.last(&self.chain, FINALITY, &mut self.dice)?;
-            let carried = node.receipt(&self.chain, seen.transaction, &mut self.dice)?;
+            let receipt = node.receipt(&self.chain, seen.transaction, &mut self.dice)?;
             let mut ours = None;
             for hash in record.hashes() {
                 ours = match hash == seen.transaction {
-                    true => carried.clone(),
+                    true => receipt.clone(),
                     false => node.receipt(&self.chain, hash, &mut self.dice)?,
                 };
                 if ours.is_some() {
                     break;
                 }
             }
+            let carried = news::carried(receipt.as_ref());
             said.push(news::Sight { carried, ours, taken: None, last });
         }
         let lost = said.iter().all(|sight| sight.ours.is_none());
