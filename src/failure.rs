@@ -22,6 +22,8 @@ pub(crate) struct Failure {
     report: Option<String>,
     /// Whether it is that a chain's endpoints do not answer.
     silence: bool,
+    /// Whether it is a price that its owner did not want to pay.
+    dear: bool,
     /// 1 failure, 2 usage, 3 refused by policy, 4 held for the owner, 130 and 143 stopped.
     pub(crate) code: u8,
 }
@@ -32,7 +34,8 @@ pub(crate) type Done<T = ()> = Result<T, Failure>;
 impl Failure {
     /// A plain failure: exit code 1.
     pub(crate) fn new(message: impl fmt::Display) -> Self {
-        Self { message: message.to_string(), help: None, report: None, silence: false, code: 1 }
+        let message = message.to_string();
+        Self { message, help: None, report: None, silence: false, dear: false, code: 1 }
     }
 
     /// Something that was typed wrong: exit code 2.
@@ -77,19 +80,31 @@ impl Failure {
 
     /// The same failure once more, without its picture.
     pub(crate) fn again(&self) -> Self {
-        let Self { message, help, silence, code, .. } = self;
-        Self {
-            message: message.clone(),
-            help: help.clone(),
-            report: None,
-            silence: *silence,
-            code: *code,
-        }
+        let (message, help) = (self.message.clone(), self.help.clone());
+        Self { message, help, report: None, ..*self }
     }
 
     /// Whether no endpoint of a chain answered: another one may.
     pub(crate) const fn is_silence(&self) -> bool {
         self.silence
+    }
+
+    /// The same failure, whose help names every way out that there is.
+    #[must_use]
+    pub(crate) const fn settled(mut self) -> Self {
+        self.silence = false;
+        self
+    }
+
+    /// Whether it is a price that its owner did not want to pay, and may.
+    pub(crate) const fn is_dear(&self) -> bool {
+        self.dear
+    }
+
+    /// The message and how to mend it, on one line: for one of several failures.
+    pub(crate) fn line(&self) -> String {
+        let Self { message, help, .. } = self;
+        help.as_ref().map_or_else(|| message.clone(), |help| format!("{message}; {help}"))
     }
 
     /// The same for scripts, on one line.
@@ -182,14 +197,21 @@ impl From<OwnerError> for Failure {
             error @ OwnerError::TooDear { fee, before, .. } => {
                 // Twice, as the next block may ask for more.
                 let enough = fee.saturating_add(before).saturating_mul(U256::from(2));
-                let enough = marque_policies::money::format_units(enough, 18);
-                Self::new(error).help(format!(
-                    "let it cost more, in coins of the chain: marque account deploy or revoke, --most-fee {enough}"
-                ))
+                Self { dear: true, ..Self::new(error).help(at_most(enough)) }
+            }
+            error @ OwnerError::Fee { fee, .. } => {
+                let enough = fee.saturating_mul(U256::from(2));
+                Self::new(error).help(at_most(enough))
             }
             error => Self::new(error),
         }
     }
+}
+
+/// The option that lets something cost more.
+fn at_most(enough: U256) -> String {
+    let enough = marque_policies::money::format_units(enough, 18);
+    format!("let it cost more, in coins of the chain: the same with --most-fee {enough}")
 }
 
 impl From<IdentityError> for Failure {

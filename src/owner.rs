@@ -11,7 +11,7 @@ mod send;
 
 pub use account::account_of;
 pub use ends::Ends;
-pub use notes::{Adopted, Note, Notes, Turn};
+pub use notes::{Adopted, Note, Notes, Prepared, Turn};
 pub use past::{Holding, holding, succession};
 pub use send::{Heard, broadcast};
 
@@ -32,8 +32,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// The highest fee that is paid for one transaction of the owner's, in wei: 0.1 of the chain's coin. Where
-/// nothing else is said it is also the most that the word of one endpoint costs in [`Ends`].
+/// The highest fee of one transaction of the owner's where nothing else is said ([`Owner::pays_at_most`]), in
+/// wei: 0.1 of the chain's coin. It is then also the most that the word of one endpoint costs in [`Ends`].
 pub const MOST_FEE: U256 = U256::from_limbs([100_000_000_000_000_000, 0, 0, 0]);
 
 /// The name of the owner's keystore in the owner's folder.
@@ -105,11 +105,13 @@ pub enum OwnerError {
         "the endpoint wants a fee of up to {} of the chain's coin, more than {}; nothing was signed: wait, or \
          name another endpoint in the policy",
         coins(*fee),
-        coins(MOST_FEE)
+        coins(*most)
     )]
     Fee {
-        /// In wei.
+        /// In wei,
         fee: U256,
+        /// and the most that is paid.
+        most: U256,
     },
     /// The word of an endpoint would cost too much, in what one command sends.
     #[error(
@@ -239,6 +241,8 @@ pub struct Ground {
 #[derive(Debug)]
 pub struct Owner {
     key: Key,
+    /// The highest fee of what pays.
+    most: U256,
     /// Who hears of each transaction as it goes out.
     hears: Option<fn(&Heard)>,
 }
@@ -267,7 +271,7 @@ impl Owner {
     pub fn unlock(folder: &OwnerHome, passphrase: &SecretString) -> Result<Self, OwnerError> {
         let key = existing(folder)?.key(KEY, passphrase);
         let key = key.map_err(|error| absent(folder, error))?;
-        Ok(Self { key, hears: None })
+        Ok(Self { key, most: MOST_FEE, hears: None })
     }
 
     /// The owner's address.

@@ -132,9 +132,23 @@ impl Rpc {
         E: From<IdentityError>,
         F: Future<Output = Result<T, E>>,
     {
+        self.all_with(std::iter::repeat(()), |each, ()| ask(each)).await
+    }
+
+    /// The same with something else for each endpoint, in the policy's order.
+    pub async fn all_with<T, E, F, W>(
+        &self,
+        with: impl IntoIterator<Item = W>,
+        ask: impl Fn(Self, W) -> F,
+    ) -> Vec<(String, Result<T, E>)>
+    where
+        E: From<IdentityError>,
+        F: Future<Output = Result<T, E>>,
+    {
         let within = if self.brief { BRIEF_LOOK } else { LOOK };
-        let asked = self.endpoints.iter().zip(self.each()).map(|(endpoint, each)| {
-            let asked = tokio::time::timeout(within, ask(each));
+        let endpoints = self.endpoints.iter().zip(self.each()).zip(with);
+        let asked = endpoints.map(|((endpoint, each), with)| {
+            let asked = tokio::time::timeout(within, ask(each, with));
             async move {
                 let said = asked.await.unwrap_or_else(|_| {
                     endpoint.late.store(true, Ordering::Relaxed);

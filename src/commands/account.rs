@@ -5,6 +5,7 @@ mod delegate;
 mod deploy;
 mod explain;
 mod keeper;
+mod messages;
 mod revoke;
 mod status;
 mod steps;
@@ -15,7 +16,7 @@ pub(super) use steps::steps;
 
 use super::{
     Shared,
-    funds::{Held, Wanted, gas, held, wanted},
+    funds::{Held, MostFee, Wanted, gas, held, wanted},
     policy::{Companions, Named, chain_of},
     trust::{agent_address, begins, ending_policy, in_force, keys, own_policy},
 };
@@ -88,6 +89,8 @@ enum Act {
         /// How much, as in "5 USDC", or "all USDC".
         #[arg(allow_hyphen_values = true)]
         amount: String,
+        #[command(flatten)]
+        most: MostFee,
     },
 }
 
@@ -98,7 +101,7 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
         Act::Status { agent } => status::run(shared, &agent).await,
         Act::Explain(args) => explain::run(shared, &args),
         Act::Revoke(args) => revoke::run(shared, &args).await,
-        Act::Withdraw { agent, amount } => withdraw(shared, &agent, &amount).await,
+        Act::Withdraw { agent, amount, most } => withdraw(shared, &agent, (&amount, &most)).await,
     }
 }
 
@@ -113,6 +116,8 @@ struct Site {
     keeper: Address,
     /// and what it was made of.
     made_of: OwnerAccount,
+    /// Whether this goes by the owner's folder alone, for want of a home that can be read.
+    homeless: bool,
 }
 
 impl Site {
@@ -131,7 +136,7 @@ impl Site {
         Self::of(shared.home()?, agent, policy)
     }
 
-    /// The same where there is no home, whose place is then known to nobody.
+    /// The same where there is no home, or none that can be read: nothing of it is asked.
     fn by_folder(shared: &Shared, agent: &str) -> Done<Self> {
         let (policy, _) = ending_policy(shared, agent).map_err(|failure| {
             Failure::new(&failure.message).help(
@@ -139,7 +144,7 @@ impl Site {
                  account revoke --all",
             )
         })?;
-        Self::of(shared.home()?, agent, policy)
+        Ok(Self { homeless: true, ..Self::of(shared.home()?, agent, policy)? })
     }
 
     /// As [`Self::own`], and by the draft of an agent for which nothing was adopted yet; whether
@@ -172,7 +177,8 @@ impl Site {
         let framework = framework_on(chain)?;
         let keeper = policy.owner;
         let made_of = account_of(keeper)?;
-        Ok(Self { home, agent: agent.to_owned(), policy, rpc, framework, keeper, made_of })
+        let agent = agent.to_owned();
+        Ok(Self { home, agent, policy, rpc, framework, keeper, made_of, homeless: false })
     }
 
     fn account(&self) -> Address {
@@ -183,7 +189,7 @@ impl Site {
     fn drift(&self, shared: &Shared, delegated: &Permissions) -> Done<Vec<Drift>> {
         let key = match agent_address(shared, &self.agent) {
             // The owner's folder knows whom it was delegated to.
-            Err(_) if !self.home.path().exists() => delegated.agent,
+            Err(_) if self.homeless => delegated.agent,
             key => key?,
         };
         Ok(account::drift(&self.policy, key, delegated)?)
@@ -375,9 +381,10 @@ pub(super) fn address(
     }
 }
 
-async fn withdraw(shared: &Shared, agent: &str, text: &str) -> Done<ExitCode> {
+async fn withdraw(shared: &Shared, agent: &str, (text, most): (&str, &MostFee)) -> Done<ExitCode> {
     let mut site = Site::own(shared, agent)?;
     let wanted = wanted(&site.policy, text)?;
+    let most = most.most_fee.on(&site.policy)?;
     let to = site.of_the_key(shared)?;
     site.deployed().await?;
     let account = site.account();
@@ -397,7 +404,8 @@ async fn withdraw(shared: &Shared, agent: &str, text: &str) -> Done<ExitCode> {
     if matches!(wanted, Wanted::All(_)) {
         all_agree(&site, account, &held, money)?;
     }
-    let owner = site.unlock(shared).await?;
+    let mut owner = site.unlock(shared).await?;
+    owner.pays_at_most(most);
     let execution = match money.asset.is_native() {
         true => Execution::pay(to, money.units),
         false => Execution::transfer(money.asset.token, to, money.units),

@@ -31,7 +31,7 @@ pub(crate) struct FundArgs {
     #[arg(allow_hyphen_values = true)]
     amount: String,
     /// Let the devnet's faucet pay instead of the owner. Devnets only.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "most_fee")]
     faucet: bool,
     /// Let the faucet pay the owner, who needs ETH to register an identity or to fund an agent.
     #[arg(long, requires = "faucet")]
@@ -39,6 +39,8 @@ pub(crate) struct FundArgs {
     /// Send it to the owner's account on chain, on which agents draw, instead of the agent's key.
     #[arg(long, conflicts_with = "owner")]
     account: bool,
+    #[command(flatten)]
+    most: MostFee,
 }
 
 #[derive(Debug, clap::Args)]
@@ -75,16 +77,77 @@ pub(super) fn amount(policy: &Policy, text: &str) -> Done<Money> {
     Ok(Money::new(units, asset.id))
 }
 
-/// What the word of one endpoint may cost where nothing else is said, in coins: [`marque::owner::MOST_FEE`].
+/// What a fee, or the word of one endpoint, may cost where nothing else is said, in coins:
+/// [`marque::owner::MOST_FEE`].
 pub(super) const DEFAULT_MOST_FEE: &str = "0.1";
 
-/// Reads coins of a chain, whatever they are called there.
-pub(super) fn coins(text: &str) -> Result<U256, String> {
-    match parse_units(text, 18) {
-        Ok(wei) if wei.is_zero() => Err("nothing is sent for nothing".to_owned()),
-        Ok(wei) => Ok(wei),
-        Err(error) => Err(format!("{error}; write it in coins of the chain, as in 0.5")),
+/// Coins of a chain as somebody wrote them: 0.5, or with their name there, "0.5 ETH".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Coins {
+    wei: U256,
+    name: Option<String>,
+}
+
+/// Reads coins; whether their name is that of the chain's is known once the chain is.
+pub(super) fn coins(text: &str) -> Result<Coins, String> {
+    const LIKE: &str = "write it in coins of the chain, as in 0.5 or \"0.5 ETH\"";
+    let (digits, name) = match text.trim().split_once(' ') {
+        Some((digits, name)) => (digits, Some(name.trim().to_owned())),
+        None => (text.trim(), None),
+    };
+    match parse_units(digits, 18) {
+        Ok(wei) if wei.is_zero() => Err(format!("nothing is sent for nothing; {LIKE}")),
+        Ok(wei) => Ok(Coins { wei, name }),
+        Err(error) => Err(format!("{error}; {LIKE}")),
     }
+}
+
+impl Coins {
+    /// In wei, on a chain whose coin is called so.
+    pub(super) fn called(&self, coin: &str) -> Done<U256> {
+        let digits = format_units(self.wei, 18);
+        match &self.name {
+            Some(name) if name != coin => {
+                let line = format!("\"{digits} {name}\" is not in {coin}, the chain's own coin");
+                Err(Failure::usage(line)
+                    .help(format!("write it like {digits} or \"{digits} {coin}\"")))
+            }
+            _ => Ok(self.wei),
+        }
+    }
+
+    /// The same on a policy's chain.
+    pub(super) fn on(&self, policy: &Policy) -> Done<U256> {
+        self.called(coin(policy))
+    }
+
+    /// The same on a chain of which no policy is known here.
+    pub(super) fn unnamed(&self) -> Done<U256> {
+        let digits = format_units(self.wei, 18);
+        match &self.name {
+            Some(name) => Err(Failure::usage(format!(
+                "whether the coin of that chain is called {name} is not known here"
+            ))
+            .help(format!("write the amount without it: {digits}"))),
+            None => Ok(self.wei),
+        }
+    }
+}
+
+/// What a policy calls its chain's own coin.
+pub(super) fn coin(policy: &Policy) -> &str {
+    policy.chains.values().next().map_or("ETH", |chain| &chain.native)
+}
+
+/// What a fee may be.
+#[derive(Debug, clap::Args)]
+pub(super) struct MostFee {
+    /// What the fee of a transaction may be at most, in coins of the chain: 0.5, or "0.5 ETH".
+    #[arg(
+        long, value_name = "COINS", value_parser = coins, default_value = DEFAULT_MOST_FEE,
+        allow_hyphen_values = true
+    )]
+    pub(super) most_fee: Coins,
 }
 
 /// How much is to go: so much, or all there is.
@@ -148,7 +211,9 @@ pub(crate) async fn fund(shared: &Shared, args: &FundArgs) -> Done<ExitCode> {
         let paid = devnet::faucet(url, money.asset.token, to, money.units).await;
         paid.map_err(|error| no_faucet(url, error))?;
     } else {
-        let owner = shared.sender(&shared.owner_home()?)?;
+        let most = args.most.most_fee.on(&policy)?;
+        let mut owner = shared.sender(&shared.owner_home()?)?;
+        owner.pays_at_most(most);
         let has = holding(&rpc, money.asset.token, owner.address()).await?;
         if has < money.units {
             let has = policy.show(Money::new(has, money.asset));
@@ -421,9 +486,16 @@ mod tests {
 
     #[test]
     fn what_a_word_may_cost_is_read_in_coins() {
-        assert_eq!(coins(DEFAULT_MOST_FEE), Ok(marque::owner::MOST_FEE));
-        for wrong in ["0", "", "1 ETH", "-1", "a lot"] {
-            assert!(coins(wrong).is_err(), "{wrong}");
+        let most = marque::owner::MOST_FEE;
+        assert_eq!(coins(DEFAULT_MOST_FEE), Ok(Coins { wei: most, name: None }));
+        for wrong in ["0", "0 ETH", "", "ETH", "-1", "a lot"] {
+            let why = coins(wrong).unwrap_err();
+            assert!(why.contains("as in 0.5 or \"0.5 ETH\""), "{wrong}: {why}");
         }
+        let named = coins("0.1 ETH").unwrap();
+        assert_eq!((named.called("ETH").ok(), named.called("POL").ok()), (Some(most), None));
+        assert!(named.unnamed().is_err());
+        let bare = coins(" 0.1").unwrap();
+        assert_eq!((bare.called("POL").ok(), bare.unnamed().ok()), (Some(most), Some(most)));
     }
 }

@@ -3,7 +3,7 @@
 
 use super::{
     Shared,
-    funds::gas,
+    funds::{MostFee, gas},
     policy::{chain_of, draft_of},
     trust::{own_agent, own_policy, this_journal},
 };
@@ -45,6 +45,8 @@ enum Act {
         /// What it does, in a sentence.
         #[arg(long, default_value = "an agent under an owner's policy")]
         description: String,
+        #[command(flatten)]
+        most: MostFee,
     },
 }
 
@@ -91,7 +93,8 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
                 }
             }
         }
-        Act::Register { agent, endpoint, description } => {
+        Act::Register { agent, endpoint, description, most } => {
+            let most = most.most_fee.on(&policy)?;
             let steward =
                 connect(&home.owner_socket(&agent), Duration::ZERO).await.map_err(|error| {
                     Failure::new(error).help("in another terminal: marque steward run")
@@ -99,7 +102,8 @@ pub(crate) async fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
             let wallet = own_agent(shared, &agent)?;
             let origin = steward.view().await?.origin;
             this_journal(shared, &home, chain, origin)?;
-            let owner = shared.sender(&shared.owner_home()?)?;
+            let mut owner = shared.sender(&shared.owner_home()?)?;
+            owner.pays_at_most(most);
             let uri = card(&agent, &description, endpoint.as_deref()).to_data_uri();
             gas(&rpc, owner.address(), &agent).await?;
             let id = owner.register(&rpc, chain, at, &uri.map_err(Failure::usage)?).await?;

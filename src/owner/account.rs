@@ -4,8 +4,8 @@
 use super::{Ends, Owner, OwnerError};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use marque_contracts::delegation::{
-    Delegation, Execution, Framework, OwnerAccount, Permission, SignedDelegation, kill_switch,
-    revoke, revoke_all,
+    Delegation, Execution, Framework, Nonce, OwnerAccount, Permission, SignedDelegation,
+    Terms as _, kill_switch, revoke, revoke_all,
 };
 use marque_identity::{
     Receipt, Rpc,
@@ -75,7 +75,15 @@ impl Owner {
         account: Address,
         execution: &Execution,
     ) -> Result<Bytes, OwnerError> {
-        let own = Delegation::root(account, self.address());
+        self.acting_by(framework, Delegation::root(account, self.address()), execution)
+    }
+
+    fn acting_by(
+        &self,
+        framework: &Framework,
+        own: Delegation,
+        execution: &Execution,
+    ) -> Result<Bytes, OwnerError> {
         Ok(Permission::new([self.sign_delegation(framework, &own)?])?.redeem(execution))
     }
 
@@ -160,16 +168,27 @@ impl Ends<'_> {
         failure.map_or(Ok(receipts), Err)
     }
 
-    /// Ends all delegations of the account.
+    /// Ends all delegations of the account that name its nonce: that of `nonces` which each endpoint says, in
+    /// their order. INVARIANT: it ends nothing that is delegated afterwards, whenever it is mined: with another
+    /// nonce it reverts (`tests/system/behind.rs`,
+    /// `what_stays_behind_ends_nothing_that_is_delegated_afterwards`).
     ///
     /// # Errors
-    /// Where the chain does not take it.
+    /// Where the chain does not take it, as it does not where the account is beyond the nonce.
     pub async fn revoke_all(
         &mut self,
         framework: &Framework,
         account: Address,
+        nonces: &[U256],
     ) -> Result<Receipt, OwnerError> {
-        let redeemed = self.owner().acting(framework, account, &revoke_all(framework))?;
-        self.send(framework.manager, redeemed).await
+        let owner = self.owner();
+        let raise = |nonce: &U256| {
+            // By this key alone: nobody else sends it in its place.
+            let own = Delegation::root(account, owner.address());
+            let own = own.with(Nonce(*nonce).caveat(framework));
+            owner.acting_by(framework, own, &revoke_all(framework))
+        };
+        let raises = nonces.iter().map(raise).collect::<Result<Vec<_>, _>>()?;
+        self.send_each(framework.manager, raises).await
     }
 }

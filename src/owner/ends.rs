@@ -43,6 +43,8 @@ pub struct Ends<'a> {
     above: BTreeMap<String, U256>,
     /// Who was told to be passed over.
     passed: Vec<Heard>,
+    /// Whose price was told.
+    priced: Vec<String>,
     /// What was signed by the word of one endpoint and is mined by that of none: the number and the host.
     behind: Vec<(u64, String)>,
     /// The lowest number that any endpoint called the key's next one at last.
@@ -63,6 +65,7 @@ impl Owner {
             most,
             above: BTreeMap::new(),
             passed: Vec::new(),
+            priced: Vec::new(),
             behind: Vec::new(),
             next: None,
         }
@@ -89,16 +92,33 @@ impl Ends<'_> {
     /// # Errors
     /// As [`Owner::send`], where no endpoint gets it into a block.
     pub async fn send(&mut self, to: Address, data: Bytes) -> Result<Receipt, OwnerError> {
-        let call = Call { to, value: U256::ZERO, data };
-        let words = self.rpc.hosts().map(|host| Word::new(host, self.above(host))).collect();
+        let each = vec![data; self.rpc.hosts().count()];
+        self.send_each(to, each).await
+    }
+
+    /// The same with other data by the word of each endpoint, in their order.
+    pub(super) async fn send_each(
+        &mut self,
+        to: Address,
+        each: Vec<Bytes>,
+    ) -> Result<Receipt, OwnerError> {
+        let call = |data| Call { to, value: U256::ZERO, data };
+        let words = self.rpc.hosts().zip(each);
+        let words = words.map(|(host, data)| Word::new(host, call(data), self.above(host)));
+        let words = words.collect();
         let (owner, rpc, chain, most) = (self.owner, self.rpc, self.chain, self.most);
-        let mut end = End { owner, rpc, chain, most, call, words, out: Vec::new(), failure: None };
+        let mut end = End { owner, rpc, chain, most, words, out: Vec::new(), failure: None };
         let done = end.run().await;
-        for heard in end.passed() {
-            if !self.passed.contains(&heard) {
-                owner.tell(&heard);
-                self.passed.push(heard);
+        for (host, why, priced) in end.passed() {
+            // A price changes from block to block, and what failed for one says so.
+            let told = priced && (refused(&done) || self.priced.contains(&host));
+            let heard = Heard::Passed { host: host.clone(), why };
+            if told || self.passed.contains(&heard) {
+                continue;
             }
+            owner.tell(&heard);
+            self.passed.push(heard);
+            self.priced.extend(Some(host).filter(|_| priced));
         }
         for (index, word) in end.words.iter().enumerate() {
             self.above.insert(word.host.clone(), end.above(index));
@@ -111,6 +131,11 @@ impl Ends<'_> {
     fn above(&self, host: &str) -> U256 {
         self.above.get(host).copied().unwrap_or_default()
     }
+}
+
+/// Whether it came to nothing for a price.
+const fn refused(done: &Result<Receipt, OwnerError>) -> bool {
+    matches!(done, Err(OwnerError::TooDear { .. } | OwnerError::Coins { .. }))
 }
 
 /// What stays behind is told once, whatever became of the command.
@@ -134,7 +159,6 @@ struct End<'a> {
     rpc: &'a Rpc,
     chain: u64,
     most: U256,
-    call: Call,
     words: Vec<Word>,
     out: Vec<Out>,
     /// Why the last endpoint or transaction came to nothing.
@@ -144,6 +168,8 @@ struct End<'a> {
 /// How it stands with one endpoint.
 struct Word {
     host: String,
+    /// What is sent by its word.
+    call: Call,
     /// What its word has cost in what was sent before, above what others asked.
     before: U256,
     /// The number of the key's next transaction, where it answers.
@@ -152,8 +178,10 @@ struct Word {
     sees: bool,
     /// Whether there is nothing more to be signed by its word.
     done: bool,
-    /// What went wrong with it last.
+    /// What went wrong with it last,
     why: Option<String>,
+    /// and whether that is its price.
+    priced: bool,
     /// How often something was signed by its word,
     turns: u32,
     /// with which number last, and when,
@@ -240,7 +268,7 @@ impl End<'_> {
                 }
                 Err(error) => {
                     word.next = None;
-                    word.why = Some(error.to_string());
+                    (word.why, word.priced) = (Some(error.to_string()), false);
                     self.failure.get_or_insert(error.into());
                 }
             }
@@ -255,8 +283,10 @@ impl End<'_> {
         if !due.contains(&true) {
             return;
         }
-        let (chain, from, call) = (self.chain, self.owner.address(), &self.call);
-        let said = self.rpc.all(|each| async move { Terms::of(&each, chain, from, call).await });
+        let (chain, from) = (self.chain, self.owner.address());
+        let calls = self.words.iter().map(|word| &word.call);
+        let terms = |each, call| async move { Terms::of(&each, chain, from, call).await };
+        let said = self.rpc.all_with(calls, terms);
         let said: Vec<_> = said.await.into_iter().map(|(_, terms)| terms).collect();
         let asked: Vec<Option<U256>> =
             said.iter().map(|terms| terms.as_ref().ok().map(|terms| terms.fee(1))).collect();
@@ -330,7 +360,9 @@ impl End<'_> {
             let before = self.cost(by, None).0.max(self.above(by));
             return Err(OwnerError::TooDear { fee, before, most: self.most });
         }
-        terms.affordable(self.owner.address(), &self.call, times)?;
+        if let Some(word) = self.words.get(by) {
+            terms.affordable(self.owner.address(), &word.call, times)?;
+        }
         Ok(offer)
     }
 
@@ -358,7 +390,8 @@ impl End<'_> {
     async fn sign(&mut self, offer: &Offer) -> Result<(), OwnerError> {
         let Offer { by, terms, times, fee, above } = *offer;
         let number = terms.mined;
-        let signed = self.owner.sign_call(self.chain, number, &self.call, &terms, times)?;
+        let Some(word) = self.words.get(by) else { return Ok(()) };
+        let signed = self.owner.sign_call(self.chain, number, &word.call, &terms, times)?;
         if terms.sent > number && self.out.iter().all(|out| out.number != number) {
             self.owner.tell(&Heard::Overtakes(number));
         }
@@ -372,7 +405,7 @@ impl End<'_> {
             took.push(said.is_ok());
             if let Err(error) = said {
                 if !word.done {
-                    word.why = Some(error.to_string());
+                    (word.why, word.priced) = (Some(error.to_string()), false);
                 }
                 refused = Some(error);
             }
@@ -393,6 +426,7 @@ impl End<'_> {
     fn without(&mut self, index: usize, error: OwnerError) {
         let Some(word) = self.words.get_mut(index) else { return };
         word.why = Some(error.to_string());
+        word.priced = matches!(error, OwnerError::TooDear { .. } | OwnerError::Coins { .. });
         match &error {
             // It may answer yet.
             OwnerError::Chain(IdentityError::Unreachable { .. }) => {}
@@ -412,12 +446,13 @@ impl End<'_> {
         }
     }
 
-    /// The endpoints that do not see the end, where there are others.
-    fn passed(&self) -> impl Iterator<Item = Heard> {
+    /// The endpoints that do not see the end, where there are others: why, and whether that is a price.
+    fn passed(&self) -> impl Iterator<Item = (String, String, bool)> {
         let several = self.words.len() > 1;
-        self.words.iter().filter(move |word| several && !word.sees).map(|word| Heard::Passed {
-            host: word.host.clone(),
-            why: word.why.clone().unwrap_or_else(|| "it sees nothing of it in a block".to_owned()),
+        self.words.iter().filter(move |word| several && !word.sees).map(|word| {
+            let why = word.why.clone();
+            let why = why.unwrap_or_else(|| "it sees nothing of it in a block".to_owned());
+            (word.host.clone(), why, word.priced)
         })
     }
 
@@ -458,15 +493,17 @@ impl Out {
 }
 
 impl Word {
-    fn new(host: &str, before: U256) -> Self {
+    fn new(host: &str, call: Call, before: U256) -> Self {
         let host = host.to_owned();
         Self {
             host,
+            call,
             before,
             next: None,
             sees: false,
             done: false,
             why: None,
+            priced: false,
             turns: 0,
             last: None,
             again: false,

@@ -6,7 +6,7 @@
 
 use super::OwnerError;
 use crate::home::OwnerHome;
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 use marque_identity::account::Permissions;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -31,6 +31,21 @@ pub enum Note {
     },
     /// Draws on an account were signed.
     Delegated(Box<Permissions>),
+    /// A message that ends all of them was prepared.
+    Prepared(Prepared),
+}
+
+/// A message that ends everything that was delegated from an account, and where it was put.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prepared {
+    /// EIP-155 chain id.
+    pub chain: u64,
+    /// Whose delegations it ends:
+    pub account: Address,
+    /// those that name this nonce.
+    pub nonce: U256,
+    /// The file, which may be elsewhere by now.
+    pub file: PathBuf,
 }
 
 /// A policy that an owner put in force.
@@ -175,6 +190,31 @@ impl Notes {
         self.all_delegated().map(|signed| signed.framework.chain)
     }
 
+    /// The messages that were prepared for the end of what an account gave away, the newest last.
+    pub fn prepared(
+        &self,
+        chain: u64,
+        account: Address,
+    ) -> impl DoubleEndedIterator<Item = &Prepared> {
+        self.notes.iter().filter_map(move |note| match note {
+            Note::Prepared(it) if it.chain == chain && it.account == account => Some(it),
+            _ => None,
+        })
+    }
+
+    /// The newest nonce of an account's that anything was signed for here: all there is to know of it where
+    /// no endpoint answers.
+    #[must_use]
+    pub fn last_nonce(&self, chain: u64, account: Address) -> Option<U256> {
+        self.notes.iter().rev().find_map(|note| match note {
+            Note::Delegated(it) if it.account == account && it.framework.chain == chain => {
+                Some(it.nonce)
+            }
+            Note::Prepared(it) if it.account == account && it.chain == chain => Some(it.nonce),
+            _ => None,
+        })
+    }
+
     /// The accounts of this owner's on a chain of which anything is noted.
     pub fn accounts(&self, chain: u64) -> impl Iterator<Item = Address> {
         self.notes
@@ -182,6 +222,7 @@ impl Notes {
             .filter_map(move |note| match note {
                 Note::Deployed { chain: on, account } => Some((*on, *account)),
                 Note::Delegated(signed) => Some((signed.framework.chain, signed.account)),
+                Note::Prepared(it) => Some((it.chain, it.account)),
                 Note::Adopted(_) => None,
             })
             .filter_map(move |(on, account)| (on == chain).then_some(account))

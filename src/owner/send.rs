@@ -4,7 +4,7 @@
 //! What pays is signed once, where the endpoints that answer agree. What ends something has to come
 //! through whatever one of them does: `ends`.
 
-use super::{MOST_FEE, Owner, OwnerError};
+use super::{Owner, OwnerError};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use marque_identity::{Fees, IdentityError, Receipt, Rpc};
 use marque_identity_keys::{SignedTransaction, UnsignedTransaction};
@@ -73,8 +73,8 @@ impl Owner {
     /// others, and not any fee.
     ///
     /// # Errors
-    /// Where an endpoint serves another chain or wants more than [`MOST_FEE`], there are too few coins
-    /// for it, the endpoints do not agree, the chain does not take it, or it reverts.
+    /// Where an endpoint serves another chain or wants more than is paid ([`Self::pays_at_most`]), there are
+    /// too few coins for it, the endpoints do not agree, the chain does not take it, or it reverts.
     pub async fn send(
         &self,
         rpc: &Rpc,
@@ -86,14 +86,20 @@ impl Owner {
         let call = Call { to, value, data };
         let (number, terms) = agreed(rpc, chain, self.address(), &call).await?;
         let fee = terms.fee(1);
-        if fee > MOST_FEE {
-            return Err(OwnerError::Fee { fee });
+        if fee > self.most {
+            return Err(OwnerError::Fee { fee, most: self.most });
         }
         terms.affordable(self.address(), &call, 1)?;
         let signed = self.sign_call(chain, number, &call, &terms, 1)?;
         hand_out(rpc, &signed.raw).await?;
         self.tell(&Heard::Sent(signed.hash));
         mined(rpc, signed.hash).await
+    }
+
+    /// From here on no transaction that [`Self::send`] signs has a higher fee, in wei; before, none has one
+    /// above [`MOST_FEE`](super::MOST_FEE).
+    pub const fn pays_at_most(&mut self, fee: U256) {
+        self.most = fee;
     }
 
     /// From here on this hears of each transaction as it goes out.

@@ -30,6 +30,8 @@ use std::{
 pub(crate) struct Liar {
     pub(crate) url: String,
     says: Arc<Mutex<&'static str>>,
+    /// What it was handed, and does not forget.
+    kept: Arc<Mutex<Vec<Value>>>,
     /// The most questions that it was asked at a time, while it was slow.
     at_once: Arc<AtomicU64>,
 }
@@ -41,11 +43,16 @@ impl Liar {
         let (sent, first) = (AtomicU64::new(0), OnceLock::new());
         let (asked_now, at_once) = (AtomicU64::new(0), Arc::new(AtomicU64::new(0)));
         let most = Arc::clone(&at_once);
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        let keeps = Arc::clone(&kept);
         let url = lies(move |asked| {
             while *of.lock().unwrap() == "nothing" {
                 std::thread::sleep(Duration::from_millis(20));
             }
             let says = *of.lock().unwrap();
+            if asked["method"] == "eth_sendRawTransaction" {
+                keeps.lock().unwrap().push(asked.clone());
+            }
             if says == "the truth, slowly" {
                 most.fetch_max(asked_now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 std::thread::sleep(Duration::from_millis(900));
@@ -72,7 +79,12 @@ impl Liar {
                 }
             })
         });
-        Self { url, says, at_once }
+        Self { url, says, kept, at_once }
+    }
+
+    /// All that it was handed since it was asked last.
+    pub(crate) fn kept(&self) -> Vec<Value> {
+        std::mem::take(&mut *self.kept.lock().unwrap())
     }
 
     pub(crate) fn says(&self, says: &'static str) {
@@ -127,16 +139,23 @@ fn lie(says: &str, asked: &Value) -> Option<Value> {
         })),
         ("a gift", _) => swallows(asked).map(|said| json!({ "result": said })),
         // It sees no end, ever, and says that the key is far ahead.
-        ("it lives", "eth_getTransactionReceipt") => result(Value::Null),
-        ("it lives", "eth_getTransactionCount") => result(json!("0x10000")),
-        ("it lives", "eth_sendRawTransaction") => Some(error),
-        ("it lives", "eth_call") => {
-            let call = asked["params"][0]["data"].as_str().or(asked["params"][0]["input"].as_str());
-            let nonce = call.is_some_and(|call| call.contains(&hex_of_nonce()));
-            nonce.then(|| json!({ "result": format!("0x{:064x}", 0) }))
+        ("it lives" | "the account is ahead", "eth_getTransactionReceipt") => result(Value::Null),
+        ("it lives" | "the account is ahead", "eth_getTransactionCount") => {
+            result(json!("0x10000"))
         }
+        ("it lives" | "the account is ahead", "eth_sendRawTransaction") => Some(error),
+        ("it lives", "eth_call") => says_of_nonce(asked, 0),
+        // What is delegated next will name the nonce that it says.
+        ("the account is ahead", "eth_call") => says_of_nonce(asked, 1),
+        ("the account is ahead", "eth_estimateGas") => result(json!("0x80000")),
         _ => None,
     }
+}
+
+fn says_of_nonce(asked: &Value, nonce: u64) -> Option<Value> {
+    let call = asked["params"][0]["data"].as_str().or(asked["params"][0]["input"].as_str());
+    let asked = call.is_some_and(|call| call.contains(&hex_of_nonce()));
+    asked.then(|| json!({ "result": format!("0x{nonce:064x}") }))
 }
 
 fn hex_of_nonce() -> String {

@@ -9,9 +9,12 @@ use crate::{
 use alloy_primitives::U256;
 use marque::{
     home::OwnerHome,
-    owner::{Heard, MOST_FEE, Owner, OwnerError},
+    owner::{Ends, Heard, MOST_FEE, Owner, OwnerError},
 };
-use marque_identity::Rpc;
+use marque_identity::{
+    Receipt, Rpc,
+    account::{self, Permissions},
+};
 use std::sync::Mutex;
 
 impl Estate {
@@ -27,6 +30,14 @@ impl Estate {
     }
 }
 
+/// Ends everything once more, by the nonce that each endpoint says now.
+async fn raise(ends: &mut Ends<'_>, of: &Permissions) -> Result<Receipt, OwnerError> {
+    let nonce = |each: Rpc| async move { account::nonce(&each, &of.framework, of.account).await };
+    let said = ends.rpc().all(nonce).await;
+    let nonces: Vec<U256> = said.into_iter().map(|(_, said)| said.unwrap()).collect();
+    ends.revoke_all(&of.framework, of.account, &nonces).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_word_of_one_endpoint_costs_no_more_however_much_is_ended() {
     let (estate, liar) = Estate::beside_a_liar().await;
@@ -37,7 +48,7 @@ async fn the_word_of_one_endpoint_costs_no_more_however_much_is_ended() {
     liar.says("one more than was signed");
     let mut ends = owner.ends(&rpc, permissions.framework.chain, MOST_FEE);
     for _ in 0..3 {
-        ends.revoke_all(&permissions.framework, permissions.account).await.unwrap();
+        raise(&mut ends, &permissions).await.unwrap();
     }
     drop(ends);
     let spent = before - has().await;
@@ -50,25 +61,25 @@ async fn the_word_of_one_endpoint_costs_no_more_however_much_is_ended() {
 async fn fees_on_which_endpoints_agree_end_as_much_as_there_is() {
     let estate = Estate::delegated().await;
     let (permissions, owner) = (estate.permissions(), estate.unlocked());
-    let (framework, account) = (&permissions.framework, permissions.account);
+    let framework = &permissions.framework;
     let honest = estate.town.economy.devnet.url();
     let mirror = between(honest.to_owned(), |_| None);
     let (alone, both) = (estate.through(&[honest]), estate.through(&[&mirror, honest]));
-    let none = owner.ends(&alone, framework.chain, U256::ONE).revoke_all(framework, account).await;
+    let none = raise(&mut owner.ends(&alone, framework.chain, U256::ONE), &permissions).await;
     let Err(OwnerError::TooDear { fee, before: U256::ZERO, .. }) = none else { panic!("{none:?}") };
     let mut ends = owner.ends(&both, framework.chain, fee);
     for _ in 0..4 {
-        ends.revoke_all(framework, account).await.unwrap();
+        raise(&mut ends, &permissions).await.unwrap();
     }
     // With one endpoint its word is all there is.
     let mut ends = owner.ends(&alone, framework.chain, fee);
-    ends.revoke_all(framework, account).await.unwrap();
-    let refused = ends.revoke_all(framework, account).await;
+    raise(&mut ends, &permissions).await.unwrap();
+    let refused = raise(&mut ends, &permissions).await;
     let Err(OwnerError::TooDear { before, .. }) = refused else { panic!("{refused:?}") };
     assert!(before > U256::ZERO);
     let mut ends = owner.ends(&alone, framework.chain, fee * U256::from(9));
     for _ in 0..2 {
-        ends.revoke_all(framework, account).await.unwrap();
+        raise(&mut ends, &permissions).await.unwrap();
     }
 }
 
@@ -86,10 +97,44 @@ async fn an_end_that_is_too_dear_says_which_option_pays_for_it() {
         assert!(text.contains("0.000000000000000001 is the most that its word may cost"), "{text}");
     }
     assert!(!estate.over(&living).await);
-    let (text, code) = failure(&estate.account(&["revoke", "scout", "--most-fee", "much"]));
-    assert!(code == 2 && text.contains("as in 0.5"), "{text}");
+    for wrong in ["much", "0", "0 ETH", "-1", ""] {
+        let (text, code) = failure(&estate.account(&["revoke", "scout", "--most-fee", wrong]));
+        let (line, _) = text.split_once('\n').unwrap();
+        assert!(code == 2 && line.contains("as in 0.5 or \"0.5 ETH\""), "{wrong}: {text}");
+    }
+    for args in [&["scout"][..], &["--all"], &["scout", "--all"]] {
+        let other = [&["revoke", "--most-fee", "0.5 POL"], args].concat();
+        let (text, code) = failure(&estate.account(&other));
+        assert!(code == 2 && text.contains("is not in ETH, the chain's own coin"), "{text}");
+    }
+    assert!(!estate.over(&living).await);
+    let named = format!("{named} ETH");
     ok(&estate.account(&["revoke", "scout", "--most-fee", &named]));
     assert!(estate.over(&living).await);
+}
+
+/// The same option wherever the owner's key pays a fee, and amounts in the chain's coin with its name or
+/// without.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_pays_is_as_dear_as_its_owner_says() {
+    let estate = Estate::delegated().await;
+    let switch = estate.path().join("switch.json");
+    let prepare = ["account", "revoke", "scout", "--prepare", switch.to_str().unwrap()];
+    for args in [
+        &["fund", "scout", "0.01 ETH"][..],
+        &["account", "withdraw", "scout", "1 tUSD"],
+        &["account", "delegate", "scout", "--yes", "--anew"],
+        &[&prepare[..], &["--fee", "0.05"]].concat(),
+    ] {
+        let little = ["--most-fee", "0.000000000000000001 ETH"];
+        let (text, code) = failure(&estate.marque(&[args, &little].concat()));
+        assert_eq!(code, 1, "{args:?}: {text}");
+        let (_, enough) = text.rsplit_once("--most-fee ").unwrap();
+        let enough = enough.split([';', ' ', '\n']).next().unwrap();
+        let (text, code) = failure(&estate.marque(&[args, &["--most-fee", "1 POL"]].concat()));
+        assert!(code == 2 && text.contains("write it like 1.00 or \"1.00 ETH\""), "{text}");
+        ok(&estate.marque(&[args, &["--most-fee", enough]].concat()));
+    }
 }
 
 /// What was signed by the word of others is signed, whatever is not signed by that of one.
@@ -118,7 +163,7 @@ async fn what_stays_behind_is_told_once_however_much_is_ended() {
     liar.says("it lives");
     let mut ends = owner.ends(&rpc, permissions.framework.chain, MOST_FEE);
     for _ in 0..3 {
-        ends.revoke_all(&permissions.framework, permissions.account).await.unwrap();
+        raise(&mut ends, &permissions).await.unwrap();
     }
     drop(ends);
     let told = std::mem::take(&mut *TOLD.lock().unwrap());

@@ -10,6 +10,7 @@
 mod account;
 mod account_ends;
 mod audit;
+mod behind;
 mod blocked;
 mod canary;
 mod command;
@@ -27,6 +28,7 @@ mod keeping;
 mod killed_mind;
 mod layers;
 mod lies;
+mod messages;
 mod models;
 mod newcomer;
 mod once;

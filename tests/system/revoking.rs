@@ -108,6 +108,40 @@ async fn a_status_without_a_home_goes_by_the_owners_folder() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_status_of_an_emptied_or_damaged_home_goes_by_the_owners_folder() {
+    let estate = Estate::delegated().await;
+    let (home, whole) = (estate.path().join("home"), estate.path().join("whole"));
+    crate::robbed_host::copy(&home, &whole);
+    let damages: [&dyn Fn(); 3] = [
+        &|| {
+            std::fs::remove_dir_all(&home).unwrap();
+            std::fs::create_dir(&home).unwrap();
+        },
+        &|| std::fs::remove_dir_all(home.join("keys")).unwrap(),
+        &|| {
+            for segment in std::fs::read_dir(home.join("journal/entries")).unwrap().flatten() {
+                std::fs::write(segment.path(), "what somebody wrote").unwrap();
+            }
+        },
+    ];
+    for (number, damage) in damages.into_iter().enumerate() {
+        damage();
+        let out = estate.account(&["status", "scout"]);
+        let (said, told) =
+            (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        assert_eq!(out.status.code(), Some(1), "{number}: {told}");
+        assert!(said.contains("it holds 20.00 tUSD"), "{number}: {said}{told}");
+        assert!(said.contains("3.00 tUSD left"), "{number}: {said}{told}");
+        assert!(told.contains("was emptied or is damaged ("), "{number}: {told}");
+        assert!(told.contains("marque account revoke scout ends what may live"), "{told}");
+        assert!(!told.contains("error: "), "{number}: {told}");
+        std::fs::remove_dir_all(&home).unwrap();
+        crate::robbed_host::copy(&whole, &home);
+    }
+    assert!(ok(&estate.account(&["status", "scout"])).contains("3.00 tUSD left"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_that_fails_says_what_is_wrong_and_no_way_that_does_not_help() {
     let estate = Estate::delegated().await;
     const HOMELESS: &str = "marque account revoke --all";
@@ -152,7 +186,7 @@ async fn a_revocation_that_fails_says_what_is_wrong_and_no_way_that_does_not_hel
         let (text, code) = failure(&estate.account(&[&["revoke"], args].concat()));
         assert!(code == 1 && text.contains("Connection refused"), "{text}");
         assert!(text.contains("marque account revoke --all --rpc URL"), "{text}");
-        assert!(text.contains("--send FILE --rpc URL"), "{text}");
+        assert!(text.contains("/owner/end-31337-0.json --rpc URL"), "{text}");
     }
     let url = estate.town.economy.devnet.url();
     assert!(ok(&estate.account(&["revoke", "--all", "--rpc", url])).contains("has ended"));

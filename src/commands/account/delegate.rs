@@ -2,16 +2,17 @@
 
 use super::{
     Shared, Signed, Site, explain, is_devnet, keeper,
+    messages::tidy,
     revoke::{end_all, end_one},
     waits::settled,
 };
 use crate::{
-    commands::{digits::as_stated, policy::Named, trust::own_agent},
+    commands::{digits::as_stated, funds::MostFee, policy::Named, trust::own_agent},
     failure::{Done, Failure},
     story::{note, say},
 };
 use alloy_primitives::{Address, B256, U256};
-use marque::owner::{MOST_FEE, Note, Notes};
+use marque::owner::{Note, Notes};
 use marque_contracts::delegation::Framework;
 use marque_identity::{
     BlockTag, Rpc,
@@ -37,6 +38,8 @@ pub(super) struct Args {
     /// Sign without asking.
     #[arg(long)]
     yes: bool,
+    #[command(flatten)]
+    most: MostFee,
 }
 
 pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
@@ -46,6 +49,7 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     let _turn = Notes::turn(&folder)?;
     site.mine(&folder, site.policy.owner)?;
     site.not_handed_over()?;
+    let most = args.most.most_fee.on(&site.policy)?;
     let agent = own_agent(shared, &args.agent)?;
     if let Some(draft) = Named::draft(&site.home, &args.agent)
         .ok()
@@ -161,7 +165,7 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     let owner = shared.sender(&folder)?;
     let mut notes = Notes::of(&folder)?;
     let mut revoked = Vec::new();
-    let mut ends = owner.ends(rpc, framework.chain, MOST_FEE);
+    let mut ends = owner.ends(rpc, framework.chain, most);
     if known {
         for old in alive.iter().chain(others.iter().map(|(_, other)| other)) {
             revoked.extend(end_one(&mut ends, old).await?);
@@ -169,13 +173,15 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     } else {
         let Site { framework, .. } = &site;
         let noted: Vec<_> = notes.delegated(framework.chain, site.account()).cloned().collect();
-        revoked = end_all(&mut ends, &noted, framework, site.account()).await?;
+        revoked = end_all(&mut ends, (&noted, true), framework, site.account()).await?;
         if self::nonce(rpc, framework, site.account()).await? != ground.nonce {
             return Err(Failure::new("the account's nonce moved meanwhile; nothing was signed")
                 .help(format!("once more: marque account delegate {}", args.agent)));
         }
         notes.add(Note::Deployed { chain: framework.chain, account: site.account() })?;
     }
+    // A message that was to end what is over would end what is signed now.
+    tidy((&folder, &notes), rpc, framework, site.account()).await;
     let signed = owner.delegate(policy, &ground)?;
     notes.add(Note::Delegated(Box::new(signed.clone())))?;
     signed.write(&site.home.delegation(&args.agent))?;

@@ -5,11 +5,10 @@ use super::{
     waits::{BEHIND, Patience, settled},
 };
 use crate::{
-    commands::funds::{DEFAULT_MOST_FEE, coins},
+    commands::funds::{Coins, DEFAULT_MOST_FEE, coins},
     failure::{Done, Failure},
     story::{note, say},
 };
-use alloy_primitives::U256;
 use marque::owner::{Note, Notes};
 use marque_contracts::delegation::{DEPLOYER, DelegationError, Part, rolling_spend_enforcer};
 use marque_identity::devnet;
@@ -22,15 +21,19 @@ pub(super) struct Args {
     /// Where nothing is adopted for the agent yet: go by its draft without asking.
     #[arg(long)]
     yes: bool,
-    /// What the word of one endpoint may cost in fees, in coins of the chain.
-    #[arg(long, value_name = "COINS", value_parser = coins, default_value = DEFAULT_MOST_FEE)]
-    most_fee: U256,
+    /// What the word of one endpoint may cost in fees, in coins of the chain: 0.5, or "0.5 ETH".
+    #[arg(
+        long, value_name = "COINS", value_parser = coins, default_value = DEFAULT_MOST_FEE,
+        allow_hyphen_values = true
+    )]
+    most_fee: Coins,
 }
 
 pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     let agent = &args.agent;
     let (site, adopted) = Site::own_or_draft(shared, agent)?;
     let Site { rpc, framework, made_of, policy, .. } = &site;
+    let most = args.most_fee.on(policy)?;
     let (at, chain) = (site.account(), framework.chain);
     if !shared.json {
         say!("the account of owner {} on eip155:{chain} is {at}", policy.owner);
@@ -75,7 +78,7 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         }
         let owner = site.unlock(shared).await?;
         settled(shared, rpc, owner.address()).await?;
-        let mut ends = owner.ends(rpc, framework.chain, args.most_fee);
+        let mut ends = owner.ends(rpc, framework.chain, most);
         for (what, data) in wanted {
             let receipt = ends.send(DEPLOYER, data).await?;
             if !shared.json {

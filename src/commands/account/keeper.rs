@@ -74,6 +74,9 @@ impl Site {
 
     /// The accounts of other owners of this journal, where anything is in them or they are deployed.
     pub(super) async fn left(&self) -> Done<Vec<Holding>> {
+        if self.homeless {
+            return Ok(Vec::new());
+        }
         let mut others = owners(&self.home)?;
         others.sort();
         others.dedup();

@@ -6,12 +6,16 @@ mod prepare;
 mod send;
 mod ways;
 
-pub(super) use ends::{end_all, end_one};
+pub(super) use ends::{Said, end_all, end_one, nonces};
 
-use super::{Shared, Signed, Site, waits::go_first};
+use super::{
+    Shared, Signed, Site,
+    messages::{Messages, tidy},
+    waits::go_first,
+};
 use crate::{
     commands::{
-        funds::{DEFAULT_MOST_FEE, coins, gas},
+        funds::{Coins, DEFAULT_MOST_FEE, coins, gas},
         policy::account_address,
     },
     failure::{Done, Failure},
@@ -26,7 +30,6 @@ use marque_identity::{
     Rpc,
     account::{Permissions, Standing},
 };
-use prepare::with_message;
 use std::{path::PathBuf, process::ExitCode};
 use ways::Ways;
 
@@ -46,10 +49,14 @@ pub(super) struct Args {
     /// Write the message that ends all of them, signed now, to be sent by anybody when it is needed.
     #[arg(long, value_name = "FILE", conflicts_with = "send")]
     prepare: Option<PathBuf>,
-    /// Pay its fee in advance, as in "0.001 ETH": the file then holds a transaction to broadcast, and
-    /// no coins are needed where it is sent. What the fee turns out to be too much is lost.
-    #[arg(long, value_name = "AMOUNT", requires = "prepare", conflicts_with_all = ["all", "send"])]
-    fee: Option<String>,
+    /// Pay its fee in advance, in coins of the chain, as in 0.001 or "0.001 ETH": the file then holds a
+    /// transaction to broadcast, and no coins are needed where it is sent. What the fee turns out to be too
+    /// much is lost.
+    #[arg(
+        long, value_name = "COINS", value_parser = coins, allow_hyphen_values = true,
+        requires = "prepare", conflicts_with_all = ["all", "send"]
+    )]
+    fee: Option<Coins>,
     /// Send a message that was prepared. Where its fee is not paid, the key in --owner-home pays it,
     /// whosever that is.
     #[arg(long, value_name = "FILE")]
@@ -62,18 +69,19 @@ pub(super) struct Args {
     /// no agent: your key and this endpoint are enough.
     #[arg(long, value_name = "URL", conflicts_with_all = ["agent", "prepare"])]
     rpc: Option<String>,
-    /// What the word of one endpoint may cost, on each chain, in coins of the chain: for all that this
-    /// command ends, above what the others ask for it.
+    /// What the word of one endpoint may cost, on each chain, in coins of the chain, as in 0.5 or
+    /// "0.5 ETH": for all that this command ends, above what the others ask for it. With --prepare: what
+    /// the transaction may cost that pays the fee.
     #[arg(
         long, value_name = "COINS", value_parser = coins, default_value = DEFAULT_MOST_FEE,
-        conflicts_with = "prepare"
+        allow_hyphen_values = true
     )]
-    most_fee: U256,
+    most_fee: Coins,
 }
 
 pub(super) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
     let done = match &args.send {
-        Some(file) => send::run(shared, file, args.of, (args.rpc.as_deref(), args.most_fee)).await,
+        Some(file) => send::run(shared, file, args.of, (args.rpc.as_deref(), &args.most_fee)).await,
         None => with_key(shared, args).await,
     };
     // Whatever became of an endpoint, there may be another one.
@@ -105,9 +113,8 @@ async fn with_key(shared: &Shared, args: &Args) -> Done<ExitCode> {
              yours: marque account revoke --send FILE",
         )
     })?;
-    let how = How { again: args.again, most: args.most_fee };
     let Some(agent) = args.agent.as_deref() else {
-        return everywhere::run(shared, args.rpc.as_deref(), how).await;
+        return everywhere::run(shared, args.rpc.as_deref(), (args.again, &args.most_fee)).await;
     };
     // Whatever became of the home, what your folder knows can be ended.
     let site = Site::ending(shared, agent).map_err(|failure| {
@@ -122,8 +129,9 @@ async fn with_key(shared: &Shared, args: &Args) -> Done<ExitCode> {
     let mut site = site?;
     if let Some(file) = &args.prepare {
         site.of_the_key(shared)?;
-        return prepare::run(shared, &site, file, args.fee.as_deref()).await;
+        return prepare::run(shared, &site, file, (args.fee.as_ref(), &args.most_fee)).await;
     }
+    let how = How { again: args.again, most: Ways::of(shared)?.wei(&args.most_fee)? };
     if args.all {
         site.of_the_key(shared)?;
         return all(shared, &site, how).await;
@@ -181,7 +189,7 @@ async fn one(shared: &Shared, site: &Site, agent: &str, most: U256) -> Done<Exit
         note(&stays(agent, &theirs).message);
     }
     let failure = failures.pop();
-    failures.iter().for_each(|failure| note(&failure.message));
+    failures.iter().for_each(|failure| note(&failure.line()));
     failure.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
@@ -220,48 +228,71 @@ async fn end_of(
     agent: &str,
     (chains, again, most): (Vec<OnChain>, &str, U256),
 ) -> Done<Vec<Done<(String, Vec<B256>)>>> {
-    let looks = chains.into_iter().map(|(chain, rpc, all)| async move {
-        let rpc = rpc?;
-        let account = all.last().map(|newest| newest.account).unwrap_or_default();
-        // The newest first: of those before, most have ended.
-        let looked = Signed::looked_at(&rpc, all.into_iter().rev()).await?;
-        if looked.iter().any(|(_, standing)| !standing.is_over()) {
-            gas(&rpc, me, agent).await?;
-        }
-        Ok(OneChain { chain, rpc, account, looked })
-    });
-    let looks: Vec<Done<OneChain>> = join_all(looks).await;
     let folder = &shared.owner_home()?;
+    let notes = &Notes::readable(folder)?;
+    let looks =
+        chains.into_iter().map(|chain| async move { (look(&chain, me, agent).await, chain) });
+    let looks: Vec<(Done<Looked>, OnChain)> = join_all(looks).await;
     // The passphrase is asked for once, and only where there is something to end.
-    let owner = match looks.iter().flatten().any(|look| !look.looked.is_empty()) {
-        true => Some(shared.sender(folder)?),
-        false => None,
-    };
-    let owner = owner.as_ref();
-    let ends = looks.into_iter().map(|look| async move {
-        let OneChain { chain, rpc, account, looked } = look?;
-        let (Some(owner), Some((newest, _))) = (owner, looked.first()) else {
+    let ends = looks.iter().any(|(look, _)| look.as_ref().is_ok_and(|looked| !looked.is_empty()));
+    let owner = key(shared, ends, looks.iter().any(|(look, _)| look.is_err()))?;
+    let messages = Messages { folder, notes, owner: owner.as_ref() };
+    let ends = looks.into_iter().map(|(look, (chain, rpc, all))| async move {
+        let Some(newest) = all.last() else { return Err(everywhere::nobody()) };
+        let (framework, account) = (&newest.framework, newest.account);
+        let message = |failure, answered| {
+            messages.with(failure, framework, account, (Some(newest.nonce), answered))
+        };
+        let (looked, rpc) = look
+            .and_then(|looked| Ok((looked, rpc?)))
+            .map_err(|failure| message(failure, false))?;
+        let (Some(owner), false) = (messages.owner, looked.is_empty()) else {
+            tidy((folder, notes), &rpc, framework, account).await;
             let what =
                 format!("what was delegated to {agent} on eip155:{chain} has ended already{again}");
             return Ok((what, Vec::new()));
         };
-        go_first(shared, &rpc, me).await?;
-        let mut ends = owner.ends(&rpc, chain, most);
-        let hashes = end_each(&mut ends, &looked).await.map_err(|failure| {
-            let of = (newest.account, newest.nonce);
-            with_message(failure, folder, owner, &newest.framework, of)
-        })?;
+        let answered = looked.iter().all(|(_, standing)| standing.silent.is_empty());
+        let ended = async {
+            go_first(shared, &rpc, me).await?;
+            let mut ends = owner.ends(&rpc, chain, most);
+            end_each(&mut ends, &looked).await
+        };
+        let hashes = ended.await.map_err(|failure| message(failure, answered))?;
+        tidy((folder, notes), &rpc, framework, account).await;
         Ok((format!("{agent} can draw nothing on {account} on eip155:{chain} any more"), hashes))
     });
     Ok(join_all(ends).await)
 }
 
+/// The key, where there is something to sign: an end, or for want of one (`lost`) the message that ends
+/// everything. Where that is all there is to sign, what is wrong with the passphrase is told beside it.
+fn key(shared: &Shared, ends: bool, lost: bool) -> Done<Option<Owner>> {
+    let unlocked = match ends || lost {
+        true => shared.sender(&shared.owner_home()?).map(Some),
+        false => Ok(None),
+    };
+    unlocked.or_else(|failure| match ends {
+        true => Err(failure),
+        false => {
+            note(&failure.message);
+            Ok(None)
+        }
+    })
+}
+
 /// What was delegated to an agent on one chain and is not over for certain, the newest first.
-struct OneChain {
-    chain: u64,
-    rpc: Rpc,
-    account: Address,
-    looked: Vec<(Permissions, Standing)>,
+type Looked = Vec<(Permissions, Standing)>;
+
+/// How it stands. Who has no coins is told before anything is signed.
+async fn look((_, rpc, all): &OnChain, me: Address, agent: &str) -> Done<Looked> {
+    let rpc = rpc.as_ref().map_err(Failure::again)?;
+    // Of those before the newest most have ended.
+    let looked = Signed::looked_at(rpc, all.iter().rev().cloned()).await?;
+    if looked.iter().any(|(_, standing)| !standing.is_over()) {
+        gas(rpc, me, agent).await?;
+    }
+    Ok(looked)
 }
 
 /// Ends all of it. One that is over by the word of those that answer, while another endpoint is silent, may
@@ -293,12 +324,23 @@ fn stays(agent: &str, theirs: &Permissions) -> Failure {
 
 /// Ends all that the account of this key gave away, on the chain of an agent's policy.
 async fn all(shared: &Shared, site: &Site, how: How) -> Done<ExitCode> {
-    if nothing_there(shared, site).await? {
-        return undeployed(shared, site);
+    let there = async {
+        let there = !nothing_there(shared, site).await?;
+        if there {
+            site.deployed().await?;
+        }
+        Ok(there)
+    };
+    let there: Done<bool> = there.await;
+    match there {
+        Ok(true) => {}
+        Ok(false) => return undeployed(shared, site),
+        // Whether it is there, nobody says: what can be signed without that is signed.
+        Err(failure) if failure.is_silence() => {}
+        Err(failure) => return Err(failure),
     }
-    site.deployed().await?;
     let chains = [(site.rpc.clone(), site.framework)];
-    let told = match everywhere::end_on(shared, &chains, how).await?.pop() {
+    let told = match everywhere::end_on(shared, &chains, Vec::new(), how).await?.pop() {
         Some(ended) => ended.and_then(|(what, hashes)| told(shared, &what, &hashes)),
         None => Ok(ExitCode::FAILURE),
     };

@@ -1,15 +1,20 @@
 //! `marque account status`: the chain beside the policy.
 
-use super::{Shared, Signed, Site, in_force, waits::first_pending};
+use super::{
+    Shared, Signed, Site, in_force, keeper,
+    messages::{Living, living},
+    waits::first_pending,
+};
 use crate::{
     failure::Done,
     story::{bar, note, say},
 };
 use alloy_primitives::Address;
-use marque::owner::{Holding, Owner};
+use marque::owner::{Holding, Notes, Owner};
 use marque_identity::account::{AssetStanding, Drift, Permissions, Standing, Used};
+use marque_identity_keys::KeyDir;
 use marque_policies::{AssetId, Money, Policy};
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 pub(super) async fn run(shared: &Shared, agent: &str) -> Done<ExitCode> {
     let mut doubts = Vec::new();
@@ -32,31 +37,32 @@ async fn look(shared: &Shared, agent: &str, doubts: &mut Vec<String>) -> Done<Ex
         }
         Some(me) => {
             // Who handed over looks at what the successor put in force.
-            let now = super::keeper::in_force(&shared.home()?).unwrap_or_default();
+            let now = keeper::in_force(&shared.home()?).unwrap_or_default();
             let mine = now.is_none_or(|now| now == me);
             let site = match in_force(shared, agent) {
                 Ok(_) => Site::in_force(shared, agent)?,
                 Err(_) if !mine => {
                     Site::stated(shared, agent).or_else(|_| Site::own(shared, agent))?
                 }
-                Err(_) if gone(shared)? => {
-                    sound = false;
-                    let site = Site::by_folder(shared, agent)?;
-                    doubts.push(format!(
-                        "there is no home at {}, and this goes by your own folder: marque account revoke {agent} \
-                         ends what may live",
-                        site.home.path().display()
-                    ));
-                    site
-                }
-                Err(why) => {
-                    let own = Site::own(shared, agent);
-                    if own.is_ok() {
-                        doubts.push(why.message);
+                Err(why) => match gone(shared, agent)? {
+                    Some(gone) => {
+                        sound = false;
+                        let site = Site::by_folder(shared, agent)?;
+                        doubts.push(format!(
+                            "{gone}, and this goes by your own folder: marque account revoke {agent} ends \
+                             what may live"
+                        ));
+                        site
                     }
-                    sound = false;
-                    own.or_else(|_| Site::ending(shared, agent))?
-                }
+                    None => {
+                        let own = Site::own(shared, agent);
+                        if own.is_ok() {
+                            doubts.push(why.message);
+                        }
+                        sound = false;
+                        own.or_else(|_| Site::ending(shared, agent))?
+                    }
+                },
             };
             let Signed { mine: mut signed, theirs, doubt, .. } = site.signed(shared)?;
             if let Some(doubt) = doubt {
@@ -69,7 +75,12 @@ async fn look(shared: &Shared, agent: &str, doubts: &mut Vec<String>) -> Done<Ex
         }
     };
     let policy = &site.policy;
-    let (left, now) = (site.left().await?, super::keeper::in_force(&site.home)?);
+    let now = match site.homeless {
+        true => None,
+        false => keeper::in_force(&site.home)?,
+    };
+    let left = site.left().await?;
+    let messages = messages(shared, &site).await?;
     // What the owner sent may end, or deploy, what is told here as it is now.
     let pending = match me {
         Some(me) => first_pending(&site.rpc, me).await?,
@@ -85,7 +96,10 @@ async fn look(shared: &Shared, agent: &str, doubts: &mut Vec<String>) -> Done<Ex
         let known = me.map(|_| false);
         if shared.json {
             let account = site.account();
-            say!("{}", serde_json::json!({ "account": account, "delegated": known, "left": left }));
+            say!(
+                "{}",
+                serde_json::json!({ "account": account, "delegated": known, "left": left, "messages": messages })
+            );
         } else if me.is_none() {
             say!(
                 "this host shows nothing that is delegated to {agent} from the account {}; whether \
@@ -98,6 +112,7 @@ async fn look(shared: &Shared, agent: &str, doubts: &mut Vec<String>) -> Done<Ex
             say!("nothing is delegated to {agent}: the account {} is safe from it", site.account());
             say!("  marque account explain {agent}@adopted, then marque account delegate {agent}");
             succeeded(&site, now, &left);
+            messages.iter().for_each(Message::tell);
         }
         return Ok(ExitCode::FAILURE);
     };
@@ -152,6 +167,7 @@ async fn look(shared: &Shared, agent: &str, doubts: &mut Vec<String>) -> Done<Ex
                 "assets": assets, "drift": drift, "left": left, "owner_in_force": now,
                 "beside": beside.iter().map(|(name, _)| name).collect::<Vec<_>>(),
                 "together": sums, "coins": coins, "pending": pending, "file_in_place": lost.is_none(),
+                "messages": messages,
             })
         );
     } else {
@@ -171,13 +187,60 @@ async fn look(shared: &Shared, agent: &str, doubts: &mut Vec<String>) -> Done<Ex
             say!("it ends at {}", moment(delegated.until));
         }
         succeeded(&site, now, &left);
+        messages.iter().for_each(Message::tell);
     }
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Whether there is no home any more, or none yet.
-fn gone(shared: &Shared) -> Done<bool> {
-    Ok(!shared.home()?.path().exists())
+/// Why nothing can be read of a home where the owner's folder knows more: there is none any more, or none
+/// yet, or it was emptied or damaged.
+fn gone(shared: &Shared, agent: &str) -> Done<Option<String>> {
+    let home = shared.home()?;
+    let at = home.path().display();
+    if !home.path().exists() {
+        return Ok(Some(format!("there is no home at {at}")));
+    }
+    let key = || Ok(KeyDir::open(home.keys())?.address(agent)?);
+    let Err(why) = keeper::owners(&home).and_then(|_| key()) else { return Ok(None) };
+    let noted = Notes::readable(&shared.owner_home()?)?;
+    let known = noted.adoptions().any(|adopted| adopted.agent == agent);
+    Ok(known.then(|| format!("the home at {at} was emptied or is damaged ({})", why.message)))
+}
+
+/// A message that would end everything on the account.
+#[derive(serde::Serialize)]
+struct Message {
+    file: PathBuf,
+    /// Whether somebody prepared it, and it is not there because an end was not certain.
+    prepared: bool,
+}
+
+impl Message {
+    fn tell(&self) {
+        let file = self.file.display();
+        match self.prepared {
+            true => {
+                say!("{file}, which you prepared, ends everything on the account once it is sent")
+            }
+            false => say!(
+                "{file} ends everything on the account once anybody sends it: delete it where it is needed \
+                 no more"
+            ),
+        }
+    }
+}
+
+async fn messages(shared: &Shared, site: &Site) -> Done<Vec<Message>> {
+    let folder = shared.owner_home()?;
+    let Ok(notes) = Notes::readable(&folder) else { return Ok(Vec::new()) };
+    let of = (&folder, &notes);
+    let Living { kept, prepared } = living(of, &site.rpc, &site.framework, site.account()).await;
+    let message = |prepared| move |file| Message { file, prepared };
+    Ok(kept
+        .into_iter()
+        .map(message(false))
+        .chain(prepared.into_iter().map(message(true)))
+        .collect())
 }
 
 /// Why the steward cannot use what stands: it reads the file in its home.

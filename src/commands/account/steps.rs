@@ -2,7 +2,10 @@
 
 use super::{framework_on, is_devnet, keeper::is_deployed};
 use crate::{
-    commands::{funds::holding, policy::chain_of},
+    commands::{
+        funds::{coin, holding},
+        policy::chain_of,
+    },
     failure::Done,
 };
 use alloy_primitives::{Address, U256};
@@ -18,7 +21,7 @@ pub(in super::super) async fn steps(
 ) -> Vec<String> {
     let mut steps = Vec::new();
     let chain = policy.chains.values().next();
-    let coin = chain.map_or("ETH", |chain| &chain.native);
+    let coin = coin(policy);
     let faucet = if chain.is_some_and(|it| is_devnet(it.id)) { " --faucet" } else { "" };
     if lacks(policy, Address::ZERO, policy.owner).await {
         steps.push(match faucet {

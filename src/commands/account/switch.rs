@@ -7,12 +7,22 @@ use alloy_sol_types::SolCall as _;
 use marque_contracts::delegation::{
     ANYBODY, Framework, Permission, binding::IDelegationManager, revoke_all,
 };
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
-use std::{fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path};
+use std::{
+    fs,
+    io::{self, Read as _, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+};
+use tempfile::NamedTempFile;
 
 const FORMAT: u32 = 1;
 
 const MADE_BY: &str = "give a file that marque account revoke --prepare wrote";
+
+/// No message is longer, in bytes.
+const LONGEST: u64 = 1 << 20;
 
 /// The file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -51,16 +61,64 @@ impl Switch {
         made.and_then(|_| fs::remove_file(path)).doing(path.display())
     }
 
-    /// Writes it to a file that is not there yet.
+    /// Writes it to a file that is not there yet, whole or not at all.
     pub(super) fn write(&self, path: &Path) -> Done {
-        let text = serde_json::to_vec_pretty(self).doing(path.display())?;
-        // Whoever has it can send it.
-        let file = fs::File::options().write(true).create_new(true).mode(0o600).open(path);
-        let mut file = file.map_err(|error| match error.kind() {
-            std::io::ErrorKind::AlreadyExists => taken(path),
+        let ready = self.ready(path).doing(path.display())?;
+        let put = ready.persist_noclobber(path).map(drop).map_err(|error| error.error);
+        put.and_then(|()| settle(path)).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => taken(path),
             _ => Failure::new(format!("{}: {error}", path.display())),
-        })?;
-        file.write_all(&text).and_then(|()| file.sync_all()).doing(path.display())
+        })
+    }
+
+    /// Makes sure that it stands at `path`, whole. Nothing else that stands there is touched or followed:
+    /// false where something does.
+    pub(super) fn place(&self, path: &Path) -> Result<bool, io::Error> {
+        let text = self.text()?;
+        match plain(path) {
+            Ok(there) if there == text || Self::parse(&there).is_ok_and(|it| it.is(self)) => {
+                return Ok(true);
+            }
+            // It was being written when the machine stopped.
+            Ok(there) if text.starts_with(&there) => {
+                self.ready(path)?.persist(path).map_err(|error| error.error)?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                match self.ready(path)?.persist_noclobber(path) {
+                    Ok(_) => {}
+                    Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+                        return Ok(false);
+                    }
+                    Err(error) => return Err(error.error),
+                }
+            }
+            _ => return Ok(false),
+        }
+        settle(path).map(|()| true)
+    }
+
+    /// On the disk beside `path`, and not there yet.
+    fn ready(&self, path: &Path) -> Result<NamedTempFile, io::Error> {
+        // Whoever has it can send it: it is made for its owner alone.
+        let mut file = NamedTempFile::new_in(folder(path))?;
+        file.write_all(&self.text()?)?;
+        file.as_file().sync_all()?;
+        Ok(file)
+    }
+
+    fn text(&self) -> Result<Vec<u8>, io::Error> {
+        serde_json::to_vec_pretty(self).map_err(io::Error::other)
+    }
+
+    /// Whether another one ends the same.
+    fn is(&self, other: &Self) -> bool {
+        let of = |it: &Self| (it.chain, it.account, it.nonce, it.to);
+        of(self) == of(other) && self.data == other.data
+    }
+
+    /// One that stands at `path` as a file, where there is one.
+    pub(super) fn standing(path: &Path) -> Option<Self> {
+        Self::parse(&plain(path).ok()?).ok()
     }
 
     /// Reads one, and makes sure that it is a message that ends delegations: whoever sends it risks
@@ -69,24 +127,51 @@ impl Switch {
         let wrong = |why: &dyn std::fmt::Display| {
             Failure::new(format!("{}: {why}", path.display())).help(MADE_BY)
         };
-        let text = fs::read_to_string(path).map_err(|error| {
+        let text = fs::read(path).map_err(|error| {
             Failure::usage(format!("{}: {error}", path.display())).help(MADE_BY)
         })?;
-        let switch: Self = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
+        Self::parse(&text).map_err(|why| wrong(&why))
+    }
+
+    /// The same; what is wrong with it, in words.
+    fn parse(text: &[u8]) -> Result<Self, String> {
+        let switch: Self = serde_json::from_slice(text).map_err(|error| error.to_string())?;
         if switch.format != FORMAT {
-            return Err(wrong(&format!("its format is {}, and not {FORMAT}", switch.format)));
+            return Err(format!("its format is {}, and not {FORMAT}", switch.format));
         }
         let call = IDelegationManager::redeemDelegationsCall::abi_decode(&switch.data)
-            .map_err(|_| wrong(&"its data redeems no delegation"))?;
+            .map_err(|_| "its data redeems no delegation")?;
         let [context] = &call.permissionContexts[..] else {
-            return Err(wrong(&"its data redeems more than one delegation"));
+            return Err("its data redeems more than one delegation".to_owned());
         };
-        let permission = Permission::decode(context).map_err(|error| wrong(&error))?;
+        let permission = Permission::decode(context).map_err(|error| error.to_string())?;
         if permission.redeemer() != ANYBODY || permission.account() != switch.account {
-            return Err(wrong(&"its data is no kill switch of the account that it names"));
+            return Err("its data is no kill switch of the account that it names".to_owned());
         }
         Ok(switch)
     }
+}
+
+/// What a file holds. No link is followed, and no pipe waited for.
+fn plain(path: &Path) -> Result<Vec<u8>, io::Error> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = fs::File::options().read(true).custom_flags(flags).open(path)?;
+    let found = file.metadata()?;
+    if !found.is_file() || found.len() > LONGEST {
+        return Err(io::Error::other("it is no file of a message"));
+    }
+    let mut text = Vec::new();
+    file.take(LONGEST).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
+
+/// Makes a new name in a folder durable.
+fn settle(path: &Path) -> Result<(), io::Error> {
+    fs::File::open(folder(path))?.sync_all()
 }
 
 impl Switch {

@@ -10,6 +10,7 @@ use crate::{
         approvals::{read_request, write_signed},
         decide::Travel,
         digits::as_stated,
+        funds::coin,
         trust::{Before, before, place, read, same_agent},
     },
     failure::{Done, Failure},
@@ -156,7 +157,7 @@ fn key_of(home: &Home, agent: &str) -> Done<Address> {
 /// What an agent with this policy is for.
 fn next(policy: &Policy, agent: &str) -> String {
     let name = |id| policy.asset(id).map_or("USDC", |(name, _)| name).to_owned();
-    let coin = policy.chains.values().next().map_or("ETH", |chain| &chain.native);
+    let coin = coin(policy);
     match (policy.income.first(), policy.facilitator.is_empty()) {
         (Some(asset), _) if policy.payees.is_empty() => format!(
             "marque fund {agent} \"0.05 {coin}\" (for fees), marque sell DIR --agent {agent} --price \

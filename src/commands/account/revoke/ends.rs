@@ -21,31 +21,51 @@ const TRUSTED: &str = "through an endpoint that you trust: marque account revoke
 const QUIET: Duration = Duration::from_secs(3);
 
 /// An endpoint's host, and what it says for an account's nonce.
-pub(super) type Said = (String, Done<U256>);
+pub(in super::super) type Said = (String, Done<U256>);
 
 /// Raises an account's nonce, on every endpoint, and ends what was signed for a later one: it would
-/// wake now, or one day.
+/// wake now, or one day. Unless what nobody here knows of is to end as well (`unknown`), nothing is signed
+/// for a nonce beyond those that are noted: who says that one is the account's says that all is over.
 pub(in super::super) async fn end_all(
     ends: &mut Ends<'_>,
-    noted: &[Permissions],
+    (noted, unknown): (&[Permissions], bool),
     framework: &Framework,
     account: Address,
 ) -> Done<Vec<B256>> {
     let rpc = &ends.rpc().clone();
     let before = nonces(rpc, framework, account).await;
     let least = lowest(&before)?;
-    let receipt = ends.revoke_all(framework, account).await.map_err(unsent)?;
-    let mut hashes = vec![receipt.transaction];
+    let last = noted.iter().map(|signed| signed.nonce).max().filter(|_| !unknown);
+    let believed = |nonce: &U256| last.is_none_or(|last| *nonce <= last);
+    let said = before.iter().map(|(_, said)| said.as_ref().ok().copied().filter(believed));
+    let said: Vec<Option<U256>> = said.collect();
+    let others = said.iter().flatten().max().copied().or(last).unwrap_or(least);
+    let said: Vec<U256> = said.into_iter().map(|said| said.unwrap_or(others)).collect();
+    let (mut hashes, reverted) = match ends.revoke_all(framework, account, &said).await {
+        Ok(receipt) => (vec![receipt.transaction], None),
+        // Another command may be ending the same at this moment.
+        Err(error) if reverts(&error) => (Vec::new(), Some(error)),
+        Err(error) => return Err(unsent(error)),
+    };
     // A node behind others may take a moment to know what is mined.
     let (patience, brief) = (Patience::of(BEHIND), Patience::of(QUIET));
-    while let Some((doubt, quiet)) = doubt(&before, &nonces(rpc, framework, account).await) {
-        if !(if quiet { &brief } else { &patience }).lasts().await {
-            return Err(Failure::new(format!(
-                "what was delegated from {account} may live: {doubt}, whatever was sent ({})",
-                receipt.transaction
-            ))
-            .help(TRUSTED));
+    loop {
+        let now = nonces(rpc, framework, account).await;
+        let Some((doubt, quiet)) = doubt(&before, &now, last) else { break };
+        if (if quiet { &brief } else { &patience }).lasts().await {
+            continue;
         }
+        return Err(match (reverted, hashes.first()) {
+            (Some(error), _) if !quiet => unsent(error),
+            (_, sent) => {
+                let sent = sent.map(|hash| format!(", whatever was sent ({hash})"));
+                Failure::new(format!(
+                    "what was delegated from {account} may live: {doubt}{}",
+                    sent.unwrap_or_default()
+                ))
+                .help(TRUSTED)
+            }
+        });
     }
     // By the nonce alone: what it ended is over, whatever an endpoint does not say now.
     for later in noted.iter().filter(|signed| signed.nonce > least) {
@@ -62,9 +82,7 @@ pub(in super::super) async fn end_one(
     let (receipts, reverted) = match ends.revoke(delegated).await {
         Ok(receipts) => (receipts, None),
         // Another command may be ending the same at this moment.
-        Err(
-            error @ (OwnerError::Reverted(_) | OwnerError::Chain(IdentityError::Reverted { .. })),
-        ) => (Vec::new(), Some(error)),
+        Err(error) if reverts(&error) => (Vec::new(), Some(error)),
         Err(error) => return Err(unsent(error)),
     };
     let hashes: Vec<B256> = receipts.iter().map(|receipt| receipt.transaction).collect();
@@ -90,9 +108,7 @@ pub(super) async fn end_anyway(ends: &mut Ends<'_>, delegated: &Permissions) -> 
     let sent = match ends.revoke_anyway(delegated).await {
         Ok(receipts) => receipts.iter().map(|receipt| receipt.transaction).collect(),
         // By their word there is nothing left to end.
-        Err(OwnerError::Reverted(_) | OwnerError::Chain(IdentityError::Reverted { .. })) => {
-            Vec::new()
-        }
+        Err(error) if reverts(&error) => Vec::new(),
         Err(error) => {
             note(&error.to_string());
             Vec::new()
@@ -104,6 +120,10 @@ pub(super) async fn end_anyway(ends: &mut Ends<'_>, delegated: &Permissions) -> 
         false if sent.is_empty() => Err(lives(delegated, &standing, "")),
         false => Err(lives(delegated, &standing, ", whatever was sent")),
     }
+}
+
+const fn reverts(error: &OwnerError) -> bool {
+    matches!(error, OwnerError::Reverted(_) | OwnerError::Chain(IdentityError::Reverted { .. }))
 }
 
 /// Why something that was delegated is not called over.
@@ -128,7 +148,11 @@ pub(super) fn unsent(error: OwnerError) -> Failure {
 }
 
 /// Asks each endpoint for an account's nonce.
-pub(super) async fn nonces(rpc: &Rpc, framework: &Framework, account: Address) -> Vec<Said> {
+pub(in super::super) async fn nonces(
+    rpc: &Rpc,
+    framework: &Framework,
+    account: Address,
+) -> Vec<Said> {
     rpc.all(|each| async move { Ok(account::nonce(&each, framework, account).await?) }).await
 }
 
@@ -142,11 +166,12 @@ pub(super) fn lowest(said: &[Said]) -> Done<U256> {
 }
 
 /// Who does not say that the nonce has risen since: each by its own word before, as one that said too
-/// little then would say later that anything rose it. And whether it is only that somebody is silent.
-fn doubt(before: &[Said], now: &[Said]) -> Option<(String, bool)> {
+/// little then would say later that anything rose it. Or that it is beyond the `last` that was signed for.
+/// And whether it is only that somebody is silent.
+fn doubt(before: &[Said], now: &[Said], last: Option<U256>) -> Option<(String, bool)> {
     let doubts =
         before.iter().zip(now).filter_map(|((host, before), (_, now))| match (before, now) {
-            (Ok(before), Ok(now)) if now > before => None,
+            (Ok(before), Ok(now)) if now > before || last.is_some_and(|last| *now > last) => None,
             (Ok(_), Ok(_)) => Some((format!("{host} says that nothing of it has ended"), false)),
             _ => Some((silent(host), true)),
         });

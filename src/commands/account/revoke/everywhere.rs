@@ -2,15 +2,18 @@
 //! policies that it signed. The owner's folder is enough, whatever became of the home.
 
 use super::{
-    super::{Signed, framework_on, keeper, waits::go_first},
-    end_all,
-    prepare::with_message,
+    super::{
+        Signed, framework_on, keeper,
+        messages::{Messages, tidy},
+        waits::go_first,
+    },
+    end_all, key,
     send::named,
     stays, told,
     ways::{Ways, through},
 };
 use crate::{
-    commands::Shared,
+    commands::{Shared, funds::Coins},
     failure::{Done, Failure},
     story::note,
 };
@@ -46,21 +49,20 @@ pub(super) struct How {
 pub(super) const WITHOUT_NOTES: &str =
     "your key and an endpoint of the chain are enough: marque account revoke --all --rpc URL";
 
-pub(super) async fn run(shared: &Shared, url: Option<&str>, how: How) -> Done<ExitCode> {
+pub(super) async fn run(
+    shared: &Shared,
+    url: Option<&str>,
+    (again, most): (bool, &Coins),
+) -> Done<ExitCode> {
     if let Some(url) = url {
-        let rpc = named(url)?;
-        let framework = framework_on(rpc.chain_id().await?)?;
-        let chains = [(rpc, framework)];
-        let mut ended = end_on(shared, &chains, how).await?;
-        let (what, hashes) = ended.pop().unwrap_or_else(|| Err(nobody()))?;
-        told(shared, &what, &hashes)?;
-        others(shared, &chains).await;
-        return elsewhere(shared, framework.chain).await;
+        return through_one(shared, url, (again, most)).await;
     }
     let folder = shared.owner_home()?;
     let notes =
         Notes::readable(&folder).map_err(|error| Failure::new(error).help(WITHOUT_NOTES))?;
-    let Ways { known: chains, lost, doubts } = Ways::of(shared)?;
+    let ways = Ways::of(shared)?;
+    let how = How { again, most: ways.wei(most)? };
+    let Ways { known: chains, lost, doubts, .. } = ways;
     doubts.iter().for_each(|doubt| note(&format!("{doubt}; this goes by an older one")));
     if chains.is_empty() && lost.is_empty() {
         if let Some(error) = notes.broken() {
@@ -79,7 +81,9 @@ pub(super) async fn run(shared: &Shared, url: Option<&str>, how: How) -> Done<Ex
     // nothing is no failure where something else has ended.
     let (mut lines, mut sent, mut failures, mut doubts) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for ((_, framework), ended) in chains.iter().zip(end_on(shared, &chains, how).await?) {
+    let mut ended = end_on(shared, &chains, lost, how).await?;
+    failures.extend(ended.split_off(chains.len()).into_iter().filter_map(Result::err));
+    for ((_, framework), ended) in chains.iter().zip(ended) {
         match ended {
             Ok((what, hashes)) => {
                 lines.push(what);
@@ -89,19 +93,76 @@ pub(super) async fn run(shared: &Shared, url: Option<&str>, how: How) -> Done<Ex
             Err(error) => doubts.push(error),
         }
     }
-    failures.extend(lost.into_iter().map(|(_, failure)| failure));
     failures.extend(notes.broken().map(unread));
     if failures.is_empty() && lines.is_empty() {
         failures.extend(doubts.pop());
     }
     let failure = failures.pop();
-    failures.iter().chain(&doubts).for_each(|failure| note(&failure.message));
+    failures.iter().for_each(|failure| note(&failure.line()));
+    doubts.iter().for_each(|failure| note(&failure.message));
     if !lines.is_empty() {
         told(shared, &lines.join("\n"), &sent)?;
     }
     // What others' keys end comes after all that this one does.
     others(shared, &chains).await;
     failure.map_or(Ok(ExitCode::SUCCESS), Err)
+}
+
+/// Through an endpoint that was named, whatever chain it is of.
+async fn through_one(shared: &Shared, url: &str, (again, most): (bool, &Coins)) -> Done<ExitCode> {
+    let rpc = named(url)?;
+    let chain = match rpc.chain_id().await {
+        Ok(chain) => chain,
+        Err(error) => return Err(unreached(shared, &error.into()).await?),
+    };
+    if let Some(line) = another_chain(shared, &rpc, chain)? {
+        note(&line);
+    }
+    let most = Ways::of(shared).map_or_else(|_| most.unnamed(), |ways| ways.wei_on(most, chain));
+    let how = How { again, most: most? };
+    let framework = framework_on(chain)?;
+    let chains = [(rpc, framework)];
+    let mut ended = end_on(shared, &chains, Vec::new(), how).await?;
+    let (what, hashes) = ended.pop().unwrap_or_else(|| Err(nobody()))?;
+    told(shared, &what, &hashes)?;
+    others(shared, &chains).await;
+    elsewhere(shared, framework.chain).await
+}
+
+/// Where the endpoint that was named is silent: nobody knows of which chain it is, so a message is made for
+/// each that the folder knows.
+async fn unreached(shared: &Shared, silent: &Failure) -> Done<Failure> {
+    let mut chains: Vec<u64> = match Notes::readable(&shared.owner_home()?) {
+        Ok(notes) => notes.chains().collect(),
+        Err(_) => Vec::new(),
+    };
+    chains.sort_unstable();
+    chains.dedup();
+    let lost = chains.into_iter().map(|chain| (chain, silent.again())).collect();
+    let how = How { again: false, most: U256::ZERO };
+    let made = end_on(shared, &[], lost, how).await?;
+    let mut failures: Vec<Failure> = made.into_iter().filter_map(Result::err).collect();
+    let last = failures.pop().unwrap_or_else(|| silent.again());
+    failures.iter().for_each(|failure| note(&failure.line()));
+    Ok(last)
+}
+
+/// What is said of an endpoint of a chain of which the folder knows nothing, where it does of others.
+fn another_chain(shared: &Shared, rpc: &Rpc, chain: u64) -> Done<Option<String>> {
+    let Ok(notes) = Notes::readable(&shared.owner_home()?) else { return Ok(None) };
+    let adopted = notes.adoptions().filter(|it| framework_on(it.chain).is_ok()).map(|it| it.chain);
+    let mut known: Vec<u64> = adopted.chain(notes.chains()).collect();
+    known.sort_unstable();
+    known.dedup();
+    if known.is_empty() || known.contains(&chain) {
+        return Ok(None);
+    }
+    let known: Vec<String> = known.iter().map(|known| format!("eip155:{known}")).collect();
+    let host = rpc.hosts().next().unwrap_or_default();
+    Ok(Some(format!(
+        "{host} is of another chain, eip155:{chain}: your folder knows of {}, and nothing there ends through it",
+        known.join(", ")
+    )))
 }
 
 /// A line of the owner's notes of which nobody knows what it was to end.
@@ -112,7 +173,7 @@ pub(super) fn unread(error: impl std::fmt::Display) -> Failure {
     )
 }
 
-fn nobody() -> Failure {
+pub(super) fn nobody() -> Failure {
     Failure::new("there is no chain to end anything on")
 }
 
@@ -159,48 +220,61 @@ async fn elsewhere(shared: &Shared, chain: u64) -> Done<ExitCode> {
 }
 
 /// Ends all that the account of the key here gave away, on each of these chains at once, by what their
-/// endpoints and the owner's folder say.
+/// endpoints and the owner's folder say. Of those that are lost, to which no endpoint leads, there is the
+/// message that ends everything; what is said of them comes last.
 pub(super) async fn end_on(
     shared: &Shared,
     chains: &[(Rpc, Framework)],
+    lost: Vec<(u64, Failure)>,
     How { again, most }: How,
 ) -> Done<Vec<Done<Ended>>> {
-    let folder = shared.owner_home()?;
-    let me = Owner::address_in(&folder)?;
+    let folder = &shared.owner_home()?;
+    let me = Owner::address_in(folder)?;
     // Notes that cannot be read end nothing, and keep nothing alive.
-    let notes = Notes::readable(&folder).unwrap_or_else(|error| {
+    let notes = &Notes::readable(folder).unwrap_or_else(|error| {
         note(&format!("{error}; everything is ended without them"));
-        Notes::none(&folder)
+        Notes::none(folder)
     });
-    let (folder, notes) = (&folder, &notes);
     let looks = join_all(chains.iter().map(|(rpc, framework)| async move {
-        let account = there(notes, rpc, framework, me).await?;
+        let account = account_of(me)?.address(framework);
         let noted: Vec<_> = notes.delegated(framework.chain, account).cloned().collect();
-        let over = !again && last_ended(&noted, rpc).await?;
-        Ok((account, noted, over))
+        let look = async {
+            let all = there(notes, rpc, framework, me).await?;
+            Ok((!again && last_ended(&noted, rpc).await?, all))
+        };
+        Ok((look.await, account, noted))
     }));
-    let looks: Vec<Done<(Address, Vec<Permissions>, bool)>> = looks.await;
+    type Look = (Done<(bool, bool)>, Address, Vec<Permissions>);
+    let looks: Vec<Done<Look>> = looks.await;
     // The passphrase is asked for once, and only where there is something to end.
-    let owner = match looks.iter().any(|look| matches!(look, Ok((.., false)))) {
-        true => Some(shared.sender(folder)?),
-        false => None,
-    };
-    let owner = owner.as_ref();
+    let ends = looks.iter().any(|look| matches!(look, Ok((Ok((false, _)), ..))));
+    let known = |chain| account(me, chain).and_then(|of| notes.last_nonce(chain, of.1)).is_some();
+    let failed = |look: &Done<Look>| matches!(look, Ok((Err(_), ..)));
+    let silent = chains.iter().zip(&looks).any(|((_, on), look)| failed(look) && known(on.chain));
+    let owner = key(shared, ends, silent || lost.iter().any(|(chain, _)| known(*chain)))?;
+    let messages = Messages { folder, notes, owner: owner.as_ref() };
     let ends = chains.iter().zip(looks).map(|((rpc, framework), look)| async move {
-        let (account, noted, over) = look?;
+        let (look, account, noted) = look?;
         let chain = framework.chain;
-        let (false, Some(owner)) = (over, owner) else { return Ok(has_ended(account, chain)) };
-        go_first(shared, rpc, me).await?;
-        // What was on its way may have been this.
-        if !again && last_ended(&noted, rpc).await? {
-            return Ok(has_ended(account, chain));
-        }
-        let mut ends = owner.ends(rpc, chain, most);
-        let ended = end_all(&mut ends, &noted, framework, account).await;
-        let Some(newest) = noted.last() else { return Ok((has(account, chain), ended?)) };
-        let of = (account, newest.nonce);
-        let hashes = ended.map_err(|error| with_message(error, folder, owner, framework, of))?;
-        Ok((has(account, chain), hashes))
+        let message =
+            |failure, answered| messages.with(failure, framework, account, (None, answered));
+        let (over, all) = look.map_err(|failure| message(failure, false))?;
+        let ended = async {
+            let (false, Some(owner)) = (over, messages.owner) else {
+                return Ok(has_ended(account, chain));
+            };
+            go_first(shared, rpc, me).await?;
+            // What was on its way may have been this.
+            if !again && last_ended(&noted, rpc).await? {
+                return Ok(has_ended(account, chain));
+            }
+            let mut ends = owner.ends(rpc, chain, most);
+            let hashes = end_all(&mut ends, (&noted, again), framework, account).await?;
+            Ok((has(account, chain), hashes))
+        };
+        let ended = ended.await.map_err(|failure| message(failure, all))?;
+        tidy((folder, notes), rpc, framework, account).await;
+        Ok(ended)
     });
     let ended: Vec<Done<Ended>> = join_all(ends).await;
     let named = |(ended, (_, framework)): (Done<Ended>, &(Rpc, Framework))| {
@@ -209,7 +283,19 @@ pub(super) async fn end_on(
             false => failure,
         })
     };
-    Ok(ended.into_iter().zip(chains).map(named).collect())
+    let lost = lost.into_iter().map(|(chain, failure)| match account(me, chain) {
+        Some((framework, account)) => {
+            Err(messages.with(failure, &framework, account, (None, false)))
+        }
+        None => Err(failure),
+    });
+    Ok(ended.into_iter().zip(chains).map(named).chain(lost).collect())
+}
+
+/// The account of an owner's on a chain, where Marque knows a framework there.
+fn account(owner: Address, chain: u64) -> Option<(Framework, Address)> {
+    let framework = framework_on(chain).ok()?;
+    Some((framework, account_of(owner).ok()?.address(&framework)))
 }
 
 fn has(account: Address, chain: u64) -> String {
@@ -224,13 +310,14 @@ fn has_ended(account: Address, chain: u64) -> Ended {
     (what, Vec::new())
 }
 
-/// The account of the key here, where an endpoint has it.
-async fn there(notes: &Notes, rpc: &Rpc, framework: &Framework, owner: Address) -> Done<Address> {
+/// Refuses where no endpoint has the account of the key here; whether each of them has it.
+async fn there(notes: &Notes, rpc: &Rpc, framework: &Framework, owner: Address) -> Done<bool> {
     let made_of = account_of(owner)?;
     let account = made_of.address(framework);
     keeper::somewhere(rpc, framework).await?;
-    match keeper::is_deployed(rpc, framework, &made_of).await? {
-        true => Ok(account),
+    let seen = keeper::seen(rpc, framework, &made_of).await?;
+    match seen.any {
+        true => Ok(seen.all),
         false => Err(nowhere(notes, owner, (account, framework.chain))),
     }
 }

@@ -6,23 +6,19 @@ use super::super::{
     switch::{Switch, taken},
 };
 use crate::{
-    commands::{Shared, funds::amount},
+    commands::{Shared, funds::Coins},
     failure::{Context as _, Done, Failure},
     story::{note, say},
 };
 use alloy_primitives::{Address, Bytes, U256};
 use marque::{
     home::OwnerHome,
-    owner::{Owner, OwnerError},
+    owner::{Note, Notes, OwnerError, Prepared},
 };
-use marque_contracts::delegation::Framework;
 use marque_identity::Rpc;
 use marque_identity_keys::{KeyDir, UnsignedTransaction, secret};
-use marque_policies::{Money, Policy};
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use marque_policies::{AssetId, Money, Policy};
+use std::{path::Path, process::ExitCode};
 
 /// Gas of the kill switch, with room: 186,808 were measured.
 const GAS: u64 = 260_000;
@@ -31,7 +27,7 @@ pub(super) async fn run(
     shared: &Shared,
     site: &Site,
     file: &Path,
-    fee: Option<&str>,
+    (fee, most): (Option<&Coins>, &Coins),
 ) -> Done<ExitCode> {
     if file.exists() {
         return Err(taken(file));
@@ -40,15 +36,17 @@ pub(super) async fn run(
     Switch::vacant(file)?;
     site.deployed().await?;
     let Site { rpc, framework, policy, .. } = site;
-    let fee = fee.map(|text| amount(policy, text)).transpose()?;
+    let fee = fee.map(|fee| fee.on(policy)).transpose()?;
+    let fee = fee.map(|wei| Money::new(wei, AssetId::native(framework.chain)));
     if let Some(fee) = fee {
         enough(rpc, policy, fee).await?;
     }
     let folder = shared.owner_home()?;
-    let owner = match fee {
+    let mut owner = match fee {
         Some(_) => site.unlock(shared).await?,
         None => shared.sender(&folder)?,
     };
+    owner.pays_at_most(most.on(policy)?);
     let account = site.account();
     let nonce = agreed_nonce(rpc, framework, account).await?;
     let data = owner.kill_switch(framework, account, nonce)?;
@@ -62,6 +60,10 @@ pub(super) async fn run(
         None => None,
     };
     switch.write(file)?;
+    // Where nobody answers one day, this is known to be somewhere.
+    if let Err(error) = noted(&folder, &switch, file) {
+        note(&format!("{} is written, and not noted: {}", file.display(), error.message));
+    }
     let paid = match payer {
         Some((payer, units)) => {
             let sent = owner.send(rpc, switch.chain, payer, units, Bytes::new()).await;
@@ -104,49 +106,11 @@ pub(super) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Puts the message that ends all that names `nonce` into the owner's folder, for whoever has an endpoint that
-/// nobody here has. It needs no word of any chain's: that nonce is one that was signed for.
-pub(super) fn put_away(
-    folder: &OwnerHome,
-    owner: &Owner,
-    framework: &Framework,
-    (account, nonce): (Address, U256),
-) -> Done<PathBuf> {
-    let chain = framework.chain;
-    let file = folder.path().join(format!("end-{chain}-{nonce}.json"));
-    let data = owner.kill_switch(framework, account, nonce)?;
-    let switch = Switch::new(chain, account, nonce, framework.manager, data);
-    // The same one was put there before.
-    if !Switch::read(&file).is_ok_and(|there| there.to == switch.to && there.data == switch.data) {
-        switch.write(&file)?;
-    }
-    Ok(file)
-}
-
-/// The same, named in the help of what failed. What cannot be written is told, and the failure stays as it is.
-pub(super) fn with_message(
-    failure: Failure,
-    folder: &OwnerHome,
-    owner: &Owner,
-    framework: &Framework,
-    of @ (account, _): (Address, U256),
-) -> Failure {
-    match put_away(folder, owner, framework, of) {
-        Ok(file) => {
-            let way = format!(
-                "send the message that ends everything on {account}, of all its agents, also what is delegated \
-                 there until it is sent, from wherever the chain is reached: marque account revoke --send {} \
-                 --rpc URL",
-                file.display()
-            );
-            let help = failure.help.clone().map_or(way.clone(), |help| format!("{help}; or {way}"));
-            failure.help(help)
-        }
-        Err(error) => {
-            note(&error.message);
-            failure
-        }
-    }
+fn noted(folder: &OwnerHome, switch: &Switch, file: &Path) -> Done {
+    let Switch { chain, account, nonce, .. } = *switch;
+    let file = std::path::absolute(file).doing(file.display())?;
+    let prepared = Prepared { chain, account, nonce, file };
+    Ok(Notes::readable(folder)?.add(Note::Prepared(prepared))?)
 }
 
 /// Whether a payment failed before anything of it left this machine.
@@ -163,11 +127,6 @@ const fn nothing_sent(error: &OwnerError) -> bool {
 
 /// Refuses a fee that would not bring the message into a block even now.
 async fn enough(rpc: &Rpc, policy: &Policy, fee: Money) -> Done {
-    if !fee.asset.is_native() {
-        let coin = policy.chains.values().next().map_or("ETH", |chain| &chain.native);
-        return Err(Failure::usage("a fee is paid in the chain's own coin")
-            .help(format!("write it like \"0.01 {coin}\"")));
-    }
     let least = U256::from(rpc.fees().await?.max_fee_per_gas).saturating_mul(U256::from(GAS));
     match fee.units < least {
         false => Ok(()),

@@ -3,6 +3,7 @@
 use super::{
     super::{
         framework_on, keeper,
+        messages::tidy,
         switch::Switch,
         waits::{BEHIND, Patience, go_first},
     },
@@ -11,7 +12,7 @@ use super::{
     ways::Ways,
 };
 use crate::{
-    commands::Shared,
+    commands::{Shared, funds::Coins},
     failure::{Done, Failure},
     story::note,
 };
@@ -25,7 +26,7 @@ pub(super) async fn run(
     shared: &Shared,
     file: &Path,
     of: Option<Address>,
-    (url, most): (Option<&str>, U256),
+    (url, most): (Option<&str>, &Coins),
 ) -> Done<ExitCode> {
     let switch = Switch::read(file)?;
     if let Some(of) = of.filter(|of| *of != switch.account) {
@@ -40,6 +41,7 @@ pub(super) async fn run(
         None => endpoint(shared, switch.chain)?,
     };
     let chain = switch.chain;
+    let most = Ways::of(shared).map_or_else(|_| most.unnamed(), |ways| ways.wei_on(most, chain))?;
     of_chain(&rpc, chain).await?;
     let framework = framework_on(chain)?;
     // Whatever the file says: only the manager that Marque knows ends anything, and only what the
@@ -106,6 +108,10 @@ pub(super) async fn run(
         let what =
             format!("all that was delegated from {} on eip155:{chain} has ended", switch.account);
         told(shared, &what, &[hash])?;
+        if let Ok(notes) = Notes::readable(&shared.owner_home()?) {
+            let folder = &shared.owner_home()?;
+            tidy((folder, &notes), &rpc, &framework, switch.account).await;
+        }
         return Ok(if mine { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     };
     Err(Failure::new(format!(

@@ -3,12 +3,19 @@
 
 use super::super::framework_on;
 use crate::{
-    commands::{Shared, policy::chain_of, trust::read},
+    commands::{
+        Shared,
+        funds::{Coins, coin},
+        policy::chain_of,
+        trust::read,
+    },
     failure::{Done, Failure},
 };
+use alloy_primitives::U256;
 use marque::owner::Notes;
 use marque_contracts::delegation::Framework;
 use marque_identity::Rpc;
+use marque_policies::Policy;
 use std::collections::BTreeSet;
 
 /// Chains of the policies that the key here signed, and of what it delegated.
@@ -18,6 +25,8 @@ pub(super) struct Ways {
     pub(super) known: Vec<(Rpc, Framework)>,
     /// Those to which no endpoint leads, and why.
     pub(super) lost: Vec<(u64, Failure)>,
+    /// What the chains' coins are called.
+    coins: Vec<(u64, String)>,
     /// Policies that cannot be read where an older one names the endpoints.
     pub(super) doubts: Vec<String>,
 }
@@ -25,7 +34,8 @@ pub(super) struct Ways {
 impl Ways {
     pub(super) fn of(shared: &Shared) -> Done<Self> {
         let notes = Notes::readable(&shared.owner_home()?)?;
-        let mut ways = Self { known: Vec::new(), lost: Vec::new(), doubts: Vec::new() };
+        let (known, lost, coins, doubts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut ways = Self { known, lost, coins, doubts };
         let (mut unread, mut newest) = (Vec::new(), BTreeSet::new());
         for noted in notes.adoptions().rev() {
             // Where Marque knows no framework nothing was delegated either.
@@ -33,8 +43,10 @@ impl Ways {
             if newest.contains(&(noted.chain, noted.origin, &noted.agent)) {
                 continue;
             }
-            match read(noted).and_then(|policy| chain_of(&policy)) {
-                Ok((chain, rpc)) if chain == noted.chain => {
+            let way = |policy: Policy| Ok((chain_of(&policy)?, coin(&policy).to_owned()));
+            match read(noted).and_then(way) {
+                Ok(((chain, rpc), coin)) if chain == noted.chain => {
+                    ways.coins.push((chain, coin));
                     newest.insert((chain, noted.origin, &noted.agent));
                     match ways.known.iter_mut().find(|(_, known)| known.chain == chain) {
                         Some((known, _)) => *known = known.and(&rpc),
@@ -65,6 +77,22 @@ impl Ways {
             }
         }
         Ok(ways)
+    }
+
+    /// An amount in coins of every chain: where it names one, all have to be called so.
+    pub(super) fn wei(&self, coins: &Coins) -> Done<U256> {
+        match self.coins.is_empty() {
+            true => coins.unnamed(),
+            false => self.coins.iter().try_fold(U256::ZERO, |_, (_, coin)| coins.called(coin)),
+        }
+    }
+
+    /// The same in coins of one.
+    pub(super) fn wei_on(&self, coins: &Coins, chain: u64) -> Done<U256> {
+        match self.coins.iter().find(|(of, _)| *of == chain) {
+            Some((_, coin)) => coins.called(coin),
+            None => coins.unnamed(),
+        }
     }
 
     fn leads(&self, chain: u64) -> bool {
