@@ -453,9 +453,9 @@ fn aside(heard: &Heard) {
             };
             note(&format!(
                 "{hosts} {say} that your key's next transaction has number {number}, and others say a lower \
-                 one: {what} mined, if ever, once your key has sent so many, and then do the same once \
-                 more, where they end everything also to what you have delegated by then; name another \
-                 endpoint instead of {hosts} in the policy"
+                 one: {what} mined, if ever, once your key has sent so many, and then costs a fee and ends \
+                 nothing that you delegate until then; name another endpoint instead of {hosts} in the \
+                 policy"
             ));
         }
         _ => {}

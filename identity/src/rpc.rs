@@ -12,10 +12,12 @@ use alloy::{
     transports::RpcError,
 };
 use alloy_primitives::Bytes;
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use http::Http;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, value::RawValue};
 use std::{
+    collections::BTreeMap,
     error::Error,
     fmt,
     sync::{
@@ -145,9 +147,63 @@ impl Rpc {
         E: From<IdentityError>,
         F: Future<Output = Result<T, E>>,
     {
+        futures::future::join_all(self.asked(with, ask)).await
+    }
+
+    /// The same for whoever goes on with one good answer: once there is one, the others get `more` time and
+    /// count as silent then.
+    pub async fn all_soon<T, E, F, W>(
+        &self,
+        more: Duration,
+        with: impl IntoIterator<Item = W>,
+        ask: impl Fn(Self, W) -> F,
+    ) -> Vec<(String, Result<T, E>)>
+    where
+        E: From<IdentityError>,
+        F: Future<Output = Result<T, E>>,
+    {
+        let asked = self.asked(with, ask).enumerate();
+        let mut asked: FuturesUnordered<_> =
+            asked.map(|(index, said)| async move { (index, said.await) }).collect();
+        let mut said: BTreeMap<usize, (String, Result<T, E>)> = BTreeMap::new();
+        let mut until = None;
+        loop {
+            let next = match until {
+                None => asked.next().await,
+                Some(until) => {
+                    tokio::time::timeout_at(until, asked.next()).await.unwrap_or_default()
+                }
+            };
+            let Some((index, (host, answer))) = next else { break };
+            if answer.is_ok() {
+                until = until.or_else(|| tokio::time::Instant::now().checked_add(more));
+            }
+            said.insert(index, (host, answer));
+        }
+        let late = |host: &str| {
+            let tried = vec![format!("{host}: no answer yet, where others have answered")];
+            Err(IdentityError::Unreachable { method: "all that was asked", tried }.into())
+        };
+        let hosts = self.hosts().enumerate();
+        hosts
+            .map(|(index, host)| {
+                said.remove(&index).unwrap_or_else(|| (host.to_owned(), late(host)))
+            })
+            .collect()
+    }
+
+    fn asked<T, E, F, W>(
+        &self,
+        with: impl IntoIterator<Item = W>,
+        ask: impl Fn(Self, W) -> F,
+    ) -> impl Iterator<Item = impl Future<Output = (String, Result<T, E>)>>
+    where
+        E: From<IdentityError>,
+        F: Future<Output = Result<T, E>>,
+    {
         let within = if self.brief { BRIEF_LOOK } else { LOOK };
         let endpoints = self.endpoints.iter().zip(self.each()).zip(with);
-        let asked = endpoints.map(|((endpoint, each), with)| {
+        endpoints.map(move |((endpoint, each), with)| {
             let asked = tokio::time::timeout(within, ask(each, with));
             async move {
                 let said = asked.await.unwrap_or_else(|_| {
@@ -157,8 +213,7 @@ impl Rpc {
                 });
                 (endpoint.host.clone(), said)
             }
-        });
-        futures::future::join_all(asked).await
+        })
     }
 
     /// The endpoints' hosts, in the policy's order.

@@ -81,6 +81,10 @@ enum Act {
     /// `raw`, which only has to be broadcast.
     ///
     /// marque account revoke --send FILE [--rpc URL]
+    ///
+    /// Where an end is not certain, as where no endpoint answers or your key has no coins, such a message is
+    /// put into your own folder and named. It ends everything on the account; marque account status NAME
+    /// says whether one would still end something.
     Revoke(revoke::Args),
     /// Take money out of the account, back to the owner's own address.
     Withdraw {

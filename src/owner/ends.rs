@@ -30,6 +30,10 @@ const MOST: u128 = 64;
 /// and so often, whatever number it has, by the word of one endpoint.
 const TURNS: u32 = 7;
 
+/// So long one endpoint is waited for where another has answered, before anything is signed: one that is slow
+/// delays no end, and gets its turn after that.
+const GRACE: Duration = Duration::from_millis(1500);
+
 /// What one command sends to one chain of what does no more when it is mined twice, such as the ends of
 /// delegations: what all of it may cost, and what is told of it once.
 #[derive(Debug)]
@@ -248,7 +252,12 @@ impl End<'_> {
         let from = self.owner.address();
         let hashes: Vec<B256> = self.out.iter().map(|out| out.hash).collect();
         let hashes = &hashes[..];
-        let said = self.rpc.all(|each| async move { look(&each, from, hashes).await }).await;
+        let ask = |each, ()| async move { look(&each, from, hashes).await };
+        let with = std::iter::repeat(());
+        let said = match self.out.is_empty() {
+            true => self.rpc.all_soon(GRACE, with, ask).await,
+            false => self.rpc.all_with(with, ask).await,
+        };
         let (mut seen, mut heard) = (None, false);
         for (word, (_, said)) in self.words.iter_mut().zip(said) {
             match said {
@@ -283,28 +292,41 @@ impl End<'_> {
         if !due.contains(&true) {
             return;
         }
+        // The first goes out by the word of those that answer soon; where it does not, all are heard.
+        if !self.out.is_empty() || !self.propose(&due, seen, true).await {
+            self.propose(&due, seen, false).await;
+        }
+    }
+
+    /// Asks for terms, and signs by those of one endpoint; whether it did. What keeps one from it is noted
+    /// where all were heard (not `soon`).
+    async fn propose(&mut self, due: &[bool], seen: bool, soon: bool) -> bool {
         let (chain, from) = (self.chain, self.owner.address());
         let calls = self.words.iter().map(|word| &word.call);
         let terms = |each, call| async move { Terms::of(&each, chain, from, call).await };
-        let said = self.rpc.all_with(calls, terms);
-        let said: Vec<_> = said.await.into_iter().map(|(_, terms)| terms).collect();
+        let said = match soon {
+            true => self.rpc.all_soon(GRACE, calls, terms).await,
+            false => self.rpc.all_with(calls, terms).await,
+        };
+        let said: Vec<_> = said.into_iter().map(|(_, terms)| terms).collect();
         let asked: Vec<Option<U256>> =
             said.iter().map(|terms| terms.as_ref().ok().map(|terms| terms.fee(1))).collect();
         let mut offers = Vec::new();
         for (index, (terms, due)) in said.into_iter().zip(due).enumerate() {
-            if !due {
+            if !*due {
                 continue;
             }
             let others = asked.iter().enumerate().filter(|(other, _)| *other != index);
             let least = others.filter_map(|(_, fee)| *fee).min().unwrap_or_default();
             match terms.and_then(|terms| self.offer(index, terms, least)) {
                 Ok(offer) => offers.push(offer),
+                Err(_) if soon => {}
                 Err(error) => self.without(index, error),
             }
         }
         let turns = |index: usize| self.words.get(index).map_or(0, |word| word.turns);
         let order = |offer: &Offer| (turns(offer.by), offer.terms.mined, offer.fee);
-        let Some(offer) = offers.into_iter().min_by_key(order) else { return };
+        let Some(offer) = offers.into_iter().min_by_key(order) else { return false };
         let index = offer.by;
         if let Err(error) = self.sign(&offer).await {
             self.fails(error);
@@ -312,6 +334,7 @@ impl End<'_> {
         if let Some(word) = self.words.get_mut(index) {
             word.again |= seen;
         }
+        true
     }
 
     /// Whether something is to be signed by an endpoint's word now.
@@ -330,8 +353,18 @@ impl End<'_> {
         match seen {
             // Who says that it is in a block may have kept it, at a fee that this one does not take.
             true => !word.again && (!took || out.at.elapsed() >= DOUBT),
-            false => out.times < MOST && (!out.taken() || out.at.elapsed() >= OFFER),
+            false => {
+                let waits = out.taken() && out.at.elapsed() < OFFER;
+                out.times < MOST && (!waits || self.lacks(index, next))
+            }
         }
+    }
+
+    /// Whether an endpoint took nothing of a number, and nothing of it was signed by its own word: what others
+    /// took is of no use to it.
+    fn lacks(&self, index: usize, number: u64) -> bool {
+        let took = |out: &Out| out.took.get(index).copied().unwrap_or_default();
+        self.out.iter().filter(|out| out.number == number).all(|out| out.by != index && !took(out))
     }
 
     /// Whether a number is used up by the word of another endpoint, where there is one.

@@ -53,6 +53,9 @@ impl Liar {
             if asked["method"] == "eth_sendRawTransaction" {
                 keeps.lock().unwrap().push(asked.clone());
             }
+            if says == "the truth, late" {
+                std::thread::sleep(Duration::from_millis(3500));
+            }
             if says == "the truth, slowly" {
                 most.fetch_max(asked_now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 std::thread::sleep(Duration::from_millis(900));
@@ -117,6 +120,8 @@ fn lie(says: &str, asked: &Value) -> Option<Value> {
         ("no fees", "eth_maxPriorityFeePerGas") => result(json!("0x0")),
         ("much gas", "eth_estimateGas") => result(json!("0x1000000000")),
         ("little gas", "eth_estimateGas") => result(json!("0x5208")),
+        ("little gas, and it takes all", "eth_estimateGas") => result(json!("0x5208")),
+        ("little gas, and it takes all", "eth_sendRawTransaction") => result(json!(B256::ZERO)),
         ("it fails", "eth_estimateGas") => {
             Some(json!({ "error": { "code": 3, "message": "execution reverted" } }))
         }
@@ -147,7 +152,7 @@ fn lie(says: &str, asked: &Value) -> Option<Value> {
         ("it lives", "eth_call") => says_of_nonce(asked, 0),
         // What is delegated next will name the nonce that it says.
         ("the account is ahead", "eth_call") => says_of_nonce(asked, 1),
-        ("the account is ahead", "eth_estimateGas") => result(json!("0x80000")),
+        ("it lives" | "the account is ahead", "eth_estimateGas") => result(json!("0x80000")),
         _ => None,
     }
 }

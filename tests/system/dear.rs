@@ -15,7 +15,10 @@ use marque_identity::{
     Receipt, Rpc,
     account::{self, Permissions},
 };
-use std::sync::Mutex;
+use std::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 impl Estate {
     pub(crate) fn unlocked(&self) -> Owner {
@@ -111,6 +114,38 @@ async fn an_end_that_is_too_dear_says_which_option_pays_for_it() {
     let named = format!("{named} ETH");
     ok(&estate.account(&["revoke", "scout", "--most-fee", &named]));
     assert!(estate.over(&living).await);
+}
+
+/// What one endpoint wants is not what the other takes: it gets its own at once, as does one that is quick
+/// beside one that is slow.
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_low_gas_nor_late_answers_delay_an_end() {
+    let (estate, liar) = Estate::beside_a_liar().await;
+    let (permissions, owner) = (estate.permissions(), estate.unlocked());
+    let rpc = estate.through(&[&liar.url, estate.town.economy.devnet.url()]);
+    let mut ends = owner.ends(&rpc, permissions.framework.chain, MOST_FEE);
+    liar.says("little gas, and it takes all");
+    let start = Instant::now();
+    raise(&mut ends, &permissions).await.unwrap();
+    // An offer that somebody took is waited for for 20 s.
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+    let (honest, account) = (&estate.town.economy.rpc, permissions.account);
+    let now = || async { account::nonce(honest, &permissions.framework, account).await.unwrap() };
+    let before = now().await;
+    liar.says("the truth, late");
+    let (start, mut took) = (Instant::now(), None);
+    let watch = async {
+        while now().await == before {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        took = Some(start.elapsed());
+    };
+    let each = [before; 2];
+    let end = ends.revoke_all(&permissions.framework, account, &each);
+    let (end, ()) = tokio::join!(end, watch);
+    end.unwrap();
+    // It takes 10.5 s for what is asked of it before.
+    assert!(took.unwrap() < Duration::from_secs(9), "{took:?}");
 }
 
 /// The same option wherever the owner's key pays a fee, and amounts in the chain's coin with its name or

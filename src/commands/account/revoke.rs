@@ -288,9 +288,11 @@ type Looked = Vec<(Permissions, Standing)>;
 async fn look((_, rpc, all): &OnChain, me: Address, agent: &str) -> Done<Looked> {
     let rpc = rpc.as_ref().map_err(Failure::again)?;
     // Of those before the newest most have ended.
-    let looked = Signed::looked_at(rpc, all.iter().rev().cloned()).await?;
+    let (looked, coins) =
+        tokio::join!(Signed::looked_at(rpc, all.iter().rev().cloned()), gas(rpc, me, agent));
+    let looked = looked?;
     if looked.iter().any(|(_, standing)| !standing.is_over()) {
-        gas(rpc, me, agent).await?;
+        coins?;
     }
     Ok(looked)
 }

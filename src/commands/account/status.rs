@@ -39,30 +39,28 @@ async fn look(shared: &Shared, agent: &str, doubts: &mut Vec<String>) -> Done<Ex
             // Who handed over looks at what the successor put in force.
             let now = keeper::in_force(&shared.home()?).unwrap_or_default();
             let mine = now.is_none_or(|now| now == me);
-            let site = match in_force(shared, agent) {
-                Ok(_) => Site::in_force(shared, agent)?,
-                Err(_) if !mine => {
+            let site = match (in_force(shared, agent), gone(shared, agent)?) {
+                (_, Some(gone)) => {
+                    sound = false;
+                    let site = Site::by_folder(shared, agent)?;
+                    doubts.push(format!(
+                        "{gone}, and this goes by your own folder: marque account revoke {agent} ends what \
+                         may live"
+                    ));
+                    site
+                }
+                (Ok(_), None) => Site::in_force(shared, agent)?,
+                (Err(_), None) if !mine => {
                     Site::stated(shared, agent).or_else(|_| Site::own(shared, agent))?
                 }
-                Err(why) => match gone(shared, agent)? {
-                    Some(gone) => {
-                        sound = false;
-                        let site = Site::by_folder(shared, agent)?;
-                        doubts.push(format!(
-                            "{gone}, and this goes by your own folder: marque account revoke {agent} ends \
-                             what may live"
-                        ));
-                        site
+                (Err(why), None) => {
+                    let own = Site::own(shared, agent);
+                    if own.is_ok() {
+                        doubts.push(why.message);
                     }
-                    None => {
-                        let own = Site::own(shared, agent);
-                        if own.is_ok() {
-                            doubts.push(why.message);
-                        }
-                        sound = false;
-                        own.or_else(|_| Site::ending(shared, agent))?
-                    }
-                },
+                    sound = false;
+                    own.or_else(|_| Site::ending(shared, agent))?
+                }
             };
             let Signed { mine: mut signed, theirs, doubt, .. } = site.signed(shared)?;
             if let Some(doubt) = doubt {
