@@ -298,8 +298,8 @@ impl End<'_> {
         }
     }
 
-    /// Asks for terms, and signs by those of one endpoint; whether it did. What keeps one from it is noted
-    /// where all were heard (not `soon`).
+    /// Asks for terms, and signs by those of one endpoint; whether it did, or all were heard. What keeps one
+    /// from it is noted where all were.
     async fn propose(&mut self, due: &[bool], seen: bool, soon: bool) -> bool {
         let (chain, from) = (self.chain, self.owner.address());
         let calls = self.words.iter().map(|word| &word.call);
@@ -309,6 +309,10 @@ impl End<'_> {
             false => self.rpc.all_with(calls, terms).await,
         };
         let said: Vec<_> = said.into_iter().map(|(_, terms)| terms).collect();
+        let late = |it: &Result<Terms, OwnerError>| {
+            matches!(it, Err(OwnerError::Chain(IdentityError::Unreachable { .. })))
+        };
+        let partial = soon && said.iter().any(late);
         let asked: Vec<Option<U256>> =
             said.iter().map(|terms| terms.as_ref().ok().map(|terms| terms.fee(1))).collect();
         let mut offers = Vec::new();
@@ -320,13 +324,13 @@ impl End<'_> {
             let least = others.filter_map(|(_, fee)| *fee).min().unwrap_or_default();
             match terms.and_then(|terms| self.offer(index, terms, least)) {
                 Ok(offer) => offers.push(offer),
-                Err(_) if soon => {}
+                Err(_) if partial => {}
                 Err(error) => self.without(index, error),
             }
         }
         let turns = |index: usize| self.words.get(index).map_or(0, |word| word.turns);
         let order = |offer: &Offer| (turns(offer.by), offer.terms.mined, offer.fee);
-        let Some(offer) = offers.into_iter().min_by_key(order) else { return false };
+        let Some(offer) = offers.into_iter().min_by_key(order) else { return !partial };
         let index = offer.by;
         if let Err(error) = self.sign(&offer).await {
             self.fails(error);

@@ -120,7 +120,7 @@ fn lie(says: &str, asked: &Value) -> Option<Value> {
         ("no fees", "eth_maxPriorityFeePerGas") => result(json!("0x0")),
         ("much gas", "eth_estimateGas") => result(json!("0x1000000000")),
         ("little gas", "eth_estimateGas") => result(json!("0x5208")),
-        ("little gas, and it takes all", "eth_estimateGas") => result(json!("0x5208")),
+        ("little gas, and it takes all", "eth_estimateGas") => result(json!("0x4000")),
         ("little gas, and it takes all", "eth_sendRawTransaction") => result(json!(B256::ZERO)),
         ("it fails", "eth_estimateGas") => {
             Some(json!({ "error": { "code": 3, "message": "execution reverted" } }))
