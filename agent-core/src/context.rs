@@ -11,7 +11,7 @@
 //! INVARIANT: the goal and the newest turn are never cut; what cannot be shown with them is an error
 //! (pinned by `tests/mind/window.rs`).
 
-use crate::task::Step;
+use crate::{call::READ_MORE, task::Step};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -113,8 +113,7 @@ pub(crate) fn part(whole: &str, part: usize, room: usize) -> Value {
 /// A result as the model is shown it: an object of at most `room` characters, written compactly.
 ///
 /// A value that is no object is shown as `{"value": ...}`. Where something is cut, it is the longest
-/// texts and lists, and the object says so: `"shortened": true`, or the step by which it can be read
-/// on.
+/// texts and lists, and the object says so: `"shortened": true`, or the call that reads it on.
 pub(crate) fn shorten(result: Value, room: usize, rest: Whole) -> Value {
     let object = match result {
         Value::Object(map) => map,
@@ -131,7 +130,7 @@ pub(crate) fn shorten(result: Value, room: usize, rest: Whole) -> Value {
     }
     let mark = match rest {
         Whole::Gone => Value::Bool(true),
-        Whole::At(step) => json!({ "step": step }),
+        Whole::At(step) => json!({ "tool": READ_MORE, "args": { "step": step, "part": 1 } }),
     };
     for (text, items) in [(240, 16), (120, 8), (60, 4), (24, 2)] {
         // The same shape in a larger room.
@@ -145,8 +144,17 @@ pub(crate) fn shorten(result: Value, room: usize, rest: Whole) -> Value {
             return shorter;
         }
     }
-    let start: String = whole.to_string().chars().take(room / 2).collect();
-    json!({ "value": start, "shortened": mark })
+    let text = whole.to_string();
+    let mut room_for_text = room / 2;
+    loop {
+        let start: String = text.chars().take(room_for_text).collect();
+        let shorter = json!({ "value": start, "shortened": mark });
+        if length(&shorter) <= room || room_for_text == 0 {
+            return shorter;
+        }
+        // Quotes take two characters each.
+        room_for_text = room_for_text.saturating_sub(length(&shorter).saturating_sub(room));
+    }
 }
 
 /// Characters of the compact text.
@@ -201,7 +209,7 @@ mod tests {
                 let short = shorten(long.clone(), room, Whole::At(3));
                 assert!(length(&short) <= room, "{room}: {short}");
                 if length(&long) > room {
-                    assert_eq!(short["shortened"]["step"], 3, "{room}: {short}");
+                    assert_eq!(short["shortened"]["args"]["step"], 3, "{room}: {short}");
                 }
             }
             assert_eq!(short(long)["shortened"], true);

@@ -3,7 +3,9 @@
 //! The tools are handed to the model as definitions, which its own chat template tells it in the
 //! way that it was trained with: a template without tools shows a line a tool, `name(arg,arg?)
 //! description`. The model's reply is one call of one of them, under a grammar. Both come from the
-//! same list, so a model is never told of a tool that it cannot call.
+//! same list, so a model is never told of a tool that it cannot call. What is no tool is told where it is
+//! needed: `finish` by the frame, `read_more` by a result that was shortened. The built-in model was
+//! trained with `finish` among the tools, and reads it there.
 
 use crate::{
     AgentError, Tool,
@@ -19,15 +21,13 @@ use std::sync::Arc;
 /// The description of `finish`, which is no tool and needs no permission.
 const FINISH_DESCRIPTION: &str = "done, report the answer";
 
-/// The description of `read_more`, which is none either.
-const READ_MORE_DESCRIPTION: &str = "read on in a result that says shortened";
-
-/// How a reply is written. Templates that know tools tell a form of their own, which the grammar
-/// does not take.
-const FORM: &str = "Work on the goal step by step with the tools. Each reply is one JSON object and \
-                    nothing else: {\"tool\":NAME,\"args\":{...}}. Call finish with the answer as soon \
-                    as you know it. A refusal is final: asking again changes nothing, so do something \
-                    else or finish with what you know.";
+/// How a reply is written, before the form of the answer and after it. Templates that know tools tell a
+/// form of their own, which the grammar does not take.
+const FORM: (&str, &str) = (
+    "Work on the goal step by step. Each reply is one JSON object and nothing else: \
+     {\"tool\":NAME,\"args\":{...}}. Once you know the answer: {\"tool\":\"finish\",\"args\":",
+    "}. A refusal is final: do something else or finish with what you know.",
+);
 
 /// How several calls are written, where there are tools for it.
 const TOGETHER: &str = "Calls that need nothing of each other go into one reply: \
@@ -51,44 +51,53 @@ pub(crate) fn offer<T: JsonSchema>(
     model: &ModelInfo,
 ) -> Result<Offer, AgentError> {
     let mut offered = Vec::new();
+    let mut calls = Vec::new();
     let mut independent = Vec::new();
     for tool in tools {
         let name = tool.name();
         if view.tools.iter().any(|permitted| permitted.name == name) {
             let arguments = arguments_of(tool.as_ref())?;
-            offered.push(ToolDefinition::new(name, tool.description(), arguments));
-            independent.extend(tool.independent().then_some(name));
+            let shown = schema::shown(&arguments);
+            offered.push(ToolDefinition::new(name, tool.description(), shown));
+            let call = schema::of_call(name, schema::plain(&arguments));
+            independent.extend(tool.independent().then(|| (name, call.clone())));
+            calls.push(call);
         }
-    }
-    if model.built_in {
-        // It was trained with the tools alone, one call at a time.
-        independent.clear();
-    } else if !offered.is_empty() {
-        let number = json!({ "type": "integer", "minimum": 0 });
-        let arguments = json!({
-            "type": "object",
-            "properties": { "step": number, "part": number },
-            "required": ["step", "part"],
-            "additionalProperties": false,
-        });
-        offered.push(ToolDefinition::new(READ_MORE, READ_MORE_DESCRIPTION, arguments));
     }
     let answer = schema::of_answer::<T>();
     if schema::is_recursive(&answer) {
         return Err(AgentError::AnswerType(std::any::type_name::<T>()));
     }
-    offered.push(ToolDefinition::new(FINISH, FINISH_DESCRIPTION, answer));
-    let call = |tool: &ToolDefinition| schema::of_call(&tool.name, schema::plain(&tool.parameters));
-    let mut replies: Vec<_> = offered.iter().map(call).collect();
+    let frame = if model.built_in {
+        // It was trained with the tools alone, one call at a time.
+        independent.clear();
+        offered.push(ToolDefinition::new(FINISH, FINISH_DESCRIPTION, schema::shown(&answer)));
+        None
+    } else {
+        if !offered.is_empty() {
+            let number = json!({ "type": "integer", "minimum": 0 });
+            let arguments = json!({
+                "type": "object",
+                "properties": { "step": number, "part": number },
+                "required": ["step", "part"],
+                "additionalProperties": false,
+            });
+            calls.push(schema::of_call(READ_MORE, arguments));
+        }
+        let (before, after) = FORM;
+        let form = format!("{before}{}{after}", schema::sketch(&answer));
+        let names: Vec<_> = independent.iter().map(|(name, _)| *name).collect();
+        Some(Message::system(match names.is_empty() {
+            true => form,
+            false => format!("{form} {TOGETHER} {}.", names.join(", ")),
+        }))
+    };
+    calls.push(schema::of_call(FINISH, schema::plain(&answer)));
     if !independent.is_empty() {
-        let together = offered.iter().filter(|tool| independent.contains(&tool.name.as_str()));
-        replies.push(schema::of_calls(together.map(call).collect(), MOST_CALLS));
+        let together = independent.into_iter().map(|(_, call)| call).collect();
+        calls.push(schema::of_calls(together, MOST_CALLS));
     }
-    let frame = (!model.built_in).then(|| match independent.is_empty() {
-        true => Message::system(FORM),
-        false => Message::system(format!("{FORM} {TOGETHER} {}.", independent.join(", "))),
-    });
-    Ok(Offer { frame, tools: offered, reply: schema::one_of(replies) })
+    Ok(Offer { frame, tools: offered, reply: schema::one_of(calls) })
 }
 
 /// The schema of a tool's arguments, if it can be offered.

@@ -4,6 +4,9 @@
 //! can use: titles, defaults, formats of numbers. Descriptions of arguments stay, for models that
 //! are told of tools by their schemas; a grammar does without them. Objects are closed, so that a
 //! model cannot add what nobody reads.
+//!
+//! What a model is shown is leaner than what its reply is held to ([`shown`], [`sketch`]): it stands in
+//! every prompt, and what a grammar sees to needs no words.
 
 use crate::call::FINISH;
 use schemars::{JsonSchema, generate::SchemaSettings};
@@ -31,6 +34,57 @@ pub(crate) fn plain(schema: &Value) -> Value {
         map.remove("description");
     });
     schema
+}
+
+/// The arguments of a tool as a model is shown them: without what says nothing to whoever writes them.
+/// That is what closes an object, that a whole number without a sign is not below zero, the `null` of what
+/// may be left out, the pattern of what is described, and at the top that arguments are an object.
+pub(crate) fn shown(schema: &Value) -> Value {
+    let mut schema = schema.clone();
+    walk(&mut schema, &lean);
+    if let Value::Object(root) = &mut schema
+        && root.contains_key("properties")
+    {
+        root.remove("type");
+    }
+    schema
+}
+
+/// A value in few words: `{"sail":boolean,"wind?":{"knots":integer}}`. What is more than that is told
+/// by its schema.
+pub(crate) fn sketch(schema: &Value) -> String {
+    let mut schema = schema.clone();
+    walk(&mut schema, &lean);
+    sketched(&schema)
+}
+
+fn sketched(schema: &Value) -> String {
+    let Value::Object(map) = schema else { return schema.to_string() };
+    let known = ["type", "description", "properties", "required", "items", "enum", "const"];
+    let words =
+        if map.keys().all(|word| known.contains(&word.as_str())) { map } else { &Map::new() };
+    let kind = words.get("type").and_then(Value::as_str);
+    let sketch = match (words.get("properties"), words.get("items"), words.get("enum"), kind) {
+        (Some(Value::Object(fields)), ..) => {
+            let needed = words.get("required").and_then(Value::as_array);
+            let field = |(name, schema): (&String, &Value)| {
+                let is_needed = needed.is_some_and(|names| names.iter().any(|it| it == name));
+                let name = Value::from(if is_needed { name.clone() } else { format!("{name}?") });
+                format!("{name}:{}", sketched(schema))
+            };
+            format!("{{{}}}", fields.iter().map(field).collect::<Vec<_>>().join(","))
+        }
+        (None, Some(items), ..) => format!("[{},...]", sketched(items)),
+        (None, None, Some(Value::Array(values)), _) => {
+            values.iter().map(Value::to_string).collect::<Vec<_>>().join("|")
+        }
+        (None, None, None, Some(kind)) if kind != "object" && kind != "array" => kind.to_owned(),
+        _ => return schema.to_string(),
+    };
+    match map.get("description").and_then(Value::as_str) {
+        Some(description) => format!("{sketch} ({description})"),
+        None => sketch,
+    }
 }
 
 /// What the model answers with when the answer is a `T`: the fields of `T` where it has fields,
@@ -122,6 +176,58 @@ fn close(map: &mut Map<String, Value>) {
     }
 }
 
+/// Drops what says nothing to whoever writes a value.
+fn lean(map: &mut Map<String, Value>) {
+    for word in ["$schema", "title"] {
+        map.remove(word);
+    }
+    if map.get("additionalProperties").is_some_and(Value::is_boolean) {
+        map.remove("additionalProperties");
+    }
+    if map.get("type").is_some_and(|kind| kind == "integer")
+        && map.get("minimum").is_some_and(|least| least == 0)
+    {
+        map.remove("minimum");
+    }
+    if map.contains_key("description") {
+        map.remove("pattern");
+    }
+    let needed = map.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+    if needed.is_empty() {
+        map.remove("required");
+    }
+    if let Some(Value::Object(fields)) = map.get_mut("properties") {
+        let optional = |(name, _): &(&String, &mut Value)| !needed.iter().any(|it| it == *name);
+        fields.iter_mut().filter(optional).for_each(|(_, field)| without_null(field));
+    }
+}
+
+/// What may be left out need not be said to be `null` as well.
+fn without_null(schema: &mut Value) {
+    let Value::Object(map) = schema else { return };
+    if let Some(Value::Array(kinds)) = map.get_mut("type") {
+        kinds.retain(|kind| kind != "null");
+        if let [kind] = kinds.as_slice() {
+            let kind = kind.clone();
+            map.insert("type".to_owned(), kind);
+        }
+        if let Some(Value::Array(values)) = map.get_mut("enum") {
+            values.retain(|value| !value.is_null());
+        }
+    }
+    for word in ["anyOf", "oneOf"] {
+        let Some(Value::Array(schemas)) = map.get_mut(word) else { continue };
+        schemas.retain(|schema| *schema != json!({ "type": "null" }));
+        if let [Value::Object(only)] = schemas.as_slice() {
+            let only = only.clone();
+            map.remove(word);
+            for (word, value) in only {
+                map.entry(word).or_insert(value);
+            }
+        }
+    }
+}
+
 /// Changes a schema and every schema in it. The names of properties are no words of the schema.
 fn walk(schema: &mut Value, change: &impl Fn(&mut Map<String, Value>)) {
     let Value::Object(map) = schema else { return };
@@ -200,6 +306,82 @@ mod tests {
         assert!(!plain(&schema).to_string().contains("Whether to go."));
         // A property may be called like a word of the schema.
         assert!(plain(&schema).to_string().contains(r#""title":{"type":"string"}"#));
+    }
+
+    #[derive(Deserialize, JsonSchema)]
+    #[expect(dead_code, reason = "only its schema is looked at")]
+    struct Order {
+        /// Which.
+        #[schemars(regex(pattern = r"^[a-z]{1,40}$"))]
+        title: String,
+        #[schemars(regex(pattern = r"^\d{4}$"))]
+        code: String,
+        count: Option<u32>,
+        wind: Option<Wind>,
+        #[schemars(range(min = 1, max = 7))]
+        days: u32,
+        depth: Option<Depth>,
+        by_port: std::collections::BTreeMap<String, u32>,
+        tags: Vec<String>,
+    }
+
+    #[derive(Deserialize, JsonSchema)]
+    #[serde(rename_all = "lowercase")]
+    enum Depth {
+        Low,
+        High,
+    }
+
+    #[test]
+    fn a_model_is_shown_what_says_something_to_whoever_writes_it() {
+        let number = json!({ "type": "integer" });
+        assert_eq!(
+            shown(&of::<Order>()),
+            json!({
+                "properties": {
+                    "title": { "type": "string", "description": "Which." },
+                    "code": { "type": "string", "pattern": r"^\d{4}$" },
+                    "count": number,
+                    "wind": {
+                        "type": "object",
+                        "properties": { "title": { "type": "string" }, "knots": number },
+                        "required": ["title", "knots"],
+                    },
+                    "days": { "type": "integer", "minimum": 1, "maximum": 7 },
+                    "depth": { "type": "string", "enum": ["low", "high"] },
+                    "by_port": { "type": "object", "additionalProperties": number },
+                    "tags": { "type": "array", "items": { "type": "string" } },
+                },
+                "required": ["title", "code", "days", "by_port", "tags"],
+            })
+        );
+        // What has to be there may have to be null.
+        let null = json!({
+            "type": "object",
+            "properties": { "a": { "type": ["string", "null"] } },
+            "required": ["a"],
+        });
+        assert_eq!(shown(&null)["properties"], null["properties"]);
+        assert_eq!(shown(&json!({ "type": "object" })), json!({ "type": "object" }));
+    }
+
+    #[test]
+    fn an_answer_is_told_in_few_words_and_in_whole_ones_where_those_do_not_do() {
+        assert_eq!(sketch(&of_answer::<String>()), r#"{"answer":string}"#);
+        assert_eq!(
+            sketch(&of::<Advice>()),
+            r#"{"sail":boolean (Whether to go.),"wind":{"title":string,"knots":integer},"reasons":[string,...]}"#
+        );
+        let order = sketch(&of::<Order>());
+        for part in [
+            r#""title":string (Which.),"#,
+            r#""code":{"type":"string","pattern":"^\\d{4}$"},"#,
+            r#""count?":integer,"wind?":{"title":string,"knots":integer},"#,
+            r#""days":{"type":"integer","minimum":1,"maximum":7},"depth?":"low"|"high","#,
+            r#""by_port":{"type":"object","additionalProperties":{"type":"integer"}},"#,
+        ] {
+            assert!(order.contains(part), "{part} {order}");
+        }
     }
 
     #[test]

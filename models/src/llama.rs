@@ -237,6 +237,17 @@ impl Llama {
         Ok((prompt, shareable, draft))
     }
 
+    /// The prompt of a request as the model reads it, to be looked at: control tokens are written out like
+    /// the words, so that it is not to be put to a model again.
+    ///
+    /// # Errors
+    /// As [`Model::count_prompt`].
+    pub fn prompt_text(&self, request: &Request) -> Result<String, ModelError> {
+        let (tokens, ..) = self.prompt(request)?;
+        let bytes = self.vocabulary.model().vocab().detokenize(&tokens, false, true);
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     /// The tokens of a request, how many of them are the same for all that have its tools and
     /// system messages, and the thought that they open.
     pub(crate) fn prompt(

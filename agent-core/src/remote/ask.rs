@@ -2,7 +2,9 @@
 //!
 //! Source: OpenAI's API reference, "Create chat completion".
 
-use marque_models::{Constraint, Message, ModelError, Request, Role, ToolCall, Trace};
+use marque_models::{
+    Constraint, Message, ModelError, Request, Role, ToolCall, ToolDefinition, Trace,
+};
 use serde_json::{Map, Value, json};
 use url::Url;
 
@@ -110,7 +112,7 @@ pub(super) fn body(
             .map(|tool| {
                 json!({ "type": "function", "function": {
                     "name": tool.name, "description": tool.description,
-                    "parameters": tool.parameters,
+                    "parameters": parameters(tool),
                 }})
             })
             .collect();
@@ -121,6 +123,13 @@ pub(super) fn body(
         }
     }
     body
+}
+
+/// The schema of a tool's arguments. Servers refuse one that does not say that it is an object.
+fn parameters(tool: &ToolDefinition) -> Value {
+    let mut schema = Map::from_iter([("type".to_owned(), json!("object"))]);
+    schema.extend(tool.parameters.as_object().cloned().unwrap_or_default());
+    Value::Object(schema)
 }
 
 /// The same body for an answer in pieces.
