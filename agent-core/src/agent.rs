@@ -214,7 +214,8 @@ impl Agent {
     ///
     /// A task with this very goal that is kept unfinished, because the mind was killed or the owner
     /// had to be asked, is taken up again instead of starting anew: what it had bought is not
-    /// bought twice.
+    /// bought twice. One that was begun under a name of somebody's choosing is left to whoever knows that
+    /// name ([`Agent::run_as`], a queue).
     ///
     /// # Errors
     /// See [`AgentError`].
@@ -269,13 +270,16 @@ impl Agent {
             return self.begin_as(&number.to_string(), goal).await;
         }
         for id in self.core.memory.unfinished(goal).await? {
+            if !is_given(&id) {
+                continue;
+            }
             let Ok(claim) = self.core.claim(&id) else { continue };
             let kept = self.core.memory.task(&id).await?;
             if let Some(task) = kept.filter(|task| task.goal() == goal && !task.is_over()) {
                 return Ok((task, claim));
             }
         }
-        let id = format!("task-{}", random_hex::<6>()?);
+        let id = format!("{GIVEN}{}", random_hex::<6>()?);
         let claim = self.core.claim(&id)?;
         Ok((self.new_task(&id, goal)?, claim))
     }
@@ -365,6 +369,15 @@ impl Agent {
     pub fn model(&self) -> &Arc<dyn Model> {
         &self.core.model
     }
+}
+
+/// How the name of a task begins that nobody named.
+const GIVEN: &str = "task-";
+
+/// Whether a task has its name from here, and not from whoever began it.
+fn is_given(id: &str) -> bool {
+    let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    id.strip_prefix(GIVEN).is_some_and(|rest| rest.len() == 12 && rest.bytes().all(is_hex))
 }
 
 impl Core {

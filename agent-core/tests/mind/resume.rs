@@ -73,24 +73,37 @@ async fn a_mind_killed_at_any_edge_proposes_the_same_ids_and_repeats_no_result()
     assert_eq!(depths, BTreeSet::from([0, 1, 2]), "results are kept as they come");
 }
 
-#[tokio::test]
-async fn running_the_same_goal_again_takes_up_the_unfinished_task() {
-    let dir = tempfile::tempdir().unwrap();
-    let desk = Arc::new(Desk::permitting(&[], &[]));
-    let agent = scout(&desk, dir.path(), &[FINISH]).build().await.unwrap();
-    desk.falls_silent_at(Some(2));
+/// A run that is killed when it has noted its call.
+async fn killed(desk: &Desk, run: impl Future<Output = Result<String, AgentError>>) {
+    desk.falls_silent_at(Some(3));
     tokio::select! {
-        answer = agent.run::<String>("the goal") => panic!("{answer:?}"),
+        answer = run => panic!("{answer:?}"),
         () = desk.silent.notified() => {}
     }
     desk.falls_silent_at(None);
-    let first: String = agent.run("the goal").await.unwrap();
-    assert_eq!(first, "value is 77");
-    let again: String = agent.run("the goal").await.unwrap();
-    assert_eq!(again, first);
-    let tasks: Vec<_> = desk.notes.lock().unwrap().iter().map(|note| note.task.clone()).collect();
-    assert_eq!(tasks.len(), 2);
-    assert_ne!(tasks[0], tasks[1], "a finished task is not taken up by a run");
+}
+
+#[tokio::test]
+async fn running_the_same_goal_again_takes_up_the_unfinished_task_unless_it_has_a_name_of_its_own()
+{
+    let feed = Feed::answering("200 OK", r#"{"value":"7"}"#).await;
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Arc::new(Desk::permitting(&["read"], &[&feed.host]));
+    let call = feed.call("read", "1");
+    let agent = scout(&desk, dir.path(), &[&call, FINISH]).build().await.unwrap().tool(read);
+    killed(&desk, agent.run_as("queue-wind", "the goal")).await;
+    killed(&desk, agent.run("the goal")).await;
+    for _ in 0..2 {
+        let answer: String = agent.run("the goal").await.unwrap();
+        assert_eq!(answer, "value is 77");
+    }
+    let tasks: BTreeSet<_> =
+        desk.notes.lock().unwrap().iter().map(|note| note.task.clone()).collect();
+    assert_eq!(tasks.len(), 3, "the first without a name goes on, and is over then: {tasks:?}");
+    // That one is for whoever knows its name.
+    assert!(!agent.task("queue-wind").await.unwrap().unwrap().is_over());
+    let _: String = agent.run_as("queue-wind", "the goal").await.unwrap();
+    assert!(agent.task("queue-wind").await.unwrap().unwrap().is_over());
 }
 
 #[tokio::test]
