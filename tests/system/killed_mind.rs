@@ -1,7 +1,7 @@
 //! A paid task of twelve steps whose mind is killed at every edge: before and after each question
 //! that it asks its steward, the real one, with a real seller and a real chain.
 
-use crate::support::{Citizen, Town, eventually};
+use crate::support::{Town, eventually};
 use async_trait::async_trait;
 use marque_agent_core::{Agent, Cx, Steward, TaskLimits, Tool, ToolError};
 use marque_models::Scripted;
@@ -11,13 +11,17 @@ use marque_steward_client::{Client, IntentState, Note, Outcome, Proposal, Report
 use serde_json::{Value, json};
 use std::{
     path::Path,
+    process::Stdio,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
-use tokio::sync::Notify;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    sync::Notify,
+};
 
 const STEPS: u64 = 12;
 
@@ -114,7 +118,7 @@ fn limits(spend: &str) -> TaskLimits {
     TaskLimits { steps: 16, ..TaskLimits::default() }.spend(spend)
 }
 
-async fn agent(scout: &Arc<Cut>, dir: &Path, feed: &Citizen, spend: &str) -> Agent {
+async fn agent(scout: &Arc<Cut>, dir: &Path, goods: &str, spend: &str) -> Agent {
     let call = |number| format!(r#"{{"tool":"fetch_data","args":{{"number":{number}}}}}"#);
     let finish = r#"{"tool":"finish","args":{"answer":"all bought"}}"#.to_owned();
     let script: Vec<String> = (0..STEPS).map(call).chain([finish]).collect();
@@ -126,7 +130,7 @@ async fn agent(scout: &Arc<Cut>, dir: &Path, feed: &Citizen, spend: &str) -> Age
         .build()
         .await
         .unwrap();
-    agent.tool(Fetch(feed.goods()))
+    agent.tool(Fetch(goods.to_owned()))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,7 +145,7 @@ async fn a_paid_task_killed_at_every_edge_answers_the_same_and_pays_for_each_ste
     let mut before = None;
     let answer = loop {
         let cut = Cut::at(scout.client(), edge);
-        let agent = agent(&cut, dir.path(), &feed, spend).await;
+        let agent = agent(&cut, dir.path(), &feed.goods(), spend).await;
         let answer = tokio::select! {
             answer = agent.run_as::<String>("twelve", "buy it all") => match answer {
                 Ok(answer) => Some(answer),
@@ -168,12 +172,90 @@ async fn a_paid_task_killed_at_every_edge_answers_the_same_and_pays_for_each_ste
     assert!(kills > 12 * 12, "only {kills} kills");
 
     let cut = Cut::at(scout.client(), usize::MAX);
-    let agent = agent(&cut, dir.path(), &feed, spend).await;
+    let agent = agent(&cut, dir.path(), &feed.goods(), spend).await;
     let task = agent.task("twelve").await.unwrap().unwrap();
     assert_eq!(task.steps().len() as u64, STEPS);
     for step in task.steps() {
         assert_eq!(step.result["paid"], true, "{:?}", step.result);
     }
+    eventually("paid for each once", 60, || async { town.dollars(&feed).await == STEPS * 20_000 })
+        .await;
+    assert_eq!(town.dollars(&scout).await, 5_000_000 - STEPS * 20_000);
+}
+
+/// Where the mind that is a process finds its steward, its folder, its goods and its edge.
+const PLACES: [&str; 4] = ["TWELVE_SOCKET", "TWELVE_DIR", "TWELVE_GOODS", "TWELVE_EDGE"];
+
+/// What such a mind says when it has fallen silent, and when it has answered.
+const SAYS: [&str; 2] = ["silent at its edge", "answers: "];
+
+/// A mind in a process of its own, which another test starts and kills.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "it is started by a_real_process_killed_at_some_edges_pays_for_each_step_once"]
+async fn a_mind_that_is_a_process() {
+    let [socket, dir, goods, edge] = PLACES.map(|place| std::env::var(place).unwrap());
+    let cut = Cut::at(&Client::connect(socket).await.unwrap(), edge.parse().unwrap());
+    let agent = agent(&cut, Path::new(&dir), &goods, "0.24 tUSD").await;
+    tokio::select! {
+        answer = agent.run_as::<String>("twelve", "buy it all") => {
+            println!("{}{}", SAYS[1], answer.unwrap());
+        }
+        () = cut.silent.notified() => {
+            println!("{}", SAYS[0]);
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_process_killed_at_some_edges_pays_for_each_step_once() {
+    let town = Town::new().await;
+    let feed = town.seller("feed", "0.02 tUSD").await;
+    let scout = town.buyer("scout", &[&feed], "").await;
+    let dir = tempfile::tempdir().unwrap();
+    let (socket, goods) = (scout.party.home.socket("scout"), feed.goods());
+    let mind = |edge: usize| {
+        let values = [
+            socket.as_os_str().to_owned(),
+            dir.path().as_os_str().to_owned(),
+            goods.clone().into(),
+            edge.to_string().into(),
+        ];
+        tokio::process::Command::new(std::env::current_exe().unwrap())
+            .args(["killed_mind::a_mind_that_is_a_process", "--exact", "--ignored", "--nocapture"])
+            .envs(PLACES.into_iter().zip(values))
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
+    };
+    // Before and after questions of the first call, of those in the middle and of the last; at the same
+    // edge twice; and then at none.
+    let edges = [0, 1, 6, 7, 7, 9, 10, 12, 13, 40, 55, usize::MAX];
+    let mut answers = Vec::new();
+    for edge in edges {
+        let mut child = mind(edge);
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        loop {
+            let line = lines.next_line().await.unwrap().expect("it says how it ends");
+            // The name of the test stands before what it says first.
+            if line.contains(SAYS[0]) {
+                child.kill().await.unwrap();
+                break;
+            }
+            if let Some((_, answer)) = line.split_once(SAYS[1]) {
+                answers.push((edge, answer.to_owned()));
+                assert!(child.wait().await.unwrap().success());
+                break;
+            }
+        }
+    }
+    assert_eq!(answers, [(usize::MAX, "all bought".to_owned())], "all but the last were killed");
+    let cut = Cut::at(scout.client(), usize::MAX);
+    let agent = agent(&cut, dir.path(), &goods, "0.24 tUSD").await;
+    let task = agent.task("twelve").await.unwrap().unwrap();
+    assert_eq!(task.steps().len() as u64, STEPS);
+    assert!(task.steps().iter().all(|step| step.result["paid"] == true), "{task:?}");
     eventually("paid for each once", 60, || async { town.dollars(&feed).await == STEPS * 20_000 })
         .await;
     assert_eq!(town.dollars(&scout).await, 5_000_000 - STEPS * 20_000);
@@ -187,12 +269,12 @@ async fn a_task_that_has_spent_its_own_limit_proposes_no_payment_more_also_when_
     let dir = tempfile::tempdir().unwrap();
     // Killed after the first purchase and before the second, so that both runs count.
     let cut = Cut::at(scout.client(), usize::MAX);
-    let first = agent(&cut, dir.path(), &feed, "0.03 tUSD").await;
+    let first = agent(&cut, dir.path(), &feed.goods(), "0.03 tUSD").await;
     let run = tokio::spawn(async move { first.run_as::<String>("few", "buy it all").await });
     eventually("the first is paid", 60, || async { town.dollars(&feed).await == 20_000 }).await;
     run.abort();
     drop(run.await);
-    let again = agent(&cut, dir.path(), &feed, "0.03 tUSD").await;
+    let again = agent(&cut, dir.path(), &feed.goods(), "0.03 tUSD").await;
     let _: String = again.run_as("few", "buy it all").await.unwrap();
     let task = again.task("few").await.unwrap().unwrap();
     let [first, rest @ ..] = task.steps() else { panic!("{task:?}") };
