@@ -9,6 +9,10 @@ use marque_steward_client::ClientError;
 use marque_store::StoreError;
 use std::path::PathBuf;
 
+/// How an error says what brings a task on that had to stop. Whoever runs tasks again by itself says
+/// something else in its place.
+pub const RUN_AGAIN: &str = "run the task again";
+
 /// Why an agent could not be opened, or a run ended without an answer.
 ///
 /// After [`AgentError::Held`], [`AgentError::Asked`], [`AgentError::Frozen`], [`AgentError::Steward`] and anything that
@@ -158,7 +162,7 @@ pub enum AgentError {
     /// A call that pays for something took too long. Running the task again asks for the same goods,
     /// with the same payment.
     #[error(
-        "\"{tool}\" brought nothing within {} s and has paid for something; run the task again, which \
+        "\"{tool}\" brought nothing within {} s and has paid for something; {RUN_AGAIN}, which \
          pays nothing twice", .limit.as_secs_f32()
     )]
     Slow {
@@ -175,7 +179,7 @@ pub enum AgentError {
     Interrupted(String),
     /// The owner has not decided yet.
     #[error(
-        "intent {id} is held for the owner ({}); run the task again once it is approved", asked(.table)
+        "intent {id} is held for the owner ({}); {RUN_AGAIN} once it is approved", asked(.table)
     )]
     Held {
         /// The held intent.
@@ -184,7 +188,7 @@ pub enum AgentError {
         table: Vec<Row>,
     },
     /// The owner has not answered a question yet.
-    #[error("question {id} waits for the owner's answer; run the task again once it is answered")]
+    #[error("question {id} waits for the owner's answer; {RUN_AGAIN} once it is answered")]
     Asked {
         /// By which it is answered.
         id: String,
@@ -241,5 +245,17 @@ impl AgentError {
                 | Self::TaskName(_)
                 | Self::Tool { .. }
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_goal_that_finds_the_memory_in_use_waits_and_does_not_fail() {
+        assert!(AgentError::AtWork("scout".to_owned()).is_passing());
+        assert!(AgentError::Store(StoreError::Locked("mind/tasks".into())).is_passing());
+        assert!(!AgentError::NoTask("wind".to_owned()).is_passing());
     }
 }

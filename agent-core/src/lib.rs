@@ -50,7 +50,7 @@ pub use agent::{Agent, AgentBuilder};
 pub use call::Call;
 pub use config::{granted_files, key_file, model_file};
 pub use cx::{Cx, Response, Transferred};
-pub use error::AgentError;
+pub use error::{AgentError, RUN_AGAIN};
 pub use event::Event;
 pub use files::Files;
 pub use http::{Http, Price, RequestBuilder};

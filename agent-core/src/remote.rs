@@ -18,7 +18,7 @@ mod ask;
 mod sse;
 
 use self::{answer::Answer, ask::Wording};
-use crate::{Steward, cx::lock, purse::Purse, task::MAX_ID};
+use crate::{RUN_AGAIN, Steward, cx::lock, purse::Purse, task::MAX_ID};
 use async_trait::async_trait;
 use marque_models::{Delta, Generation, Message, Model, ModelError, ModelInfo, Request, Usage};
 use marque_net::{
@@ -399,7 +399,8 @@ impl Remote {
             if left.is_zero() {
                 let rules = rules(&table, Mark::Ask);
                 return Err(held(format!(
-                    "asking the remote model is held for the owner: {rules}; `marque approve {id}`, then run again"
+                    "asking the remote model is held for the owner: {rules}; {RUN_AGAIN} once it is approved \
+                     (marque approve {id})"
                 )));
             }
             let asked = Instant::now();

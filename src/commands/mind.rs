@@ -10,7 +10,7 @@ mod seller;
 mod shop;
 
 pub(crate) use buyer::{MindEvent, at_work, tell};
-pub(crate) use keep::{Queue, Work};
+pub(crate) use keep::{Queue, Work, vet_name};
 pub(crate) use robber::Attempt;
 pub(crate) use shop::{Terms, answers};
 
@@ -168,7 +168,8 @@ pub(crate) fn run(shared: &Shared, args: Args) -> Done<ExitCode> {
         Job::Run(goal) => {
             let models = goal.model.clone().into_iter().collect();
             let agents = [goal.agent.clone()];
-            fenced(&home, &agents, models, || buyer::work(goal))
+            let home_of = home.clone();
+            fenced(&home, &agents, models, || buyer::work(home_of, goal))
         }
         Job::Keep(lasting) => {
             let models = lasting.model.clone().into_iter().collect();

@@ -5,11 +5,10 @@ mod submit;
 
 use super::{
     Shared,
-    mind::{Work, at_work},
+    mind::{Work, at_work, vet_name},
 };
 use crate::failure::{Done, Failure};
 use marque::process::LaunchError;
-use marque_agent_core::{AgentError, Task};
 use marque_policies::Label;
 use std::{
     ffi::OsString,
@@ -28,7 +27,8 @@ pub(crate) struct Args {
         required_unless_present = "serve"
     )]
     goal: Option<String>,
-    /// The task's name: the same name resumes the same task.
+    /// The task's name: the same name resumes the same task. Up to 64 letters, digits, "-", "_" and ".",
+    /// the first no dot.
     #[arg(long, value_parser = task)]
     task: Option<String>,
     /// Work on the goal again and again, from the beginning of one round to that of the next: 90s,
@@ -47,7 +47,7 @@ pub(crate) struct Args {
     #[arg(long, requires = "submit")]
     wait: bool,
     /// Where the words of the goals come from, if not from you, for the policy's rules on labels:
-    /// web:HOST, peer:NAME.
+    /// web:HOST, peer:NAME, memory or model.
     #[arg(long, value_name = "LABEL", value_parser = label)]
     label: Vec<Label>,
     /// A GGUF file instead of the agent's model.
@@ -74,20 +74,21 @@ pub(crate) fn period(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A name for a task.
-fn task(text: &str) -> Result<String, AgentError> {
-    Task::vet_name(text).map(|()| text.to_owned())
+/// A name for a task, the same in the queue and beside it.
+fn task(text: &str) -> Result<String, String> {
+    vet_name(text).map(|()| text.to_owned())
 }
 
 /// A label that rules are about. Whose words are the owner's has none, and one that changes nothing would
 /// only be thought to protect.
 fn label(text: &str) -> Result<Label, String> {
-    match text.parse::<Label>().map_err(|error| error.to_string())? {
-        Label::Owner | Label::Policy | Label::Chain => Err(format!(
-            "no rule is about \"{text}\", so it would change nothing; write where the words come from: \
-             web:HOST, peer:NAME or memory"
-        )),
-        label => Ok(label),
+    const WRITTEN: &str = "write where the words come from: web:HOST, peer:NAME, memory or model";
+    match text.parse::<Label>() {
+        Err(_) => Err(format!("\"{}\" is no label; {WRITTEN}", text.escape_debug())),
+        Ok(Label::Owner | Label::Policy | Label::Chain) => {
+            Err(format!("no rule is about \"{text}\", so it would change nothing; {WRITTEN}"))
+        }
+        Ok(label) => Ok(label),
     }
 }
 
@@ -100,8 +101,8 @@ pub(crate) fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         return submit::submit(shared, &home, args, goal);
     }
     // A mind that rests between goals leaves its memory to others, and is at work all the same.
-    if let Some(work) = Work::under_way_in(&home.mind(&args.agent)) {
-        return Err(at_work(&args.agent, work.goal.is_none()));
+    if let Ok(Some(_)) = Work::under_way_in(&home.mind(&args.agent)) {
+        return Err(at_work(&home, &args.agent));
     }
     let job = if args.serve || args.every.is_some() { "keep" } else { "run" };
     let mut mind: Vec<OsString> = vec!["mind".into(), job.into()];
@@ -156,7 +157,10 @@ mod tests {
         for text in ["owner", "policy", "chain"] {
             assert!(label(text).unwrap_err().contains("would change nothing"), "{text}");
         }
-        assert!(label("a form").unwrap_err().contains("is no label"));
+        assert_eq!(
+            label("a form").unwrap_err(),
+            "\"a form\" is no label; write where the words come from: web:HOST, peer:NAME, memory or model"
+        );
     }
 
     #[test]

@@ -112,7 +112,8 @@ pub(crate) async fn run(shared: &Shared, args: &Args) -> Done<ExitCode> {
         balances(&home, &mut report).await?;
     }
     for agent in &mut report.agents {
-        agent.work = Work::under_way_in(&home.mind(&agent.name));
+        // What a mind says of itself is not worth a status that fails.
+        agent.work = Work::under_way_in(&home.mind(&agent.name)).ok().flatten();
     }
     if shared.json {
         say!("{}", serde_json::json!(report));

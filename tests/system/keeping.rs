@@ -72,7 +72,12 @@ async fn goals_from_the_queue_are_answered_once_each_over_stops_and_starts() {
     let (feed, scout) = sailor(&town).await;
     queue(&scout, "first", GOAL);
     queue(&scout, "empty", " \n");
-    fs::write(folder(&scout).join("queue/half"), "not a goal yet").unwrap();
+    let place = |file: &str| folder(&scout).join("queue").join(file);
+    fs::write(place("half"), "not a goal yet").unwrap();
+    // What is no text is no goal.
+    fs::write(place("bytes.goal"), b"\xff\xfe").unwrap();
+    fs::File::create(place("long.goal")).unwrap().set_len(1 << 20).unwrap();
+    fs::create_dir(place("folder.goal")).unwrap();
     let mind = marque(&scout, &["run", "scout", "--serve"]);
     eventually("answers", 60, || async {
         answer(&scout, "first").is_some() && answer(&scout, "empty").is_some()
@@ -83,8 +88,24 @@ async fn goals_from_the_queue_are_answered_once_each_over_stops_and_starts() {
     assert!(first["answer"].as_str().unwrap().starts_with("value is"), "{first}");
     assert_eq!(answer(&scout, "empty").unwrap()["error"], "the goal is empty");
     eventually("done", 60, || async { folder(&scout).join("queue/first.done").exists() }).await;
-    let served = "serves its queue; 1 answered, 0 failed";
+    let served = "serves its queue; 1 answered, 4 failed";
     eventually("its tally", 60, || async { status(&scout).contains(served) }).await;
+    let told: Vec<String> = logged(&scout, "failed")
+        .iter()
+        .map(|event| event["why"].as_str().unwrap().to_owned())
+        .collect();
+    for (name, why) in [
+        ("empty", "the goal is empty"),
+        ("bytes", "the goal is no text"),
+        ("long", "a goal is a file of at most 16384 bytes"),
+        ("folder", "a goal is a file of at most 16384 bytes"),
+    ] {
+        assert!(told.contains(&format!("{name}: {why}")), "{told:?}");
+        assert_eq!(answer(&scout, name).unwrap()["error"], why);
+        assert!(
+            place(&format!("{name}.done")).exists() && !place(&format!("{name}.goal")).exists()
+        );
+    }
 
     let out = stop(mind);
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
@@ -147,6 +168,22 @@ async fn a_goal_is_submitted_to_whoever_serves_the_queue_and_its_answer_waited_f
     let why = String::from_utf8(beside.stderr).unwrap();
     assert!(why.contains("scout is at work already"), "{why}");
     assert!(why.contains("marque run scout GOAL --submit"), "{why}");
+    let serve = || marque(&scout, &["run", "scout", "--serve"]).wait_with_output().unwrap();
+    let why = String::from_utf8(serve().stderr).unwrap();
+    assert!(why.contains("it serves its queue; put the goal there"), "{why}");
+    // Who cannot be told what it does says so, and not that nobody serves.
+    let record = folder(&scout).join("work.json");
+    fs::rename(&record, record.with_extension("aside")).unwrap();
+    std::os::unix::fs::symlink("nowhere", &record).unwrap();
+    let (code, _, why) = submit(&[]);
+    assert!(code == Some(1) && why.contains("whether somebody serves the queue cannot be seen"));
+    assert!(why.contains("mind/work.json: "), "{why}");
+    fs::remove_file(&record).unwrap();
+    // Whatever is taken away from its folder, no second one gets in.
+    let second = serve();
+    let why = String::from_utf8(second.stderr).unwrap();
+    assert!(second.status.code() == Some(1) && why.contains("scout is at work already"), "{why}");
+    fs::rename(record.with_extension("aside"), &record).unwrap();
     let (code, said, why) = submit(&["--wait"]);
     assert!(code == Some(0) && said.contains("answers: value is"), "{said}{why}");
     let (code, name, _) = submit(&[]);
@@ -175,6 +212,12 @@ async fn a_goal_is_submitted_to_whoever_serves_the_queue_and_its_answer_waited_f
     eventually("a round", 60, || async { status(&scout).contains("every") }).await;
     let (code, _, why) = submit(&[]);
     assert!(code == Some(1) && why.contains("and not on its queue"), "{why}");
+    for args in [&["run", "scout", GOAL][..], &["run", "scout", "--serve"]] {
+        let out = marque(&scout, args).wait_with_output().unwrap();
+        let why = String::from_utf8(out.stderr).unwrap();
+        assert!(why.contains("again and again, until it is stopped"), "{why}");
+        assert!(!why.contains("is done"), "{why}");
+    }
     stop(mind);
 }
 
@@ -198,7 +241,8 @@ async fn goals_in_a_strangers_words_meet_the_rules_for_them() {
     let out = marque(&scout, &["run", "scout", "--serve", "--label", "a form"]);
     let out = out.wait_with_output().unwrap();
     let why = String::from_utf8(out.stderr).unwrap();
-    assert!(out.status.code() == Some(2) && why.contains("is no label; write"), "{why}");
+    let rule = "\"a form\" is no label; write where the words come from: web:HOST, peer:NAME, memory or model";
+    assert!(out.status.code() == Some(2) && why.contains(rule), "{why}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -267,6 +311,11 @@ async fn what_cannot_be_meant_is_wrong_usage() {
     ] {
         let out = marque(&scout, args).wait_with_output().unwrap();
         assert_eq!(out.status.code(), Some(2), "{args:?}");
+        // One rule for names, whoever works on the goal.
+        let rule = "\"reports/2026.11\" is no name for a task; it has up to 64 letters, digits, \"-\", \
+                    \"_\" and \".\", the first of them no dot";
+        let why = String::from_utf8(out.stderr).unwrap();
+        assert_eq!(why.contains(rule), args.contains(&"reports/2026.11"), "{why}");
     }
 }
 
@@ -330,8 +379,19 @@ async fn what_waits_for_the_owner_is_neither_answered_nor_failed_and_is_told_onc
     let said = String::from_utf8(stop(mind).stdout).unwrap();
     assert_eq!(said.matches("marque approve").count(), 1, "{said}");
     assert_eq!(said.matches("is held for the owner").count(), 1, "{said}");
+    let next = "it is tried again by itself once it is approved";
+    assert!(said.contains(next) && !said.contains("run the task again"), "{said}");
     let told = ["call", "held", "failed"].map(|kind| logged(&scout, kind).len());
     assert_eq!(told, [1, 1, 1], "{said}");
+
+    // In the queue as well.
+    queue(&scout, "wind", GOAL);
+    let mind = marque(&scout, &["run", "scout", "--serve"]);
+    let held = folder(&scout).join("queue/wind.held");
+    eventually("it is held", 60, || async { held.exists() }).await;
+    stop(mind);
+    let why = fs::read_to_string(held).unwrap();
+    assert!(why.contains(next) && !why.contains("run the task again"), "{why}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -366,16 +426,20 @@ async fn a_name_whose_task_went_is_said_to_be_used_where_another_goal_takes_it()
     let run = |goal: &str, task: &str| {
         let out = marque(&scout, &["run", "scout", goal, "--task", task]).wait_with_output();
         let out = out.unwrap();
-        (out.status.code(), String::from_utf8(out.stderr).unwrap())
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (out.status.code(), text(out.stdout), text(out.stderr))
     };
-    for task in ["wind", "later"] {
-        let (code, why) = run(GOAL, task);
+    // The first begins anew once the second has taken its place: what it bought is told again, and is
+    // not bought again.
+    for task in ["wind", "later", "wind", "later"] {
+        let (code, said, why) = run(GOAL, task);
         assert_eq!(code, Some(0), "{why}");
+        assert!(said.contains("paid 0.02 tUSD"), "{said}");
     }
     // What it did stands with the steward, whoever has forgotten the goal.
     let rain = GOAL.replace("wind", "rain");
     for _ in 0..2 {
-        let (code, why) = run(&rain, "wind");
+        let (code, _, why) = run(&rain, "wind");
         assert_eq!(code, Some(1), "{why}");
         assert!(why.contains("task \"wind\" failed: its name was used before"), "{why}");
         assert!(why.contains("take another name") && !why.contains("id_reused"), "{why}");

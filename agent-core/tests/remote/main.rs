@@ -145,11 +145,13 @@ async fn a_server_without_schemas_and_tools_is_told_in_words_and_its_reply_is_ch
     let mut request = ask("What is my balance?");
     request.messages.push(Message::calls([call.clone()]));
     request.messages.push(Message::answer(&call, "3 USDC"));
-    let tool = ToolDefinition::new("get_balance", "Shows it.", json!({ "type": "object" }));
+    let tool = ToolDefinition::new("get_balance", "Shows it.", json!({ "properties": {} }));
     let reply = model.generate(request.clone().tool(tool)).await.unwrap();
     assert_eq!(reply.text, r#"{"tool":"finish"}"#);
     let asked = world.server.asked();
     assert_eq!(asked.len(), 3, "each objection once");
+    let told = &asked[0].body["tools"][0]["function"]["parameters"];
+    assert_eq!(*told, json!({ "type": "object", "properties": {} }), "servers want to know");
     let last = &asked[2].body;
     let system = last["messages"][0]["content"].as_str().unwrap();
     assert!(

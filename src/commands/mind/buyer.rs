@@ -1,13 +1,13 @@
 //! A mind that works on a goal with the built-in tools, and says what it does: lines for people,
 //! or JSON for a program that started it.
 
-use super::Goal;
+use super::{Goal, Work};
 use crate::{
     failure::{Context as _, Done, Failure},
     story::{detail, escaped, good, harmless, plain_json, quoted, reasons, say, short, stopped},
 };
 use alloy_primitives::{B256, U256};
-use marque::process::stop_signal;
+use marque::{home::Home, process::stop_signal};
 use marque_agent_core::{Agent, AgentError, Event};
 use marque_models::ModelError;
 use marque_policies::{IntentId, Label, Labels, Mark, money::format_units};
@@ -62,6 +62,7 @@ pub(crate) enum MindEvent {
 
 /// Opens an agent with the built-in tools.
 pub(super) async fn open(
+    home: &Home,
     name: &str,
     model: Option<&std::path::Path>,
     labels: &[Label],
@@ -71,26 +72,30 @@ pub(super) async fn open(
         // It was started beside its steward, so that it is the policy that is wanting.
         AgentError::Unserved(name) => Failure::new(format!("no policy of {name} is in force yet"))
             .help(format!("read the draft, then adopt it: marque policy adopt {name}")),
-        AgentError::AtWork(name) => at_work(&name, false),
+        AgentError::AtWork(name) => at_work(home, &name),
         error => Failure::new(error),
     })?;
     Ok(marque_tools::all(agent).labelled(&Labels(labels.iter().cloned().collect())))
 }
 
-/// One process works for an agent; one that serves its queue takes the goal there.
-pub(crate) fn at_work(name: &str, serves: bool) -> Failure {
+/// One process works for an agent. What can be done beside it depends on what that one does.
+pub(crate) fn at_work(home: &Home, name: &str) -> Failure {
     let failure = Failure::new(format!("{name} is at work already, in another process"));
     let other = "make another agent: marque new NAME";
-    match serves {
-        true => failure.help(format!(
-            "put the goal into its queue: marque run {name} GOAL --submit; or {other}"
-        )),
-        false => failure.help(format!("wait until it is done, or {other}")),
-    }
+    failure.help(match Work::under_way_in(&home.mind(name)) {
+        Ok(Some(Work { goal: None, .. })) => format!(
+            "it serves its queue; put the goal there: marque run {name} GOAL --submit; or {other}"
+        ),
+        Ok(Some(_)) => format!(
+            "it works on one goal again and again, until it is stopped (Ctrl-C, SIGTERM); stop it, or \
+             {other}"
+        ),
+        Ok(None) | Err(_) => format!("wait until it is done, or stop it; or {other}"),
+    })
 }
 
-pub(super) async fn work(goal: Goal) -> Done<ExitCode> {
-    let agent = open(&goal.agent, goal.model.as_deref(), &goal.label).await?;
+pub(super) async fn work(home: Home, goal: Goal) -> Done<ExitCode> {
+    let agent = open(&home, &goal.agent, goal.model.as_deref(), &goal.label).await?;
     let view = agent.view().await?;
     let telling = tokio::spawn(listen(agent.events(), view, goal.events));
     let events = agent.events();

@@ -12,7 +12,7 @@
 
 mod queue;
 
-pub(crate) use queue::Queue;
+pub(crate) use queue::{Queue, vet_name};
 
 use super::{Lasting, buyer, buyer::MindEvent, log::Log};
 use crate::{
@@ -20,10 +20,10 @@ use crate::{
     story::{detail, harmless, say},
 };
 use marque::{home::Home, process::stop_signal};
-use marque_agent_core::{Agent, AgentError, Event};
+use marque_agent_core::{Agent, AgentError, Event, RUN_AGAIN};
 use marque_models::ModelError;
 use marque_steward_client::View;
-use marque_store_files::{Access, Folder, SHARED};
+use marque_store_files::{Folder, SHARED};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -43,10 +43,6 @@ const AGAIN: Duration = Duration::from_secs(30);
 
 /// The file in a mind's folder that says what it does, for `marque status`.
 const RECORD: &str = "work.json";
-
-/// The file beside it that such a mind holds locked for as long as it works. A process may get the
-/// number of one that was killed; it does not get its lock.
-const LOCK: &str = "work.lock";
 
 /// Whoever only looks holds the lock for a moment.
 const LOOKERS: Duration = Duration::from_secs(2);
@@ -80,21 +76,32 @@ pub(crate) struct Work {
 
 impl Work {
     /// What the mind of this folder does, if it does anything now.
-    pub(crate) fn under_way_in(folder: &Path) -> Option<Self> {
-        let lock = marque_store_files::open(&folder.join(LOCK), Access::Read).ok()?;
+    pub(crate) fn under_way_in(folder: &Path) -> io::Result<Option<Self>> {
+        let held = match File::open(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(about(folder, &error)),
+            Ok(held) => held,
+        };
         // Shared, so that those who only look are not in each other's way.
-        match lock.try_lock_shared() {
-            Err(TryLockError::WouldBlock) => Self::read(folder).filter(|work| work.process != 0),
-            Ok(()) | Err(TryLockError::Error(_)) => None,
+        match held.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(about(folder, &error)),
+            Ok(()) => return Ok(None),
+        }
+        let record = folder.join(RECORD);
+        match Self::read(&record) {
+            // It has just begun.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(about(&record, &error)),
+            Ok(work) => Ok(Some(work).filter(|work| work.process != 0)),
         }
     }
 
     /// Shows others that the mind of this folder works, for as long as what is returned lives; `None`
-    /// where another does already.
+    /// where another does already. What is locked is the folder itself: a file in it could be taken away
+    /// and made anew, and locked by a second mind.
     fn begin(folder: &Path) -> io::Result<Option<File>> {
-        // The mind's folder may be a link to a volume of its own.
-        let folder = Folder::open(&fs::canonicalize(folder)?)?;
-        let lock = folder.file(LOCK, Access::Create(SHARED))?;
+        let lock = File::open(folder)?;
         let began = Instant::now();
         loop {
             match lock.try_lock() {
@@ -108,10 +115,14 @@ impl Work {
         }
     }
 
-    fn read(folder: &Path) -> Option<Self> {
-        // The mind wrote it: whatever is wrong with it, there is nothing to tell.
-        let bytes = marque_store_files::read(&folder.join(RECORD), LONGEST).ok()?;
-        serde_json::from_slice(&bytes).ok().filter(|work: &Self| work.v == 1)
+    fn read(record: &Path) -> io::Result<Self> {
+        let work: Self = serde_json::from_slice(&marque_store_files::read(record, LONGEST)?)?;
+        match work.v {
+            1 => Ok(work),
+            other => {
+                Err(io::Error::other(format!("it has version {other}, and this program knows 1")))
+            }
+        }
     }
 
     /// How many goals ended how.
@@ -165,7 +176,7 @@ enum Ended {
     },
     /// It had to stop, and goes on when it is tried again.
     Waits(AgentError),
-    Failed(AgentError),
+    Failed(String),
 }
 
 /// A goal that had to stop.
@@ -189,16 +200,20 @@ struct Keeper {
 pub(super) async fn work(home: Home, lasting: Lasting) -> Done<ExitCode> {
     let stop = stop_signal();
     let folder = home.mind(&lasting.agent);
-    let agent = buyer::open(&lasting.agent, lasting.model.as_deref(), &lasting.label).await?;
-    let lock = Work::begin(&folder).doing(format!("{}", folder.join(LOCK).display()))?;
-    let _lock = lock.ok_or_else(|| buyer::at_work(&lasting.agent, false))?;
+    let agent =
+        buyer::open(&home, &lasting.agent, lasting.model.as_deref(), &lasting.label).await?;
+    let lock = Work::begin(&folder).doing(format!("{}", folder.display()))?;
+    let _lock = lock.ok_or_else(|| buyer::at_work(&home, &lasting.agent))?;
     let work = Work {
         v: 1,
         process: std::process::id(),
         since: now(),
         goal: lasting.goal.clone(),
         // A mind that is started again does not begin a round before its time.
-        round: Work::read(&folder).filter(|old| old.goal == lasting.goal).and_then(|old| old.round),
+        round: Work::read(&folder.join(RECORD))
+            .ok()
+            .filter(|old| old.goal == lasting.goal)
+            .and_then(|old| old.round),
         ..Work::default()
     };
     let log = Log::open(&folder.join("log"))?;
@@ -287,9 +302,12 @@ impl Keeper {
                 return Ok(());
             }
             Err(error) => {
-                let (error, task) = (Some(error.to_string()), &*format!("queue-{name}"));
+                let (why, task) = (error.to_string(), &*format!("queue-{name}"));
+                let error = Some(why.clone());
                 Answered { v: 1, task, error, ..Answered::default() }.write(queue, name)?;
-                return queue.finish(name).doing("what is no goal");
+                self.end(name, &Ended::Failed(why))?;
+                queue.finish(name).doing("what is no goal")?;
+                return self.work.write(&self.folder);
             }
         };
         let task = format!("queue-{name}");
@@ -306,13 +324,13 @@ impl Keeper {
         let answer = match &ended {
             Ended::Answered(value) => Some(Ok(value.as_str())),
             Ended::Unreliable { why, .. } => Some(Err(buyer::unreliable(why).message)),
-            Ended::Failed(error) => Some(Err(error.to_string())),
+            Ended::Failed(why) => Some(Err(why.clone())),
             Ended::Waits(error) => {
                 let (ending, before) = match is_the_owners(error) {
                     true => ("held", "later"),
                     false => ("later", "held"),
                 };
-                queue.put(name, ending, error.to_string().as_bytes()).doing("why it waits")?;
+                queue.put(name, ending, why_it_waits(error).as_bytes()).doing("why it waits")?;
                 queue.remove(&format!("{name}.{before}")).doing("why it waited")?;
                 None
             }
@@ -351,7 +369,7 @@ impl Keeper {
         let named = |why: String| if name.is_empty() { why } else { format!("{name}: {why}") };
         let (count, event) = match ended {
             Ended::Waits(error) => {
-                let why = error.to_string();
+                let why = why_it_waits(error);
                 let is_new = before.is_none_or(|before| before.why != why);
                 let due = tokio::time::Instant::now() + AGAIN;
                 self.waiting.insert(name.to_owned(), Waiting { due, why: why.clone() });
@@ -365,8 +383,8 @@ impl Keeper {
                 let (value, after_error) = (value.clone(), Some(why.clone()));
                 (Some(&mut self.work.failed), Some(MindEvent::Answer { value, after_error }))
             }
-            Ended::Failed(error) => {
-                let event = MindEvent::Failed { why: named(error.to_string()) };
+            Ended::Failed(why) => {
+                let event = MindEvent::Failed { why: named(why.clone()) };
                 (Some(&mut self.work.failed), Some(event))
             }
         };
@@ -464,8 +482,18 @@ impl Keeper {
 
 impl Ended {
     fn of(error: AgentError) -> Self {
-        if error.is_passing() { Self::Waits(error) } else { Self::Failed(error) }
+        if error.is_passing() { Self::Waits(error) } else { Self::Failed(error.to_string()) }
     }
+}
+
+/// Why a goal waits. Nobody has to run it again: that is done here.
+fn why_it_waits(error: &AgentError) -> String {
+    error.to_string().replace(RUN_AGAIN, "it is tried again by itself")
+}
+
+/// Which file or folder an error is about.
+fn about(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// Whether a goal waits for what its owner decides, and not for something that is away.
@@ -490,14 +518,18 @@ mod tests {
         let work = Work { v: 1, process: std::process::id(), ..Work::default() };
         work.write(dir.path()).unwrap();
         let _lock = Work::begin(dir.path()).unwrap().unwrap();
-        assert!(Work::under_way_in(dir.path()).is_some());
+        assert!(Work::under_way_in(dir.path()).unwrap().is_some());
         let record = dir.path().join(RECORD);
         let file = fs::File::options().write(true).open(&record).unwrap();
         file.set_len(1 << 40).unwrap();
-        assert!(Work::under_way_in(dir.path()).is_none());
+        assert!(Work::under_way_in(dir.path()).is_err());
         fs::remove_file(&record).unwrap();
         std::os::unix::fs::symlink("/dev/zero", &record).unwrap();
-        assert!(Work::under_way_in(dir.path()).is_none());
+        let why = Work::under_way_in(dir.path()).unwrap_err().to_string();
+        assert!(why.starts_with(&format!("{}: ", record.display())), "{why}");
+        fs::remove_file(&record).unwrap();
+        assert!(Work::under_way_in(dir.path()).unwrap().is_none(), "it has just begun");
+        std::os::unix::fs::symlink("/dev/zero", &record).unwrap();
         // One that is written stands in place of a link, not behind it.
         work.write(dir.path()).unwrap();
         assert!(fs::symlink_metadata(&record).unwrap().is_file());
@@ -509,15 +541,18 @@ mod tests {
         // Killed: its record is there, and its number is another's by now.
         let killed = Work { v: 1, process: std::process::id(), ..Work::default() };
         killed.write(dir.path()).unwrap();
-        assert!(Work::under_way_in(dir.path()).is_none());
+        assert!(Work::under_way_in(dir.path()).unwrap().is_none());
         let lock = Work::begin(dir.path()).unwrap().unwrap();
-        assert!(Work::under_way_in(dir.path()).is_some());
+        assert!(Work::under_way_in(dir.path()).unwrap().is_some());
         assert!(Work::begin(dir.path()).unwrap().is_none(), "one at a time");
+        // Whatever is taken away from the folder.
+        for file in fs::read_dir(dir.path()).unwrap() {
+            fs::remove_file(file.unwrap().path()).unwrap();
+        }
+        assert!(Work::begin(dir.path()).unwrap().is_none(), "one at a time");
+        killed.write(dir.path()).unwrap();
         drop(lock);
-        assert!(Work::under_way_in(dir.path()).is_none());
-        fs::remove_file(dir.path().join(LOCK)).unwrap();
-        std::os::unix::fs::symlink("elsewhere", dir.path().join(LOCK)).unwrap();
-        assert!(Work::begin(dir.path()).is_err(), "no link is followed");
-        assert!(!dir.path().join("elsewhere").exists());
+        assert!(Work::under_way_in(dir.path()).unwrap().is_none());
+        assert!(Work::under_way_in(&dir.path().join("nowhere")).unwrap().is_none());
     }
 }

@@ -69,7 +69,7 @@ pub(super) fn submit(shared: &Shared, home: &Home, args: &Args, goal: &str) -> D
 
 /// Refuses what nobody would work on.
 fn served(mind: &Path, agent: &str) -> Done {
-    match Work::under_way_in(mind) {
+    match Work::under_way_in(mind).map_err(|error| unreadable(&error))? {
         Some(Work { goal: None, .. }) => Ok(()),
         Some(_) => Err(Failure::new(format!(
             "{agent} works on one goal again and again, and not on its queue"
@@ -85,7 +85,8 @@ fn wait(shared: &Shared, queue: &Queue, mind: &Path, agent: &str, name: &str) ->
     let mut told = None;
     loop {
         // In this order: what stopped after its answer has answered.
-        let runs = served(mind, agent).is_ok();
+        let work = Work::under_way_in(mind).map_err(|error| unreadable(&error))?;
+        let runs = work.is_some_and(|work| work.goal.is_none());
         let lies = queue.outcome(name, "goal").doing("the goal")?.is_some();
         if let Some(answer) = queue.outcome(name, "answer").doing("the answer")? {
             return show(shared, &answer);
@@ -143,11 +144,19 @@ fn unused() -> String {
 }
 
 fn closed(mind: &Path, error: &io::Error) -> Failure {
-    let failure = Failure::new(format!("{}: {error}", mind.join("queue").display()));
+    let line = format!("{}: {error}", mind.join("queue").display());
+    not_permitted(line, error, "run this as the mind's user, or let yours write to that folder")
+}
+
+/// Whether somebody serves the queue cannot be seen.
+fn unreadable(error: &io::Error) -> Failure {
+    let line = format!("whether somebody serves the queue cannot be seen: {error}");
+    not_permitted(line, error, "run this as the mind's user, or let yours read that")
+}
+
+fn not_permitted(line: String, error: &io::Error, help: &str) -> Failure {
     match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            failure.help("run this as the mind's user, or let yours write to that folder")
-        }
-        _ => failure,
+        io::ErrorKind::PermissionDenied => Failure::new(line).help(help),
+        _ => Failure::new(line),
     }
 }

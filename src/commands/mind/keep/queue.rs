@@ -99,11 +99,7 @@ impl Queue {
     /// Puts a goal in, whole or not at all; never over one of this name, or over what became of it.
     pub(crate) fn submit(&self, name: &str, goal: &str) -> io::Result<()> {
         let goal = goal_in(goal.as_bytes())?;
-        if !is_name(name) {
-            return Err(wrong(
-                "a goal's name has up to 64 letters, digits, \"-\", \"_\" and \".\", the first of them no dot",
-            ));
-        }
+        vet_name(name).map_err(|why| wrong(&why))?;
         let taken = || {
             let why = format!("the queue has a goal \"{name}\" already; take another name");
             io::Error::new(io::ErrorKind::AlreadyExists, why)
@@ -211,6 +207,18 @@ impl Queue {
     }
 }
 
+/// Refuses what neither a goal nor the task of one can be called.
+pub(crate) fn vet_name(name: &str) -> Result<(), String> {
+    match is_name(name) {
+        true => Ok(()),
+        false => Err(format!(
+            "\"{}\" is no name for a task; it has up to 64 letters, digits, \"-\", \"_\" and \".\", the \
+             first of them no dot",
+            name.chars().take(64).collect::<String>().escape_debug()
+        )),
+    }
+}
+
 /// Whether a goal may have this name.
 fn is_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -279,6 +287,8 @@ mod tests {
             assert_eq!(there, b"there");
         }
         let long = "x".repeat(64 * 1024 + 1);
+        let name = queue.submit("a/b", "go").unwrap_err().to_string();
+        assert!(name.starts_with("\"a/b\" is no name for a task; it has up to 64 "), "{name}");
         for (name, goal) in [("", "go"), ("../x", "go"), (".x", "go"), ("x", " "), ("x", &long)] {
             let error = queue.submit(name, goal).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{error}");
