@@ -377,7 +377,7 @@ mod tests {
             r#""title":string (Which.),"#,
             r#""code":{"type":"string","pattern":"^\\d{4}$"},"#,
             r#""count?":integer,"wind?":{"title":string,"knots":integer},"#,
-            r#""days":{"type":"integer","minimum":1,"maximum":7},"depth?":"low"|"high","#,
+            r#""days":{"type":"integer","maximum":7,"minimum":1},"depth?":"low"|"high","#,
             r#""by_port":{"type":"object","additionalProperties":{"type":"integer"}},"#,
         ] {
             assert!(order.contains(part), "{part} {order}");
