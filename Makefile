@@ -127,7 +127,7 @@ sanitize:
 	    cargo +nightly test --target x86_64-unknown-linux-gnu -p marque-models \
 	    --lib --test llama --test adversarial --test stress --test exact
 
-# The built-in model, from nothing (models/training/README.md): an hour or two of one core. A run that
+# The built-in model, from nothing (models/training/README.md): two to three hours of one core. A run that
 # was stopped goes on. Python packages go into models/training/build/venv, torch with what it brings: 6 GB.
 TRAINING := models/training
 PYTHON := $(TRAINING)/build/venv/bin/python

@@ -468,7 +468,7 @@ fn a_file_that_is_no_model_gets_one_line_that_says_why() {
             &whole[..3_000],
             "is incomplete: it has 3000 bytes and ends inside its header; finish the download",
         ),
-        ("half.gguf", &whole[..whole.len() / 2], "is incomplete: it has 857152 bytes of 1714304"),
+        ("half.gguf", &whole[..whole.len() / 2], "is incomplete: it has 1196144 bytes of 2392288"),
         ("klama.gguf", &renamed, "has architecture \"klama\", which is not supported"),
     ] {
         let error = load(name, bytes);

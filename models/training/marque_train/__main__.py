@@ -116,7 +116,7 @@ def main():
         command = steps.add_parser(name, help=step.__doc__)
         command.set_defaults(step=step)
         if name in ("train", "all"):
-            command.add_argument("--tokens", type=float, default=40.0, help="millions of tokens to train on")
+            command.add_argument("--tokens", type=float, default=34.0, help="millions of tokens to train on")
             command.add_argument("--minutes", type=float, help="stop after so long; the same command goes on later")
             command.add_argument("--threads", type=int, default=1)
             command.add_argument("--width", type=int, default=160)

@@ -24,6 +24,8 @@ DRILLS, DRILLED = 30, 0.34
 # From this pool on, where lines are read well, so few groups are drills, and so many are of goals that mostly
 # ask for nothing.
 QUIET, REFRESHED, QUIETED = 100, 0.05, 0.2
+# And from this one on, which is where a run of 34 million tokens has learned its calls, more of both.
+LAST, REFRESHED_LAST, QUIETED_LAST = 294, 0.25, 0.3
 # Rows that attend together.
 ROWS = 8
 # Where a token has nothing to know.
@@ -143,10 +145,11 @@ def group(writer, number):
         return writer.drill()
     if number < QUIET:
         return writer.drill() if writer.chance(DRILLED) else writer.group()
+    refreshed, quieted = (REFRESHED, QUIETED) if number < LAST else (REFRESHED_LAST, QUIETED_LAST)
     draw = writer.rng.random()
-    if draw < REFRESHED:
+    if draw < refreshed:
         return writer.drill()
-    return writer.together(quiet=True) if draw < REFRESHED + QUIETED else writer.group()
+    return writer.together(quiet=True) if draw < refreshed + quieted else writer.group()
 
 
 def batches(tokenizer, seed, tokens, context, start=0):
