@@ -238,13 +238,20 @@ impl End<'_> {
                 first = seen;
             }
             // One that does not answer says nothing.
-            let waits = self.words.iter().any(Word::waits) || (!heard && !self.out.is_empty());
+            let waits = self.may_come() || (!heard && !self.out.is_empty());
             if !waits || start.elapsed() >= until {
                 return first.ok_or_else(|| self.failed(until));
             }
             self.turn(first.is_some()).await;
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// Whether an endpoint may yet see the end: something can still be signed by its word, or what was signed
+    /// may still get into a block.
+    fn may_come(&self) -> bool {
+        let open = self.out.iter().any(|out| !out.mined && out.at.elapsed() < OFFER);
+        self.words.iter().any(|word| word.waits() && (word.turns < TURNS || open))
     }
 
     /// Asks every endpoint how it stands; a receipt, where one has it, and whether any answers.

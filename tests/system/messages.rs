@@ -142,6 +142,27 @@ async fn a_message_is_told_as_long_as_it_ends_something_and_then_removed() {
     }
 }
 
+/// A message that somebody prepared, or put there himself, is his, whatever it is called and wherever the way to
+/// it leads along.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_the_owners_own_is_never_removed() {
+    let estate = Estate::delegated().await;
+    let (owner, link) = (estate.path().join("owner"), estate.path().join("link"));
+    std::os::unix::fs::symlink(&owner, &link).unwrap();
+    let prepared = link.join("end-31337-0.json");
+    ok(&estate.account(&["revoke", "scout", "--prepare", prepared.to_str().unwrap()]));
+    let (copy, paid) = (owner.join("end-of-all.json"), owner.join("end-31337-0-2.json"));
+    std::fs::copy(&prepared, copy).unwrap();
+    let elsewhere = estate.path().join("paid.json");
+    let to = elsewhere.to_str().unwrap();
+    ok(&estate.account(&["revoke", "scout", "--fee", "0.01", "--prepare", to]));
+    std::fs::rename(&elsewhere, &paid).unwrap();
+    ok(&estate.account(&["revoke", "scout"]));
+    for file in ["end-31337-0.json", "end-31337-0-2.json", "end-of-all.json"] {
+        assert!(owner.join(file).exists(), "{file}");
+    }
+}
+
 /// What is in the way of the message is not followed, not written over, and in nobody's way.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_stands_in_its_place_keeps_a_message_from_being_made() {

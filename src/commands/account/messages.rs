@@ -63,11 +63,14 @@ impl Messages<'_> {
         let made = self.owner.map(|owner| self.put_away(owner, framework, account, nonce));
         let made = made.and_then(|made| made.map_err(|error| note(&error.message)).ok());
         if let Some(file) = &made {
-            let known = match failure.is_silence() {
-                true => {
+            let known = match (failure.is_silence(), answered) {
+                (true, _) => {
                     ", the newest that your folder knows: whether the chain is beyond it nobody says now"
                 }
-                false => "",
+                (false, false) => {
+                    ", the newest that your folder knows: where the chain is beyond it, it ends nothing more"
+                }
+                (false, true) => "",
             };
             ways.push(format!(
                 "send the message that ends everything on {account} by nonce {nonce}{known}, of all its \
@@ -100,8 +103,7 @@ impl Messages<'_> {
         let data = owner.kill_switch(framework, account, nonce)?;
         let switch = Switch::new(chain, account, nonce, framework.manager, data);
         for number in 1..=NAMES {
-            let more = if number == 1 { String::new() } else { format!("-{number}") };
-            let file = self.folder.path().join(format!("end-{chain}-{nonce}{more}.json"));
+            let file = self.folder.path().join(name(chain, nonce, number));
             if switch.place(&file).doing(file.display())? {
                 return Ok(file);
             }
@@ -113,17 +115,26 @@ impl Messages<'_> {
     }
 }
 
+/// What the first, second, … message by a nonce is called.
+fn name(chain: u64, nonce: U256, number: u32) -> String {
+    let more = if number == 1 { String::new() } else { format!("-{number}") };
+    format!("end-{chain}-{nonce}{more}.json")
+}
+
 /// The messages that were put into the owner's folder for an account, and the nonce of each.
 fn kept(folder: &OwnerHome, chain: u64, account: Address) -> Vec<(PathBuf, U256)> {
-    let ours = |file: &PathBuf| {
-        let name = file.file_name().and_then(|name| name.to_str());
-        name.is_some_and(|name| name.starts_with("end-") && name.ends_with(".json"))
-    };
     let files = fs::read_dir(folder.path()).into_iter().flatten().flatten();
-    let files = files.map(|entry| entry.path()).filter(ours);
+    // What has another name, or a fee that is paid, somebody put there.
+    let ours = |file: &Path, switch: &Switch| {
+        let is = |number| file.ends_with(name(chain, switch.nonce, number));
+        (switch.chain, switch.account) == (chain, account)
+            && switch.raw.is_none()
+            && (1..=NAMES).any(is)
+    };
     let mut kept: Vec<_> = files
+        .map(|entry| entry.path())
         .filter_map(|file| Switch::standing(&file).map(|switch| (file, switch)))
-        .filter(|(_, switch)| switch.chain == chain && switch.account == account)
+        .filter(|(file, switch)| ours(file, switch))
         .map(|(file, switch)| (file, switch.nonce))
         .collect();
     kept.sort();
@@ -190,7 +201,9 @@ pub(super) async fn tidy(
     }
     let said = nonces(rpc, framework, account).await;
     for (file, nonce) in kept {
-        if notes.prepared(framework.chain, account).any(|it| it.file == file) {
+        let whole = |file: &Path| fs::canonicalize(file).ok();
+        let is = whole(&file);
+        if notes.prepared(framework.chain, account).any(|it| whole(&it.file) == is) {
             continue;
         }
         let noted = notes.delegated(framework.chain, account).filter(|it| it.nonce == nonce);

@@ -297,11 +297,13 @@ async fn look((_, rpc, all): &OnChain, me: Address, agent: &str) -> Done<Looked>
     Ok(looked)
 }
 
-/// Ends all of it. One that is over by the word of those that answer, while another endpoint is silent, may
+/// Ends all of it, first what lives by the word of every endpoint. One that is over by the word of those that answer, while another endpoint is silent, may
 /// live: the newest is ended anyway, as each one before was over by the word of all when it was signed.
 async fn end_each(ends: &mut Ends<'_>, looked: &[(Permissions, Standing)]) -> Done<Vec<B256>> {
     let (mut hashes, mut failure, mut doubt) = (Vec::new(), None, None);
-    for (index, (delegated, standing)) in looked.iter().enumerate() {
+    let mut order: Vec<_> = looked.iter().enumerate().collect();
+    order.sort_by_key(|(_, (_, standing))| standing.disputed);
+    for (index, (delegated, standing)) in order {
         let ended = match (standing.is_over(), index) {
             (false, _) => end_one(ends, delegated).await,
             (true, 0) => end_anyway(ends, delegated).await,

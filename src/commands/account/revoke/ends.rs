@@ -86,7 +86,9 @@ pub(in super::super) async fn end_one(
         Err(error) => return Err(unsent(error)),
     };
     let hashes: Vec<B256> = receipts.iter().map(|receipt| receipt.transaction).collect();
-    let (patience, brief) = (Patience::of(BEHIND), Patience::of(QUIET));
+    // Where nothing more can be ended, an endpoint that says otherwise is no node that is a moment behind.
+    let behind = if reverted.is_some() { QUIET } else { BEHIND };
+    let (patience, brief) = (Patience::of(behind), Patience::of(QUIET));
     loop {
         let standing = delegated.standing(ends.rpc()).await?;
         if standing.is_over_for_certain() {
