@@ -161,7 +161,7 @@ mod tests {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/built-in/tiny-agent.gguf");
         let model = Description::read(path).unwrap();
         assert_eq!(model.name.as_deref(), Some("tiny-agent"));
-        assert_eq!((model.parameters, model.layers), (2_244_960, Some(6)));
+        assert_eq!((model.parameters, model.layers), (2_193_440, Some(6)));
         assert_eq!((model.vocabulary, model.context_length), (Some(1_792), Some(2_048)));
         assert_eq!(model.quantisation, Some("Q8_0"));
         assert_eq!(model.formats.first().map(|share| share.format), Some("Q8_0"));

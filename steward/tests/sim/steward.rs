@@ -78,7 +78,7 @@ impl World {
     fn become_durable(&mut self) -> Result<(), Stop> {
         let fresh: Vec<Entry> = self.entries[self.durable..].to_vec();
         self.durable = self.entries.len();
-        for entry in &fresh {
+        for (index, entry) in fresh.iter().enumerate() {
             self.date(entry.at);
             match &entry.body {
                 Body::Signed { id, hash } => self.went_out(*id, *hash)?,
@@ -142,12 +142,20 @@ impl World {
                         allowed.debits.iter().all(|debit| debit.asset.is_native()),
                         "a refill spends more than fees"
                     );
+                    // When it was decided: the state is that of the whole group, in which a
+                    // reorganisation may have taken one back that was in a block by then.
+                    let later = fresh.get(index..).unwrap_or_default();
+                    let in_a_block = |it: &marque_steward::state::Record| {
+                        let unseen = Body::Unseen { id: it.decided.id };
+                        later.iter().any(|entry| entry.body == unseen)
+                    };
                     let under_way = self.state.intents().values().filter(|it| {
                         let out =
                             [PaymentState::Reserved, PaymentState::Signed, PaymentState::Sent];
                         matches!(it.decided.intent, Intent::Refill { .. })
                             && it.agent == grant.agent
                             && out.contains(&it.state)
+                            && !in_a_block(it)
                     });
                     law!(under_way.count() <= 1, "two refills of {} at a time", grant.agent);
                 }
