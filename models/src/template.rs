@@ -79,7 +79,9 @@ impl ChatTemplate {
     ) -> Result<Vec<Piece<'a>>, ModelError> {
         let mut first_error = None;
         let knows_parts = ["'text'", "\"text\""].iter().any(|part| self.source.contains(part));
+        let looks = ["['type']", "[\"type\"]"].iter().any(|it| self.source.contains(it));
         for shape in Shape::all(messages, tools, knows_parts) {
+            let shape = shape.typed(looks);
             let mut texts = Texts::default();
             let (turns, tools) = shape.tell(messages, tools, &mut texts);
             let error = match self.fill(turns, tools, thinking) {
@@ -185,6 +187,23 @@ mod tests {
         let parts = "{% for m in messages %}[{{ m.role }}]{% for part in m.content %}\
             {% if part['type'] == 'text' %}{{ part['text'] | trim }}{% endif %}{% endfor %}{% endfor %}";
         assert_eq!(render(parts, &conversation()).unwrap(), "[system]S[user]U[assistant]A[tool]T");
+    }
+
+    /// Gemma 4's closes the braces of a tool where it tells the type of its arguments.
+    #[test]
+    fn a_template_that_looks_at_the_types_of_schemas_is_told_that_arguments_are_an_object() {
+        let tools = [ToolDefinition::new("pay", "pays", serde_json::json!({ "properties": {} }))];
+        for (look, told) in [("params['type']", "paypays[object]U"), ("params.kind", "paypaysU")] {
+            let source = format!(
+                "{{% set it = tools[0].function %}}{{% set params = it.parameters %}}\
+                 {{{{ it.name }}}}{{{{ it.description }}}}\
+                 {{% if {look} %}}[{{{{ params.type }}}}]{{% endif %}}\
+                 {{% for m in messages %}}{{{{ m.content }}}}{{% endfor %}}"
+            );
+            let messages = [Message::user("U")];
+            let said = template(&source).render(&messages, &tools, false).unwrap();
+            assert_eq!(text(&said), told);
+        }
     }
 
     #[test]

@@ -86,9 +86,17 @@ pub(crate) struct Shape {
     system_as_user: bool,
     /// Content is a list with a part of the type `text`, as templates want it that take images.
     in_parts: bool,
+    /// Arguments say that they are an object, as templates want it that look at their type.
+    typed: bool,
 }
 
 impl Shape {
+    /// The same for a template that looks at the types of schemas, or for one that does not.
+    pub(crate) const fn typed(mut self, typed: bool) -> Self {
+        self.typed = typed;
+        self
+    }
+
     /// The shapes to try, in this order; content in parts only where the template speaks of parts.
     pub(crate) fn all(
         messages: &[Message],
@@ -113,6 +121,7 @@ impl Shape {
                                 tools_as_users: false,
                                 system_as_user,
                                 in_parts: false,
+                                typed: false,
                             });
                         }
                     }
@@ -223,10 +232,20 @@ impl Shape {
         let definition = |tool: &'a ToolDefinition| {
             let name = texts.needed(tool.name.as_str(), true, || format!("tool {:?}", tool.name));
             let description = texts.optional(tool.description.as_str(), true);
-            let parameters = value(&tool.parameters, &mut |text| match schema_word(text) {
+            let mut word = |text: &'a str| match schema_word(text) {
                 true => text.to_owned(),
                 false => texts.name(text, true),
-            });
+            };
+            let parameters = match &tool.parameters {
+                Json::Object(map) if self.typed && !map.contains_key("type") => {
+                    let mut pairs = vec![("type".to_owned(), Value::from("object"))];
+                    for (key, item) in map {
+                        pairs.push((word(key), value(item, &mut word)));
+                    }
+                    Value::from_pairs(pairs)
+                }
+                parameters => value(parameters, &mut word),
+            };
             let function = Value::from_pairs([
                 ("name", Value::from(name)),
                 ("description", Value::from(description)),
