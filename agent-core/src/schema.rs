@@ -50,8 +50,8 @@ pub(crate) fn shown(schema: &Value) -> Value {
     schema
 }
 
-/// A value in few words: `{"sail":boolean,"wind?":{"knots":integer}}`. What is more than that is told
-/// by its schema.
+/// A value in few words: `{"sail":boolean,"wind"?:{"knots":integer}}`, where `?` is what may be left out.
+/// What is more than that is told by its schema.
 pub(crate) fn sketch(schema: &Value) -> String {
     let mut schema = schema.clone();
     walk(&mut schema, &lean);
@@ -59,8 +59,12 @@ pub(crate) fn sketch(schema: &Value) -> String {
 }
 
 fn sketched(schema: &Value) -> String {
-    let Value::Object(map) = schema else { return schema.to_string() };
-    let known = ["type", "description", "properties", "required", "items", "enum", "const"];
+    let map = match schema {
+        Value::Object(map) if !map.is_empty() => map,
+        Value::Object(_) | Value::Bool(true) => return "any".to_owned(),
+        _ => return schema.to_string(),
+    };
+    let known = ["type", "description", "properties", "required", "items", "enum"];
     let words =
         if map.keys().all(|word| known.contains(&word.as_str())) { map } else { &Map::new() };
     let kind = words.get("type").and_then(Value::as_str);
@@ -69,8 +73,8 @@ fn sketched(schema: &Value) -> String {
             let needed = words.get("required").and_then(Value::as_array);
             let field = |(name, schema): (&String, &Value)| {
                 let is_needed = needed.is_some_and(|names| names.iter().any(|it| it == name));
-                let name = Value::from(if is_needed { name.clone() } else { format!("{name}?") });
-                format!("{name}:{}", sketched(schema))
+                let may_be_left_out = if is_needed { "" } else { "?" };
+                format!("{}{may_be_left_out}:{}", Value::from(name.clone()), sketched(schema))
             };
             format!("{{{}}}", fields.iter().map(field).collect::<Vec<_>>().join(","))
         }
@@ -376,12 +380,17 @@ mod tests {
         for part in [
             r#""title":string (Which.),"#,
             r#""code":{"type":"string","pattern":"^\\d{4}$"},"#,
-            r#""count?":integer,"wind?":{"title":string,"knots":integer},"#,
-            r#""days":{"type":"integer","maximum":7,"minimum":1},"depth?":"low"|"high","#,
+            r#""count"?:integer,"wind"?:{"title":string,"knots":integer},"#,
+            r#""days":{"type":"integer","maximum":7,"minimum":1},"depth"?:"low"|"high","#,
             r#""by_port":{"type":"object","additionalProperties":{"type":"integer"}},"#,
         ] {
             assert!(order.contains(part), "{part} {order}");
         }
+        let fields = json!({ "a": true, "b": {}, "c": { "type": "string", "const": "A" } });
+        let of = json!({ "type": "object", "properties": fields, "required": ["a", "b", "c"] });
+        let told = sketch(&of);
+        assert!(told.starts_with(r#"{"a":any,"b":any,"c":{"#), "{told}");
+        assert!(told.contains(r#""const":"A""#), "{told}");
     }
 
     #[test]
